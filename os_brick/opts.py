@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration of the group ``[os_brick]``."""
+
+from oslo_config import cfg
+
+_GROUP = 'os_brick'
+
+_LOCKUTILS = 'oslo_concurrency.lockutils'
+
+_opts: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'lock_path',
+        default=None,
+        help=(
+            'Directory of the lock files that keep services on one host apart. Services that '
+            'attach volumes on the same host must share it. Default: the lock_path of '
+            '[oslo_concurrency].'
+        ),
+    ),
+    cfg.FloatOpt(
+        'operation_timeout',
+        default=120,
+        min=0.1,
+        help=(
+            'Seconds within which one attach, detach or extend ends, with success or with an '
+            'error. Every wait and every program in it honours this one deadline.'
+        ),
+    ),
+    cfg.FloatOpt(
+        'scan_timeout',
+        default=20,
+        min=0.1,
+        help=(
+            'Seconds to wait for a volume to appear on the host after the host has asked for it. '
+            'Never more than what is left of operation_timeout.'
+        ),
+    ),
+    cfg.IntOpt(
+        'wait_mpath_device_attempts',
+        default=4,
+        min=1,
+        help=(
+            'How often a new multipath device is asked whether it takes I/O. Kept for existing '
+            'configurations: with wait_mpath_device_interval it bounds the wait.'
+        ),
+    ),
+    cfg.IntOpt(
+        'wait_mpath_device_interval',
+        default=1,
+        min=1,
+        help=(
+            'Seconds between these questions, doubled for each further one. Kept for existing '
+            'configurations.'
+        ),
+    ),
+]
+
+cfg.CONF.register_opts(_opts, group=_GROUP)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options by group, for oslo-config-generator."""
+    return [(_GROUP, _opts)]
+
+
+def set_defaults(conf: cfg.ConfigOpts = cfg.CONF) -> None:
+    """Make ``[oslo_concurrency] lock_path`` the default of our own ``lock_path``.
+
+    Only the default changes: a value from a file or an override still wins.
+
+    :raises oslo_config.cfg.NoSuchOptError: if either group is unknown to ``conf``.
+    """
+    # Imported by name when needed: importing os_brick alone must stay cheap.
+    conf.import_opt('lock_path', _LOCKUTILS, group='oslo_concurrency')
+    conf.set_default('lock_path', conf.oslo_concurrency.lock_path, group=_GROUP)
