@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A storage laboratory on one Linux machine: targets, networks, daemons, witnesses.
+
+Usable with and without pytest, as root, in ``tools/guest`` or on a machine that is no pity.
+Nothing here imports the library, except ``bricks``, and that only when a connector is asked for.
+
+    from tests.functional import lab
+
+    with lab.Bench() as bench:                       # addresses, iscsid, multipathd; undone last
+        volume = bench.volume('gold', megabytes=64)  # loop device + LIO iblock store
+        target = bench.target('t1', portals=4)       # iqn.2026-11.org.lab:t1 on 10.99.0.1..4
+        target.map(1, volume)                        # LUN 1, on every portal group
+        props = target.properties(1, plural=True)    # connection properties for LUN 1
+        before = lab.oracle.snapshot()
+        connector = lab.bricks.ours(multipath=True)  # in this process, real privsep daemon
+        info = connector.connect_volume(props)
+        volume.grow(96)                              # on the target's side
+        connector.extend_volume(props)
+        connector.disconnect_volume(props, info)
+        lab.oracle.assert_same(before)               # waits (bounded), then prints what differs
+
+Modules
+    lio       Volume, Target, Group (a portal group): map, unmap, remap, chap, enable
+    net       addresses of the lab, cut()/heal(), silent and refusing addresses, host names
+    daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
+    oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
+    programs  Recorder: programs started by us and not by udev, with their command lines
+    bricks    ours() in this process; Nursery and Worker: ours or the reference in processes
+    shell     run(), read(), write(), until(): the four things that everything is made of
+
+The reference in processes of its own (the import is paid once, a worker is a fork of it):
+
+    with lab.bricks.Nursery(lab.bricks.REFERENCE) as nursery:
+        worker = nursery.spawn()
+        worker.make(multipath=True)                  # starts its privsep daemon too
+        info = worker.call('connect_volume', props)  # worker.elapsed: seconds in the call
+        with lab.programs.Recorder() as recorder:
+            worker.call('disconnect_volume', props, info)
+        print(len(recorder.ours()), *recorder.ours(), sep='\\n')
+"""
+
+from tests.functional.lab import bricks, daemons, lio, net, oracle, programs, shell
+from tests.functional.lab.bench import Bench
+
+__all__ = ['Bench', 'bricks', 'daemons', 'lio', 'net', 'oracle', 'programs', 'shell']

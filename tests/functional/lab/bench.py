@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole laboratory as one context: what it puts up, it takes down, last first."""
+
+import contextlib
+from collections.abc import Sequence
+from types import TracebackType
+
+from tests.functional.lab import daemons, lio, net
+
+
+class Bench:
+    """Addresses, daemons, and the volumes and targets that were made on it."""
+
+    def __init__(self, *, multipathd: bool = True) -> None:
+        self._multipathd = multipathd
+        self._base = contextlib.ExitStack()
+        self._things = contextlib.ExitStack()
+
+    def __enter__(self) -> 'Bench':
+        lio.load()
+        lio.clear()
+        with self._base:
+            self._base.callback(net.down)
+            net.up()
+            self._base.callback(daemons.stop)
+            daemons.start_iscsid()
+            if self._multipathd:
+                daemons.start_multipathd()
+            self._base = self._base.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.reset()
+        finally:
+            self._base.close()
+
+    def reset(self) -> None:
+        """Remove every volume and target, heal the network; the daemons stay."""
+        net.heal_all()
+        self._things.close()
+
+    def volume(self, name: str, megabytes: int = 32, serial: str | None = None) -> lio.Volume:
+        """A new volume."""
+        volume = lio.Volume(name, megabytes, serial)
+        self._things.callback(volume.close)
+        return volume
+
+    def target(
+        self,
+        name: str,
+        portals: int | Sequence[str] = 1,
+        *,
+        apart: bool = False,
+    ) -> lio.Target:
+        """A new target on the first so many addresses, or on these; ``apart``: a group each."""
+        addresses = net.V4[:portals] if isinstance(portals, int) else portals
+        target = lio.Target(name, addresses, apart=apart)
+        self._things.callback(target.close)
+        return target

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connectors to test: ours in this process, ours or the reference in processes of their own."""
+
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any
+
+from tests.functional.lab import oracle, shell
+
+CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
+REFERENCE = '/opt/reference/bin/python'
+_WORKER = pathlib.Path(__file__).with_name('worker.py')
+_configured: list[pathlib.Path] = []
+
+
+class RemoteError(Exception):
+    """What a call in a worker raised."""
+
+    def __init__(self, text: str, kinds: list[str], representation: str) -> None:
+        super().__init__(f'{kinds[0]}: {text}')
+        self.text = text
+        self.kinds = kinds
+        self.representation = representation
+
+
+def write_config(directory: pathlib.Path, python: str = sys.executable, **options: object) -> str:
+    """A configuration file for a connector's process; ``options`` go to ``[os_brick]``."""
+    locks = directory / 'locks'
+    locks.mkdir(parents=True, exist_ok=True)
+    if str(locks) not in oracle.lock_paths:
+        oracle.lock_paths.append(str(locks))
+    path = directory / 'brick.conf'
+    helper = pathlib.Path(python).with_name('privsep-helper')
+    lines = [f'{name} = {value}' for name, value in options.items()]
+    path.write_text(
+        f'[DEFAULT]\ndebug = true\n[oslo_concurrency]\nlock_path = {locks}\n'
+        f'[os_brick]\nlock_path = {locks}\n' + '\n'.join(lines) + '\n'
+        f'[privsep_osbrick]\nhelper_command = {helper} --config-file {path}\n'
+    )
+    return str(path)
+
+
+def configure_here(**options: object) -> None:
+    """Configure the library in this process, once: lock directory and real privsep daemon."""
+    if not _configured:
+        directory = pathlib.Path(tempfile.mkdtemp(prefix='lab-ours-'))
+        _configured.append(directory)
+        # The daemon must import the same library as we do.
+        paths = [str(CHECKOUT), os.environ.get('PYTHONPATH', '')]
+        os.environ['PYTHONPATH'] = ':'.join(path for path in paths if path)
+        if str(CHECKOUT) not in sys.path:
+            sys.path.insert(0, str(CHECKOUT))
+        from oslo_config import cfg
+
+        import os_brick
+
+        config = write_config(directory)
+        cfg.CONF([], project='os_brick', default_config_files=[config])
+        os_brick.setup(cfg.CONF)
+    from oslo_config import cfg
+
+    for name, value in options.items():
+        cfg.CONF.set_override(name, value, group='os_brick')
+
+
+def reset_here() -> None:
+    """Take back every option that ``configure_here`` was given."""
+    from oslo_config import cfg
+
+    for name in ('operation_timeout', 'scan_timeout'):
+        cfg.CONF.clear_override(name, group='os_brick')
+
+
+def ours(protocol: str = 'ISCSI', *, multipath: bool = False, **options: object) -> Any:
+    """A connector of ours in this process, made as nova and cinder make it."""
+    configure_here()
+    import os_brick.initiator.connector
+
+    return os_brick.initiator.connector.InitiatorConnector.factory(
+        protocol, None, use_multipath=multipath, device_scan_attempts=3, **options
+    )
+
+
+class Worker:
+    """One process with one connector."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._reader = channel.makefile('r')
+        self.pid = int(self._reader.readline())
+        self.elapsed = 0.0
+
+    def _ask(self, seconds: float, **request: object) -> Any:
+        self.start(**request)
+        return self.finish(seconds)
+
+    def start(self, **request: object) -> None:
+        """Send a request without waiting for the answer."""
+        self._channel.sendall((json.dumps(request) + '\n').encode())
+
+    def finish(self, seconds: float = 180) -> Any:
+        """The answer to a request that was sent.
+
+        :raises RemoteError: if the call raised.
+        """
+        self._channel.settimeout(seconds)
+        line = self._reader.readline()
+        if not line:
+            raise EOFError(f'worker {self.pid} died')
+        reply = json.loads(line)
+        self.elapsed = reply['elapsed']
+        if 'error' in reply:
+            raise RemoteError(reply['error'], reply['kinds'], reply['repr'])
+        return reply['result']
+
+    def make(self, protocol: str = 'ISCSI', *, multipath: bool = False, **more: object) -> None:
+        """Make the connector and start its privsep daemon (neither is in later times)."""
+        options = {'use_multipath': multipath, 'device_scan_attempts': 3, **more}
+        self._ask(60, do='daemon')
+        self._ask(60, do='make', protocol=protocol, options=options)
+
+    def call(self, method: str, *args: object, seconds: float = 180, **keywords: object) -> Any:
+        """Call one of the connector's methods."""
+        return self._ask(seconds, do='call', method=method, args=args, keywords=keywords)
+
+    def begin(self, method: str, *args: object, **keywords: object) -> None:
+        """Start such a call; ``finish`` has its answer."""
+        self.start(do='call', method=method, args=args, keywords=keywords)
+
+    def properties(self, *, multipath: bool = False, enforce: bool = False) -> dict[str, Any]:
+        """What get_connector_properties answers there."""
+        answer = self._ask(120, do='properties', multipath=multipath, enforce=enforce)
+        return dict(answer)
+
+    def logs(self) -> list[str]:
+        """Every line that was logged since the last time, at every level."""
+        return list(self._ask(30, do='logs'))
+
+    def kill(self) -> None:
+        """kill -9 of the process and of its privsep daemon, as the end of a container does."""
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        gone = pathlib.Path(f'/proc/{self.pid}')
+        shell.until(lambda: not gone.exists(), 10, f'process {self.pid} is gone')
+        self.close()
+
+    def close(self) -> None:
+        """Let the process end."""
+        self._reader.close()
+        self._channel.close()
+
+
+class Nursery:
+    """A process that has imported the library and forks workers at once."""
+
+    def __init__(self, python: str = sys.executable, **options: object) -> None:
+        self._directory = pathlib.Path(tempfile.mkdtemp(prefix='lab-nursery-'))
+        config = write_config(self._directory, python, **options)
+        mine, theirs = socket.socketpair()
+        argv = [python, '-P', str(_WORKER), config, str(theirs.fileno())]
+        environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTHON')}
+        if python == sys.executable:
+            argv.append(str(CHECKOUT))
+        self._process = subprocess.Popen(
+            argv, pass_fds=[theirs.fileno()], env=environment, stdin=subprocess.DEVNULL
+        )
+        theirs.close()
+        self._channel = mine
+        self._ready = False
+
+    def spawn(self) -> Worker:
+        """A new worker (the first waits until the import is done)."""
+        if not self._ready:
+            self._channel.settimeout(180)
+            if not self._channel.recv(1):
+                raise EOFError(f'nursery ended with {self._process.wait()}')
+            self._ready = True
+        mine, theirs = socket.socketpair()
+        socket.send_fds(self._channel, [b'+'], [theirs.fileno()])
+        theirs.close()
+        return Worker(mine)
+
+    def __enter__(self) -> 'Nursery':
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the nursery (its workers end when their connection does)."""
+        self._channel.close()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def timed(function: Any, *args: object, **keywords: object) -> tuple[float, Any]:
+    """Seconds that a call took, and its answer."""
+    started = time.monotonic()
+    answer = function(*args, **keywords)
+    return time.monotonic() - started, answer

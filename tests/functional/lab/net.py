@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses for portals on dummy devices, and faults on them.
+
+``V4``/``V6`` live on ``lab0`` and anybody may listen there. Nobody listens on ``REFUSING``
+(connections are refused at once). ``SILENT`` are routed into a device that swallows every packet: a
+portal that was never there. ``cut`` and ``heal`` do the same to a portal that was.
+"""
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+
+from tests.functional.lab import shell
+
+V4 = tuple(f'10.99.0.{n}' for n in range(1, 9))
+V6 = tuple(f'fd00:99::{n}' for n in range(1, 5))
+REFUSING = '10.99.0.200'
+SILENT = ('10.99.9.1', '10.99.9.2')
+_HOSTS = pathlib.Path('/etc/hosts')
+_TABLE = """\
+table inet labcut {
+ set dead4 { type ipv4_addr; }
+ set dead6 { type ipv6_addr; }
+ chain in { type filter hook input priority 0;
+  ip daddr @dead4 drop; ip saddr @dead4 drop; ip6 daddr @dead6 drop; ip6 saddr @dead6 drop; }
+ chain out { type filter hook output priority 0;
+  ip daddr @dead4 drop; ip saddr @dead4 drop; ip6 daddr @dead6 drop; ip6 saddr @dead6 drop; }
+}
+"""
+
+
+def up() -> None:
+    """Make the devices, addresses and routes (again, if they were there)."""
+    down()
+    shell.modules('dummy')
+    lines = ['link set lo up', 'link add lab0 type dummy', 'link set lab0 up']
+    lines += [f'addr add {address}/32 dev lab0' for address in (*V4, REFUSING)]
+    lines += [f'addr add {address}/128 dev lab0 nodad' for address in V6]
+    lines += ['link add hole0 type dummy', 'link set hole0 up', 'addr add 192.0.2.254/32 dev hole0']
+    lines += [f'route add {address}/32 dev hole0 src 192.0.2.254' for address in SILENT]
+    shell.run('ip', '-batch', '-', stdin='\n'.join(lines) + '\n')
+
+
+def down() -> None:
+    """Take everything away that ``up`` and ``cut`` made."""
+    for device in ('lab0', 'hole0'):
+        if pathlib.Path(f'/sys/class/net/{device}').exists():
+            shell.run('ip', 'link', 'del', device)
+    shell.run('nft', 'delete', 'table', 'inet', 'labcut', check=False)
+
+
+def _set(address: str) -> str:
+    return 'dead6' if ':' in address else 'dead4'
+
+
+def cut(address: str) -> None:
+    """Drop every packet from and to a portal's address from now on, live connections included."""
+    if 'table inet labcut' not in shell.run('nft', 'list', 'tables', check=False):
+        shell.run('nft', '-f', '-', stdin=_TABLE)
+    shell.run('nft', 'add', 'element', 'inet', 'labcut', _set(address), f'{{ {address} }}')
+
+
+def heal(address: str) -> None:
+    """Let packets pass again."""
+    shell.run('nft', 'delete', 'element', 'inet', 'labcut', _set(address), f'{{ {address} }}')
+
+
+def heal_all() -> None:
+    """Let all packets pass."""
+    shell.run('nft', 'delete', 'table', 'inet', 'labcut', check=False)
+
+
+@contextlib.contextmanager
+def names(**addresses: str) -> Iterator[None]:
+    """Host names (underscores become hyphens) in /etc/hosts while the block runs."""
+    old = _HOSTS.read_text() if _HOSTS.exists() else ''
+    lines = [f'{address} {name.replace("_", "-")}\n' for name, address in addresses.items()]
+    _HOSTS.write_text(old.rstrip('\n') + '\n' + ''.join(lines))
+    try:
+        yield
+    finally:
+        _HOSTS.write_text(old)
+
+
+def portal(address: str, port: int = 3260) -> str:
+    """``address:port`` with the brackets that IPv6 needs."""
+    return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'

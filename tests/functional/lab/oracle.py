@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an attach may leave behind on a host, as sets of readable lines that can be compared."""
+
+import difflib
+import os
+import pathlib
+import re
+import time
+from collections.abc import Iterator
+
+from tests.functional.lab import daemons, shell
+
+Snapshot = dict[str, frozenset[str]]
+
+SYS = pathlib.Path('/sys')
+# A loop device stays as an empty shell once used; ram and virtio disks do not come and go.
+_DISKS = re.compile(r'(sd[a-z]+|nvme\d+n\d+|md\d+)$')
+_RECORDS = ('/etc/iscsi', '/var/lib/iscsi')
+_RECORD_KINDS = ('nodes', 'send_targets', 'static', 'isns', 'slp', 'fw')
+lock_paths: list[str] = []
+
+
+def disks() -> frozenset[str]:
+    """``sdc 8:0:0:1 LIO-ORG size``: every disk that may come and go."""
+    lines = []
+    for entry in os.scandir(SYS / 'block'):
+        if _DISKS.match(entry.name):
+            device = os.path.realpath(f'{entry.path}/device')
+            size = shell.read(f'{entry.path}/size')
+            lines.append(f'{entry.name} {os.path.basename(device)} {size} sectors')
+    return frozenset(lines)
+
+
+def maps() -> frozenset[str]:
+    """``dm-0 name uuid suspended=0 holders=[] slaves=[sda]``: every device-mapper device."""
+    lines = []
+    for root in SYS.glob('block/dm-*'):
+        dm = root / 'dm'
+        holders = sorted(_names(root / 'holders'))
+        slaves = sorted(_names(root / 'slaves'))
+        lines.append(
+            f'{root.name} {shell.read(dm / "name")} {shell.read(dm / "uuid")} '
+            f'suspended={shell.read(dm / "suspended")} holders={holders} slaves={slaves}'
+        )
+    return frozenset(lines)
+
+
+def _names(directory: pathlib.Path) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except OSError:
+        return []
+
+
+def sessions() -> frozenset[str]:
+    """``iqn portal``: every iSCSI session of the kernel (as often as there are; numbered)."""
+    seen: dict[str, int] = {}
+    for root in SYS.glob('class/iscsi_session/session*'):
+        number = root.name.removeprefix('session')
+        connection = SYS / 'class' / 'iscsi_connection' / f'connection{number}:0'
+        address = shell.read(connection / 'persistent_address')
+        key = f'{shell.read(root / "targetname")} {address}'
+        seen[key] = seen.get(key, 0) + 1
+    return frozenset(f'{key} x{count}' for key, count in seen.items())
+
+
+def records() -> frozenset[str]:
+    """Every file of open-iscsi's node and discovery databases (links as links)."""
+    lines = []
+    for root in _RECORDS:
+        for kind in _RECORD_KINDS:
+            for directory, folders, files in os.walk(f'{root}/{kind}'):
+                lines += [f'{directory}/{name}' for name in files]
+                lines += [f'{directory}/{n}' for n in folders if os.path.islink(f'{directory}/{n}')]
+    return frozenset(lines)
+
+
+def links() -> frozenset[str]:
+    """Every link below /dev/disk and /dev/mapper, with what it points to."""
+    lines = []
+    for directory in (*pathlib.Path('/dev/disk').glob('by-*'), pathlib.Path('/dev/mapper')):
+        for name in _names(directory):
+            path = directory / name
+            if path.is_symlink():
+                target = os.path.basename(os.readlink(path))
+                if not target.startswith('loop'):
+                    lines.append(f'{path} -> {target}')
+    return frozenset(lines)
+
+
+def multipath() -> frozenset[str]:
+    """multipathd's own paths and maps (none when it does not run)."""
+    try:
+        paths = daemons.ask('show paths raw format "path %d %w"')
+        known = daemons.ask('show maps raw format "map %n %w"')
+    except OSError:
+        return frozenset()
+    return frozenset(line.strip() for line in f'{paths}\n{known}'.splitlines() if line.strip())
+
+
+def wwids() -> frozenset[str]:
+    """The identities that multipath has been told to claim."""
+    lines = shell.read('/etc/multipath/wwids').splitlines()
+    return frozenset(line for line in lines if line and not line.startswith('#'))
+
+
+def locks() -> frozenset[str]:
+    """Who holds a lock on a file in one of ``lock_paths`` (the files themselves may stay)."""
+    files = {}
+    for root in lock_paths:
+        for path in pathlib.Path(root).glob('**/*'):
+            files[str(path.stat().st_ino)] = path
+    lines = []
+    for line in shell.read('/proc/locks').splitlines():
+        fields = line.replace('->', '').split()
+        inode = fields[5].rsplit(':', 1)[-1] if len(fields) > 5 else ''
+        if inode in files:
+            lines.append(f'{files[inode]} held by {fields[4]}')
+    return frozenset(lines)
+
+
+def mounts() -> frozenset[str]:
+    """``device directory`` of every mount."""
+    lines = shell.read('/proc/self/mounts').splitlines()
+    return frozenset(' '.join(line.split()[:2]) for line in lines)
+
+
+def stuck() -> frozenset[str]:
+    """Zombies of ours, and processes of anybody in uninterruptible sleep."""
+    return frozenset(_stuck())
+
+
+def _stuck() -> Iterator[str]:
+    for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        text = shell.read(path)
+        if not text:
+            continue
+        name = text[text.find('(') + 1 : text.rfind(')')]
+        state, parent = text[text.rfind(')') + 2 :].split()[:2]
+        kernel = parent in {'0', '2'}
+        if (state == 'Z' and int(parent) == os.getpid()) or (state == 'D' and not kernel):
+            yield f'{path.parent.name} {name} {state}'
+
+
+_PARTS = {
+    'disk': disks,
+    'map': maps,
+    'session': sessions,
+    'record': records,
+    'link': links,
+    'multipathd': multipath,
+    'wwid': wwids,
+    'lock': locks,
+    'mount': mounts,
+    'stuck': stuck,
+}
+
+
+def snapshot() -> Snapshot:
+    """Everything, now."""
+    return {name: part() for name, part in _PARTS.items()}
+
+
+def difference(before: Snapshot, after: Snapshot) -> str:
+    """What differs, a line each, ``+`` for what is there now and was not; empty if nothing."""
+    lines = []
+    for name in before:
+        gone = sorted(f'- {name}: {line}' for line in before[name] - after.get(name, frozenset()))
+        come = sorted(f'+ {name}: {line}' for line in after.get(name, frozenset()) - before[name])
+        lines += gone + come
+    return '\n'.join(lines)
+
+
+def assert_same(before: Snapshot, seconds: float = 8, ignoring: tuple[str, ...] = ()) -> None:
+    """Return when the host is as it was; udev and multipathd get a moment to follow.
+
+    :raises AssertionError: if it is not in ``seconds``; the text lists the differences.
+    """
+    wanted = {name: lines for name, lines in before.items() if name not in ignoring}
+    end = time.monotonic() + seconds
+    while difference(wanted, snapshot()):
+        if time.monotonic() > end:
+            shell.settle(5)
+            left = difference(wanted, snapshot())
+            assert not left, f'the host is not as it was:\n{left}'
+            return
+        time.sleep(0.1)
+
+
+def text(before: Snapshot, after: Snapshot) -> str:
+    """A unified difference of two snapshots, for reading."""
+    old, new = (sorted(f'{k}: {line}' for k, v in s.items() for line in v) for s in (before, after))
+    return '\n'.join(difflib.unified_diff(old, new, 'before', 'after', lineterm='', n=0))
+
+
+def _quietly(*argv: str) -> None:
+    try:
+        shell.run(*argv, check=False, timeout=20)
+    except Exception as error:
+        print(f'sweep: {" ".join(argv)}: {error}')  # noqa: T201
+
+
+def sweep(before: Snapshot) -> None:
+    """Take away by force what a failed test left, so that the next one starts clean."""
+    for line in mounts() - before['mount']:
+        _quietly('umount', '-l', line.split()[1])
+    _sweep_maps(before)
+    _sweep_disks(before)
+    _sweep_iscsi(before)
+    for line in links() - before['link']:
+        path = line.split(' -> ')[0]
+        if '/os-brick' in path:
+            pathlib.Path(path).unlink(missing_ok=True)
+    for wwid in wwids() - before['wwid']:
+        _quietly('multipath', '-w', wwid.strip('/'))
+    shell.settle()
+
+
+def _sweep_maps(before: Snapshot) -> None:
+    known = {line.split()[1] for line in before['map']}
+    for line in maps():
+        if line.split()[1] not in known:
+            if ' mpath-' in line:
+                _quietly('dmsetup', 'message', line.split()[1], '0', 'fail_if_no_path')
+            _quietly('dmsetup', 'resume', line.split()[1])
+    for _again in range(3):
+        left = [line for line in maps() if line.split()[1] not in known]
+        for line in sorted(left, key=lambda line: 'holders=[]' not in line):
+            _quietly('dmsetup', 'remove', '--retry', line.split()[1])
+
+
+def _sweep_disks(before: Snapshot) -> None:
+    known = {line.split()[1] for line in before['disk']}
+    for line in disks():
+        if line.split()[1] not in known:
+            try:
+                shell.write(SYS / 'block' / line.split()[0] / 'device' / 'delete', 1)
+            except OSError as error:
+                print(f'sweep: {line}: {error}')
+
+
+def _sweep_iscsi(before: Snapshot) -> None:
+    if sessions() - before['session']:
+        for root in SYS.glob('class/iscsi_session/session*'):
+            _quietly('iscsiadm', '-m', 'session', '-r', root.name.removeprefix('session'), '-u')
+    for line in records() - before['record']:
+        path = pathlib.Path(line)
+        path.unlink(missing_ok=True)
+        for parent in path.parents:
+            if parent.name in _RECORD_KINDS or any(parent.iterdir()):
+                break
+            parent.rmdir()

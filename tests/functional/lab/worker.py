@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other end of ``bricks.Nursery``: forks a connector's process whenever it is asked.
+
+Runs under whatever Python has the ``os_brick`` to be used (ours or the reference), so it imports
+nothing of the laboratory. Usage: worker.py CONFIG_FILE DESCRIPTOR [DIRECTORY OF os_brick]
+"""
+
+import array
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+
+
+class Memory(logging.Handler):
+    """Keeps every line that is logged, at every level."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.lines = []
+
+    def emit(self, record):
+        self.lines.append(f'{record.levelname} {record.name}: {self.format(record)}')
+
+
+class Server:
+    """One connector in this process, driven by lines of JSON."""
+
+    def __init__(self, channel):
+        self.reader = channel.makefile('r')
+        self.writer = channel.makefile('w')
+        self.connector = None
+        self.memory = Memory()
+
+    def serve(self):
+        root = logging.getLogger()
+        root.setLevel(logging.DEBUG)
+        root.addHandler(self.memory)
+        for line in self.reader:
+            self.answer(json.loads(line))
+
+    def answer(self, request):
+        started = time.monotonic()
+        try:
+            reply = {'result': getattr(self, 'do_' + request.pop('do'))(**request)}
+        except Exception as error:  # the caller wants to see every failure
+            kinds = [kind.__name__ for kind in type(error).__mro__]
+            reply = {'error': str(error), 'kinds': kinds, 'repr': repr(error)}
+        reply['elapsed'] = time.monotonic() - started
+        self.writer.write(json.dumps(reply, default=repr) + '\n')
+        self.writer.flush()
+
+    def do_make(self, protocol, options):
+        from os_brick.initiator import connector
+
+        self.connector = connector.InitiatorConnector.factory(protocol, None, **options)
+
+    def do_daemon(self):
+        """Start the privsep daemon as a fork (an exec would import everything once more)."""
+        from oslo_privsep import priv_context
+
+        import os_brick.privileged
+
+        os_brick.privileged.default.start(method=priv_context.Method.FORK)
+
+    def do_call(self, method, args, keywords):
+        return getattr(self.connector, method)(*args, **keywords)
+
+    def do_properties(self, multipath, enforce):
+        from os_brick.initiator import connector
+
+        return connector.get_connector_properties(None, '10.0.0.1', multipath, enforce)
+
+    def do_logs(self):
+        lines, self.memory.lines = self.memory.lines, []
+        return lines
+
+
+def configure(path):
+    from oslo_config import cfg
+
+    import os_brick
+
+    cfg.CONF([], project='os_brick', default_config_files=[path])
+    if hasattr(os_brick, 'setup'):
+        os_brick.setup(cfg.CONF)
+
+
+def receive(channel):
+    """A descriptor that was sent, or None at the end."""
+    data, extra, _flags, _address = channel.recvmsg(1, socket.CMSG_SPACE(4))
+    if not data:
+        return None
+    descriptors = array.array('i')
+    descriptors.frombytes(extra[0][2][:4])
+    return descriptors[0]
+
+
+def main():
+    config, descriptor = sys.argv[1:3]
+    sys.path[:0] = sys.argv[3:]
+    configure(config)
+    from os_brick.initiator import connector  # noqa: F401  (paid once, before the forks)
+
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    channel = socket.socket(fileno=int(descriptor))
+    channel.send(b'!')
+    while (child := receive(channel)) is not None:
+        if os.fork() == 0:
+            os.setpgid(0, 0)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            channel.close()
+            work = socket.socket(fileno=child)
+            work.send(f'{os.getpid()}\n'.encode())
+            Server(work).serve()
+            os._exit(0)
+        os.close(child)
+
+
+if __name__ == '__main__':
+    main()
