@@ -44,11 +44,11 @@ Errors cross from the privileged daemon as ``cls(*args)`` of simple values, so
 whatever must survive that way is in ``args``.
 """
 
+from collections.abc import Iterator
 import contextlib
 import textwrap
 import traceback
 import types
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from oslo_concurrency import processutils as putils

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is written to the log about an operation, with every secret hidden.
+
+Secrets are found by the name they go under, before anything becomes text: a
+pattern over the text of a dictionary misses a Ceph keyring and swallows the
+neighbours of a password.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+import contextlib
+import dataclasses
+import logging as py_logging
+import re
+from typing import Any
+
+from oslo_log import log as logging
+from oslo_utils import strutils
+
+from os_brick.core import clock
+
+LOG = logging.getLogger(__name__)
+
+HIDDEN = '***'
+
+_WORDS = r'passw|passphrase|passwd|secret|token|keyring|credential|auth_|private_?key|\bpsk\b'
+
+_SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
+
+# A name with one of the words in it, as an element of a sequence: not a sentence.
+_NAME = re.compile(r'[\w.-]+')
+
+# In text that reached us as text: name, then ':' or '=', then a value with or
+# without quotes. A quote may be missing where the text was cut.
+_IN_TEXT = re.compile(
+    rf"""([\w.-]*(?:{_WORDS})[\w.-]*["']?\s*(?:=>|[:=])\s*[bu]?)"""
+    r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,;}\])]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+
+# Longer text is cut before the patterns see it: nobody reads it in a log, and
+# they take time that grows with the square of the longest word.
+_LONGEST_TEXT = 4096
+
+# Deeper than any connection properties; bounds a structure that contains itself.
+_DEEPEST = 16
+
+
+def masked(value: Any) -> Any:
+    """Return ``value`` as plain data for a log, with what is secret replaced.
+
+    Dictionaries, sequences, sets, dataclasses, named tuples and exceptions are
+    looked through to any depth. Of an object of another kind only the class shows,
+    because its ``repr`` may say anything.
+    """
+    return _masked(value, _DEEPEST)
+
+
+def is_secret(name: object) -> bool:
+    """Whether what goes under this name must not be shown."""
+    text = name.decode('utf-8', 'replace') if isinstance(name, bytes) else name
+    return isinstance(text, str) and bool(_SECRET_NAME.search(text))
+
+
+@contextlib.contextmanager
+def operation(name: str, props: Any = None) -> Iterator[None]:
+    """Log at DEBUG that an operation begins, and how and after how long it ends."""
+    if not LOG.isEnabledFor(py_logging.DEBUG):
+        yield
+        return
+    begun = clock.monotonic()
+    LOG.debug('%s begins: %s', name, masked(props))
+    try:
+        yield
+    except BaseException as error:
+        LOG.debug('%s failed after %.3f s: %s', name, clock.monotonic() - begun, masked(error))
+        raise
+    LOG.debug('%s ended after %.3f s', name, clock.monotonic() - begun)
+
+
+def _masked(value: Any, depth: int) -> Any:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if depth <= 0:
+        return '...'
+    for kind, mask in _BY_KIND:
+        if isinstance(value, kind):
+            return mask(value, depth - 1)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _fields(value, depth - 1)
+    return f'<{type(value).__name__}>'
+
+
+def _text(value: str | bytes | bytearray, _depth: int) -> str:
+    text = value if isinstance(value, str) else bytes(value).decode('utf-8', 'replace')
+    if len(text) > _LONGEST_TEXT:
+        text = f'{text[:_LONGEST_TEXT]}...'
+    hidden: str = strutils.mask_password(_IN_TEXT.sub(rf'\1{HIDDEN}', text), secret=HIDDEN)
+    return hidden
+
+
+def _mapping(value: Mapping[Any, Any], depth: int) -> dict[Any, Any]:
+    return {
+        _masked(name, depth): HIDDEN if is_secret(name) and content else _masked(content, depth)
+        for name, content in value.items()
+    }
+
+
+def _sequence(value: Sequence[Any], depth: int) -> Any:
+    """Mask each item; all that comes after the name of a secret is hidden."""
+    if hasattr(value, '_asdict'):
+        return _mapping(value._asdict(), depth)
+    items: list[Any] = []
+    after_name = False
+    for item in value:
+        items.append(HIDDEN if after_name else _masked(item, depth))
+        after_name = after_name or _is_secret_name(item)
+    return tuple(items) if isinstance(value, tuple) else items
+
+
+def _is_secret_name(item: object) -> bool:
+    return isinstance(item, str) and bool(_NAME.fullmatch(item)) and is_secret(item)
+
+
+def _set(value: Set[Any], depth: int) -> list[Any]:
+    return sorted((_masked(item, depth) for item in value), key=str)
+
+
+def _exception(value: BaseException, depth: int) -> str:
+    return f'{type(value).__name__}: {_text(str(value), depth)}'
+
+
+def _fields(value: Any, depth: int) -> dict[str, Any]:
+    return {
+        field.name: _masked(getattr(value, field.name, None), depth)
+        if field.repr and not is_secret(field.name)
+        else HIDDEN
+        for field in dataclasses.fields(value)
+    }
+
+
+_BY_KIND: tuple[tuple[Any, Callable[[Any, int], Any]], ...] = (
+    ((str, bytes, bytearray), _text),
+    (Mapping, _mapping),
+    (Sequence, _sequence),
+    (Set, _set),
+    (BaseException, _exception),
+)
+
+# The name that most callers use.
+mask = masked

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The name of this host towards NVMe subsystems: ``/etc/nvme/hostnqn`` and ``hostid``."""
+
+import os
+import re
+
+from oslo_concurrency import processutils as putils
+from oslo_log import log as logging
+
+from os_brick import exception, privileged
+from os_brick.core import files, process
+
+LOG = logging.getLogger(__name__)
+
+_DIRECTORY = '/etc/nvme'
+_DMI_UUID = '/sys/class/dmi/id/product_uuid'
+
+# NVM Express Base Specification 2.0, section 4.5: the form with a UUID.
+_NQN_OF_UUID = 'nqn.2014-08.org.nvmexpress:uuid:'
+
+_UUID = re.compile(r'[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}')
+
+# Neither tool does more than read DMI tables or draw random numbers.
+_TOOL_SECONDS = 10.0
+
+
+@privileged.entrypoint
+def create_hostnqn(system_uuid: str | None = None) -> str:
+    """Write ``/etc/nvme/hostnqn`` and return the NQN in it; empty if none could be made.
+
+    With ``system_uuid`` the NQN follows from it; else nvme-cli says it.
+    """
+    nqn = ''
+    try:
+        nqn = _NQN_OF_UUID + _checked(system_uuid) if system_uuid else _nqn_of_tool()
+        _write('hostnqn', nqn)
+    except (OSError, putils.ProcessExecutionError, exception.BrickException) as error:
+        LOG.warning('No NQN of this host could be written to %s: %s', _DIRECTORY, error)
+    return nqn
+
+
+@privileged.entrypoint
+def create_hostid(uuid: str) -> str | None:
+    """Write ``/etc/nvme/hostid`` and return what is in it, or None if that failed."""
+    try:
+        _write('hostid', f'{_checked(uuid)}\n')
+    except (OSError, exception.BrickException) as error:
+        LOG.warning('No ID of this host could be written to %s: %s', _DIRECTORY, error)
+        return None
+    return uuid
+
+
+@privileged.entrypoint
+def get_system_uuid() -> str:
+    """Return the UUID of the machine that its firmware tells; empty if it does not."""
+    try:
+        return files.read(_DMI_UUID)
+    except OSError:
+        return _ask('dmidecode', '-ssystem-uuid')
+
+
+def _checked(uuid: str) -> str:
+    if not _UUID.fullmatch(uuid):
+        raise exception.InvalidParameterValue(err=f'{uuid!r} is no UUID')
+    return uuid
+
+
+def _nqn_of_tool() -> str:
+    """Return the NQN that nvme-cli has or makes.
+
+    nvme-cli before 1.10 has no ``show-hostnqn``, and one without an NQN ends it
+    with an error: whatever goes wrong there, ``gen-hostnqn`` decides.
+    """
+    shown = _ask('nvme', 'show-hostnqn')
+    if shown.startswith('nqn.'):
+        return shown
+    return process.run('nvme', 'gen-hostnqn', timeout=_TOOL_SECONDS).stdout.strip()
+
+
+def _ask(*argv: str) -> str:
+    try:
+        return process.run(*argv, timeout=_TOOL_SECONDS).stdout.strip()
+    except putils.ProcessExecutionError as error:
+        LOG.debug('%s does not answer: %s', argv[0], error)
+        return ''
+
+
+def _write(name: str, content: str) -> None:
+    """Put a whole file in its place, so that a crash leaves no empty one behind."""
+    os.makedirs(files.real(_DIRECTORY), mode=0o755, exist_ok=True)
+    files.replace(f'{_DIRECTORY}/{name}', content, mode=0o644)

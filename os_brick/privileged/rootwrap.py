@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs and links as the public names know them.
+
+:func:`execute_root` runs any program as root. It is there for callers outside
+that bring commands of their own; nothing of ours calls it.
+"""
+
+from collections.abc import Callable, Iterable
+import os
+import re
+import threading
+from typing import Any, NoReturn
+
+from oslo_concurrency import processutils as putils
+from oslo_log import log as logging
+
+from os_brick import exception, privileged
+from os_brick.core import clock, files, process, trace
+
+LOG = logging.getLogger(__name__)
+
+# For one try. A flush of a slow array takes minutes; nothing takes longer than this.
+DEFAULT_TIMEOUT_SECONDS = 600
+
+# With ``delay_on_retry``: the middle of the 0.2 to 2 s that oslo draws.
+_DELAY_SECONDS = 1.0
+
+# Keywords of others' calls that change nothing here: what is logged is fixed, the
+# whole process group is always ended with TERM and then KILL, and who is root
+# has been decided before.
+_WITHOUT_EFFECT = frozenset({'loglevel', 'log_errors', 'signal', 'run_as_root'})
+
+_LINK_DIRECTORY = '/dev/disk/by-id'
+
+# The only names that are ever made or removed here: our own links of encrypted
+# volumes, and udev's of SCSI disks, which outlive a disk now and then.
+_LINK_NAME = re.compile(rf'{_LINK_DIRECTORY}/(?:os-brick|scsi-)[^/\0]*')
+
+_LINK_TARGET = re.compile(r'/dev/[^\0]+')
+
+
+def execute(*cmd: str, **kwargs: Any) -> tuple[str, str]:
+    """Run a program, as root if ``run_as_root``, and return its output and its errors.
+
+    Keywords are those of :func:`custom_execute`; ``root_helper`` is ignored.
+
+    :raises oslo_concurrency.processutils.ProcessExecutionError: if it fails or is
+        not there.
+    """
+    run_as_root = kwargs.pop('run_as_root', False)
+    kwargs.pop('root_helper', None)
+    if run_as_root:
+        return execute_root(*cmd, **kwargs)
+    return custom_execute(*cmd, **kwargs)
+
+
+def custom_execute(
+    *cmd: str,
+    process_input: str | bytes | None = None,
+    check_exit_code: bool | int | Iterable[int] = 0,
+    timeout: float | None = DEFAULT_TIMEOUT_SECONDS,
+    raise_timeout: bool | None = None,
+    attempts: int = 1,
+    interval: float | None = None,
+    backoff_rate: float | None = None,
+    delay_on_retry: bool | None = None,
+    **kwargs: Any,
+) -> tuple[str, str]:
+    """Run a program in this process and return its output and its errors.
+
+    Before try k (from the second on) there is a wait of ``interval`` (1) times
+    ``backoff_rate`` (2) to the power k - 1 seconds; with ``delay_on_retry`` one
+    second, or none if it is false. ``timeout`` is for each try; 0 and None mean
+    no limit.
+
+    :raises oslo_concurrency.processutils.ProcessExecutionError: if the last try
+        ends with another exit code than ``check_exit_code`` allows.
+    :raises ExecutionTimeout: if the last try had to be ended, unless
+        ``raise_timeout`` is false: then what it had written is returned.
+    """
+    words = tuple(str(word) for word in cmd)
+    pause = _pause(interval, backoff_rate, delay_on_retry)
+    run: dict[str, Any] = {
+        'ok': _allowed(check_exit_code),
+        'timeout': timeout or None,
+        'stdin': process_input,
+        'secrets': _secrets(words),
+        **_process_keywords(kwargs),
+    }
+    if raise_timeout is None:
+        raise_timeout = check_exit_code is not False
+    for number in range(1, attempts + 1):
+        try:
+            return _once(words, run)
+        except exception.ExecutionTimeout as error:
+            if number >= attempts:
+                return _timed_out(error, raise_timeout)
+        except putils.ProcessExecutionError:
+            if number >= attempts:
+                raise
+        clock.sleep(pause(number))
+    raise ValueError('attempts has to be at least 1')
+
+
+@privileged.entrypoint
+def execute_root(*cmd: str, **kwargs: Any) -> tuple[str, str]:
+    """Run any program as root, with the keywords of :func:`custom_execute`.
+
+    For callers outside only: our own code has a narrow function for each act.
+
+    :raises TypeError: for ``shell`` and ``run_as_root``, which are not allowed.
+    """
+    return custom_execute(*cmd, shell=False, run_as_root=False, **kwargs)
+
+
+@privileged.entrypoint
+def link_root(target: str, link_name: str, force: bool = True) -> None:
+    """Make a symbolic link to a device, at once in place of what is there if ``force``.
+
+    :raises InvalidParameterValue: if the link would not be one of ours.
+    :raises FileExistsError: if there is something already, without ``force``.
+    """
+    link = _checked_link(link_name)
+    if not _LINK_TARGET.fullmatch(target) or '..' in target.split('/'):
+        raise exception.InvalidParameterValue(err=f'{target!r} is no path of a device')
+    try:
+        os.makedirs(files.real(_LINK_DIRECTORY), mode=0o755, exist_ok=True)
+        if force:
+            _replace_link(target, files.real(link))
+        else:
+            os.symlink(target, files.real(link))
+    except OSError as error:
+        _raise_with_name(error, link)
+
+
+@privileged.entrypoint
+def unlink_root(*links: str, no_errors: bool = False, raise_at_end: bool = False) -> None:
+    """Remove symbolic links; the first failure ends it unless a keyword says otherwise.
+
+    :param no_errors: log a failure and go on, and never raise.
+    :param raise_at_end: go on, then raise.
+    :raises InvalidParameterValue: if one of them is not ours; then none is removed.
+    :raises ExceptionChainer: with all failures, at the end.
+    """
+    chain = exception.ExceptionChainer()
+    for link in [_checked_link(link) for link in links]:
+        with chain.context(no_errors or raise_at_end, 'Unlinking %s failed', link):
+            _unlink(link)
+    if chain and not no_errors:
+        raise chain
+
+
+def _checked_link(link: str) -> str:
+    """Return the name if such a link may be made and removed."""
+    if not _LINK_NAME.fullmatch(link):
+        raise exception.InvalidParameterValue(err=f'{link!r} is no name of a link of ours')
+    return link
+
+
+def _replace_link(target: str, link: str) -> None:
+    """Rename a new link over the old: nobody sees a moment without one."""
+    temporary = f'{link}.{os.getpid()}.{threading.get_ident()}'
+    os.symlink(target, temporary)
+    try:
+        os.rename(temporary, link)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def _unlink(link: str) -> None:
+    try:
+        os.unlink(files.real(link))
+    except OSError as error:
+        _raise_with_name(error, link)
+
+
+def _raise_with_name(error: OSError, name: str) -> NoReturn:
+    """Raise it anew with the name in its text, which is all that privsep carries."""
+    raise OSError(error.errno, f'{error.strerror}: {name}') from error
+
+
+def _once(cmd: tuple[str, ...], keywords: dict[str, Any]) -> tuple[str, str]:
+    result = process.run(*cmd, **keywords)
+    return result.stdout, result.stderr
+
+
+def _timed_out(error: exception.ExecutionTimeout, raise_it: bool) -> tuple[str, str]:
+    """Raise the error, or return what the program had written before it was ended."""
+    LOG.warning('%s: %s', error.cmd, error.description)
+    if raise_it:
+        raise error
+    return str(error.stdout or ''), str(error.stderr or error.description)
+
+
+def _allowed(check_exit_code: bool | int | Iterable[int] | None) -> tuple[int, ...] | None:
+    """Return the exit codes that are no error; None for any."""
+    if check_exit_code is False:
+        return None
+    if check_exit_code is True or check_exit_code is None:
+        return (0,)
+    if isinstance(check_exit_code, int):
+        return (check_exit_code,)
+    return tuple(check_exit_code)
+
+
+def _pause(
+    interval: float | None, backoff_rate: float | None, delay_on_retry: bool | None
+) -> Callable[[int], float]:
+    """Return what answers how long to wait after a try with that number has failed."""
+    if delay_on_retry is None:
+        first = 1 if interval is None else interval
+        rate = 2 if backoff_rate is None else backoff_rate
+        return lambda number: float(first * rate**number)
+    if interval is not None or backoff_rate is not None:
+        raise TypeError('delay_on_retry excludes interval and backoff_rate')
+    return lambda _number: _DELAY_SECONDS if delay_on_retry else 0.0
+
+
+def _process_keywords(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Translate processutils' keywords into those of ``process.run``.
+
+    :raises oslo_concurrency.processutils.UnknownArgumentError: for one that has no
+        meaning here.
+    """
+    names = {'cwd': 'cwd', 'env_variables': 'env', 'shell': 'shell'}
+    unknown = kwargs.keys() - names.keys() - _WITHOUT_EFFECT
+    if unknown:
+        raise putils.UnknownArgumentError(f'Unknown keywords: {", ".join(sorted(unknown))}')
+    return {names[name]: value for name, value in kwargs.items() if name in names}
+
+
+def _secrets(words: Iterable[str]) -> list[str]:
+    """Return the words of a command that must not be shown, found by the word before them."""
+    listed = list(words)
+    hidden = zip(listed, trace.masked(listed), strict=True)
+    return [word.partition('=')[2] or word for word, shown in hidden if shown != word]
