@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The way in: the connector of a protocol, and what a back end has to know of this host.
+
+Importing this module imports every connector and binds its class here, so that
+``connector.ISCSIConnector`` and ``os_brick.initiator.connectors.iscsi`` are there
+for callers that have imported nothing else.
+"""
+
+import platform
+import socket
+import sys
+from typing import Any
+
+from oslo_log import log as logging
+from oslo_utils import importutils
+
+from os_brick import exception, initiator, utils
+from os_brick.initiator import registry
+
+LOG = logging.getLogger(__name__)
+
+unix_connector_list = list(registry.CLASSES)
+
+_connector_mapping_linux = registry.DEFAULT
+_connector_mapping_linux_s390x = registry.S390X
+_connector_mapping_linux_ppc64 = registry.PPC64
+
+
+def _bind_classes() -> None:
+    for path in unix_connector_list:
+        globals()[path.rpartition('.')[2]] = importutils.import_class(path)
+
+
+_bind_classes()
+
+
+def get_connector_mapping(arch: str | None = None) -> dict[str, str]:
+    """Return the dotted class of each protocol on a machine, by default on this one."""
+    return registry.BY_MACHINE.get(arch or platform.machine(), _connector_mapping_linux)
+
+
+@utils.trace
+def get_connector_properties(
+    root_helper: str | None,
+    my_ip: str,
+    multipath: bool,
+    enforce_multipath: bool,
+    host: str | None = None,
+    execute: Any = None,
+) -> dict[str, Any]:
+    """Return what a storage back end has to know of this host, for every protocol.
+
+    A protocol whose tools fail is left out with a warning.
+
+    :param my_ip: the address under which back ends shall know this host.
+    :param host: the name of this host, if not what it says itself.
+    """
+    properties: dict[str, Any] = {
+        'platform': platform.machine(),
+        'os_type': sys.platform,
+        'ip': my_ip,
+        'host': host or socket.gethostname(),
+    }
+    for path in unix_connector_list:
+        connector = importutils.import_class(path)
+        if not _is_for(connector, properties['platform'], properties['os_type']):
+            continue
+        properties.update(
+            _probe(
+                connector,
+                root_helper,
+                host=host,
+                multipath=multipath,
+                enforce_multipath=enforce_multipath,
+                execute=execute,
+            )
+        )
+    return properties
+
+
+def _is_for(connector: Any, machine: str, system: str) -> bool:
+    return utils.platform_matches(machine, connector.platform) and utils.os_matches(
+        system, connector.os_type
+    )
+
+
+def _probe(connector: Any, root_helper: str | None, **kwargs: Any) -> dict[str, Any]:
+    """Return what one connector says of this host; nothing if it fails."""
+    try:
+        found: dict[str, Any] = connector.get_connector_properties(root_helper, **kwargs)
+    except exception.Invalid:  # What we were given is wrong: that is for the caller.
+        raise
+    except Exception as error:
+        # A broken tool of one protocol must not take the volumes of all others away.
+        LOG.warning('%s says nothing of this host: %s', connector.__name__, error)
+        return {}
+    return found
+
+
+class InitiatorConnector:
+    """The factory; the base class of connectors is in ``initiator_connector``."""
+
+    @staticmethod
+    def factory(
+        protocol: str,
+        root_helper: str | None,
+        driver: Any = None,
+        use_multipath: bool = False,
+        device_scan_attempts: int = initiator.DEVICE_SCAN_ATTEMPTS_DEFAULT,
+        arch: str | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> Any:
+        """Return a connector of ``protocol``, in upper or lower case.
+
+        Further keywords go to the connector, which ignores those it does not know.
+
+        :raises InvalidConnectorProtocol: if the machine has none of this protocol.
+        :raises ProtocolNotSupported: if it is one that is not written yet.
+        """
+        name = protocol.upper()
+        mapping = get_connector_mapping(arch)
+        if name not in mapping:
+            raise exception.InvalidConnectorProtocol(
+                f'There is no connector of protocol {protocol!r} on '
+                f'{arch or platform.machine()}; there are: {", ".join(sorted(mapping))}'
+            )
+        kwargs |= registry.KEYWORDS.get(name, {})
+        kwargs |= {
+            'root_helper': root_helper,
+            'driver': driver,
+            'use_multipath': use_multipath,
+            'device_scan_attempts': device_scan_attempts,
+        }
+        LOG.debug('Protocol %s is served by %s', name, mapping[name])
+        return importutils.import_class(mapping[name])(*args, **kwargs)
