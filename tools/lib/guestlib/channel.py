@@ -9,8 +9,8 @@ import pathlib
 import select
 import socket
 import time
-import uuid
 from typing import Any, Self
+import uuid
 
 from guestlib import say
 

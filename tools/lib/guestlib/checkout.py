@@ -74,7 +74,9 @@ def _names(root: pathlib.Path) -> list[str]:
     command = ['git', '-C', str(root), '-c', f'safe.directory={root}', 'ls-files', '-z']
     try:
         listed = subprocess.run(
-            [*command, '--cached', '--others', '--exclude-standard'], capture_output=True
+            [*command, '--cached', '--others', '--exclude-standard'],
+            capture_output=True,
+            check=False,
         )
         if listed.returncode == 0:
             names = {os.fsdecode(name) for name in listed.stdout.split(b'\0') if name}

@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
+def _terminated(number: int, _frame: FrameType | None) -> None:
     sys.exit(128 + number)  # as an exception, so that a build or a boot cleans up
 
 
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(options: argparse.Namespace) -> None:
+def _build(_options: argparse.Namespace) -> None:
     print(image.ready())
 
 
@@ -87,7 +87,7 @@ def _restart(options: argparse.Namespace) -> None:
     _status(options)
 
 
-def _stop(options: argparse.Namespace) -> None:
+def _stop(_options: argparse.Namespace) -> None:
     found = resident.find()
     if found:
         resident.stop(found)
@@ -96,7 +96,7 @@ def _stop(options: argparse.Namespace) -> None:
         say.line('no guest is running')
 
 
-def _status(options: argparse.Namespace) -> int:
+def _status(_options: argparse.Namespace) -> int:
     found = resident.find()
     if found is None:
         print('no guest is running; start one: tools/guest start')

@@ -2,8 +2,10 @@
 """Runs a command in the guest as if it were here: live output, exit status, Ctrl-C, time-out."""
 
 import base64
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
+import math
 import os
 import select
 import shutil
@@ -12,7 +14,6 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from guestlib import channel, checkout, paths, recipe, resident, say
@@ -89,27 +90,30 @@ def run_in(running: resident.Guest, order: Order) -> int:
 
 def _follow(line: channel.Line, order: Order, caught: list[int]) -> int:
     """Carry output and input until the command has ended."""
-    until = time.monotonic() + order.timeout + _GRACE_SECONDS if order.timeout else None
+    until = time.monotonic() + order.timeout + _GRACE_SECONDS if order.timeout else math.inf
     inputs = [line.fileno(), 0] if order.stdin or order.terminal else [line.fileno()]
     told = 0
-    while True:
+    while time.monotonic() < until:
         if len(caught) > told:
             told = len(caught)
             until = time.monotonic() + _GRACE_SECONDS
             line.send('kill', why=f'ended by signal {caught[-1]}')
-        if until and time.monotonic() > until:
-            raise say.Failure('the guest does not answer; try: tools/guest stop', 124)
-        if not line.waiting():
-            ready, _, _ = select.select(inputs, [], [], 0.2)
-            if 0 in ready and not _send_input(line):
-                inputs.remove(0)
-            if line.fileno() not in ready:
-                continue
+        _wait(line, inputs)
         message = line.receive(0.0)
         if message and 'exit' in message:
             return _ended(message, caught)
         if message:
             _print(message)
+    raise say.Failure('the guest does not answer; try: tools/guest stop', 124)
+
+
+def _wait(line: channel.Line, inputs: list[int]) -> None:
+    """Pause until the guest says something, passing standard input on meanwhile."""
+    if line.waiting():
+        return
+    ready, _, _ = select.select(inputs, [], [], 0.2)
+    if 0 in ready and not _send_input(line):
+        inputs.remove(0)
 
 
 def _ended(message: dict[str, Any], caught: list[int]) -> int:

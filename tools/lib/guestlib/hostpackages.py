@@ -57,14 +57,22 @@ def _become_root() -> list[str] | None:
     if os.geteuid() == 0:
         return []
     sudo = which('sudo')
-    if sudo and subprocess.run([sudo, '-n', 'true'], capture_output=True).returncode == 0:
+    if (
+        sudo
+        and subprocess.run([sudo, '-n', 'true'], capture_output=True, check=False).returncode == 0
+    ):
         return [sudo, '-n']
     return None
 
 
 def _quiet(command: list[str], environment: dict[str, str], *, tell: bool = False) -> bool:
     done = subprocess.run(
-        command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode and tell:
         say.line((done.stdout + done.stderr)[-2000:])

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Builds the guest's disk, kernel and initrd, as root or not, without mounting anything."""
 
-import configparser
 import os
 import pathlib
 import re
@@ -11,7 +10,7 @@ import sys
 import tempfile
 import threading
 
-from guestlib import hostpackages, initrd, paths, recipe, say
+from guestlib import hostpackages, initrd, metadata, paths, recipe, say
 
 DISK, KERNEL, INITRD = 'root.img', 'vmlinuz', 'initrd.gz'
 _STILL_BUSY_SECONDS = 15.0
@@ -30,10 +29,10 @@ def ready() -> pathlib.Path:
 
 def _build(target: pathlib.Path) -> None:
     root = os.geteuid() == 0
-    hostpackages.need(
-        hostpackages.BUILD if root else hostpackages.BUILD_WITHOUT_ROOT, keyring=True
-    )
+    hostpackages.need(hostpackages.BUILD if root else hostpackages.BUILD_WITHOUT_ROOT, keyring=True)
     say.line(f'building the image {target.name} once; this takes a few minutes')
+    for left in target.parent.glob('building-*'):  # by a build that was killed
+        _remove_tree(left)
     work = pathlib.Path(tempfile.mkdtemp(prefix='building-', dir=target.parent))
     try:
         rootfs = work / 'rootfs'
@@ -97,7 +96,7 @@ def _apt_options() -> list[str]:
 
 
 def _python_environments(rootfs: pathlib.Path) -> None:
-    """Install with the image's Python and pip, which run here: so this machine's pip settings hold."""
+    """Install with the image's Python and pip; they run here: this machine's pip settings hold."""
     python = _python_of(rootfs)
     pip = next(rootfs.glob('usr/share/python-wheels/pip-*.whl'))
     for prefix, requirements in recipe.ENVIRONMENTS.items():
@@ -170,16 +169,7 @@ def _point_to_checkout(rootfs: pathlib.Path) -> None:
     """Let /opt/os-brick import the checkout, and give it a version, as if installed editable."""
     packages = rootfs / f'opt/os-brick/lib/python{recipe.PYTHON}/site-packages'
     (packages / 'os-brick-checkout.pth').write_text(recipe.CHECKOUT + '\n')
-    information = packages / f'os_brick-{recipe.VERSION}.dist-info'
-    information.mkdir()
-    (information / 'METADATA').write_text(
-        f'Metadata-Version: 2.1\nName: os-brick\nVersion: {recipe.VERSION}\n'
-    )
-    (information / 'INSTALLER').write_text('tools/guest\n')
-    sections = configparser.ConfigParser()
-    sections['oslo.config.opts'] = {'os_brick': 'os_brick.opts:list_opts'}
-    with open(information / 'entry_points.txt', 'w') as stream:
-        sections.write(stream)
+    metadata.write(packages)
     (rootfs / recipe.CHECKOUT.lstrip('/')).mkdir(exist_ok=True)
 
 
@@ -187,8 +177,11 @@ def _compile(rootfs: pathlib.Path, python: list[str], place: str) -> None:
     """Write bytecode: under emulation compiling costs many times more than loading."""
     _run(
         f'compiling {place}',
-        [*python, '-m', 'compileall', '-q', '-s', str(rootfs), '-p', '/']
-        + [str(rootfs / place.lstrip('/'))],
+        [
+            *python,
+            *('-m', 'compileall', '-q', '-s', str(rootfs), '-p', '/'),
+            str(rootfs / place.lstrip('/')),
+        ],
         log=rootfs.parent / 'compile.log',
         ok=(0, 1),  # some packages ship files of a foreign syntax as test data
         PYTHONHOME=str(rootfs / 'usr'),
@@ -249,6 +242,7 @@ def _run(
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                check=False,
             )
     finally:
         over.set()
@@ -267,7 +261,7 @@ def _last_line(log: pathlib.Path) -> str:
 def _answer(command: list[str]) -> str:
     """The output of a program, or nothing where there is no such program."""
     try:
-        return subprocess.run(command, capture_output=True, text=True).stdout
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:
         return ''
 

@@ -50,7 +50,7 @@ def _with_dependencies(base: pathlib.Path) -> dict[str, pathlib.Path]:
 
 
 def _name(path: str) -> str:
-    return path.rsplit('/', 1)[-1].split('.ko')[0]
+    return path.rsplit('/', 1)[-1].split('.ko', maxsplit=1)[0]
 
 
 def _unpacked(path: pathlib.Path) -> bytes:

@@ -94,6 +94,7 @@ def _probe(built: pathlib.Path) -> bool:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=PROBE_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return False

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where things are kept: outside the checkout, so that every clone shares one image."""
 
+from collections.abc import Iterator
 import contextlib
 import fcntl
 import os
 import pathlib
-from collections.abc import Iterator
 
 from guestlib import say
 

@@ -78,7 +78,7 @@ INITRD_MODULES = (
 def key() -> str:
     """The short name of the image that this recipe makes."""
     here = pathlib.Path(__file__).parent
-    names = ('recipe.py', 'image.py', 'initrd.py', 'inside/initrd-init')
+    names = ('recipe.py', 'image.py', 'initrd.py', 'metadata.py', 'inside/initrd-init')
     return f'{SUITE}-{digest([here / name for name in names])}'
 
 

@@ -21,6 +21,7 @@ from guestlib import channel, hostpackages, image, machine, paths, recipe, say
 
 IDLE_SECONDS = 3 * 3600.0
 BOOT_SECONDS = {'kvm': 60.0, 'tcg': 240.0}  # under TCG 30 s are usual, more on a busy machine
+_QUIET = {'PYTHONDONTWRITEBYTECODE': '1'}  # the checkout may belong to somebody else
 _READY = b'OS-BRICK-GUEST-UP'
 
 
@@ -164,7 +165,7 @@ def _spawn(words: list[str], owner: int) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [*program, order],
             cwd=directory(),
-            env={**os.environ, 'PYTHONPATH': str(paths.INSIDE.parents[1])},
+            env={**os.environ, **_QUIET, 'PYTHONPATH': str(paths.INSIDE.parents[1])},
             stdin=subprocess.DEVNULL,
             stdout=console,
             stderr=console,
@@ -176,8 +177,7 @@ def supervise() -> None:
     """Run QEMU until it ends, or should end."""
     order = json.loads(sys.argv[1])
     told: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
-    os.set_inheritable(1, True)
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
     qemu = subprocess.Popen(order['command'], stdin=subprocess.DEVNULL, env=_temporary_files())
     owner_born = _born(order['owner']) if order['owner'] else ''
     while qemu.poll() is None:

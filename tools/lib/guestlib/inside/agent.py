@@ -20,7 +20,6 @@ import select
 import signal
 import struct
 import subprocess
-import sys
 import termios
 import threading
 import time
@@ -33,7 +32,6 @@ ENVIRONMENT = {
     'TERM': 'dumb',
     'LC_ALL': 'C.UTF-8',
     'PYTHONWARNINGS': 'ignore',
-    'PBR_VERSION': sys.argv[1] if len(sys.argv) > 1 else '7.2.0',
     'OS_BRICK_GUEST': '1',
 }
 # INT first: on it pytest tears its fixtures down, on TERM it would not. After KILL only a process
@@ -93,7 +91,7 @@ class Job:
             order['argv'],
             cwd=directory,
             env=environment,
-            preexec_fn=_own_terminal if tty else None,
+            preexec_fn=_own_terminal if tty else None,  # noqa: PLW1509 (no lock is held here)
             start_new_session=True,
             **streams,
         )

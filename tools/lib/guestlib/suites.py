@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the unit tests here and the functional tests in the guest, and adds up their results."""
+
+import argparse
+from collections.abc import Callable
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+import xml.etree.ElementTree
+
+from guestlib import command, hostenv, paths, say
+
+UNIT = ('tests/unit', 'tests/consumers')
+FUNCTIONAL = ('tests/functional',)
+UNIT_SECONDS = 900.0
+FUNCTIONAL_SECONDS = 45 * 60.0
+_NONE_SELECTED = 5  # pytest's exit status
+_TAKES_VALUE = {'-k', '-m', '-p', '-n', '-o', '-c', '-W', '--maxfail', '--deselect', '--ignore'}
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one suite came to. A suite that broke counts as one failure more."""
+
+    name: str
+    status: int
+    seconds: float = 0.0
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    note: str = ''
+
+    def __str__(self) -> str:
+        counts = f'{self.passed} passed, {self.failed} failed, {self.skipped} skipped'
+        return f'{self.name:11}{counts} in {self.seconds:.0f} s {self.note}'.rstrip()
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """Arguments for pytest, with the paths told apart by suite."""
+
+    options: list[str]
+    unit: list[str]
+    functional: list[str]
+
+    @property
+    def narrowed(self) -> bool:
+        return any(word.startswith(('-k', '-m', '--lf', '--ff', '--sw')) for word in self.options)
+
+
+Suite = Callable[[str, Selection, float], Outcome]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run what the command line asks for; 0 only if something ran and nothing failed."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    options, rest = _parser().parse_known_args(arguments)
+    try:
+        chosen = select(rest)
+        outcomes = _run(options, chosen)
+    except KeyboardInterrupt:
+        return 130
+    return _report(outcomes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        'tools/test',
+        description='Unit tests here, functional tests in the guest; sets up what they need.',
+        epilog='All other arguments go to pytest: -k, -x, paths such as tests/functional/test_x.py',
+        allow_abbrev=False,
+    )
+    parser.add_argument('--unit', action='store_true', help='only the unit tests (seconds)')
+    parser.add_argument('--functional', action='store_true', help='only the functional tests')
+    parser.add_argument(
+        '--functional-timeout',
+        type=float,
+        default=FUNCTIONAL_SECONDS,
+        metavar='SECONDS',
+        help='end the functional tests then (default: %(default).0f)',
+    )
+    return parser
+
+
+def select(words: list[str]) -> Selection:
+    """Sort arguments into options and the paths of each suite."""
+    chosen = Selection([], [], [])
+    value = False
+    for word in words:
+        path = None if value or word.startswith('-') else _in_checkout(word)
+        value = word in _TAKES_VALUE
+        if path is None:
+            chosen.options.append(word)
+        elif path.startswith(FUNCTIONAL):
+            chosen.functional.append(path)
+        else:
+            chosen.unit.append(path)
+    return chosen
+
+
+def _in_checkout(word: str) -> str | None:
+    """The path (and test id) relative to the checkout; None if it is no path there."""
+    name, separator, test = word.partition('::')
+    for base in (pathlib.Path.cwd(), paths.CHECKOUT):
+        path = pathlib.Path(os.path.abspath(base / name))
+        if path.exists() and path.is_relative_to(paths.CHECKOUT):
+            return f'{path.relative_to(paths.CHECKOUT)}{separator}{test}'
+    return None
+
+
+def _run(options: argparse.Namespace, chosen: Selection) -> list[Outcome]:
+    any_suite = not (options.unit or options.functional)
+    any_path = not (chosen.unit or chosen.functional)
+    outcomes = []
+    if (options.unit or any_suite) and (chosen.unit or any_path):
+        outcomes.append(_guarded('unit', _unit, chosen, UNIT_SECONDS))
+    if (options.functional or any_suite) and (chosen.functional or any_path):
+        limit = options.functional_timeout
+        outcomes.append(_guarded('functional', _functional, chosen, limit))
+    return outcomes
+
+
+def _guarded(name: str, suite: Suite, chosen: Selection, limit: float) -> Outcome:
+    """Run a suite; what keeps it from running is a failure of it, and the next one still runs."""
+    began = time.monotonic()
+    say.line(f'{name} tests')
+    try:
+        outcome = suite(name, chosen, limit)
+    except say.Failure as failure:
+        say.line(str(failure))
+        outcome = Outcome(name, failure.status, failed=1, note='(could not run)')
+    return dataclasses.replace(outcome, seconds=time.monotonic() - began)
+
+
+def _unit(name: str, chosen: Selection, limit: float) -> Outcome:
+    where = chosen.unit or [path for path in UNIT if (paths.CHECKOUT / path).is_dir()]
+    words = [hostenv.python(), '-m', 'pytest', *where, *_in_parallel(chosen), *chosen.options]
+    with tempfile.TemporaryDirectory() as directory:
+        report = pathlib.Path(directory) / 'junit.xml'
+        process = subprocess.Popen(
+            [*words, f'--junitxml={report}'],
+            cwd=paths.CHECKOUT,
+            env=hostenv.environment(),
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            status = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            status = 124
+        finally:
+            process.kill()
+            process.wait()
+        return _outcome(name, status, report, chosen)
+
+
+def _in_parallel(chosen: Selection) -> list[str]:
+    """Use all processors for whole suites; starting the workers costs more than a few tests."""
+    if chosen.unit or any(word.startswith(('-n', '--pdb', '-s')) for word in chosen.options):
+        return []
+    return ['-n', 'auto']
+
+
+def _functional(name: str, chosen: Selection, limit: float) -> Outcome:
+    where = chosen.functional or list(FUNCTIONAL)
+    words = ['/opt/os-brick/bin/python', '-m', 'pytest', *where, *chosen.options]
+    with command.guest() as running:
+        report = running.share / f'junit-{uuid.uuid4().hex}.xml'
+        order = command.Order([*words, f'--junitxml=/mnt/share/{report.name}'], timeout=limit)
+        status = command.run_in(running, order)
+        try:
+            return _outcome(name, status, report, chosen)
+        finally:
+            report.unlink(missing_ok=True)
+
+
+def _outcome(name: str, status: int, report: pathlib.Path, chosen: Selection) -> Outcome:
+    """Count the report's test cases; believe the exit status where the two disagree."""
+    counts = {'passed': 0, 'failed': 0, 'skipped': 0}
+    try:
+        for case in xml.etree.ElementTree.parse(report).iter('testcase'):
+            counts[_verdict(case)] += 1
+    except (OSError, xml.etree.ElementTree.ParseError):
+        return Outcome(name, status or 99, failed=1, note='(no report)')
+    note = ''
+    if status == _NONE_SELECTED and not any(counts.values()) and chosen.narrowed:
+        return Outcome(name, 0, note='(none selected)')
+    if status and (status == 124 or not counts['failed']):
+        counts['failed'] += 1
+        note = '(timed out)' if status == 124 else f'(ended with status {status})'
+    return Outcome(name, status, note=note, **counts)
+
+
+def _verdict(case: xml.etree.ElementTree.Element) -> str:
+    if case.find('failure') is not None or case.find('error') is not None:
+        return 'failed'
+    return 'skipped' if case.find('skipped') is not None else 'passed'
+
+
+def _report(outcomes: list[Outcome]) -> int:
+    """Print the summary, whose last line is for programs too."""
+    passed = sum(outcome.passed for outcome in outcomes)
+    failed = sum(outcome.failed for outcome in outcomes)
+    skipped = sum(outcome.skipped for outcome in outcomes)
+    sys.stderr.flush()
+    print('\nSummary')
+    for outcome in outcomes:
+        print(f'  {outcome}')
+    print(f'{passed} passed, {failed} failed, {skipped} skipped', flush=True)
+    if failed or any(outcome.status for outcome in outcomes):
+        return 1
+    return 0 if passed else _NONE_SELECTED
