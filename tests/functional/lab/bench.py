@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole laboratory as one context: what it puts up, it takes down, last first."""
 
-import contextlib
 from collections.abc import Sequence
+import contextlib
 from types import TracebackType
 
 from tests.functional.lab import daemons, lio, net
@@ -45,9 +45,11 @@ class Bench:
         net.heal_all()
         self._things.close()
 
-    def volume(self, name: str, megabytes: int = 32, serial: str | None = None) -> lio.Volume:
-        """A new volume."""
-        volume = lio.Volume(name, megabytes, serial)
+    def volume(
+        self, name: str, megabytes: int = 32, serial: str | None = None, layer: str = ''
+    ) -> lio.Volume:
+        """A new volume (``lio.Volume`` says what the arguments are)."""
+        volume = lio.Volume(name, megabytes, serial, layer)
         self._things.callback(volume.close)
         return volume
 

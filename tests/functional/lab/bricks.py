@@ -57,6 +57,7 @@ def configure_here(**options: object) -> None:
         os.environ['PYTHONPATH'] = ':'.join(path for path in paths if path)
         if str(CHECKOUT) not in sys.path:
             sys.path.insert(0, str(CHECKOUT))
+        from oslo_concurrency import lockutils  # noqa: F401  (registers options)
         from oslo_config import cfg
 
         import os_brick

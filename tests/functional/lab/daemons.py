@@ -35,6 +35,7 @@ class Multipath:
     no_path_retry: str = 'fail'
     user_friendly_names: str = 'no'
     path_grouping_policy: str = 'group_by_prio'
+    blacklisted_product: str = ''
 
     def text(self) -> str:
         """The file. ``overrides`` because the built-in entry for LIO queues for ever."""
@@ -56,8 +57,12 @@ overrides {{
 }}
 blacklist {{
  devnode "^(vd|loop|nvme|dm-)"
-}}
+{self._blacklisted()}}}
 """
+
+    def _blacklisted(self) -> str:
+        product = self.blacklisted_product
+        return f' device {{\n vendor ".*"\n product "{product}"\n }}\n' if product else ''
 
 
 _saved: dict[pathlib.Path, bytes | None] = {}
@@ -91,7 +96,7 @@ def start_iscsid() -> None:
     """Start iscsid unless it runs, with the lab's timers and initiator name."""
     for path in (ISCSID_CONF, INITIATOR_NAME):
         _save(path)
-    old = shell.read(ISCSID_CONF).splitlines()
+    old = (_saved[ISCSID_CONF] or b'').decode().splitlines()
     kept = [line for line in old if line.split('=')[0].strip() not in FAST]
     kept += [f'{name} = {value}' for name, value in FAST.items()]
     ISCSID_CONF.parent.mkdir(exist_ok=True)
@@ -162,6 +167,12 @@ def start_multipathd(conf: Multipath | None = None) -> None:
     elif changed:
         ask('reconfigure')
     shell.until(multipathd_runs, 30, 'multipathd is ready')
+
+
+def iscsid_default(name: str, value: str) -> None:
+    """A default for node records that are made from now on (until ``start_iscsid`` again)."""
+    with open(ISCSID_CONF, 'a') as out:
+        out.write(f'{name} = {value}\n')
 
 
 def stop_multipathd() -> None:

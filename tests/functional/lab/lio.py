@@ -5,11 +5,11 @@ A fileio store keeps the size it was made with, so a volume is an iblock store o
 a sparse file in RAM: it can really grow, and the file shows which bytes have arrived.
 """
 
+from collections.abc import Iterable
 import fcntl
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable
 
 from tests.functional.lab import net, shell
 
@@ -34,9 +34,15 @@ def load() -> None:
 
 
 class Volume:
-    """One backing store with an identity of its own."""
+    """One backing store with an identity of its own.
 
-    def __init__(self, name: str, megabytes: int = 32, serial: str | None = None) -> None:
+    ``layer`` puts a device-mapper target between store and file, for faults: ``'error'`` (every
+    read fails), ``'linear DEVICE 0'`` (can be suspended: ``freeze`` and ``thaw``).
+    """
+
+    def __init__(
+        self, name: str, megabytes: int = 32, serial: str | None = None, layer: str = ''
+    ) -> None:
         self.name = name
         self.serial = serial or hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
         self.image = pathlib.Path(f'/dev/shm/lab-{name}.img')
@@ -44,8 +50,14 @@ class Volume:
         self.image.write_bytes(b'')
         os.truncate(self.image, megabytes * MEBI)
         self.loop = _loop(self.image)
+        self._layer = layer
+        device = self.loop
+        if layer:
+            table = f'0 {megabytes * 2048} {layer.replace("DEVICE", self.loop)}'
+            shell.run('dmsetup', 'create', f'labstore-{name}', '--table', table)
+            device = f'/dev/mapper/labstore-{name}'
         self.store.mkdir(parents=True)
-        shell.write(self.store / 'control', f'udev_path={self.loop}')
+        shell.write(self.store / 'control', f'udev_path={device}')
         shell.write(self.store / 'wwn' / 'vpd_unit_serial', self.serial)
         shell.write(self.store / 'enable', 1)
 
@@ -67,6 +79,14 @@ class Volume:
             fcntl.ioctl(device, _SET_CAPACITY)
         return megabytes * MEBI
 
+    def freeze(self) -> None:
+        """Let every read and write hang (INQUIRY and the like are still answered)."""
+        shell.run('dmsetup', 'suspend', '--noflush', '--nolockfs', f'labstore-{self.name}')
+
+    def thaw(self) -> None:
+        """Let reads and writes pass again."""
+        shell.run('dmsetup', 'resume', f'labstore-{self.name}')
+
     def write(self, data: bytes, offset: int = 0) -> None:
         """Change the bytes behind the initiator's back."""
         with open(self.image, 'r+b') as image:
@@ -83,6 +103,9 @@ class Volume:
         """Remove the store, the loop device and the file (every LUN must be unmapped)."""
         if self.store.exists():
             self.store.rmdir()
+        if self._layer:
+            self.thaw()
+            shell.run('dmsetup', 'remove', '--retry', f'labstore-{self.name}')
         with open(self.loop, 'rb') as device:
             fcntl.ioctl(device, _CLR_FD)
         self.image.unlink(missing_ok=True)

@@ -6,9 +6,9 @@
 portal that was never there. ``cut`` and ``heal`` do the same to a portal that was.
 """
 
+from collections.abc import Iterator
 import contextlib
 import pathlib
-from collections.abc import Iterator
 
 from tests.functional.lab import shell
 

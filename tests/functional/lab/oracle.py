@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an attach may leave behind on a host, as sets of readable lines that can be compared."""
 
+from collections.abc import Iterator
 import difflib
+import logging
 import os
 import pathlib
 import re
 import time
-from collections.abc import Iterator
 
 from tests.functional.lab import daemons, shell
+
+LOG = logging.getLogger(__name__)
 
 Snapshot = dict[str, frozenset[str]]
 
@@ -36,6 +39,8 @@ def maps() -> frozenset[str]:
     lines = []
     for root in SYS.glob('block/dm-*'):
         dm = root / 'dm'
+        if shell.read(dm / 'name').startswith('labstore-'):
+            continue
         holders = sorted(_names(root / 'holders'))
         slaves = sorted(_names(root / 'slaves'))
         lines.append(
@@ -83,7 +88,7 @@ def links() -> frozenset[str]:
             path = directory / name
             if path.is_symlink():
                 target = os.path.basename(os.readlink(path))
-                if not target.startswith('loop'):
+                if not target.startswith('loop') and 'labstore-' not in name:
                     lines.append(f'{path} -> {target}')
     return frozenset(lines)
 
@@ -131,15 +136,17 @@ def stuck() -> frozenset[str]:
 
 
 def _stuck() -> Iterator[str]:
-    for path in pathlib.Path('/proc').glob('[0-9]*/stat'):
-        text = shell.read(path)
+    for entry in os.scandir('/proc'):
+        if not entry.name.isdigit():
+            continue
+        text = shell.read(f'/proc/{entry.name}/stat')
         if not text:
             continue
         name = text[text.find('(') + 1 : text.rfind(')')]
-        state, parent = text[text.rfind(')') + 2 :].split()[:2]
+        state, parent = text[text.rfind(')') + 2 :].split(maxsplit=2)[:2]
         kernel = parent in {'0', '2'}
         if (state == 'Z' and int(parent) == os.getpid()) or (state == 'D' and not kernel):
-            yield f'{path.parent.name} {name} {state}'
+            yield f'{entry.name} {name} {state}'
 
 
 _PARTS = {
@@ -236,7 +243,7 @@ def _sweep_disks(before: Snapshot) -> None:
             try:
                 shell.write(SYS / 'block' / line.split()[0] / 'device' / 'delete', 1)
             except OSError as error:
-                print(f'sweep: {line}: {error}')
+                LOG.warning('sweep: %s: %s', line, error)
 
 
 def _sweep_iscsi(before: Snapshot) -> None:

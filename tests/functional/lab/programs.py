@@ -6,13 +6,13 @@ and a probe on execve reads the arguments before the program runs, so that none 
 to be seen.
 """
 
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import os
 import pathlib
 import re
 import time
-from collections.abc import Iterator
 
 from tests.functional.lab import shell
 
@@ -75,8 +75,12 @@ class Recorder:
             return
         # struct pt_regs of x86-64: rsi (argv) at 104.
         words = ' '.join(f'a{n}=+0(+u{8 * n}(+104(%di))):ustring' for n in range(_ARGUMENTS))
-        with open(TRACING / 'kprobe_events', 'a') as out:
-            out.write(f'p:{_GROUP}/{_PROBE} __x64_sys_execve {words}\n')
+        # Not open(…, 'a'): Python would seek, which the file refuses.
+        out = os.open(TRACING / 'kprobe_events', os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(out, f'p:{_GROUP}/{_PROBE} __x64_sys_execve {words}\n'.encode())
+        finally:
+            os.close(out)
 
     def _living(self) -> None:
         for task in pathlib.Path('/proc').glob('[0-9]*/task/[0-9]*'):

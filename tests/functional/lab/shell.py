@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Run, read, write, wait: what everything in the laboratory is made of."""
 
+from collections.abc import Callable
 import pathlib
 import subprocess
 import time
-from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar('T')
@@ -33,7 +33,8 @@ def run(*argv: str, check: bool = True, timeout: float = 60, stdin: str | None =
 def read(path: str | pathlib.Path) -> str:
     """The text of a file without white space around it; empty when it cannot be read."""
     try:
-        return pathlib.Path(path).read_text(errors='replace').strip()
+        with open(path, 'rb', buffering=0) as file:
+            return file.read().decode(errors='replace').strip()
     except OSError:
         return ''
 

@@ -80,6 +80,7 @@ class Server:
 
 
 def configure(path):
+    from oslo_concurrency import lockutils  # noqa: F401  (registers the options that setup reads)
     from oslo_config import cfg
 
     import os_brick
@@ -115,8 +116,10 @@ def main():
             channel.close()
             work = socket.socket(fileno=child)
             work.send(f'{os.getpid()}\n'.encode())
-            Server(work).serve()
-            os._exit(0)
+            try:
+                Server(work).serve()
+            finally:  # whatever happened: nobody wants the answer any more
+                os._exit(0)
         os.close(child)
 
 

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench of the whole run, and the check after each test that the host is as it was."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import os
+import pathlib
+import sys
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+from tests.functional import lab
+
+_MARKS = (
+    'leaves(*parts): parts of the host that this test (not the library) may change',
+    'reference: needs the reference, os-brick 7.1.1, in an environment of its own',
+)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for mark in _MARKS:
+        config.addinivalue_line('markers', mark)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart() -> None:
+    if os.geteuid() != 0:
+        pytest.exit('the functional tests need root and a machine to play with: see tools/guest', 2)
+
+
+@pytest.fixture(scope='session')
+def bench() -> Iterator[lab.Bench]:
+    """Addresses, iscsid and multipathd for the whole run."""
+    with lab.Bench() as bench:
+        yield bench
+
+
+@pytest.fixture(scope='session')
+def library(bench: lab.Bench) -> None:
+    """The library configured in this process, its privsep daemon started."""
+    lab.bricks.configure_here()
+    import os_brick.privileged
+
+    os_brick.privileged.default.start()
+
+
+@pytest.fixture
+def shelf(bench: lab.Bench) -> Iterator[lab.Bench]:
+    """The bench, on which this test's volumes and targets are made (and removed afterwards)."""
+    yield bench
+    bench.reset()
+
+
+@pytest.fixture(autouse=True)
+def clean_host(
+    shelf: lab.Bench, library: None, request: pytest.FixtureRequest
+) -> Iterator[lab.oracle.Snapshot]:
+    """The host before the test; after it, the host must be the same."""
+    mark = request.node.get_closest_marker('leaves')
+    before = lab.oracle.snapshot()
+    yield before
+    lab.bricks.reset_here()
+    lab.net.heal_all()
+    try:
+        lab.oracle.assert_same(before, ignoring=mark.args if mark else ())
+    finally:
+        if lab.oracle.difference(before, lab.oracle.snapshot()):
+            lab.oracle.sweep(before)
+
+
+@pytest.fixture
+def multipathd(clean_host: lab.oracle.Snapshot) -> Iterator[Callable[..., None]]:
+    """``multipathd(find_multipaths='yes', …)`` for this test; afterwards as it was."""
+    yield lab.daemons.configure
+    lab.daemons.start_multipathd()
+
+
+@pytest.fixture
+def options(clean_host: lab.oracle.Snapshot) -> Callable[..., None]:
+    """``options(operation_timeout=8)``: configuration of ``[os_brick]`` for this test."""
+    return lab.bricks.configure_here
+
+
+@pytest.fixture
+def single(library: None) -> Any:
+    """A connector of ours for one path."""
+    return lab.bricks.ours()
+
+
+@pytest.fixture
+def multi(library: None) -> Any:
+    """A connector of ours for multipath."""
+    return lab.bricks.ours(multipath=True)
+
+
+@pytest.fixture(scope='session')
+def nursery(bench: lab.Bench) -> Iterator[lab.bricks.Nursery]:
+    """Processes of ours, forked when asked for."""
+    with lab.bricks.Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture(scope='session')
+def reference_nursery(bench: lab.Bench) -> Iterator[lab.bricks.Nursery]:
+    """Processes of the reference."""
+    assert pathlib.Path(lab.bricks.REFERENCE).exists(), (
+        f'the reference is not at {lab.bricks.REFERENCE}: deselect with -m "not reference"'
+    )
+    with lab.bricks.Nursery(lab.bricks.REFERENCE) as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def workers(
+    nursery: lab.bricks.Nursery, clean_host: lab.oracle.Snapshot
+) -> Iterator[Callable[[], lab.bricks.Worker]]:
+    """Makes processes of ours, each with its own connector to be made; ended after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def spawn() -> lab.bricks.Worker:
+            worker = nursery.spawn()
+            stack.callback(worker.close)
+            return worker
+
+        yield spawn

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the functional tests share: patterns on volumes, questions about disks, connectors."""
+
+import contextlib
+import mmap
+import os
+import pathlib
+import time
+from typing import Any
+
+from tests.functional import lab
+
+BLOCK = 4096
+SYS = pathlib.Path('/sys')
+
+
+def stamp(volume: lab.lio.Volume) -> bytes:
+    """Put a block that only this volume has at its beginning and return it."""
+    block = f'{volume.name} {volume.serial} '.encode().ljust(64, b'.') * (BLOCK // 64)
+    volume.write(block)
+    return block
+
+
+def stamped(shelf: lab.Bench, name: str, megabytes: int = 32, **more: Any) -> lab.lio.Volume:
+    """A new volume with its stamp on it."""
+    volume = shelf.volume(name, megabytes, **more)
+    stamp(volume)
+    return volume
+
+
+def read(path: str, length: int = BLOCK, offset: int = 0) -> bytes:
+    """Bytes of a device, past every cache."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECT)
+    try:
+        with mmap.mmap(-1, length) as buffer:
+            count = os.preadv(descriptor, [buffer], offset)
+            return buffer[:count]
+    finally:
+        os.close(descriptor)
+
+
+def write(path: str, data: bytes, offset: int = 0) -> None:
+    """Write to a device, past every cache."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_DIRECT)
+    try:
+        with mmap.mmap(-1, len(data)) as buffer:
+            buffer[:] = data
+            os.pwritev(descriptor, [buffer], offset)
+    finally:
+        os.close(descriptor)
+
+
+def assert_is(path: str, volume: lab.lio.Volume) -> None:
+    """The device is this volume: its stamp is read, and what is written arrives."""
+    seen = read(path)
+    assert seen.startswith(f'{volume.name} {volume.serial}'.encode()), f'{path}: {seen[:64]!r}'
+    mark = f'{volume.name} {time.monotonic_ns()}'.encode().ljust(BLOCK, b'#')
+    write(path, mark, 1 << 20)
+    assert volume.read(BLOCK, 1 << 20) == mark, f'a write to {path} missed volume {volume.name}'
+
+
+def node(path: str) -> str:
+    """``sda`` or ``dm-0`` of any path."""
+    return os.path.basename(os.path.realpath(path))
+
+
+def size(path: str) -> int:
+    """Bytes of a device, by the kernel."""
+    return int(lab.shell.read(SYS / 'class' / 'block' / node(path) / 'size')) * 512
+
+
+def legs(path: str) -> list[str]:
+    """The disks below a map; of a disk, itself."""
+    name = node(path)
+    if not name.startswith('dm-'):
+        return [name]
+    return sorted(os.listdir(SYS / 'block' / name / 'slaves'))
+
+
+def is_multipath(path: str) -> bool:
+    """Whether the device is a multipath map, by its device-mapper uuid."""
+    return lab.shell.read(SYS / 'block' / node(path) / 'dm' / 'uuid').startswith('mpath-')
+
+
+def disks() -> set[str]:
+    """The names of the disks that may come and go."""
+    return {line.split()[0] for line in lab.oracle.disks()}
+
+
+def session_of(disk: str) -> str:
+    """``session7`` of an iSCSI disk."""
+    real = os.path.realpath(SYS / 'block' / disk / 'device')
+    return next(part for part in real.split('/') if part.startswith('session'))
+
+
+def leg_on(path: str, address: str) -> str:
+    """The leg of a map that goes through the portal with this address."""
+    for disk in legs(path):
+        number = session_of(disk).removeprefix('session')
+        connection = SYS / 'class' / 'iscsi_connection' / f'connection{number}:0'
+        if lab.shell.read(connection / 'persistent_address') == address:
+            return disk
+    raise AssertionError(f'{path} has no leg through {address}')
+
+
+def session_count(iqn: str) -> int:
+    """How many sessions to this target there are."""
+    names = SYS.glob('class/iscsi_session/session*/targetname')
+    return sum(lab.shell.read(name) == iqn for name in names)
+
+
+def login(props: dict[str, Any], *, scan: str = 'manual') -> None:
+    """Log in by hand to the portal of the properties, as somebody else on the host would."""
+    base = ('iscsiadm', '-m', 'node', '-T', props['target_iqn'], '-p', props['target_portal'])
+    lab.shell.run(*base, '--op', 'new')
+    lab.shell.run(*base, '--op', 'update', '-n', 'node.session.scan', '-v', scan)
+    lab.shell.run(*base, '--login')
+
+
+def logout(props: dict[str, Any]) -> None:
+    """Undo ``login``."""
+    base = ('iscsiadm', '-m', 'node', '-T', props['target_iqn'], '-p', props['target_portal'])
+    lab.shell.run(*base, '--logout', check=False)
+    lab.shell.run(*base, '--op', 'delete', check=False)
+
+
+def scan(iqn: str, lun: int) -> None:
+    """Scan one LUN on every session of a target by hand."""
+    for root in SYS.glob('class/iscsi_session/session*'):
+        if lab.shell.read(root / 'targetname') == iqn:
+            real = os.path.realpath(root)
+            host = next(part for part in real.split('/') if part.startswith('host'))
+            channel, target = 0, lab.shell.read(root / 'target_id') or '0'
+            lab.shell.write(SYS / 'class/scsi_host' / host / 'scan', f'{channel} {target} {lun}')
+
+
+def forget_database() -> None:
+    """Lose open-iscsi's whole database, as a container without its volume does."""
+    for line in sorted(lab.oracle.records()):
+        path = pathlib.Path(line)
+        with contextlib.suppress(OSError):
+            path.unlink()
+    for root in ('/etc/iscsi', '/var/lib/iscsi'):
+        for kind in ('nodes', 'send_targets'):
+            lab.shell.run('find', f'{root}/{kind}', '-mindepth', '1', '-delete', check=False)
+
+
+class Stopwatch:
+    """Seconds of a block: ``with Stopwatch() as watch: …; watch.seconds``."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> 'Stopwatch':
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.seconds = time.monotonic() - self._started
+
+
+def text_of(error: BaseException) -> str:
+    """Everything that an error says: its text, its representation, its causes and notes."""
+    parts = []
+    seen: BaseException | None = error
+    while seen is not None:
+        parts += [str(seen), repr(seen), repr(seen.args), *getattr(seen, '__notes__', [])]
+        parts.append(repr(vars(seen)))
+        seen = seen.__cause__ or seen.__context__
+    return '\n'.join(parts)

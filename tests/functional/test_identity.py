@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Never the wrong volume."""
+
+import os
+
+import pytest
+
+from os_brick import exception
+from tests.functional import lab, support
+
+
+def attach_new_or_refuse(connector, props, old, new):
+    """Attach; either it is the new volume, or the error has both identities. Never the old."""
+    try:
+        info = connector.connect_volume(props)
+    except exception.BrickException as error:
+        assert old.wwid in str(error)
+        assert new.wwid in str(error)
+        return None
+    assert info['scsi_wwn'] == new.wwid
+    support.assert_is(info['path'], new)
+    return info
+
+
+@pytest.mark.parametrize('portals', [1, 2])
+@pytest.mark.parametrize('multipath', [False, True])
+def test_remapped_lun_that_nobody_detached(shelf, multipath, portals):
+    """The array maps another volume to a LUN that the host still has a disk for (nobody
+    detached): attach returns the new volume's identity and data, or a clear error, never the old
+    disk with the old WWID. A stale disk is removed, the LUN scanned again and verified again."""
+    old, new = support.stamped(shelf, 'old'), support.stamped(shelf, 'new')
+    target = shelf.target('remap', portals)
+    target.map(1, old)
+    props = target.properties(1, plural=True)
+    connector = lab.bricks.ours(multipath=multipath)
+    first = connector.connect_volume(props)
+    assert first['scsi_wwn'] == old.wwid
+    target.remap(1, new)
+    info = attach_new_or_refuse(connector, props, old, new)
+    assert info is not None, 'nobody used the stale disk: it should have been repaired'
+    connector.disconnect_volume(props, info)
+
+
+def test_remapped_lun_after_a_restart(shelf, multi, clean_host):
+    """The same with a disk that this process has never seen: scanned by somebody, remapped."""
+    old, new = support.stamped(shelf, 'before'), support.stamped(shelf, 'after')
+    target = shelf.target('restart', 1)
+    target.map(1, old)
+    props = target.properties(1, plural=True)
+    support.login(props)
+    support.scan(target.iqn, 1)
+    lab.shell.until(lambda: len(support.disks()) > len(clean_host['disk']), 10, 'a disk')
+    lab.shell.settle()
+    target.remap(1, new)
+    info = attach_new_or_refuse(multi, props, old, new)
+    assert info is not None
+    multi.disconnect_volume(props, info)
+    support.logout(props)
+
+
+def test_multipathd_believes_the_new_identity(shelf, multi):
+    """multipathd needs a `change` event to believe it too: its new map has every path, and the
+    old map is gone."""
+    old, new = support.stamped(shelf, 'mpold'), support.stamped(shelf, 'mpnew')
+    target = shelf.target('believe', 2)
+    target.map(1, old)
+    props = target.properties(1, plural=True)
+    multi.connect_volume(props)
+    target.remap(1, new)
+    info = multi.connect_volume(props)
+    assert len(lab.daemons.map_paths(new.wwid)) == 2
+    assert lab.daemons.map_paths(old.wwid) == {}
+    assert not any(old.wwid in line for line in lab.oracle.maps())
+    multi.disconnect_volume(props, info)
+
+
+def test_exactly_the_stale_disk_is_removed(shelf, single):
+    """A stale disk is removed (exactly that one): the other LUN of the session keeps its disk."""
+    old, new = support.stamped(shelf, 'xold'), support.stamped(shelf, 'xnew')
+    other = support.stamped(shelf, 'xother')
+    target = shelf.target('exact', 1)
+    target.map(1, old)
+    target.map(2, other)
+    one, two = target.properties(1), target.properties(2)
+    single.connect_volume(one)
+    neighbour = single.connect_volume(two)
+    target.groups[0].remap(1, new)
+    descriptor = os.open(neighbour['path'], os.O_RDONLY)
+    try:
+        info = single.connect_volume(one)
+        assert info['scsi_wwn'] == new.wwid
+        support.assert_is(info['path'], new)
+        assert os.path.exists(neighbour['path'])
+        support.assert_is(neighbour['path'], other)
+    finally:
+        os.close(descriptor)
+    single.disconnect_volume(one, info)
+    support.assert_is(neighbour['path'], other)
+    single.disconnect_volume(two, neighbour)
+
+
+def test_stale_map_in_use_is_not_pulled(shelf, multi):
+    """A stale map that somebody has open: attach answers with the new volume or an error with
+    both identities, and never writes of the old user land unseen in an answer of ours."""
+    old, new = support.stamped(shelf, 'busyold'), support.stamped(shelf, 'busynew')
+    target = shelf.target('busy', 2)
+    target.map(1, old)
+    props = target.properties(1, plural=True)
+    first = multi.connect_volume(props)
+    descriptor = os.open(first['path'], os.O_RDONLY)
+    try:
+        target.remap(1, new)
+        info = attach_new_or_refuse(multi, props, old, new)
+    finally:
+        os.close(descriptor)
+    multi.disconnect_volume(props, info or first, force=True, ignore_errors=True)
+
+
+def test_legs_with_different_identity(shelf, multi):
+    """Two legs with different identity or size are never made one volume."""
+    left, right = support.stamped(shelf, 'left'), support.stamped(shelf, 'right')
+    target = shelf.target('twins', 2, apart=True)
+    target.groups[0].map(1, left)
+    target.groups[1].map(1, right)
+    with pytest.raises(exception.VolumeIdentityMismatch) as caught:
+        multi.connect_volume(target.properties(1, plural=True))
+    assert left.wwid in str(caught.value)
+    assert right.wwid in str(caught.value)
+
+
+def test_legs_with_different_size(shelf, multi):
+    """The same with two volumes of one identity that differ in size: a broken array."""
+    serial = 'c0ffee00' * 4
+    small = support.stamped(shelf, 'small', 32, serial=serial)
+    large = support.stamped(shelf, 'large', 48, serial=serial)
+    target = shelf.target('sizes', 2, apart=True)
+    target.groups[0].map(1, small)
+    target.groups[1].map(1, large)
+    with pytest.raises(exception.BrickException):
+        multi.connect_volume(target.properties(1, plural=True))
+
+
+@pytest.mark.parametrize('multipath', [False, True])
+def test_expected_identity(shelf, multipath):
+    """If the caller passes an expected identity it is checked."""
+    volume, other = support.stamped(shelf, 'expected'), support.stamped(shelf, 'another')
+    target = shelf.target('expect', 2)
+    target.map(1, volume)
+    connector = lab.bricks.ours(multipath=multipath)
+    props = target.properties(1, plural=True, expected_wwid=volume.wwid)
+    info = connector.connect_volume(props)
+    support.assert_is(info['path'], volume)
+    connector.disconnect_volume(props, info)
+    wrong = {**props, 'expected_wwid': other.wwid}
+    with pytest.raises(exception.VolumeIdentityMismatch) as caught:
+        connector.connect_volume(wrong)
+    assert volume.wwid in str(caught.value)
+    assert other.wwid in str(caught.value)
+
+
+def test_extend_checks_the_expected_identity(shelf, multi):
+    """Extend of a LUN that has become another volume does not return that volume's size."""
+    old, new = support.stamped(shelf, 'exold'), support.stamped(shelf, 'exnew', 64)
+    target = shelf.target('exremap', 1)
+    target.map(1, old)
+    props = target.properties(1, plural=True, expected_wwid=old.wwid)
+    info = multi.connect_volume(props)
+    target.remap(1, new)
+    with pytest.raises(exception.BrickException) as caught:
+        multi.extend_volume(props)
+    assert new.wwid in str(caught.value)
+    multi.disconnect_volume(props, info, force=True, ignore_errors=True)
+    target.remap(1, old)
+
+
+def test_vanished_lun_is_not_attached(shelf, single):
+    """The LUN is unmapped while the host keeps the disk: attach fails; the dead disk with its
+    remembered WWID is not returned, and is cleaned up."""
+    volume = support.stamped(shelf, 'vanished')
+    target = shelf.target('vanished', 1)
+    target.map(1, volume)
+    lab.bricks.configure_here(scan_timeout=3)
+    props = target.properties(1)
+    single.connect_volume(props)
+    target.unmap(1)
+    with pytest.raises(exception.BrickException):
+        single.connect_volume(props)
+    single.disconnect_volume(props, None, force=True, ignore_errors=True)
