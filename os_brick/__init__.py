@@ -10,7 +10,10 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import opts
+from os_brick import (
+    constants,  # noqa: F401 consumers read os_brick.constants without importing it
+    opts,
+)
 
 LOG = logging.getLogger(__name__)
 

@@ -244,6 +244,11 @@ class ExceptionChainer(BrickException):
         if self._rebuilt:
             self.args = tuple(args)
 
+    @property
+    def count(self) -> int:
+        """How many errors were recorded here."""
+        return len(self._texts)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self.args
 
@@ -265,7 +270,7 @@ class ExceptionChainer(BrickException):
         exc_tb: types.TracebackType | None,
     ) -> None:
         """Record one error with its traceback."""
-        lines = ''.join(traceback.format_exception(exc_type, exc_val, exc_tb))
+        lines = ''.join(traceback.format_exception(exc_type, exc_val, exc_tb)).rstrip()
         heading = f'Chained exception #{len(self._texts) + 1}'
         self._texts.append(f'{heading}\n{textwrap.indent(lines, chr(9))}')
         if self.__cause__ is None:

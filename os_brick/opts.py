@@ -71,5 +71,5 @@ def set_defaults(conf: cfg.ConfigOpts = cfg.CONF) -> None:
     :raises oslo_config.cfg.NoSuchOptError: if either group is unknown to ``conf``.
     """
     # Imported by name when needed: importing os_brick alone must stay cheap.
-    conf.import_opt('lock_path', _LOCKUTILS, group='oslo_concurrency')
+    cfg.CONF.import_opt('lock_path', _LOCKUTILS, group='oslo_concurrency')
     conf.set_default('lock_path', conf.oslo_concurrency.lock_path, group=_GROUP)

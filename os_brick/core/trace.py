@@ -126,7 +126,10 @@ def _set(value: Set[Any], depth: int) -> list[Any]:
 
 
 def _exception(value: BaseException, depth: int) -> str:
-    return f'{type(value).__name__}: {_text(str(value), depth)}'
+    """Return class and text; the arguments instead where one is a structure."""
+    if all(arg is None or isinstance(arg, str | int | float) for arg in value.args):
+        return f'{type(value).__name__}: {_text(str(value), depth)}'
+    return f'{type(value).__name__}: {_masked(value.args, depth)}'
 
 
 def _fields(value: Any, depth: int) -> dict[str, Any]:

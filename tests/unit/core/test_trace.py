@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A planted secret never shows, and what is no secret does."""
+
+import dataclasses
+import logging
+from typing import Any, NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from os_brick.core import clock, trace
+from tests.unit import seams
+
+SECRET = 'Pl4nted-S3cret'
+
+SECRET_NAMES = [
+    'auth_password',
+    'discovery_auth_password',
+    'auth_username',
+    'keyring',
+    'password',
+    'sp_auth_token',
+    'AUTH_TOKEN',
+    'secret',
+    'secret_uuid',
+    'node.session.auth.password',
+    'passphrase',
+    'new-passwd',
+    'credentials',
+]
+
+names = st.sampled_from(SECRET_NAMES)
+plain = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(max_size=20)
+)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Login:
+    portal: Any
+    password: Any
+    hidden: Any = dataclasses.field(default=None, repr=False)
+
+
+class Pair(NamedTuple):
+    keyring: Any
+    other: Any
+
+
+class Odd:
+    def __repr__(self) -> str:
+        return f'Odd({SECRET})'
+
+
+def _around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.dictionaries(st.text(max_size=5), inner, min_size=1, max_size=3),
+        st.lists(inner, min_size=1, max_size=3),
+        st.tuples(inner, plain),
+        st.tuples(plain, inner),
+        st.builds(Login, portal=inner, password=plain),
+        st.builds(ValueError, inner),
+        st.builds(Pair, keyring=plain, other=inner),
+    )
+
+
+# What stands under the name of a secret: text, or a structure with the text in it.
+hidden_content = st.recursive(
+    st.sampled_from([SECRET, SECRET.encode(), f'a {SECRET} b']), _around, max_leaves=4
+)
+
+planted = st.recursive(
+    st.one_of(
+        st.dictionaries(names, hidden_content, min_size=1, max_size=2),
+        st.tuples(names, hidden_content),
+        st.tuples(names, plain, hidden_content).map(list),
+        st.builds(Login, portal=plain, password=hidden_content),
+        st.builds(Login, portal=plain, password=plain, hidden=hidden_content),
+        st.builds(Pair, keyring=hidden_content, other=plain),
+        st.builds(Odd),
+        st.builds(lambda name: {name.encode(): SECRET}, names),
+        # Text that somebody else has made of a structure.
+        st.builds(lambda name: str({'lun': 1, name: SECRET, 'encrypted': False}), names),
+        st.builds(lambda name: f'login with {name} = {SECRET}, lun 1', names),
+        st.builds(lambda name: f'{{"{name}": "{SECRET}"}}', names),
+        st.builds(lambda name: f'{{"{name}": "{SECRET}"}}'.encode(), names),
+        st.builds(lambda name: RuntimeError(f'{name}={SECRET}'), names),
+    ),
+    _around,
+    max_leaves=6,
+)
+
+
+@given(planted)
+def test_a_planted_secret_never_shows(value: Any) -> None:
+    assert SECRET not in str(trace.masked(value))
+
+
+@given(st.dictionaries(st.text('lunportaiqn', min_size=1), st.integers() | st.booleans()))
+def test_what_is_no_secret_stays(value: dict[str, Any]) -> None:
+    assert trace.masked(value) == value
+
+
+@given(planted | plain)
+def test_nothing_makes_it_fail(value: Any) -> None:
+    trace.masked(value)
+
+
+def test_neighbours_of_a_secret_stay() -> None:
+    props = {
+        'target_portal': '10.0.0.1:3260',
+        'auth_method': 'CHAP',
+        'auth_password': SECRET,
+        'encrypted': False,
+        'target_lun': 1,
+        'target_luns': (1, 2),
+        'hosts': ['a', 'b'],
+    }
+    assert trace.masked(props) == {**props, 'auth_method': '***', 'auth_password': '***'}
+    assert props['auth_password'] == SECRET
+    text = trace.masked(str(props))
+    assert SECRET not in text
+    assert "'target_lun': 1" in text
+
+
+def test_an_empty_secret_shows_that_it_is_empty() -> None:
+    assert trace.masked({'auth_password': None, 'keyring': ''}) == {
+        'auth_password': None,
+        'keyring': '',
+    }
+
+
+def test_a_sentence_about_a_secret_hides_nothing_after_it() -> None:
+    value = ['no password was given', 'sda']
+    assert trace.masked(value) == value
+
+
+def test_a_structure_that_contains_itself_ends() -> None:
+    loop: dict[str, Any] = {}
+    loop['loop'] = loop
+    assert '...' in str(trace.masked(loop))
+
+
+def test_long_text_is_cut() -> None:
+    assert len(trace.masked('x' * 100_000)) < 5000
+
+
+@pytest.fixture
+def debug(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, 'os_brick.core.trace')
+    return caplog
+
+
+class TestOperation:
+    def test_logs_begin_end_and_duration(self, debug: pytest.LogCaptureFixture) -> None:
+        ticking = seams.Clock()
+        with clock.use(ticking), trace.operation('connect', {'keyring': SECRET, 'lun': 1}):
+            ticking.sleep(1.5)
+        assert debug.messages == [
+            "connect begins: {'keyring': '***', 'lun': 1}",
+            'connect ended after 1.500 s',
+        ]
+
+    def test_logs_the_error_and_lets_it_go_on(self, debug: pytest.LogCaptureFixture) -> None:
+        with (
+            pytest.raises(ValueError, match=SECRET),
+            clock.use(seams.Clock()),
+            trace.operation('connect'),
+        ):
+            raise ValueError(f'password={SECRET}')
+        assert debug.messages[-1] == 'connect failed after 0.000 s: ValueError: password=***'
+
+    def test_is_silent_without_debug(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO, 'os_brick.core.trace')
+        with trace.operation('connect', Odd()):
+            pass
+        assert not caplog.records

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``os_brick.setup``, the options, and what hangs on the package itself."""
+
+from collections.abc import Callable, Iterator
+import logging
+from typing import Any
+
+from oslo_concurrency import lockutils
+from oslo_config import cfg
+import pytest
+
+import os_brick
+from os_brick import constants, i18n, opts
+
+Set = Callable[[str, str, Any], None]
+
+
+@pytest.fixture
+def conf() -> Iterator[Set]:
+    changed: list[tuple[str, str]] = []
+    lockutils.get_lock_path(cfg.CONF)  # registers the group oslo_concurrency
+
+    def override(group: str, name: str, value: Any) -> None:
+        cfg.CONF.set_override(name, value, group=group)
+        changed.append((group, name))
+
+    yield override
+    for group, name in changed:
+        cfg.CONF.clear_override(name, group=group)
+    cfg.CONF.clear_default('lock_path', group='os_brick')
+
+
+def test_setup_takes_over_the_lock_path_as_a_default(conf: Set) -> None:
+    conf('oslo_concurrency', 'lock_path', '/var/lock/nova')
+    os_brick.setup(cfg.CONF)
+    os_brick.setup(cfg.CONF)
+    assert cfg.CONF.os_brick.lock_path == '/var/lock/nova'
+    conf('os_brick', 'lock_path', '/var/lock/brick')
+    os_brick.setup(cfg.CONF)
+    assert cfg.CONF.os_brick.lock_path == '/var/lock/brick'
+
+
+def test_unknown_keywords_give_one_warning(conf: Set, caplog: pytest.LogCaptureFixture) -> None:
+    os_brick.setup(cfg.CONF, later=1, even_later=2)
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warnings == ['os_brick.setup ignores unknown keywords: even_later, later']
+
+
+def test_a_private_configuration_is_refused() -> None:
+    with pytest.raises(cfg.NoSuchOptError):
+        os_brick.setup(cfg.ConfigOpts())
+
+
+@pytest.mark.parametrize(
+    ('name', 'default'),
+    [
+        ('wait_mpath_device_attempts', 4),
+        ('wait_mpath_device_interval', 1),
+        ('operation_timeout', 120),
+        ('scan_timeout', 20),
+    ],
+)
+def test_defaults(name: str, default: float) -> None:
+    assert cfg.CONF.os_brick[name] == default
+
+
+@pytest.mark.parametrize(
+    ('name', 'value'),
+    [
+        ('wait_mpath_device_attempts', 0),
+        ('wait_mpath_device_interval', 0),
+        ('operation_timeout', 0),
+        ('scan_timeout', -1),
+    ],
+)
+def test_limits(conf: Set, name: str, value: float) -> None:
+    with pytest.raises(ValueError, match='Should be greater'):
+        conf('os_brick', name, value)
+
+
+def test_list_opts_is_for_the_sample_generator() -> None:
+    [(group, options)] = opts.list_opts()
+    assert group == 'os_brick'
+    assert {option.name for option in options} == {
+        'lock_path',
+        'operation_timeout',
+        'scan_timeout',
+        'wait_mpath_device_attempts',
+        'wait_mpath_device_interval',
+    }
+    assert all(option.help for option in options)
+
+
+def test_secure_log_lets_only_errors_through() -> None:
+    assert os_brick.SECURE_LOG.logger.name == 'brick_privsep_hide_output'
+    assert os_brick.SECURE_LOG.logger.level == logging.ERROR
+
+
+def test_words() -> None:
+    assert constants.SCSI_ADDRESSING_MODES == ('transparent', 'SAM', 'SAM2', 'SAM3-flat')
+    assert i18n.DOMAIN == 'os-brick'
+    assert i18n._('text') == 'text'
