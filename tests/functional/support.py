@@ -8,8 +8,13 @@ import pathlib
 import time
 from typing import Any
 
+from oslo_concurrency import processutils
+
+from os_brick import exception
 from tests.functional import lab
 
+# What an operation of the library may fail with.
+FAILURES = (exception.BrickException, processutils.ProcessExecutionError, OSError)
 BLOCK = 4096
 SYS = pathlib.Path('/sys')
 

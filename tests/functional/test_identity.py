@@ -14,12 +14,13 @@ def attach_new_or_refuse(connector, props, old, new):
     try:
         info = connector.connect_volume(props)
     except exception.BrickException as error:
-        assert old.wwid in str(error)
-        assert new.wwid in str(error)
-        return None
-    assert info['scsi_wwn'] == new.wwid
-    support.assert_is(info['path'], new)
-    return info
+        named = {wwid for wwid in (old.wwid, new.wwid) if wwid in str(error)}
+    else:
+        assert info['scsi_wwn'] == new.wwid
+        support.assert_is(info['path'], new)
+        return info
+    assert named == {old.wwid, new.wwid}, 'the error must have both identities'
+    return None
 
 
 @pytest.mark.parametrize('portals', [1, 2])

@@ -26,6 +26,7 @@ Modules
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
     programs  Recorder: programs started by us and not by udev, with their command lines
     bricks    ours() in this process; Nursery and Worker: ours or the reference in processes
+    rdma      soft RoCE for iSER
     shell     run(), read(), write(), until(): the four things that everything is made of
 
 The reference in processes of its own (the import is paid once, a worker is a fork of it):
@@ -39,7 +40,7 @@ The reference in processes of its own (the import is paid once, a worker is a fo
         print(len(recorder.ours()), *recorder.ours(), sep='\\n')
 """
 
-from tests.functional.lab import bricks, daemons, lio, net, oracle, programs, shell
+from tests.functional.lab import bricks, daemons, lio, net, oracle, programs, rdma, shell
 from tests.functional.lab.bench import Bench
 
-__all__ = ['Bench', 'bricks', 'daemons', 'lio', 'net', 'oracle', 'programs', 'shell']
+__all__ = ['Bench', 'bricks', 'daemons', 'lio', 'net', 'oracle', 'programs', 'rdma', 'shell']

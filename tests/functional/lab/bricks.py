@@ -79,7 +79,7 @@ def reset_here() -> None:
         cfg.CONF.clear_override(name, group='os_brick')
 
 
-def ours(protocol: str = 'ISCSI', *, multipath: bool = False, **options: object) -> Any:
+def ours(protocol: str = 'ISCSI', *, multipath: bool = False, **options: Any) -> Any:
     """A connector of ours in this process, made as nova and cinder make it."""
     configure_here()
     import os_brick.initiator.connector
