@@ -15,8 +15,8 @@ import tenacity
 from os_brick import executor
 from os_brick.core import clock, files
 from os_brick.core import trace as core_trace
+from os_brick.host import links
 from os_brick.privileged import nvmeof as priv_nvme
-from os_brick.privileged import rootwrap as priv_rootwrap
 
 LOG = logging.getLogger(__name__)
 
@@ -24,11 +24,7 @@ P = ParamSpec('P')
 R = TypeVar('R')
 Props = dict[str, Any]
 
-CUSTOM_LINK_PREFIX = '/dev/disk/by-id/os-brick'
-
-# After the prefix of a link: what follows has its '+' and '=' written as '=2b' and
-# '=3d'. Links without it are read as ever, every '+' being a '/'.
-_ESCAPED = '='
+CUSTOM_LINK_PREFIX = links.PREFIX
 
 
 def _time_sleep(seconds: float) -> None:
@@ -258,29 +254,6 @@ ANY = Anything()
 # encryptor points it to the decrypted device later; connectors see the device.
 
 
-def _symlink_name_from_device_path(device_path: str) -> str:
-    """Return the name of our link to a device.
-
-    The name is what nova keeps in its database, so a plain path is written as ever:
-    each ``/`` as ``+``. A path that has a ``+`` itself is marked and escaped.
-    """
-    name = device_path
-    if '+' in device_path:
-        name = _ESCAPED + device_path.replace('=', '=3d').replace('+', '=2b')
-    return CUSTOM_LINK_PREFIX + name.replace('/', '+')
-
-
-def _device_path_from_symlink(symlink: Any) -> Any:
-    """Return the device that a link of ours was named after; anything else as it is."""
-    if not isinstance(symlink, str) or not symlink.startswith(CUSTOM_LINK_PREFIX):
-        return symlink
-    name = symlink.removeprefix(CUSTOM_LINK_PREFIX)
-    path = name.removeprefix(_ESCAPED).replace('+', '/')
-    if not name.startswith(_ESCAPED):
-        return path
-    return path.replace('=2b', '+').replace('=3d', '=')
-
-
 def connect_volume_prepare_result(func: Callable[[Any, Props], Props]) -> Callable[..., Props]:
     """Decorate ``connect_volume``: the path of an encrypted volume becomes a link of ours.
 
@@ -294,9 +267,8 @@ def connect_volume_prepare_result(func: Callable[[Any, Props], Props]) -> Callab
         path = convert_str(result['path'])
         if not connection_properties.get('encrypted') or not isinstance(path, str):
             return result
-        link = _symlink_name_from_device_path(path)
         try:
-            priv_rootwrap.link_root(files.realpath(path), link, force=True)
+            link = links.make(path)
         except Exception as error:
             LOG.warning('No link to %s could be made, disconnecting it: %s', path, error)
             _disconnect_after(error, self, connection_properties, result)
@@ -353,7 +325,7 @@ def _uncover(arguments: dict[str, Any]) -> str | None:
         return None
     device_info = arguments.get('device_info')
     link = get_dev_path(properties, device_info)
-    device = _device_path_from_symlink(link)
+    device = links.device_of(link) if isinstance(link, str) else link
     if not isinstance(link, str) or device == link:
         return None
     arguments['connection_properties'] = {**properties, 'device_path': device}
@@ -364,6 +336,6 @@ def _uncover(arguments: dict[str, Any]) -> str | None:
 
 def _remove_link(link: str) -> None:
     try:
-        priv_rootwrap.unlink_root(link)
+        links.remove(link)
     except Exception as error:
         LOG.warning('The volume is gone, its link %s stays: %s', link, error)

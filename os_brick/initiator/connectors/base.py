@@ -1,29 +1,123 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stands in for the base of Linux connectors until it is written."""
+"""The course of an operation, written once: parse, lock, act, publish, and undo what failed."""
 
-from typing import Any
+from __future__ import annotations
 
-from os_brick import initiator, utils
-from os_brick.initiator import host_driver, initiator_connector
+import abc
+from collections.abc import Callable, Iterator
+import contextlib
+import enum
+import functools
+import os
+from typing import Any, ClassVar, Protocol, Self
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from os_brick import exception, initiator
+from os_brick.core import files, locks, trace, wait
+from os_brick.core import undo as core_undo
+from os_brick.host import block, links, multipath
+from os_brick.initiator import host_driver, initiator_connector, result
+
+LOG = logging.getLogger(__name__)
+Raw = dict[str, Any]
+
+synchronized = locks.synchronized
+
+
+class Props(Protocol):
+    """What the connection properties of every block protocol have in common."""
+
+    @property
+    def key(self) -> str:
+        """What the volume is locked by."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether its path is to be a link of ours."""
+
+    @property
+    def enforce_multipath(self) -> bool:
+        """Whether multipathd has to run."""
+
+    @property
+    def device_path(self) -> str | None:
+        """The path the caller used."""
+
+    @classmethod
+    def parse(cls, raw: object, device_info: object = None) -> Self:
+        """Read a caller's dictionary."""
+
+
+class OnError(enum.Enum):
+    """What a step that fails means for the rest of a removal."""
+
+    RAISE = 'raise it at once'
+    FINISH = 'finish, then raise'
+    IGNORE = 'finish, and only warn'
+
+    @classmethod
+    def of(cls, force: bool, ignore_errors: bool) -> OnError:
+        """What the two flags of ``disconnect_volume`` mean together."""
+        if not force:
+            return cls.RAISE
+        return cls.IGNORE if ignore_errors else cls.FINISH
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether cleaning up goes before keeping data."""
+        return self is not OnError.RAISE
+
+
+class Teardown:
+    """The steps of one removal, and the errors of those that failed."""
+
+    def __init__(self, on_error: OnError) -> None:
+        self.on_error = on_error
+        self._errors = exception.ExceptionChainer()
+
+    def run(self, what: str, step: Callable[[], object]) -> bool:
+        """Run one step; return whether it succeeded.
+
+        :raises Exception: what it raised, unless the removal goes on after errors.
+        """
+        succeeded = False
+        with self._errors.context(self.on_error.is_forced, 'Detach: the %s failed', what):
+            step()
+            succeeded = True
+        return succeeded
+
+    def end(self) -> None:
+        """Raise what was collected, unless it is to be ignored."""
+        if not self._errors:
+            return
+        if self.on_error is OnError.IGNORE:
+            LOG.warning('Detach went on after errors, as told: %s', self._errors)
+            return
+        raise self._errors
 
 
 class BaseLinuxConnector(initiator_connector.InitiatorConnector):
-    """What connectors on Linux share."""
+    """A connector on Linux."""
 
     os_type = initiator.OS_TYPE_LINUX
+    use_multipath: bool = False
 
     def __init__(
         self,
         root_helper: str | None,
         driver: Any = None,
-        execute: Any = None,
+        execute: Callable[..., Any] | None = None,
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        super().__init__(root_helper, driver or host_driver.HostDriver(), execute, *args, **kwargs)
+        if driver is None:
+            driver = host_driver.HostDriver()
+        super().__init__(root_helper, driver, execute, *args, **kwargs)
 
     @staticmethod
-    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Any:
+    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
         """Return what the caller says of multipath."""
         return {
             'multipath': kwargs['multipath'],
@@ -31,5 +125,125 @@ class BaseLinuxConnector(initiator_connector.InitiatorConnector):
         }
 
     def check_valid_device(self, path: str, run_as_root: bool = True) -> bool:
-        """Whether the first block of the volume can be read."""
-        return utils.check_valid_device(self, path)
+        """Whether the start of a volume can be read.
+
+        :param run_as_root: ignored; it is always read as root.
+        """
+        name = block.name_of(os.fspath(path))
+        return name is not None and block.is_readable(name)
+
+    def get_all_available_volumes(self, connection_properties: Raw | None = None) -> list[str]:
+        """Return every path in the search path."""
+        place = self.get_search_path()
+        return [f'{place}/{name}' for name in files.names(place)] if place else []
+
+    def supports_multipath(self) -> bool:
+        """Whether this host can build multipath maps now."""
+        return False
+
+    def check_multipath(self, connection_properties: Raw) -> None:
+        """Have multipath be possible where it is enforced.
+
+        :raises BrickException: if it is wanted and enforced, and not possible.
+        """
+        if self.use_multipath and not self.supports_multipath():
+            self._without_multipath(bool(connection_properties.get('enforce_multipath')))
+
+    @staticmethod
+    def _without_multipath(enforced: bool) -> None:
+        if enforced:
+            raise exception.BrickException(
+                'Multipath is enforced and multipathd does not run: nothing was attached'
+            )
+        LOG.warning('Multipath is wanted and multipathd does not run: one path is used')
+
+
+class BlockConnector(BaseLinuxConnector):
+    """A connector whose volumes are block devices of this host.
+
+    A protocol writes the three methods with an underscore. Nothing of a call is kept on ``self``.
+    """
+
+    Props: ClassVar[type[Any]]
+
+    @abc.abstractmethod
+    def _attach(self, props: Any, undo: core_undo.Undo, deadline: wait.Deadline) -> result.Attached:
+        """Bring the volume here; remember in ``undo`` what this call has done."""
+
+    @abc.abstractmethod
+    def _detach(self, props: Any, steps: Teardown, deadline: wait.Deadline) -> None:
+        """Take the volume away."""
+
+    @abc.abstractmethod
+    def _extend(self, props: Any, deadline: wait.Deadline) -> int:
+        """Have the host see the volume's new size; return it in bytes."""
+
+    def supports_multipath(self) -> bool:
+        """Whether multipathd runs."""
+        return multipath.is_running()
+
+    @contextlib.contextmanager
+    def _operation(self, name: str, props: Any) -> Iterator[wait.Deadline]:
+        deadline = wait.Deadline.after(cfg.CONF.os_brick.operation_timeout)
+        with trace.operation(name, props), locks.hold(locks.VOLUME, props.key, deadline):
+            yield deadline
+
+    def connect_volume(self, connection_properties: Raw) -> Raw:
+        """Attach a volume.
+
+        :return: ``type``, ``path``, ``scsi_wwn``, and ``multipath_id`` if it is a multipath map.
+        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises VolumeDeviceNotFound: if it does not appear, or cannot be read.
+        :raises VolumeIdentityMismatch: if another volume is in its place.
+        :raises FailedISCSITargetPortalLogin: if no way to it opens.
+        :raises OperationTimedOut: if the deadline passes.
+        """
+        props = self.Props.parse(connection_properties)
+        with self._operation('connect', props) as deadline, core_undo.Undo() as undo:
+            attached = self._attach(props, undo, deadline)
+            if props.encrypted:
+                attached = _behind_link(attached, undo)
+            return attached.as_dict()
+
+    def disconnect_volume(
+        self,
+        connection_properties: Raw,
+        device_info: Raw | None,
+        force: bool = False,
+        ignore_errors: bool = False,
+    ) -> None:
+        """Detach a volume; one that is not there is detached already.
+
+        :param device_info: what ``connect_volume`` returned, ``None`` or ``{}``.
+        :param force: go on where its data could not be written back, or somebody uses it.
+        :param ignore_errors: with ``force``, do not raise what went wrong.
+        :raises VolumeInUse: if somebody else holds it, without ``force``.
+        :raises ExceptionChainer: with ``force``, what went wrong on the way.
+        """
+        props = self.Props.parse(connection_properties, device_info)
+        steps = Teardown(OnError.of(force, ignore_errors))
+        steps.run('operation', functools.partial(self._disconnect, props, steps))
+        steps.end()
+
+    def _disconnect(self, props: Any, steps: Teardown) -> None:
+        with self._operation('disconnect', props) as deadline:
+            self._detach(props, steps, deadline)
+            link = props.device_path or ''
+            if props.encrypted and links.device_of(link) != link:
+                steps.run(f'removal of link {link}', lambda: links.remove(link))
+
+    def extend_volume(self, connection_properties: Raw) -> int:
+        """Have the host see a volume's new size.
+
+        :return: the size in bytes; of an encrypted volume that of the device below.
+        :raises VolumePathsNotFound: if the volume is not here.
+        """
+        props = self.Props.parse(connection_properties)
+        with self._operation('extend', props) as deadline:
+            return self._extend(props, deadline)
+
+
+def _behind_link(attached: result.Attached, undo: core_undo.Undo) -> result.Attached:
+    link = links.make(attached.path)
+    undo.add(links.remove, link)
+    return result.Attached(link, attached.wwid, attached.is_multipath)

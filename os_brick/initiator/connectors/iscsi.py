@@ -1,11 +1,316 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stands in for the iSCSI connector until it is written."""
+"""iSCSI and iSER volumes."""
 
-from os_brick import initiator
-from os_brick.initiator.connectors import unwritten
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+import functools
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from os_brick import addresses, exception, initiator
+from os_brick.core import background, files, wait
+from os_brick.core import undo as core_undo
+from os_brick.host import block, dm, iscsi, links, multipath, scsi, volume
+from os_brick.host import legs as host_legs
+from os_brick.initiator import result
+from os_brick.initiator.connectors import base, base_iscsi, iscsi_ways
+from os_brick.initiator.plans import iscsi as plans
+from os_brick.initiator.props import iscsi as props_iscsi
+
+LOG = logging.getLogger(__name__)
+Raw = dict[str, Any]
+Target = props_iscsi.Target
+
+_BY_PATH = '/dev/disk/by-path'
+# The share of the deadline that is kept for taking back what an attach has done.
+_CLEAN_UP_SHARE = 0.15
 
 
-class ISCSIConnector(unwritten.UnwrittenConnector):
-    """The name alone."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Here:
+    """What there is of a volume on this host.
 
-    protocol = initiator.ISCSI
+    :ivar disks: its disks.
+    :ivar sessions: the sessions through its ways, with the LUN that is its own behind each.
+    """
+
+    disks: tuple[str, ...]
+    sessions: tuple[tuple[iscsi.Session, int], ...]
+    wwid: str | None
+
+
+class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
+    """Attaches volumes of iSCSI targets, over TCP, iSER or an offload card.
+
+    :param transport: the name of an iface record of open-iscsi, ``default`` or ``iser``.
+    """
+
+    Props = props_iscsi.Props
+    supported_transports = [
+        *('be2iscsi', 'bnx2i', 'cxgb3i', 'default', 'cxgb4i', 'qla4xxx', 'ocs', 'iser', 'tcp'),
+    ]
+    VALID_SESSIONS_PREFIX = ('tcp:', 'iser:')
+
+    def __init__(
+        self,
+        root_helper: str | None,
+        driver: Any = None,
+        execute: Callable[..., Any] | None = None,
+        use_multipath: bool = False,
+        device_scan_attempts: int = initiator.DEVICE_SCAN_ATTEMPTS_DEFAULT,
+        transport: str = 'default',
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            *(root_helper, driver, execute, *args),
+            **{'device_scan_attempts': device_scan_attempts, **kwargs},
+        )
+        self.use_multipath = use_multipath
+        self.transport = self._iface(transport)
+
+    def _iface(self, name: str) -> str:
+        """The iface record to be used: the named one, if its transport is one we know."""
+        if name in ('default', 'iser'):
+            return name
+        transport = iscsi.iface_transport(name)
+        if transport in self.supported_transports:
+            return name
+        LOG.warning('Iface %s has no transport known here (%s): default is used', name, transport)
+        return 'default'
+
+    @staticmethod
+    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+        """Return ``initiator``, this host's iSCSI name, if it has one."""
+        name = iscsi.initiator_name()
+        return {'initiator': name} if name else {}
+
+    def get_initiator(self) -> str | None:
+        """Return this host's iSCSI name, or ``None``."""
+        return iscsi.initiator_name()
+
+    def get_search_path(self) -> str:
+        """Return the directory of udev's links by path."""
+        return _BY_PATH
+
+    def get_volume_paths(self, connection_properties: Raw) -> list[str]:
+        """Return udev's links to the volume's disks that are there; nothing is logged in."""
+        if not any(connection_properties.get(key) for key in ('target_portal', 'target_portals')):
+            return []
+        props = props_iscsi.Props.parse(connection_properties)
+        found: dict[str, None] = {}
+        for way in props.targets:
+            known = [session.portals for session in iscsi.sessions_at(way.name, way.portal)]
+            for portal in sorted({way.portal}.union(*known)):
+                found |= dict.fromkeys(self._links(portal, way))
+        return list(found)
+
+    def _links(self, portal: addresses.Portal, way: Target) -> list[str]:
+        place = f'{portal.address}:{portal.port}'
+        name = f'ip-{place}-iscsi-{way.name}-lun-{addresses.udev_lun(way.lun)}'
+        if self.transport == 'default':
+            return [path] if files.exists(path := f'{_BY_PATH}/{name}') else []
+        return [f'{_BY_PATH}/{each}' for each in files.names(_BY_PATH) if each.endswith(name)]
+
+    def _attach(
+        self, props: props_iscsi.Props, undo: core_undo.Undo, deadline: wait.Deadline
+    ) -> result.Attached:
+        several = self.use_multipath and self._has_multipath(props)
+        work = deadline.leaving(_CLEAN_UP_SHARE)
+        request = iscsi_ways.Request(
+            props=props,
+            iface=self.transport,
+            scans=self.device_scan_attempts,
+            scan_seconds=cfg.CONF.os_brick.scan_timeout,
+            every_session=several,
+        )
+        background.stop(props.key)
+        if several:
+            device = self._attach_all(request, undo, work)
+        else:
+            device = self._attach_first(request, undo, work)
+        return result.Attached(device.path, device.wwid, device.is_multipath)
+
+    def _has_multipath(self, props: props_iscsi.Props) -> bool:
+        if self.supports_multipath():
+            return True
+        self._without_multipath(props.enforce_multipath)
+        return False
+
+    def _attach_first(
+        self, request: iscsi_ways.Request, undo: core_undo.Undo, deadline: wait.Deadline
+    ) -> volume.Device:
+        """Use the first way that leads to a readable disk."""
+        failures: list[Exception] = []
+        for way in request.props.targets:
+            opening = iscsi_ways.Opening(request, (way,), deadline)
+            try:
+                with core_undo.Undo() as undo_way:
+                    undo_way.add(opening.abandon)
+                    (brought,) = opening.run()
+                    device = volume.open_single(brought.legs[0], deadline)
+            except Exception as error:
+                LOG.warning('%s cannot be used: %s', way, error)
+                failures.append(error)
+            else:
+                undo.add(opening.abandon)
+                return device
+        raise _summary(failures)
+
+    def _attach_all(
+        self, request: iscsi_ways.Request, undo: core_undo.Undo, deadline: wait.Deadline
+    ) -> volume.Device:
+        """Use all ways that lead to the volume, through a multipath map."""
+        ways = self._ways(request.props, deadline)
+        opening = iscsi_ways.Opening(request, ways, deadline)
+        undo.add(opening.abandon)
+        legs = self._legs(opening.run(), opening, request.props)
+        try:
+            device = volume.open_multipath(legs, deadline)
+        except multipath.NotClaimed as error:
+            LOG.warning('One path is used: %s', error)
+            return volume.open_single(legs[0], deadline)
+        opening.keep_joining(device.wwid)
+        return device
+
+    def _ways(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[Target, ...]:
+        """The ways the caller named, or those that the portal he named tells of."""
+        if props.explicit:
+            return props.targets
+        (asked,) = props.targets
+        chap = props.discovery_chap
+        secret = (chap.username, chap.password) if chap else None
+        iface = 'iser' if self.transport == 'iser' else 'default'
+        found = iscsi.discover(asked.portal, iface, secret, deadline)
+        return plans.discovered_ways(asked, found)
+
+    @staticmethod
+    def _legs(
+        brought: list[iscsi_ways.Brought], opening: iscsi_ways.Opening, props: props_iscsi.Props
+    ) -> list[host_legs.Leg]:
+        """The disks of the volume, which is one.
+
+        Ways that were only discovered may lead to other volumes with the same LUN; these are
+        taken back. Ways that the caller named have to agree.
+
+        :raises VolumeIdentityMismatch: if they do not.
+        """
+        first = brought[0].legs[0]
+        legs: list[host_legs.Leg] = []
+        for one in brought:
+            if not props.explicit and one.legs[0].identity != first.identity:
+                LOG.warning('%s leads to another volume (%s)', one.way, one.legs[0])
+                opening.drop(one)
+                continue
+            legs += one.legs
+        host_legs.require_same_volume(legs)
+        return legs
+
+    def _here(self, props: props_iscsi.Props) -> _Here:
+        """What there is of the volume: found by LUN, and by identity behind other portals."""
+        sessions = {
+            session: way.lun
+            for way in props.targets
+            for session in iscsi.sessions_at(way.name, way.portal)
+        }
+        disks = _own_disks(sessions, props.expected_wwid)
+        wwid = props.expected_wwid or _wwid(disks) or _wwid_of_path(props.device_path)
+        if wwid and not props.explicit:
+            found = {s: lun for s in iscsi.sessions() for lun in _luns_of(s, wwid)}
+            sessions |= found
+            disks |= dict.fromkeys(_own_disks(found, wwid))
+        return _Here(tuple(disks), tuple(sessions.items()), wwid)
+
+    def _detach(
+        self, props: props_iscsi.Props, steps: base.Teardown, deadline: wait.Deadline
+    ) -> None:
+        background.stop(props.key)
+        here = self._here(props)
+        if not here.disks:
+            ways = '; '.join(str(way) for way in props.targets)
+            LOG.warning('Detach: there is no disk of %s on this host to be removed', ways)
+        volume.remove(
+            *(here.disks, here.wwid, steps, deadline.leaving(_CLEAN_UP_SHARE)),
+            force=steps.on_error.is_forced,
+        )
+        for name in {way.name for way in props.targets} | {s.target for s, _ in here.sessions}:
+            logout = functools.partial(_leave, name, props, here, steps, deadline)
+            steps.run(f'logout of {name}', logout)
+
+    def _extend(self, props: props_iscsi.Props, deadline: wait.Deadline) -> int:
+        here = self._here(props)
+        if not here.disks:
+            ways = '; '.join(str(way) for way in props.targets)
+            raise exception.VolumePathsNotFound(f'There is no disk of {ways} on this host')
+        size, short = volume.grow(here.disks, deadline)
+        found = dm.multipath_over(here.disks)
+        for disk in short if found else ():
+            iscsi_ways.readmit_later(props.key, disk, found or '')
+        return size
+
+
+def _leave(
+    name: str,
+    props: props_iscsi.Props,
+    here: _Here,
+    steps: base.Teardown,
+    deadline: wait.Deadline,
+) -> None:
+    """End the sessions to a target that carry nothing else, and forget their records."""
+    ways = [way for way in props.targets if way.name == name]
+    sessions = [(s, lun) for s, lun in here.sessions if s.target.lower() == name.lower()]
+    iscsi_ways.leave(ways, sessions, deadline, is_forced=steps.on_error.is_forced)
+
+
+def _summary(failures: list[Exception]) -> Exception:
+    if len(failures) == 1:
+        return failures[0]
+    text = '; '.join(str(error) for error in failures)
+    for kind in (exception.VolumeIdentityMismatch, exception.LoginRefused):
+        for error in failures:
+            if isinstance(error, kind):
+                return error
+    summary = exception.VolumeDeviceNotFound(text)
+    summary.__cause__ = failures[0]
+    return summary
+
+
+def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> dict[str, None]:
+    """The disks with the volume's LUN behind sessions; none that is known to be another volume."""
+    found: dict[str, None] = {}
+    for session, lun in sessions.items():
+        disk = scsi.disk_at(session.address(lun))
+        if disk is None:
+            continue
+        actual = scsi.cached_identity(disk).wwid
+        if wwid and actual and actual.lower() != wwid.lower():
+            LOG.warning('Disk %s is left alone: it is volume %s, not %s', disk, actual, wwid)
+            continue
+        found[disk] = None
+    return found
+
+
+def _wwid(disks: dict[str, None]) -> str | None:
+    return next((wwid for disk in disks if (wwid := scsi.cached_identity(disk).wwid)), None)
+
+
+def _wwid_of_path(path: str | None) -> str | None:
+    """The volume that the caller's path leads to, if it is a map or a SCSI disk of this host."""
+    name = block.name_of(links.device_of(path)) if path else None
+    if name is None:
+        return None
+    return dm.wwid(name) or scsi.cached_identity(name).wwid or None
+
+
+def _luns_of(session: iscsi.Session, wwid: str) -> list[int]:
+    """The LUNs behind a session that are the volume: one, as arrays are used."""
+    found = []
+    for lun in session.luns():
+        disk = scsi.disk_at(session.address(lun))
+        if disk is not None and scsi.cached_identity(disk).wwid == wwid:
+            found.append(lun)
+    return found[:1]

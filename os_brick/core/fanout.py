@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One step for many items side by side, with the request's context carried into the threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable
+import threading
+from typing import Generic, TypeVar
+
+from oslo_context import context
+
+from os_brick.core import wait
+
+Item = TypeVar('Item', bound=Hashable)
+Outcome = TypeVar('Outcome')
+
+
+class Fanout(Generic[Item, Outcome]):
+    """Steps under way in threads of their own, by item.
+
+    The threads are daemons: one that hangs in the kernel does not keep the process alive, and
+    an operation may leave it behind when its deadline passes.
+    """
+
+    def __init__(self, step: Callable[[Item], Outcome]) -> None:
+        self._step = step
+        self._context = context.get_current()
+        self._changed = threading.Condition()
+        self._pending: set[Item] = set()
+        self._results: dict[Item, Outcome] = {}
+        self._errors: dict[Item, Exception] = {}
+
+    def start(self, items: Iterable[Item]) -> None:
+        """Start the step for each item that is not under way."""
+        for item in items:
+            with self._changed:
+                if item in self._pending:
+                    continue
+                self._pending.add(item)
+            threading.Thread(target=self._run, args=(item,), daemon=True).start()
+
+    def _run(self, item: Item) -> None:
+        if self._context is not None:
+            self._context.update_store()
+        try:
+            outcome = self._step(item)
+        except Exception as error:
+            with self._changed:
+                self._errors[item] = error
+                self._pending.discard(item)
+                self._changed.notify_all()
+        else:
+            with self._changed:
+                self._results[item] = outcome
+                self._pending.discard(item)
+                self._changed.notify_all()
+
+    @property
+    def pending(self) -> frozenset[Item]:
+        """The items whose step has not ended."""
+        with self._changed:
+            return frozenset(self._pending)
+
+    @property
+    def results(self) -> dict[Item, Outcome]:
+        """What the steps that ended well gave, by item."""
+        with self._changed:
+            return dict(self._results)
+
+    @property
+    def errors(self) -> dict[Item, Exception]:
+        """What the steps that failed raised, by item."""
+        with self._changed:
+            return dict(self._errors)
+
+    def have_ended(self, seconds: float | None = None) -> bool:
+        """Whether every step ended within so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._pending, timeout=seconds)
+
+    def wait_for(self, condition: Callable[[], bool], deadline: wait.Deadline) -> bool:
+        """Whether a condition came true; it is looked at whenever a step ends, and in between."""
+        while not condition():
+            if deadline.passed:
+                return False
+            with self._changed:
+                self._changed.wait(min(deadline.remaining, wait.LONGEST_PAUSE_SECONDS))
+        return True
+
+
+def fanout(
+    step: Callable[[Item], Outcome], items: Iterable[Item]
+) -> tuple[dict[Item, Outcome], dict[Item, Exception]]:
+    """What ``step`` gave and raised, by item, once it has ended for all of them."""
+    todo = list(items)
+    fan: Fanout[Item, Outcome] = Fanout(step)
+    if len(todo) == 1:  # A thread of its own would buy nothing.
+        fan._run(todo[0])
+    else:
+        fan.start(todo)
+        fan.have_ended()
+    return fan.results, fan.errors

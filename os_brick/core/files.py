@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one place that opens, lists and resolves what lies in /sys, /proc, /dev and /etc.
+
+Every path is given and returned as the host sees it, from ``/``. A test puts another
+directory in the place of ``/`` with :func:`use`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+import glob as _glob
+import os
+
+_root = ''
+
+
+def _inside(path: str) -> str:
+    return _root + path
+
+
+def _outside(path: str) -> str:
+    return path[len(_root) :] if _root else path
+
+
+def read(path: str) -> str:
+    """The text of a file without the white space around it.
+
+    :raises OSError: if it cannot be read; sysfs answers so for values a device does not have.
+    """
+    return read_bytes(path).decode('utf-8', 'replace').strip()
+
+
+def read_bytes(path: str) -> bytes:
+    """The content of a file.
+
+    :raises OSError: if it cannot be read.
+    """
+    with open(_inside(path), 'rb') as file:
+        return file.read()
+
+
+def read_or(path: str, default: str = '') -> str:
+    """The text of a file, or ``default`` where it cannot be read (it may vanish at any time)."""
+    try:
+        return read(path)
+    except OSError:
+        return default
+
+
+def write(path: str, text: str) -> None:
+    """Write ``text`` to a file that exists, in one system call, as sysfs wants it.
+
+    :raises OSError: if the kernel refuses it.
+    """
+    descriptor = os.open(_inside(path), os.O_WRONLY)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: str, text: str, mode: int = 0o600) -> None:
+    """Put a whole file in the place of ``path`` at once, so that no reader sees half of it.
+
+    :raises OSError: if its directory does not exist or cannot be written.
+    """
+    temporary = f'{_inside(path)}.os-brick-{os.getpid()}'
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        with os.fdopen(descriptor, 'w') as file:
+            # The privsep daemon runs with umask 0, other callers do not.
+            os.fchmod(file.fileno(), mode)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, _inside(path))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def names(directory: str) -> list[str]:
+    """The sorted names in a directory; none where there is no such directory."""
+    try:
+        return sorted(os.listdir(_inside(directory)))
+    except OSError:
+        return []
+
+
+def glob(pattern: str) -> list[str]:
+    """The sorted paths that match a shell pattern."""
+    return sorted(_outside(path) for path in _glob.glob(_inside(pattern)))
+
+
+def exists(path: str) -> bool:
+    """Whether there is something at ``path``; a dangling link does not count."""
+    return os.path.exists(_inside(path))
+
+
+def is_link(path: str) -> bool:
+    """Whether ``path`` is a symbolic link, dangling or not."""
+    return os.path.islink(_inside(path))
+
+
+def is_directory(path: str) -> bool:
+    """Whether ``path`` is a directory."""
+    return os.path.isdir(_inside(path))
+
+
+def readlink(path: str) -> str:
+    """What a symbolic link says, as it stands.
+
+    :raises OSError: if it is none.
+    """
+    return os.readlink(_inside(path))
+
+
+def realpath(path: str) -> str:
+    """The path with every symbolic link followed; parts that do not exist stay as they are."""
+    if not _root:
+        return os.path.realpath(path)
+    return _outside(os.path.realpath(_inside(path)))
+
+
+@contextlib.contextmanager
+def use(root: str) -> Iterator[None]:
+    """Have ``root`` stand for ``/`` for a while; a seam for tests."""
+    global _root
+    before, _root = _root, os.path.realpath(root).rstrip('/')
+    try:
+        yield
+    finally:
+        _root = before
+
+
+def real(path: str) -> str:
+    """Where ``path`` lies for the operating system; differs only under :func:`use`."""
+    return _inside(path)

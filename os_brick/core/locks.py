@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one table of locks.
+
+======== ==================================================== =====================
+kind     what it protects                                     reach
+======== ==================================================== =====================
+volume   attach, extend and detach of one volume              threads and processes
+target   log in to, scan and log out of one target            threads and processes
+======== ==================================================== =====================
+
+Whoever takes two takes them in the order of the table. Nothing here is host-wide: two attaches
+on two targets never wait for each other. The names are hashed into a bounded number of lock
+files, which are never removed; a file a volume would pile up for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+import contextlib
+import functools
+import hashlib
+import threading
+from typing import ParamSpec, TypeVar
+
+from oslo_concurrency import lockutils
+from oslo_config import cfg
+
+from os_brick import exception
+from os_brick.core import wait
+
+P = ParamSpec('P')
+T = TypeVar('T')
+
+PREFIX = 'os-brick-'
+# Two volumes share a file once in so many pairs, and then only wait for each other.
+FILES_A_KIND = 4096
+# How long a process that waits for another one's lock sleeps between two tries.
+FIRST_PAUSE_SECONDS = 0.005
+LONGEST_PAUSE_SECONDS = 0.05
+
+VOLUME = 'volume'
+TARGET = 'target'
+
+
+def directory() -> str | None:
+    """The directory of the lock files: ours where it is set, else oslo.concurrency's."""
+    return cfg.CONF.os_brick.lock_path or lockutils.get_lock_path(cfg.CONF)
+
+
+def _bucket(kind: str, key: str) -> str:
+    digest = hashlib.sha256(key.encode()).digest()
+    return f'{kind}-{int.from_bytes(digest[:8], "big") % FILES_A_KIND:03x}'
+
+
+@contextlib.contextmanager
+def hold(kind: str, key: str, deadline: wait.Deadline) -> Iterator[None]:
+    """Hold the lock of one thing, against threads and processes, during the block.
+
+    :raises OperationTimedOut: if somebody else holds it until the deadline.
+    :raises RequiredOptError: if no directory for lock files is configured.
+    """
+    name = _bucket(kind, key)
+    what = f'the lock of {kind} {key}'
+    inner: threading.Semaphore = lockutils.internal_lock(f'{PREFIX}{name}')
+    if not inner.acquire(timeout=deadline.remaining):
+        raise exception.OperationTimedOut(what=what, seconds=round(deadline.seconds, 1))
+    try:
+        with _file_lock(name, what, deadline):
+            yield
+    finally:
+        inner.release()
+
+
+@contextlib.contextmanager
+def _file_lock(name: str, what: str, deadline: wait.Deadline) -> Iterator[None]:
+    if cfg.CONF.oslo_concurrency.disable_process_locking:
+        yield
+        return
+    outer = lockutils.external_lock(name, PREFIX, directory())
+    acquired = outer.acquire(
+        delay=FIRST_PAUSE_SECONDS,
+        max_delay=LONGEST_PAUSE_SECONDS,
+        timeout=max(deadline.remaining, FIRST_PAUSE_SECONDS),
+    )
+    if not acquired:
+        raise exception.OperationTimedOut(what=what, seconds=round(deadline.seconds, 1))
+    try:
+        yield
+    finally:
+        outer.release()
+
+
+def synchronized(
+    name: str,
+    lock_file_prefix: str = PREFIX,
+    external: bool = False,
+    lock_path: str | None = None,
+    semaphores: lockutils.Semaphores | None = None,
+    delay: float = 0.01,
+    fair: bool = False,
+    blocking: bool = True,
+) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
+    """Decorate a function to run under a lock of this name, for callers outside.
+
+    The function is not run, and ``None`` returned, if the lock is taken and ``blocking`` is not
+    set. Our own code uses :func:`hold`, which has a deadline.
+    """
+
+    def decorate(function: Callable[P, T]) -> Callable[P, T | None]:
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> T | None:
+            where = lock_path or (directory() if external else None)
+            try:
+                with lockutils.lock(
+                    name,
+                    lock_file_prefix,
+                    external,
+                    where,
+                    semaphores=semaphores,
+                    delay=delay,
+                    fair=fair,
+                    blocking=blocking,
+                ):
+                    return function(*args, **kwargs)
+            except lockutils.AcquireLockFailedException:
+                return None
+
+        return call
+
+    return decorate

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Block devices as the kernel shows them, and who uses them."""
+
+from __future__ import annotations
+
+from os_brick.core import files
+from os_brick.privileged import block as root
+
+# The kernel counts in units of 512 bytes whatever the device's format is.
+_SECTOR_BYTES = 512
+# A healthy device answers a read in milliseconds; a path in recovery may take seconds.
+READ_SECONDS = 10.0
+
+
+def exists(name: str) -> bool:
+    """Whether the kernel has the block device."""
+    return files.exists(f'/sys/class/block/{name}')
+
+
+def size_bytes(name: str) -> int:
+    """The size of a block device; 0 where there is no such device."""
+    return int(files.read_or(f'/sys/class/block/{name}/size', '0')) * _SECTOR_BYTES
+
+
+def number(name: str) -> str:
+    """The ``major:minor`` of a block device; empty where there is no such device."""
+    return files.read_or(f'/sys/class/block/{name}/dev')
+
+
+def holders(name: str) -> list[str]:
+    """The block devices that are built on one, such as ``dm-4`` or ``md0``."""
+    return files.names(f'/sys/class/block/{name}/holders')
+
+
+def members(name: str) -> list[str]:
+    """The block devices that one is built on."""
+    return files.names(f'/sys/class/block/{name}/slaves')
+
+
+def partitions(name: str) -> list[str]:
+    """The partitions the kernel has made on a disk."""
+    inside = files.names(f'/sys/block/{name}')
+    return [part for part in inside if files.exists(f'/sys/block/{name}/{part}/partition')]
+
+
+def name_of(path: str) -> str | None:
+    """The kernel's name of the device that a path leads to, or ``None`` where it leads nowhere."""
+    name = files.realpath(path).rpartition('/')[2]
+    return name if name and files.exists(f'/sys/class/block/{name}') else None
+
+
+def users(name: str, besides: frozenset[str] = frozenset()) -> list[str]:
+    """What uses a device or its partitions, in words; empty if it is idle.
+
+    Files that are merely open do not show: the kernel tells nobody but their owner.
+
+    :param besides: holders that do not count, such as the volume's own multipath map.
+    """
+    found: list[str] = []
+    mounts = _mounts()
+    swaps = _swaps()
+    for device in (name, *partitions(name)):
+        found += [_describe(holder) for holder in holders(device) if holder not in besides]
+        places = dict.fromkeys((*mounts.get(number(device), ()), *mounts.get(device, ())))
+        found += [f'mount on {place}' for place in places]
+        if device in swaps:
+            found.append(f'swap space {device}')
+    return found
+
+
+def _describe(holder: str) -> str:
+    uuid = files.read_or(f'/sys/class/block/{holder}/dm/uuid')
+    if not uuid:
+        return holder
+    kind = uuid.partition('-')[0]
+    words = {'LVM': 'active logical volume', 'CRYPT': 'dm-crypt device', 'mpath': 'multipath map'}
+    name = files.read_or(f'/sys/class/block/{holder}/dm/name')
+    return f'{words.get(kind, "device-mapper device")} {name} ({holder})'
+
+
+def _mounts() -> dict[str, list[str]]:
+    """The places where block devices are mounted, by ``major:minor`` and by the device's name.
+
+    Services may run in a mount namespace of their own, so the host's is read as well. Some file
+    systems (btrfs) show a number of their own, hence the name.
+    """
+    found: dict[str, list[str]] = {}
+    for process in ('1', 'self'):
+        for line in files.read_or(f'/proc/{process}/mountinfo').splitlines():
+            # proc(5): id, parent, major:minor, root, place, options, tags, "-", type, source.
+            left, _, right = line.partition(' - ')
+            fields = left.split()
+            source = [*right.split(), '', ''][1]
+            for key in (fields[2], _device_name(source)):
+                places = found.setdefault(key, [])
+                if fields[4] not in places:
+                    places.append(fields[4])
+    found.pop('', None)
+    return found
+
+
+def _device_name(path: str) -> str:
+    return files.realpath(path).rpartition('/')[2] if path.startswith('/dev/') else ''
+
+
+def _swaps() -> set[str]:
+    lines = files.read_or('/proc/swaps').splitlines()[1:]
+    return {_device_name(line.split()[0]) for line in lines if line.strip()}
+
+
+def is_readable(name: str, timeout: float = READ_SECONDS) -> bool:
+    """Whether the start of a device can be read now, from the device itself."""
+    return why_unreadable(name, timeout) is None
+
+
+def why_unreadable(name: str, timeout: float = READ_SECONDS) -> Exception | None:
+    """The error that a read of a device's start ends in, or ``None`` if it can be read."""
+    try:
+        root.read_start(name, timeout)
+    except Exception as error:
+        return error
+    return None
+
+
+def flush(name: str, timeout: float) -> None:
+    """Have everything that was written to a device reach it.
+
+    :raises OperationTimedOut: if the device does not take it in time.
+    :raises OSError: if the device fails.
+    """
+    root.flush(name, timeout)

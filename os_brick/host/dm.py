@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Device-mapper devices: multipath maps among them, told by their UUID and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+import dataclasses
+import re
+
+from os_brick.core import files
+from os_brick.host import block
+from os_brick.privileged import dm as root
+
+_MULTIPATH = 'mpath-'
+# kpartx gives the partitions of a map such UUIDs; multipathd removes them with the map.
+_PARTITION = re.compile(r'part\d+-mpath-')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Status:
+    """What the kernel says of a map.
+
+    :ivar open_count: how often it is open or held.
+    :ivar is_suspended: whether its I/O waits for a resume.
+    :ivar active_paths: how many of its paths take I/O.
+    :ivar queues: whether I/O waits while it has no path.
+    """
+
+    open_count: int
+    is_suspended: bool
+    active_paths: int
+    queues: bool
+
+
+def uuid(dm: str) -> str:
+    """The UUID its maker gave to ``dm-N``; empty where there is none."""
+    return files.read_or(f'/sys/block/{dm}/dm/uuid')
+
+
+def name(dm: str) -> str:
+    """The name of ``dm-N`` below ``/dev/mapper``; empty where there is none."""
+    return files.read_or(f'/sys/block/{dm}/dm/name')
+
+
+def wwid(dm: str) -> str:
+    """The WWID of a multipath map; empty for everything else."""
+    found = uuid(dm)
+    return found.removeprefix(_MULTIPATH) if found.startswith(_MULTIPATH) else ''
+
+
+def multipath_over(disks: Iterable[str]) -> str | None:
+    """The multipath map that holds one of the disks, or ``None``.
+
+    Other holders (an auto-activated logical volume, dm-crypt) are never taken for it.
+    """
+    for disk in disks:
+        for holder in block.holders(disk):
+            if wwid(holder):
+                return holder
+    return None
+
+
+def multipath_of(wanted: str) -> str | None:
+    """The multipath map of a WWID, with disks below it or without, or ``None``."""
+    for candidate in files.names('/sys/block'):
+        if candidate.startswith('dm-') and wwid(candidate) == wanted:
+            return candidate
+    return None
+
+
+def partition_maps(dm: str) -> list[str]:
+    """The maps that kpartx made of the partitions of a multipath map."""
+    return [holder for holder in block.holders(dm) if _PARTITION.match(uuid(holder))]
+
+
+def status(dm: str) -> Status:
+    """What the kernel says of a map.
+
+    :raises OSError: if there is none.
+    """
+    opened, suspended, now, table = root.status(dm)
+    return Status(opened, suspended, _active_paths(now), 'queue_if_no_path' in table)
+
+
+def _active_paths(text: str) -> int:
+    """How many paths are active in a status line (Linux, drivers/md/dm-mpath.c).
+
+    ``multipath #features.. #handler.. #groups next {state #args.. #paths #per-path {dev A|F ..}}``
+    """
+    words = iter(text.split())
+    if next(words, '') != 'multipath':
+        return 0
+    active = 0
+    try:
+        _skip(words)  # Features.
+        _skip(words)  # Hardware handler.
+        groups = int(next(words))
+        next(words)  # The group to be used next.
+        for _ in range(groups):
+            next(words)  # The group's state.
+            _skip(words)  # The path selector's words on the group.
+            paths, extra = int(next(words)), int(next(words))
+            for _ in range(paths):
+                next(words)  # major:minor
+                active += next(words) == 'A'
+                for _ in range(1 + extra):  # The count of failures, the selector's words.
+                    next(words)
+    except (StopIteration, ValueError):
+        return active
+    return active
+
+
+def _skip(words: Iterable[str]) -> None:
+    """Pass over a count and as many words."""
+    stream = iter(words)
+    for _ in range(int(next(stream))):
+        next(stream)

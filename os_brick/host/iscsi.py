@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: Apache-2.0
+"""iSCSI sessions of this host: seen in sysfs, made and ended through open-iscsi.
+
+The kernel knows every session, whether open-iscsi's database still does or not, so questions
+about sessions go to sysfs alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import re
+import socket
+
+from oslo_concurrency import processutils
+from oslo_log import log as logging
+
+from os_brick import addresses, exception
+from os_brick.core import files, wait
+from os_brick.host import scsi
+from os_brick.privileged import iscsi_db, iscsiadm
+
+LOG = logging.getLogger(__name__)
+
+_SESSIONS = '/sys/class/iscsi_session'
+_CONNECTIONS = '/sys/class/iscsi_connection'
+_HOST = re.compile(r'/host(\d+)/')
+# The kernel's word for "no target id yet" is -1, printed unsigned by some versions.
+_LARGEST_TARGET = 2**31
+
+LOGGED_IN = 'LOGGED_IN'
+
+# open-iscsi, include/iscsi_err.h.
+SUCCESS = 0
+ERR_SESS_NOT_FOUND = 2
+ERR_LOGIN = 5
+ERR_SESS_EXISTS = 15
+ERR_FATAL_LOGIN = 19
+ERR_NO_OBJS_FOUND = 21
+ERR_LOGIN_AUTH_FAILED = 24
+# Answers of the target itself; asking again does not help.
+_REFUSALS = {
+    ERR_LOGIN_AUTH_FAILED: 'the CHAP user name or secret is wrong, or missing',
+    ERR_FATAL_LOGIN: 'the target does not know this initiator, or not this target name',
+    ERR_LOGIN: 'the login failed',
+}
+
+# A login to a healthy target takes milliseconds; open-iscsi itself gives one try 15 s.
+LOGIN_SECONDS = 30.0
+LOGOUT_SECONDS = 30.0
+DISCOVERY_SECONDS = 30.0
+# Between login and the session's files: the kernel makes both before iscsiadm ends.
+SESSION_SECONDS = 5.0
+# A TCP handshake in a data centre takes a millisecond; this long covers one lost packet (the
+# first SYN is sent again after 1 s).
+REACH_SECONDS = 3.0
+
+# The records say what a session is to be like; nothing of it is left to iscsid.conf's defaults:
+# scan=manual: only our LUN shall appear on this host, not every volume of the target.
+# startup=manual: after a reboot nobody may log in to volumes that have moved on.
+# retry=1: open-iscsi's 8 tries of 15 s hold a login for two minutes; we try again ourselves.
+_SETTINGS = {
+    'node.session.scan': 'manual',
+    'node.startup': 'manual',
+    'node.session.initial_login_retry_max': '1',
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session:
+    """One session as the kernel shows it.
+
+    :ivar number: the kernel's number, also iscsiadm's.
+    :ivar portals: where it leads, in each spelling the kernel knows.
+    :ivar state: ``LOGGED_IN``, ``FAILED`` or ``FREE``.
+    :ivar host: the SCSI host it belongs to, and of which channel 0 and ``target_id`` are its.
+    """
+
+    number: int
+    target: str
+    portals: frozenset[addresses.Portal]
+    state: str
+    iface: str
+    host: int
+    target_id: int
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether it carries I/O now."""
+        return self.state == LOGGED_IN
+
+    def address(self, lun: int) -> scsi.Address:
+        """Where one of its LUNs is."""
+        return scsi.Address(self.host, 0, self.target_id, lun)
+
+    def luns(self) -> list[int]:
+        """The LUNs the kernel has a device for behind this session."""
+        return scsi.luns(self.host, 0, self.target_id)
+
+    def __str__(self) -> str:
+        portal = ', '.join(sorted(map(str, self.portals)))
+        return f'session {self.number} to {self.target} at {portal}'
+
+
+def sessions(target: str | None = None) -> list[Session]:
+    """The host's iSCSI sessions, or those to one target."""
+    found = []
+    for name in files.names(_SESSIONS):
+        session_target = files.read_or(f'{_SESSIONS}/{name}/targetname')
+        if session_target and (target is None or session_target.lower() == target.lower()):
+            session = _session(int(name.removeprefix('session')), session_target)
+            if session is not None:
+                found.append(session)
+    return found
+
+
+def session(number: int) -> Session | None:
+    """One session by the kernel's number, or ``None`` if it has gone."""
+    target = files.read_or(f'{_SESSIONS}/session{number}/targetname')
+    return _session(number, target) if target else None
+
+
+def _session(number: int, target: str) -> Session | None:
+    base = f'{_SESSIONS}/session{number}'
+    host = _HOST.search(files.realpath(base) + '/')
+    if host is None:
+        return None
+    target_id = files.read_or(f'{base}/target_id', '0')
+    known = target_id.isdecimal() and int(target_id) < _LARGEST_TARGET
+    return Session(
+        number=number,
+        target=target,
+        portals=_portals(number),
+        state=files.read_or(f'{base}/state'),
+        iface=files.read_or(f'{base}/ifacename'),
+        host=int(host[1]),
+        target_id=int(target_id) if known else 0,
+    )
+
+
+def _portals(number: int) -> frozenset[addresses.Portal]:
+    base = f'{_CONNECTIONS}/connection{number}:0'
+    found = set()
+    for prefix in ('persistent_', ''):
+        address = files.read_or(f'{base}/{prefix}address')
+        port = files.read_or(f'{base}/{prefix}port')
+        with contextlib.suppress(ValueError):
+            found.add(addresses.Portal.parse(_join(address, port)))
+    return frozenset(found)
+
+
+def _join(address: str, port: str) -> str:
+    return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
+
+
+def sessions_at(target: str, portal: addresses.Portal) -> list[Session]:
+    """The sessions to a target through a portal, however the portal was spelled at log in.
+
+    There may be several: ``node.session.nr_sessions``.
+    """
+    every = sessions(target)
+    found = [session for session in every if portal in session.portals]
+    if found or not every or portal.is_ip:
+        return found
+    resolved = resolve(portal)
+    return [session for session in every if session.portals & resolved]
+
+
+def resolve(portal: addresses.Portal) -> frozenset[addresses.Portal]:
+    """The portal by each IP address of its host name; itself if it has an IP address."""
+    if portal.is_ip:
+        return frozenset({portal})
+    try:
+        infos = socket.getaddrinfo(portal.address, portal.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        LOG.warning('Portal %s: the host name does not resolve: %s', portal, error)
+        return frozenset()
+    return frozenset(addresses.Portal.parse(str(info[4][0]), portal.port) for info in infos)
+
+
+def why_unreachable(portal: addresses.Portal, seconds: float = REACH_SECONDS) -> str | None:
+    """Why no TCP connection to a portal comes about, or ``None`` if one does.
+
+    Asked before open-iscsi is, which would try a silent portal for minutes and could not be
+    called back from it.
+    """
+    try:
+        socket.create_connection((portal.address, portal.port), timeout=seconds).close()
+    except OSError as error:
+        return str(error) or type(error).__name__
+    return None
+
+
+def ensure_node(
+    target: str, portal: addresses.Portal, iface: str, secret: tuple[str, str] | None
+) -> bool:
+    """Have a node record that fits; returns whether it had to be made.
+
+    A record that is there keeps all it says but for the settings that are ours.
+
+    :param secret: CHAP user name and password, or ``None``.
+    :raises BrickException: if open-iscsi does not make the record.
+    """
+    where = (target, portal.address, portal.port, iface)
+    settings = dict(_SETTINGS)
+    if secret is not None:
+        username, password = secret
+        settings |= {
+            'node.session.auth.authmethod': 'CHAP',
+            'node.session.auth.username': username,
+            'node.session.auth.password': password,
+        }
+    if iscsi_db.configure_node(*where, settings):
+        return False
+    code, _, stderr = iscsiadm.new_node(*where)
+    if code != SUCCESS or not iscsi_db.configure_node(*where, settings):
+        raise exception.BrickException(
+            f'No node record for {target} at {portal} ({iface}): '
+            f'iscsiadm ended with {code}: {stderr or "and there is no record"}'
+        )
+    return True
+
+
+def login(
+    target: str, portal: addresses.Portal, iface: str, deadline: wait.Deadline
+) -> list[Session]:
+    """Log in through one portal as its node record says; return the sessions there are then.
+
+    :raises LoginRefused: if the target answered and refused.
+    :raises FailedISCSITargetPortalLogin: if there was no answer.
+    """
+    limit = max(0.1, min(deadline.remaining, LOGIN_SECONDS))
+    try:
+        code, _, stderr = iscsiadm.login(target, portal.address, portal.port, iface, limit)
+    except processutils.ProcessExecutionError as error:
+        raise _no_login(target, portal, str(error.description or error)) from error
+    if code in _REFUSALS:
+        reason = f'{_REFUSALS[code]} (iscsiadm: {code})'
+        raise exception.LoginRefused(target=target, portal=portal, reason=reason)
+    if code not in (SUCCESS, ERR_SESS_EXISTS):
+        raise _no_login(target, portal, f'iscsiadm ended with {code}: {_last_line(stderr)}')
+    found = wait.poll(
+        lambda: [s for s in sessions_at(target, portal) if s.is_logged_in] or None,
+        deadline.within(SESSION_SECONDS),
+    )
+    if found is None:
+        raise _no_login(target, portal, 'iscsiadm succeeded, and there is no session')
+    return found
+
+
+def _no_login(
+    target: str, portal: addresses.Portal, why: str
+) -> exception.FailedISCSITargetPortalLogin:
+    return exception.FailedISCSITargetPortalLogin(f'No login to {target} at {portal}: {why}')
+
+
+def _last_line(text: str) -> str:
+    return text.strip().rpartition('\n')[2]
+
+
+def logout(found: Session, deadline: wait.Deadline) -> None:
+    """End one session and wait until the kernel has forgotten it.
+
+    :raises BrickException: if it does not end.
+    """
+    logout_all([found], deadline)
+
+
+def logout_all(ending: list[Session], deadline: wait.Deadline) -> None:
+    """End sessions to one target, and wait until the kernel has forgotten them.
+
+    :raises BrickException: if one does not end.
+    """
+    target = ending[0].target
+    limit = max(0.1, min(deadline.remaining, LOGOUT_SECONDS))
+    gone = {session.number for session in ending}
+    answers = []
+    # One program for all of them where they are all there is, and open-iscsi knows them.
+    if len(ending) > 1 and {found.number for found in sessions(target)} == gone:
+        answers.append(iscsiadm.logout_target(target, limit))
+    for left in [found for found in ending if session(found.number) is not None]:
+        answers.append(iscsiadm.logout(left.number, limit))
+    if wait.holds(
+        lambda: all(session(number) is None for number in gone), deadline.within(SESSION_SECONDS)
+    ):
+        return
+    said = '; '.join(f'{code}: {_last_line(stderr)}' for code, _, stderr in answers)
+    left_over = ', '.join(str(found) for found in ending if session(found.number))
+    raise exception.BrickException(f'No logout of {left_over}: iscsiadm ended with {said}')
+
+
+def forget_nodes(target: str, portals: set[addresses.Portal]) -> None:
+    """Delete the node records of a target's portals, and no others."""
+    records = iscsi_db.nodes(target)
+    mine = [record for record in records if _record_portal(record) in portals]
+    if mine and len(mine) == len(records):
+        iscsiadm.delete_target(target)
+        return
+    for address, port, iface in mine:
+        iscsiadm.delete_node(target, address, port, iface)
+
+
+def _record_portal(record: tuple[str, int, str]) -> addresses.Portal | None:
+    address, port, _ = record
+    try:
+        return addresses.Portal.parse(_join(address, str(port)))
+    except ValueError:
+        return None
+
+
+def discover(
+    portal: addresses.Portal, iface: str, secret: tuple[str, str] | None, deadline: wait.Deadline
+) -> list[tuple[addresses.Portal, str]]:
+    """The portals and target names that a portal tells of; nothing is written down for it.
+
+    :param secret: CHAP user name and password of discoveries, or ``None``.
+    :raises TargetPortalNotFound: if it does not tell.
+    """
+    limit = max(0.1, min(deadline.remaining, DISCOVERY_SECONDS))
+    try:
+        if secret is None:
+            code, stdout, stderr = iscsiadm.discover(portal.address, portal.port, iface, limit)
+        else:
+            code, stdout, stderr = _discover_with(portal, iface, secret, limit)
+    except processutils.ProcessExecutionError as error:
+        code, stdout, stderr = -1, '', str(error.description or error)
+    found = [way for line in stdout.splitlines() if (way := _discovered(line))]
+    if not found:
+        why = _REFUSALS.get(code) or _last_line(stderr) or 'it told of no target'
+        raise exception.TargetPortalNotFound(
+            f'Discovery at portal {portal} failed: {why} (iscsiadm: {code})'
+        )
+    return found
+
+
+def _discover_with(
+    portal: addresses.Portal, iface: str, secret: tuple[str, str], limit: float
+) -> tuple[int, str, str]:
+    username, password = secret
+    settings = {
+        'discovery.sendtargets.auth.authmethod': 'CHAP',
+        'discovery.sendtargets.auth.username': username,
+        'discovery.sendtargets.auth.password': password,
+    }
+    is_new = not iscsi_db.has_discovery(portal.address, portal.port)
+    if is_new:
+        iscsiadm.new_discovery(portal.address, portal.port, iface)
+    try:
+        iscsi_db.configure_discovery(portal.address, portal.port, settings)
+        return iscsiadm.discover_recorded(portal.address, portal.port, iface, limit)
+    finally:
+        if is_new:
+            iscsiadm.delete_discovery(portal.address, portal.port, iface)
+
+
+def _discovered(line: str) -> tuple[addresses.Portal, str] | None:
+    """Portal and name in a line ``10.0.0.1:3260,1 iqn.2026-11.org:t1``."""
+    words = line.split()
+    if len(words) != 2 or not words[1].lower().startswith(('iqn.', 'eui.', 'naa.')):
+        return None
+    try:
+        return addresses.Portal.parse(words[0]), words[1]
+    except ValueError:
+        return None
+
+
+def initiator_name() -> str | None:
+    """This host's iSCSI name, or ``None`` where it has none."""
+    return iscsi_db.initiator_name()
+
+
+def iface_transport(iface: str) -> str | None:
+    """The transport of an iface record, such as ``tcp`` or ``bnx2i``, or ``None`` without one."""
+    try:
+        _, stdout, _ = iscsiadm.show_iface(iface)
+    except processutils.ProcessExecutionError:
+        return None
+    for line in stdout.splitlines():
+        key, _, value = line.partition('=')
+        if key.strip() == 'iface.transport_name':
+            return value.strip()
+    return None

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One path's disk of a volume: scanned, asked who it is, and not believed before it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+import dataclasses
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import files, wait
+from os_brick.host import block, dm, multipath, scsi, vpd
+
+LOG = logging.getLogger(__name__)
+
+# A disk that is there for the kernel has its node in /dev at once (devtmpfs), unless a
+# container's /dev is filled by somebody else.
+NODE_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Leg:
+    """One path's disk, and who it says it is.
+
+    :ivar is_new: whether it was not there before this operation.
+    """
+
+    disk: str
+    address: scsi.Address
+    identity: vpd.Identity
+    size_bytes: int
+    is_new: bool = False
+
+    def __str__(self) -> str:
+        return f'{self.disk} at {self.address}: {self.identity}, {self.size_bytes} bytes'
+
+
+def find(
+    address: scsi.Address,
+    scan: Callable[[], None],
+    scan_times: Iterable[float],
+    deadline: wait.Deadline,
+    *,
+    is_new: bool,
+) -> Leg:
+    """The disk of a logical unit, as the array maps it now.
+
+    A disk that is there already is asked anew. If it is another volume than the kernel
+    believes (the array has given its LUN to another one and nobody detached), exactly this
+    disk is removed, and the LUN is scanned again.
+
+    :param scan: has the kernel look for the logical unit.
+    :param scan_times: when to scan, in seconds from now.
+    :param is_new: whether the kernel had nothing at the address before this operation.
+    :raises VolumeDeviceNotFound: if there is no disk in time.
+    :raises VolumeIdentityMismatch: if a stale disk is in use, and cannot be replaced.
+    """
+    was_there = None if is_new else scsi.disk_at(address)
+    if was_there is not None:
+        leg = _asked_anew(was_there, address, deadline)
+        if leg is not None:
+            return leg
+    disk = _appear(address, scan, scan_times, deadline)
+    leg = dataclasses.replace(_identified(disk, address, deadline), is_new=True)
+    cached = scsi.cached_identity(disk)
+    if cached != leg.identity:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{disk}', expected=str(cached), actual=str(leg.identity)
+        )
+    return leg
+
+
+def _asked_anew(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Leg | None:
+    """The leg of a disk that was there before, or ``None`` once a stale one is gone."""
+    cached = scsi.cached_identity(disk)
+    try:
+        actual = scsi.identity(disk, min(scsi.INQUIRY_SECONDS, max(deadline.remaining, 0.1)))
+    except OSError as error:
+        # It answers with an error: the array maps nothing there any more.
+        LOG.warning('Disk %s (%s) no longer says who it is: %s', disk, cached, error)
+        _discard(disk, cached, f'nothing ({error})', deadline)
+        return None
+    if actual != cached:
+        LOG.warning('Disk %s is %s now and was %s: it is scanned anew', disk, actual, cached)
+        _discard(disk, cached, str(actual), deadline)
+        return None
+    scsi.rescan(disk, deadline)  # Its size may be of yesterday.
+    return Leg(disk, address, actual, block.size_bytes(disk))
+
+
+def _discard(disk: str, cached: vpd.Identity, actual: str, deadline: wait.Deadline) -> None:
+    """Remove a stale disk, and its old map if that has no other; nothing that is in use.
+
+    Nothing is flushed: what the old volume's cache holds would reach the new volume.
+    """
+    found = dm.multipath_over([disk])
+    besides = frozenset({found} if found else ())
+    users = block.users(disk, besides) + (map_users(found) if found else [])
+    if users:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{disk} (in use by {"; ".join(users)})',
+            expected=str(cached),
+            actual=actual,
+        )
+    if found is not None and block.members(found) == [disk]:
+        multipath.release(found, deadline, give_up_io=True)
+    multipath.forget_disks([disk])
+    scsi.remove(disk, deadline)
+
+
+def map_users(found: str) -> list[str]:
+    """What uses a multipath map, in words; the maps of its partitions do not count themselves."""
+    parts = dm.partition_maps(found)
+    users = block.users(found, frozenset(parts))
+    for part in parts:
+        users += block.users(part)
+    return users
+
+
+def _appear(
+    address: scsi.Address,
+    scan: Callable[[], None],
+    scan_times: Iterable[float],
+    deadline: wait.Deadline,
+) -> str:
+    schedule = [wait.Deadline.after(seconds) for seconds in sorted(scan_times)]
+
+    def probe() -> str | None:
+        disk = scsi.disk_at(address)
+        if disk is not None:
+            return disk
+        if schedule and schedule[0].passed:
+            del schedule[0]
+            scan()
+            return scsi.disk_at(address)
+        return None
+
+    disk = wait.poll(probe, deadline)
+    if disk is None:
+        raise exception.VolumeDeviceNotFound(device=f'SCSI address {address}')
+    wait.holds(lambda: files.exists(f'/dev/{disk}'), deadline.within(NODE_SECONDS))
+    return disk
+
+
+def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Leg:
+    try:
+        limit = min(scsi.INQUIRY_SECONDS, max(deadline.remaining, 0.1))
+        identity = scsi.identity(disk, limit)
+    except OSError as error:
+        raise exception.VolumeDeviceNotFound(
+            f'Disk {disk} at {address} does not say who it is: {error}'
+        ) from error
+    size = wait.poll(lambda: block.size_bytes(disk) or None, deadline.within(scsi.PROBE_SECONDS))
+    return Leg(disk, address, identity, size or 0)
+
+
+def require_same_volume(legs: list[Leg]) -> None:
+    """Have all legs lead to one volume.
+
+    :raises VolumeIdentityMismatch: naming two that differ in identity or size.
+    """
+    first = legs[0]
+    for other in legs[1:]:
+        if (other.identity, other.size_bytes) != (first.identity, first.size_bytes):
+            raise exception.VolumeIdentityMismatch(
+                device=f'/dev/{other.disk}',
+                expected=f'{first.identity}, {first.size_bytes} bytes, of /dev/{first.disk}',
+                actual=f'{other.identity}, {other.size_bytes} bytes',
+            )
+
+
+def require_expected(leg: Leg, wwid: str | None) -> None:
+    """Have a leg be the volume that the caller expects, if he said which.
+
+    :raises VolumeIdentityMismatch: if it is another one.
+    """
+    if wwid is not None and leg.identity.wwid.lower() != wwid.lower():
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{leg.disk}', expected=wwid, actual=str(leg.identity)
+        )

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Multipath maps: built and taken apart by multipathd, believed only when the kernel shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+import contextlib
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import wait
+from os_brick.host import block, dm
+from os_brick.privileged import dm as root_dm
+from os_brick.privileged import multipathd, wwids
+
+LOG = logging.getLogger(__name__)
+
+# multipathd answers `timeout` by itself after 4 s of waiting for its own lock (uxsock_timeout).
+ANSWER_SECONDS = 10.0
+# multipathd hears of a disk by udev first; it is told again if nothing has come of it. Early
+# words do no harm: a path that udev has not finished with is taken when it has.
+FIRST_OFFER_SECONDS = 0.5
+OFFER_GROWTH = 2.0
+# How long multipathd may take for a map, from the moment its disks are there.
+BUILD_SECONDS = 15.0
+# udev's workers open and close every new map and disk; a map may be busy for that long.
+BUSY_SECONDS = 5.0
+
+
+class NotClaimed(exception.BrickException):
+    """multipathd does not want the disks (blacklist), or has not made a map of them."""
+
+    message = 'multipathd makes no map of %(disks)s: %(why)s'
+
+
+def is_running() -> bool:
+    """Whether multipathd answers."""
+    try:
+        return bool(multipathd.daemon_status(ANSWER_SECONDS))
+    except OSError:
+        return False
+
+
+def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
+    """Have multipathd build the map of a volume over its disks; return it, such as ``dm-4``.
+
+    The WWID is made known first: with ``find_multipaths`` multipathd ignores a first path
+    otherwise.
+
+    :raises NotClaimed: if multipathd does not want the disks or makes no map in time.
+    """
+    remember(wwid)
+    offers = _Offers(disks)
+
+    def probe() -> str | None:
+        found = dm.multipath_over(disks)
+        if found is not None and dm.wwid(found) == wwid:
+            return found
+        offers.repeat()
+        return None
+
+    found = wait.poll(probe, deadline.within(BUILD_SECONDS))
+    if found is None:
+        raise NotClaimed(disks=', '.join(disks), why=offers.answer or 'no answer in time')
+    return found
+
+
+def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str]:
+    """Wait until a map holds all the disks; return those that it does not hold in time."""
+    offers = _Offers(disks)
+
+    def is_complete() -> bool:
+        missing = set(disks) - set(block.members(found))
+        if missing:
+            offers.repeat(missing)
+        return not missing
+
+    wait.holds(is_complete, deadline)
+    return set(disks) - set(block.members(found))
+
+
+class _Offers:
+    """Disks offered to multipathd again and again, at growing distances."""
+
+    def __init__(self, disks: Iterable[str]) -> None:
+        self._disks = list(disks)
+        self._pause = FIRST_OFFER_SECONDS
+        self._next = wait.Deadline.after(self._pause)
+        self.answer = ''
+
+    def repeat(self, disks: Iterable[str] | None = None) -> None:
+        if not self._next.passed:
+            return
+        self._pause *= OFFER_GROWTH
+        self._next = wait.Deadline.after(self._pause)
+        for disk in self._disks if disks is None else disks:
+            self.answer = ask_to_add(disk)
+            if 'blacklisted' in self.answer:
+                raise NotClaimed(disks=disk, why=self.answer)
+
+
+def ask_to_add(disk: str) -> str:
+    """Offer a disk to multipathd; return its answer, or why there is none."""
+    try:
+        return multipathd.add_path(disk, ANSWER_SECONDS)
+    except OSError as error:
+        return str(error)
+
+
+def remember(wwid: str) -> None:
+    """Have multipathd take the disks of a volume even while there is only one."""
+    wwids.add(wwid)
+
+
+def forget(wwid: str) -> None:
+    """Have multipath treat the disks of a volume as unknown again."""
+    wwids.remove(wwid)
+
+
+def why_not_ready(found: str, timeout: float) -> str | None:
+    """Why a map does not take I/O now, or ``None`` if it does."""
+    try:
+        status = dm.status(found)
+    except OSError as error:
+        return str(error)
+    if status.is_suspended:
+        return 'it is suspended'
+    if not status.active_paths:
+        return 'no path is active'
+    unreadable = block.why_unreadable(found, timeout)
+    return None if unreadable is None else str(unreadable)
+
+
+def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
+    """Remove a map that nobody uses; what was written to it has to be flushed before.
+
+    Never by force: a map that somebody has open stays, and keeps taking I/O.
+
+    :param give_up_io: whether I/O that waits for a path may fail.
+    :raises VolumeInUse: if it is open.
+    :raises OperationTimedOut: if it does not go in time.
+    """
+    name, wwid = dm.name(found), dm.wwid(found)
+    if not wwid:
+        return
+    if give_up_io:
+        stop_queueing(found, name)
+    answer = ''
+
+    def attempt() -> bool:
+        nonlocal answer
+        if dm.wwid(found) != wwid:
+            return True
+        answer = _remove(found, name, deadline)
+        return dm.wwid(found) != wwid
+
+    if wait.holds(attempt, deadline.within(BUSY_SECONDS)):
+        return
+    resume_if_suspended(found, deadline)
+    opened = _open_count(found)
+    if opened:
+        holder = f'open {opened} time(s)'
+        raise exception.VolumeInUse(device=f'multipath map {name} ({found})', holder=holder)
+    raise exception.OperationTimedOut(
+        what=f'the removal of multipath map {name} ({answer})', seconds=BUSY_SECONDS
+    )
+
+
+def _remove(found: str, name: str, deadline: wait.Deadline) -> str:
+    try:
+        return multipathd.remove_map(name, ANSWER_SECONDS)
+    except OSError:  # multipathd does not run: nobody else will do it.
+        limit = max(0.1, min(deadline.remaining, ANSWER_SECONDS))
+        try:
+            for part in dm.partition_maps(found):
+                root_dm.remove(part, limit)
+            root_dm.remove(found, limit)
+        except OSError as error:
+            return str(error)
+        return 'ok'
+
+
+def _open_count(found: str) -> int:
+    try:
+        return dm.status(found).open_count
+    except OSError:
+        return 0
+
+
+def stop_queueing(found: str, name: str) -> None:
+    """Have a map's I/O fail while it has no path; frees whoever waits for such I/O."""
+    with contextlib.suppress(OSError):
+        multipathd.disable_queueing(name, ANSWER_SECONDS)
+    with contextlib.suppress(OSError):
+        root_dm.fail_if_no_path(found)
+
+
+def resume_if_suspended(found: str, deadline: wait.Deadline) -> None:
+    """Have a map take I/O again if it was left suspended: every sync on the host waits for it."""
+    with contextlib.suppress(OSError):
+        if dm.status(found).is_suspended:
+            LOG.warning('Map %s was left suspended and is resumed', found)
+            root_dm.resume(found, max(deadline.remaining, 1.0))
+
+
+def forget_disks(disks: Iterable[str]) -> None:
+    """Have multipathd forget disks that are about to go, so that it cannot hold on to them."""
+    for disk in disks:
+        with contextlib.suppress(OSError):
+            multipathd.remove_path(disk, ANSWER_SECONDS)
+
+
+def known_disks() -> dict[str, str]:
+    """The disks that multipathd knows, with their WWIDs; none if it does not run."""
+    try:
+        text = multipathd.paths(ANSWER_SECONDS)
+    except OSError:
+        return {}
+    return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) > 1}
+
+
+def resize(found: str, wanted_bytes: int, deadline: wait.Deadline) -> int:
+    """Give a map the size of its disks; return its size, which the kernel confirms.
+
+    multipathd's ``ok`` is not believed: it also says so of a map it has not resized.
+
+    :param wanted_bytes: the size of the smallest disk below the map.
+    :raises OperationTimedOut: if the map does not have that size in time.
+    """
+    name = dm.name(found)
+    answer = ''
+
+    def attempt() -> bool:
+        nonlocal answer
+        if block.size_bytes(found) == wanted_bytes:
+            return True
+        try:
+            answer = multipathd.resize_map(name, ANSWER_SECONDS)
+        except OSError as error:
+            answer = str(error)
+        return block.size_bytes(found) == wanted_bytes
+
+    if not wait.holds(attempt, deadline):
+        size = block.size_bytes(found)
+        what = f'map {name} to grow from {size} to {wanted_bytes} bytes (multipathd: {answer})'
+        raise exception.OperationTimedOut(what=what, seconds=round(deadline.seconds, 1))
+    return wanted_bytes

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SCSI disks: where they are, who they are, how they come and go."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from os_brick.core import files, wait
+from os_brick.host import vpd
+from os_brick.privileged import scsi as root
+
+# How long one disk may take to say who it is; a healthy one needs a millisecond.
+INQUIRY_SECONDS = 10.0
+# Between the kernel's answer to a scan and the disk: reading its capacity, seconds at worst.
+PROBE_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Address:
+    """Where a logical unit is, in the kernel's numbers."""
+
+    host: int
+    channel: int
+    target: int
+    lun: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """The address of ``2:0:0:1``.
+
+        :raises ValueError: if the text is none.
+        """
+        host, channel, target, lun = (int(part) for part in text.split(':'))
+        return cls(host, channel, target, lun)
+
+    def __str__(self) -> str:
+        return f'{self.host}:{self.channel}:{self.target}:{self.lun}'
+
+
+def is_known(address: Address) -> bool:
+    """Whether the kernel has a device at the address, be it a disk already or not."""
+    return files.exists(f'/sys/bus/scsi/devices/{address}')
+
+
+def disk_at(address: Address) -> str | None:
+    """The disk at an address, such as ``sdc``, or ``None``."""
+    found = files.names(f'/sys/bus/scsi/devices/{address}/block')
+    return found[0] if found else None
+
+
+def address_of(disk: str) -> Address | None:
+    """Where a disk is, or ``None`` if it has gone or is no SCSI disk."""
+    text = files.realpath(f'/sys/block/{disk}/device').rpartition('/')[2]
+    try:
+        return Address.parse(text)
+    except ValueError:
+        return None
+
+
+def luns(host: int, channel: int, target: int) -> list[int]:
+    """The LUNs the kernel has a device for behind one target."""
+    base = files.realpath(f'/sys/bus/scsi/devices/target{host}:{channel}:{target}')
+    prefix = f'{host}:{channel}:{target}:'
+    found = (name for name in files.names(base) if name.startswith(prefix))
+    return sorted(int(name.removeprefix(prefix)) for name in found)
+
+
+def state(disk: str) -> str:
+    """The kernel's word on a disk: ``running``, ``blocked``, ``offline``, ``transport-offline``..."""
+    return files.read_or(f'/sys/block/{disk}/device/state')
+
+
+def is_running(disk: str) -> bool:
+    """Whether the kernel sends commands to the disk."""
+    return state(disk) == 'running'
+
+
+def cached_identity(disk: str) -> vpd.Identity:
+    """Who the kernel believes a disk to be since its first scan or last rescan."""
+    page80, page83 = (_cached_page(disk, page) for page in ('80', '83'))
+    return vpd.identity(page80, page83, _inquiry_text(disk))
+
+
+def _cached_page(disk: str, page: str) -> bytes:
+    try:
+        return files.read_bytes(f'/sys/block/{disk}/device/vpd_pg{page}')
+    except OSError:
+        return b''
+
+
+def _inquiry_text(disk: str) -> str:
+    vendor = files.read_or(f'/sys/block/{disk}/device/vendor')
+    model = files.read_or(f'/sys/block/{disk}/device/model')
+    return f'{vendor:8}{model:16}'
+
+
+def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.Identity:
+    """Who a disk says it is, asked of the device now.
+
+    :raises OperationTimedOut: if it does not answer.
+    :raises OSError: if it cannot be asked.
+    """
+    address = address_of(disk)
+    if address is None:
+        raise OSError(f'{disk} is no SCSI disk, or it has gone')
+    try:
+        page80 = root.inquiry(str(address), 0x80, timeout)
+    except OSError:
+        page80 = b''  # The unit serial number page is optional (SPC-4, table 578).
+    page83 = root.inquiry(str(address), 0x83, timeout)
+    return vpd.identity(page80, page83, _inquiry_text(disk))
+
+
+def scan(address: Address, deadline: wait.Deadline) -> None:
+    """Have the kernel look for one logical unit.
+
+    :raises OperationTimedOut: if the path does not answer.
+    :raises OSError: if the host has gone.
+    """
+    root.scan(*(address.host, address.channel, address.target, address.lun, _limit(deadline)))
+
+
+def rescan(disk: str, deadline: wait.Deadline) -> None:
+    """Have the kernel read a disk's identity and capacity anew.
+
+    :raises OperationTimedOut: if the disk does not answer.
+    :raises OSError: if the disk has gone.
+    """
+    root.rescan(disk, _limit(deadline))
+
+
+def remove(disk: str, deadline: wait.Deadline) -> None:
+    """Have the kernel forget a disk, and wait until it has.
+
+    :raises OperationTimedOut: if it does not happen in time.
+    :raises OSError: if the kernel refuses it.
+    """
+    address = address_of(disk)
+    try:
+        root.delete(disk, _limit(deadline))
+    except FileNotFoundError:
+        return
+    wait.until(lambda: has_gone(disk, address) or None, deadline, f'the removal of {disk}')
+
+
+def has_gone(disk: str, address: Address | None) -> bool:
+    """Whether a disk is not there any more; its name may belong to another one by now."""
+    return not files.exists(f'/sys/block/{disk}') or address_of(disk) != address
+
+
+def _limit(deadline: wait.Deadline) -> float:
+    return max(deadline.remaining, 0.1)

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A SCSI volume on this host, from the moment its disks are there, whatever brought them.
+
+Made usable (a multipath map or one disk), grown, and taken away again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+import dataclasses
+import functools
+from typing import Protocol
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import fanout, wait
+from os_brick.host import block, dm, multipath, scsi
+from os_brick.host import legs as host_legs
+
+LOG = logging.getLogger(__name__)
+
+# multipathd takes a second path a moment after the first; a map is usable with one, so the
+# others are not waited for longer than this once all their disks are there.
+JOIN_SECONDS = 5.0
+# After the map is there its first path may still be in activation (ALUA, a slow checker).
+READY_SECONDS = 30.0
+# How long a live disk needs to answer with its new capacity.
+RESCAN_SECONDS = 10.0
+# An array may tell its new size on one port later than on another.
+SAME_SIZE_SECONDS = 5.0
+DELETE_SECONDS = 30.0
+FORGET_SECONDS = 5.0
+# What a flush may leave of the deadline for the removal that follows it.
+REMOVAL_RESERVE_SECONDS = 20.0
+
+
+class Steps(Protocol):
+    """Runs the steps of a removal; decides whether one that fails ends it."""
+
+    def run(self, what: str, step: Callable[[], object]) -> bool:
+        """Run one step; return whether it succeeded, unless its error is raised."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Device:
+    """What a volume's user opens.
+
+    :ivar name: the kernel's, such as ``sdc`` or ``dm-4``.
+    """
+
+    name: str
+    wwid: str
+    is_multipath: bool
+
+    @property
+    def path(self) -> str:
+        """Its path, such as ``/dev/dm-4``."""
+        return f'/dev/{self.name}'
+
+
+def open_single(leg: host_legs.Leg, deadline: wait.Deadline) -> Device:
+    """The device of a volume that is used through one disk.
+
+    :raises VolumeDeviceNotFound: if it cannot be read.
+    """
+    _require_readable(leg.disk, deadline)
+    return Device(leg.disk, leg.identity.wwid, False)
+
+
+def _require_readable(name: str, deadline: wait.Deadline) -> None:
+    error = block.why_unreadable(name, _limit(deadline, block.READ_SECONDS))
+    if error is not None:
+        raise exception.VolumeDeviceNotFound(
+            f'Device /dev/{name} is there and cannot be read: {error}'
+        ) from error
+
+
+def open_multipath(legs: list[host_legs.Leg], deadline: wait.Deadline) -> Device:
+    """The multipath map over the disks of a volume, once it takes I/O.
+
+    :raises NotClaimed: if multipathd makes no map of them.
+    :raises VolumeDeviceNotFound: if the map takes no I/O in time.
+    """
+    wwid = legs[0].identity.wwid
+    disks = [leg.disk for leg in legs]
+    if not wwid:
+        raise multipath.NotClaimed(disks=', '.join(disks), why='they have no WWID')
+    found = multipath.build(wwid, disks, deadline)
+    missing = multipath.join(found, disks, deadline.within(JOIN_SECONDS))
+    if missing:
+        LOG.warning('Map %s works without %s so far', found, ', '.join(sorted(missing)))
+    _require_ready(found, deadline)
+    return Device(found, wwid, True)
+
+
+def _require_ready(found: str, deadline: wait.Deadline) -> None:
+    why: str | None = None
+
+    def is_ready() -> bool:
+        nonlocal why
+        why = multipath.why_not_ready(found, _limit(deadline, block.READ_SECONDS))
+        return why is None
+
+    if not wait.holds(is_ready, deadline.within(READY_SECONDS)):
+        raise exception.VolumeDeviceNotFound(f'Map /dev/{found} takes no I/O: {why}')
+
+
+def disks_of(disks: Collection[str]) -> list[str]:
+    """The disks, and all others below their multipath map."""
+    found = dm.multipath_over(disks)
+    return list(dict.fromkeys([*disks, *(block.members(found) if found else ())]))
+
+
+def remove(
+    disks: Collection[str], wwid: str | None, steps: Steps, deadline: wait.Deadline, *, force: bool
+) -> None:
+    """Take a volume away: flush it, remove its map, have the kernel forget its disks.
+
+    Nothing is deleted before the data is safe, unless ``force`` is given.
+
+    :param wwid: the volume's, for a map that has lost all its disks; ``None`` if unknown.
+    :raises VolumeInUse: if somebody else holds it, without ``force``.
+    """
+    found = dm.multipath_over(disks) or (dm.multipath_of(wwid) if wwid else None)
+    disks = disks_of(disks)
+    known = wwid or (dm.wwid(found) if found else None) or _wwid_of(disks)
+    steps.run('check for users', lambda: _refuse_users(found, disks))
+    alive = _flushable(disks)
+    if found is not None:
+        if alive:
+            steps.run(f'flush of {found}', lambda: _flush_map(found, deadline, force=force))
+        given_up = force or not alive
+        steps.run(
+            f'removal of {found}', lambda: multipath.release(found, deadline, give_up_io=given_up)
+        )
+    else:
+        for disk in alive:
+            steps.run(f'flush of {disk}', functools.partial(_flush_disk, disk, deadline, force))
+    addresses = {disk: scsi.address_of(disk) for disk in disks}
+    if multipath.is_running():
+        multipath.forget_disks(disks)
+    steps.run('removal of disks', lambda: _delete(disks, deadline))
+    steps.run('multipathd', lambda: _wait_forgotten(addresses, deadline))
+    if known and dm.multipath_of(known) is None:
+        steps.run(f'removal of WWID {known}', lambda: multipath.forget(known))
+
+
+def _wwid_of(disks: Collection[str]) -> str | None:
+    return next((wwid for disk in disks if (wwid := scsi.cached_identity(disk).wwid)), None)
+
+
+def _refuse_users(found: str | None, disks: Collection[str]) -> None:
+    besides = frozenset({found} if found else ())
+    users = [user for disk in disks for user in block.users(disk, besides)]
+    users += host_legs.map_users(found) if found else []
+    if users:
+        device = f'/dev/{found}' if found else ', '.join(f'/dev/{disk}' for disk in disks)
+        raise exception.VolumeInUse(device=device, holder='; '.join(users))
+
+
+def _flushable(disks: Collection[str]) -> list[str]:
+    """The disks that are still the volume their cache is of, or that do not say.
+
+    After the array has given the LUN to another volume a flush would write into that one; where
+    it maps nothing any more there is nothing to flush to.
+    """
+    running = [disk for disk in disks if scsi.is_running(disk)]
+    actual, errors = fanout.fanout(scsi.identity, running)
+    found = [disk for disk in disks if disk not in running]
+    for disk in running:
+        cached = scsi.cached_identity(disk)
+        if actual.get(disk) == cached or isinstance(errors.get(disk), exception.OperationTimedOut):
+            found.append(disk)
+        else:
+            is_now = actual.get(disk, errors.get(disk))
+            LOG.warning('Disk %s is not flushed: it was %s, now %s', disk, cached, is_now)
+    return found
+
+
+def _flush_map(found: str, deadline: wait.Deadline, *, force: bool) -> None:
+    if not dm.status(found).active_paths:
+        if force:
+            multipath.stop_queueing(found, dm.name(found))
+        raise exception.VolumeDeviceNotFound(
+            f'Map {found} has no path left to write back by what its cache may hold'
+        )
+    block.flush(found, _flush_limit(deadline, force))
+
+
+def _flush_disk(disk: str, deadline: wait.Deadline, force: bool) -> None:
+    try:
+        block.flush(disk, _flush_limit(deadline, force))
+    except FileNotFoundError:
+        # Without its node nobody has it open; the kernel writes back what is left of its
+        # cache when the disk is deleted (del_gendisk).
+        LOG.warning('Disk %s has no node in /dev to be flushed by', disk)
+
+
+def _flush_limit(deadline: wait.Deadline, force: bool) -> float:
+    left = deadline.remaining
+    return max(1.0, left / 3 if force else left - REMOVAL_RESERVE_SECONDS)
+
+
+def _delete(disks: Collection[str], deadline: wait.Deadline) -> None:
+    limit = deadline.within(DELETE_SECONDS)
+    _, errors = fanout.fanout(lambda disk: scsi.remove(disk, limit), disks)
+    if errors:
+        raise exception.VolumePathNotRemoved(
+            volume_path=[f'/dev/{disk}: {error}' for disk, error in errors.items()]
+        )
+
+
+def _wait_forgotten(addresses: dict[str, scsi.Address | None], deadline: wait.Deadline) -> None:
+    """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names."""
+
+    def still_known() -> list[str]:
+        known = multipath.known_disks()
+        return [d for d, place in addresses.items() if d in known and scsi.has_gone(d, place)]
+
+    def is_forgotten() -> bool:
+        left = still_known()
+        # A new disk may have the name by now; that one multipathd is to keep.
+        multipath.forget_disks(disk for disk in left if not block.exists(disk))
+        return not left
+
+    if not wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
+        left = [disk for disk in still_known() if not block.exists(disk)]
+        if left:
+            raise exception.MultipathdPathsNotRemoved(devices=left)
+
+
+def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str]]:
+    """Have every live disk and the map show the volume's size now.
+
+    :return: the size in bytes, and the disks that do not have it, because they are dead; they
+        are out of the map.
+    :raises VolumeIdentityMismatch: if a disk is another volume by now.
+    :raises VolumePathsNotFound: if no disk answers.
+    """
+    found = dm.multipath_over(disks)
+    disks = disks_of(disks)
+    live, dead = _rescan(disks, deadline)
+    if not live:
+        why = '; '.join(f'{disk}: {error}' for disk, error in dead.items())
+        raise exception.VolumePathsNotFound(f'No disk of the volume answers: {why}')
+    size = _smallest(live, deadline)
+    short = [disk for disk in dead if block.size_bytes(disk) != size]
+    if found is not None and block.size_bytes(found) != size:
+        # multipathd gives a map its first disk's size, or refuses where one has another.
+        multipath.forget_disks(short)
+        multipath.resize(found, size, deadline.within(READY_SECONDS))
+    return size, short
+
+
+def _rescan(
+    disks: Collection[str], deadline: wait.Deadline
+) -> tuple[list[str], dict[str, Exception]]:
+    live, dead = fanout.fanout(lambda disk: refresh(disk, deadline), disks)
+    for error in dead.values():
+        if isinstance(error, exception.VolumeIdentityMismatch):
+            raise error
+    return [disk for disk in disks if disk in live], dead
+
+
+def refresh(disk: str, deadline: wait.Deadline) -> int:
+    """Have the kernel read a disk's capacity anew; return it in bytes.
+
+    :raises VolumeIdentityMismatch: if the disk is another volume by now.
+    :raises OSError: if it is not running.
+    :raises OperationTimedOut: if it does not answer.
+    """
+    state = scsi.state(disk)
+    if state != 'running':
+        raise OSError(f'disk {disk} is {state or "gone"}')
+    limit = deadline.within(RESCAN_SECONDS)
+    cached, actual = scsi.cached_identity(disk), scsi.identity(disk, _limit(limit, 60))
+    if actual != cached:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{disk}', expected=str(cached), actual=str(actual)
+        )
+    scsi.rescan(disk, limit)
+    return block.size_bytes(disk)
+
+
+def _smallest(disks: list[str], deadline: wait.Deadline) -> int:
+    """The size of the smallest disk, once all have the same or have had time for it."""
+
+    def agreed() -> int | None:
+        sizes = {disk: block.size_bytes(disk) for disk in disks}
+        if len(set(sizes.values())) == 1:
+            return sizes[disks[0]]
+        for disk in [disk for disk in disks if sizes[disk] != max(sizes.values())]:
+            scsi.rescan(disk, deadline)
+        return None
+
+    size = wait.poll(agreed, deadline.within(SAME_SIZE_SECONDS))
+    return min(block.size_bytes(disk) for disk in disks) if size is None else size
+
+
+def readmit(disk: str, found: str, deadline: wait.Deadline) -> bool:
+    """Let a disk that was too short back into its map; returns whether it could be."""
+    if refresh(disk, deadline) < block.size_bytes(found):
+        return False
+    return not multipath.join(found, [disk], deadline.within(JOIN_SECONDS))
+
+
+def _limit(deadline: wait.Deadline, longest: float) -> float:
+    return max(0.1, min(deadline.remaining, longest))

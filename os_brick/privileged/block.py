@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What root does to whole block devices: prove that they answer, flush them, announce a change.
+
+A device without paths can block for ever, so whatever touches one runs in a child process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+
+from os_brick import privileged
+from os_brick.core import files, process
+from os_brick.privileged import check
+
+# include/uapi/linux/fs.h: _IO(0x12, 97).
+_BLKFLSBUF = 0x1261
+# A whole page: also one block of a disk with 4 KiB blocks.
+_PROBE_BYTES = 4096
+
+
+@privileged.entrypoint
+def read_start(device: str, timeout: float) -> int:
+    """How many of the first 4096 bytes of a device could be read, past every cache.
+
+    :raises OperationTimedOut: if the device does not answer in time.
+    :raises OSError: if it cannot be opened or read.
+    """
+    path = f'/dev/{check.block(device)}'
+    return process.isolated(f'a read of {path}', check.seconds(timeout), _read_start, path)
+
+
+def _read_start(path: str) -> int:
+    # An anonymous map is page-aligned, as O_DIRECT wants its buffer.
+    buffer = mmap.mmap(-1, _PROBE_BYTES)
+    descriptor = os.open(files.real(path), os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
+    try:
+        return os.preadv(descriptor, [buffer], 0)
+    finally:
+        os.close(descriptor)
+
+
+@privileged.entrypoint
+def flush(device: str, timeout: float) -> None:
+    """Have everything that was written to a device reach it, and forget what was read from it.
+
+    :raises OperationTimedOut: if the device does not take it in time.
+    :raises OSError: if the device has gone or fails.
+    """
+    path = f'/dev/{check.block(device)}'
+    process.isolated(f'the flush of {path}', check.seconds(timeout), _flush, path)
+
+
+def _flush(path: str) -> None:
+    descriptor = os.open(files.real(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # fsync reports write errors and empties the device's own cache, which BLKFLSBUF does not.
+        os.fsync(descriptor)
+        fcntl.ioctl(descriptor, _BLKFLSBUF, 0)
+    finally:
+        os.close(descriptor)
+
+
+@privileged.entrypoint
+def announce_change(device: str) -> None:
+    """Send a ``change`` event, upon which udev and multipathd ask the device anew.
+
+    :raises OSError: if the device has gone.
+    """
+    files.write(f'/sys/class/block/{check.block(device)}/uevent', 'change')

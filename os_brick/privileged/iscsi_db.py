@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""open-iscsi's records on disk: read, and given settings that must not be on a command line.
+
+A record is a text of lines ``name = value``. Programs keep them below ``/etc/iscsi`` (Debian) or
+``/var/lib/iscsi``. A file is replaced as a whole, so open-iscsi's programs never read half of
+one; their lock is not taken, because whoever logs in to a target holds ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import re
+
+from os_brick import exception, privileged
+from os_brick.core import files
+from os_brick.privileged import check
+
+_HOMES = ('/etc/iscsi', '/var/lib/iscsi')
+_INITIATOR_NAME = '/etc/iscsi/initiatorname.iscsi'
+_END = '# END RECORD'
+_SETTING = re.compile(r'(?:node|discovery)\.[a-z0-9_.\[\]]{1,80}')
+_LARGEST_VALUE = 255  # AUTH_STR_MAX_LEN and VALUE_MAXVAL of open-iscsi are no longer.
+
+
+def _node_files(target: str, address: str, port: int, iface: str) -> list[str]:
+    """The record's file in either of the two layouts: with a portal group tag, and without."""
+    portal = f'{check.address(address)},{check.port(port)}'
+    found = []
+    for home in _HOMES:
+        base = f'{home}/nodes/{check.target(target)}'
+        for name in files.names(base):
+            if name != portal and not name.startswith(f'{portal},'):
+                continue
+            path = f'{base}/{name}'
+            path = f'{path}/{check.iface(iface)}' if files.is_directory(path) else path
+            if files.exists(path) and _value(files.read(path), 'iface.iscsi_ifacename') == iface:
+                found.append(path)
+    return found
+
+
+def _value(record: str, name: str) -> str:
+    for line in record.splitlines():
+        key, _, value = line.partition(' = ')
+        if key.strip() == name:
+            return value.strip()
+    return ''
+
+
+def _with(record: str, settings: Mapping[str, str]) -> str:
+    kept = [
+        line
+        for line in record.splitlines()
+        if line.partition(' = ')[0].strip() not in settings and line != _END
+    ]
+    return '\n'.join([*kept, *(f'{name} = {value}' for name, value in settings.items()), _END, ''])
+
+
+def _checked(settings: Mapping[str, str]) -> dict[str, str]:
+    for name, value in settings.items():
+        if not _SETTING.fullmatch(name):
+            raise exception.InvalidParameterValue(err=f'{name!r} is no setting of open-iscsi')
+        check.text(value, _LARGEST_VALUE, f'value of {name}')
+    return dict(settings)
+
+
+@privileged.entrypoint
+def has_node(target: str, address: str, port: int, iface: str) -> bool:
+    """Whether there is a node record."""
+    return bool(_node_files(target, address, port, iface))
+
+
+@privileged.entrypoint
+def configure_node(
+    target: str, address: str, port: int, iface: str, settings: dict[str, str]
+) -> bool:
+    """Give a node record settings; returns whether it was found.
+
+    :raises OSError: if it cannot be written.
+    """
+    found = _node_files(target, address, port, iface)
+    for path in found:
+        files.replace(path, _with(files.read(path), _checked(settings)))
+    return bool(found)
+
+
+@privileged.entrypoint
+def nodes(target: str) -> list[tuple[str, int, str]]:
+    """Address, port and iface of each node record of a target."""
+    found = set()
+    for home in _HOMES:
+        base = f'{home}/nodes/{check.target(target)}'
+        for name in files.names(base):
+            address, port, *_ = [*name.split(','), '']
+            inside = files.names(f'{base}/{name}') if files.is_directory(f'{base}/{name}') else []
+            for iface in inside or [
+                _value(files.read_or(f'{base}/{name}'), 'iface.iscsi_ifacename')
+            ]:
+                if port.isdecimal():
+                    found.add((address, int(port), iface or 'default'))
+    return sorted(found)
+
+
+def _discovery_files(address: str, port: int) -> list[str]:
+    place = f'send_targets/{check.address(address)},{check.port(port)}/st_config'
+    return [path for home in _HOMES if files.exists(path := f'{home}/{place}')]
+
+
+@privileged.entrypoint
+def has_discovery(address: str, port: int) -> bool:
+    """Whether there is a record for discoveries at a portal."""
+    return bool(_discovery_files(address, port))
+
+
+@privileged.entrypoint
+def configure_discovery(address: str, port: int, settings: dict[str, str]) -> bool:
+    """Give the record for discoveries at a portal settings; returns whether it was found.
+
+    :raises OSError: if it cannot be written.
+    """
+    found = _discovery_files(address, port)
+    for path in found:
+        files.replace(path, _with(files.read(path), _checked(settings)))
+    return bool(found)
+
+
+@privileged.entrypoint
+def initiator_name() -> str | None:
+    """This host's iSCSI name, or ``None`` where it has none."""
+    try:
+        text = files.read(_INITIATOR_NAME)
+    except OSError:
+        return None
+    for line in text.splitlines():
+        name, separator, value = line.partition('=')
+        if name.strip() == 'InitiatorName' and separator:
+            return value.strip() or None
+    return None

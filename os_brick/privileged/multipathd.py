@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said to multipathd, through its own socket and without a program.
+
+The socket speaks length-prefixed texts (multipath-tools, libmpathcmd). multipathd answers
+``ok``, ``fail``, ``timeout`` or the text that was asked for; what it says is handed on as it is.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from os_brick import privileged
+from os_brick.privileged import check
+
+_ABSTRACT = '\0/org/kernel/linux/storage/multipathd'
+_LENGTH = struct.Struct('@N')
+_LARGEST_ANSWER = 16 * 1024 * 1024
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
+    pieces = b''
+    while len(pieces) < size:
+        piece = connection.recv(min(65536, size - len(pieces)))
+        if not piece:
+            raise OSError('multipathd closed its socket in the middle of an answer')
+        pieces += piece
+    return pieces
+
+
+def _ask(command: str, timeout: float) -> str:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
+        connection.settimeout(check.seconds(timeout))
+        connection.connect(_ABSTRACT)
+        text = command.encode() + b'\0'
+        connection.sendall(_LENGTH.pack(len(text)) + text)
+        (size,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
+        if not 0 < size <= _LARGEST_ANSWER:
+            raise OSError(f'multipathd announced an answer of {size} bytes')
+        return _receive(connection, size).rstrip(b'\0').decode('utf-8', 'replace').strip()
+
+
+@privileged.entrypoint
+def daemon_status(timeout: float) -> str:
+    """What multipathd says of itself, such as ``pid 42 idle``.
+
+    :raises OSError: if it does not run.
+    """
+    return _ask('show daemon', timeout)
+
+
+@privileged.entrypoint
+def paths(timeout: float) -> str:
+    """The disks multipathd knows, a line each: disk, WWID, checker's state, map's WWID.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask('show paths raw format "%d %w %T %m"', timeout)
+
+
+@privileged.entrypoint
+def add_path(disk: str, timeout: float) -> str:
+    """Offer a disk to multipathd.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask(f'add path {check.disk(disk)}', timeout)
+
+
+@privileged.entrypoint
+def remove_path(disk: str, timeout: float) -> str:
+    """Have multipathd forget a disk, and take it out of its map.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask(f'del path {check.disk(disk)}', timeout)
+
+
+@privileged.entrypoint
+def remove_map(name: str, timeout: float) -> str:
+    """Have multipathd remove a map that nobody has open.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask(f'del map {check.map_name(name)}', timeout)
+
+
+@privileged.entrypoint
+def resize_map(name: str, timeout: float) -> str:
+    """Have multipathd give a map the size of its disks.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask(f'resize map {check.map_name(name)}', timeout)
+
+
+@privileged.entrypoint
+def disable_queueing(name: str, timeout: float) -> str:
+    """Have a map fail its I/O while it has no path, and multipathd not change that again.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask(f'disablequeueing map {check.map_name(name)}', timeout)

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What root does to SCSI disks: scan, ask for identity, read capacity anew, delete.
+
+Each of these can block in the kernel for as long as a dead path is given to come back
+(iSCSI's replacement_timeout, 120 s by default), so each runs in a child process with a limit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import struct
+
+from os_brick import privileged
+from os_brick.core import files, process
+from os_brick.privileged import check
+
+# struct sg_io_v4 of include/uapi/linux/bsg.h.
+_SG_IO = 0x2285
+_SG_IO_V4 = struct.Struct('=iIII QQIII IQ IIIIQQ IIQI IIIIIII iiQII')
+_INQUIRY_LENGTH = 252
+_SENSE_LENGTH = 64
+_LARGEST_LUN = 2**64 - 1
+
+
+@privileged.entrypoint
+def scan(host: int, channel: int, target: int, lun: int, timeout: float) -> None:
+    """Ask one SCSI host to look for one LUN of one target.
+
+    :raises OperationTimedOut: if the host does not answer in time.
+    :raises OSError: if the kernel refuses it.
+    """
+    address = ' '.join(
+        str(check.number(value, largest, what))
+        for value, largest, what in (
+            (channel, 2**32 - 1, 'SCSI channel'),
+            (target, 2**32 - 1, 'SCSI target'),
+            (lun, _LARGEST_LUN, 'LUN'),
+        )
+    )
+    path = f'/sys/class/scsi_host/host{check.number(host, 2**31, "SCSI host")}/scan'
+    process.isolated(f'the scan of {path}', check.seconds(timeout), files.write, path, address)
+
+
+@privileged.entrypoint
+def rescan(disk: str, timeout: float) -> None:
+    """Have the kernel read a disk's identity and capacity anew.
+
+    :raises OperationTimedOut: if the disk does not answer in time.
+    :raises OSError: if the kernel refuses it, or the disk has gone.
+    """
+    path = f'/sys/block/{check.disk(disk)}/device/rescan'
+    process.isolated(f'the rescan of {disk}', check.seconds(timeout), files.write, path, '1')
+
+
+@privileged.entrypoint
+def delete(disk: str, timeout: float) -> None:
+    """Have the kernel forget a disk; whoever still has it open gets errors.
+
+    :raises OperationTimedOut: if it does not happen in time.
+    :raises OSError: if the kernel refuses it, or the disk has gone.
+    """
+    path = f'/sys/block/{check.disk(disk)}/device/delete'
+    process.isolated(f'the removal of {disk}', check.seconds(timeout), files.write, path, '1')
+
+
+@privileged.entrypoint
+def inquiry(address: str, page: int, timeout: float) -> bytes:
+    """A page of vital product data (SPC-4, 7.8), asked of the device and not of the kernel.
+
+    The kernel's own copy in sysfs is from the disk's first scan or last rescan.
+
+    :param address: SCSI address ``host:channel:target:lun``.
+    :param page: 0x80 unit serial number, 0x83 device identification.
+    :raises OperationTimedOut: if the device does not answer in time.
+    :raises OSError: if it cannot be asked or answers with an error.
+    """
+    path = f'/dev/bsg/{check.hctl(address)}'
+    number = check.number(page, 0xFF, 'page of vital product data')
+    limit = check.seconds(timeout)
+    return process.isolated(f'INQUIRY of {address}', limit, _inquire, path, number, limit)
+
+
+def _inquire(path: str, page: int, timeout: float) -> bytes:
+    command = ctypes.create_string_buffer(bytes([0x12, 1, page, 0, _INQUIRY_LENGTH, 0]), 6)
+    answer = ctypes.create_string_buffer(_INQUIRY_LENGTH)
+    sense = ctypes.create_string_buffer(_SENSE_LENGTH)
+    request = bytearray(
+        _SG_IO_V4.pack(
+            *(ord('Q'), 0, 0, len(command), ctypes.addressof(command), 0, 0, 0, 0),
+            *(_SENSE_LENGTH, ctypes.addressof(sense)),
+            *(0, 0, 0, _INQUIRY_LENGTH, 0, ctypes.addressof(answer)),
+            *(int(timeout * 1000), 0, 0, 0),
+            *(0, 0, 0, 0, 0, 0, 0),
+            *(0, 0, 0, 0, 0),
+        )
+    )
+    descriptor = os.open(files.real(path), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, _SG_IO, request)
+    finally:
+        os.close(descriptor)
+    driver, transport, device = _SG_IO_V4.unpack(bytes(request))[21:24]
+    if driver or transport or device:
+        raise OSError(
+            f'INQUIRY page {page:#04x} through {path} failed '
+            f'(driver {driver:#x}, transport {transport:#x}, device {device:#x})'
+        )
+    length = int.from_bytes(answer.raw[2:4], 'big')
+    return answer.raw[: min(_INQUIRY_LENGTH, 4 + length)]
