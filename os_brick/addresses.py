@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words for where a volume lies: portals in one canonical spelling, and LUNs as the kernel counts them."""
+"""Words for where a volume lies: portals in one spelling, LUNs as the kernel counts them."""
 
 from __future__ import annotations
 

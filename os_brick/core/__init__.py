@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Primitives that know nothing of storage: clock, wait, undo, locks, processes, files, fan-out, trace."""
+"""Primitives that know nothing of storage: time, waits, undo, locks, processes, files."""

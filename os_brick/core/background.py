@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work that goes on in the background after an operation has returned, until it is done or called off."""
+"""Work that goes on after an operation has returned, until it is done or called off."""
 
 from __future__ import annotations
 

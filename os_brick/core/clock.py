@@ -44,7 +44,7 @@ def sleep(seconds: float) -> None:
 @contextlib.contextmanager
 def use(clock: Clock) -> Iterator[None]:
     """Have the whole process follow ``clock`` for a while; a seam for tests."""
-    global _current
+    global _current  # noqa: PLW0603 the seam itself
     before, _current = _current, clock
     try:
         yield

@@ -127,7 +127,7 @@ def realpath(path: str) -> str:
 @contextlib.contextmanager
 def use(root: str) -> Iterator[None]:
     """Have ``root`` stand for ``/`` for a while; a seam for tests."""
-    global _root
+    global _root  # noqa: PLW0603 the seam itself
     before, _root = _root, os.path.realpath(root).rstrip('/')
     try:
         yield

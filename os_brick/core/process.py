@@ -259,7 +259,7 @@ def _reap(pid: int) -> None:
 def _unpack(answer: bytes) -> Any:
     if not answer:
         raise OSError('the child process died without an answer')
-    good, *rest = marshal.loads(answer)
+    good, *rest = marshal.loads(answer)  # noqa: S302 written by our own child
     if good:
         return rest[0]
     number, text = rest
@@ -272,7 +272,7 @@ _current: Runner = _SystemRunner()
 @contextlib.contextmanager
 def use(runner: Runner) -> Iterator[None]:
     """Have every program and child started by ``runner`` for a while; a seam for tests."""
-    global _current
+    global _current  # noqa: PLW0603 the seam itself
     before, _current = _current, runner
     try:
         yield

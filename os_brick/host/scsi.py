@@ -66,7 +66,7 @@ def luns(host: int, channel: int, target: int) -> list[int]:
 
 
 def state(disk: str) -> str:
-    """The kernel's word on a disk: ``running``, ``blocked``, ``offline``, ``transport-offline``..."""
+    """The kernel's word on a disk: ``running``, ``blocked``, ``transport-offline``, ..."""
     return files.read_or(f'/sys/block/{disk}/device/state')
 
 

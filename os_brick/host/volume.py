@@ -65,7 +65,7 @@ def open_single(leg: host_legs.Leg, deadline: wait.Deadline) -> Device:
     :raises VolumeDeviceNotFound: if it cannot be read.
     """
     _require_readable(leg.disk, deadline)
-    return Device(leg.disk, leg.identity.wwid, False)
+    return Device(leg.disk, leg.identity.wwid, is_multipath=False)
 
 
 def _require_readable(name: str, deadline: wait.Deadline) -> None:
@@ -91,7 +91,7 @@ def open_multipath(legs: list[host_legs.Leg], deadline: wait.Deadline) -> Device
     if missing:
         LOG.warning('Map %s works without %s so far', found, ', '.join(sorted(missing)))
     _require_ready(found, deadline)
-    return Device(found, wwid, True)
+    return Device(found, wwid, is_multipath=True)
 
 
 def _require_ready(found: str, deadline: wait.Deadline) -> None:

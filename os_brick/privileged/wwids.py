@@ -27,7 +27,8 @@ def add(wwid: str) -> bool:
     :raises OperationTimedOut: if another program keeps the file locked.
     :raises OSError: if the file cannot be written.
     """
-    return process.isolated(f'an entry in {FILE}', _LOCK_SECONDS, _change, check.wwid(wwid), True)
+    check.wwid(wwid)
+    return process.isolated(f'an entry in {FILE}', _LOCK_SECONDS, _change, wwid, present=True)
 
 
 @privileged.entrypoint
@@ -37,10 +38,11 @@ def remove(wwid: str) -> bool:
     :raises OperationTimedOut: if another program keeps the file locked.
     :raises OSError: if the file cannot be written.
     """
-    return process.isolated(f'an entry in {FILE}', _LOCK_SECONDS, _change, check.wwid(wwid), False)
+    check.wwid(wwid)
+    return process.isolated(f'an entry in {FILE}', _LOCK_SECONDS, _change, wwid, present=False)
 
 
-def _change(wwid: str, present: bool) -> bool:
+def _change(wwid: str, *, present: bool) -> bool:
     if not present and not files.exists(FILE):
         return False
     with contextlib.suppress(FileExistsError):

@@ -86,7 +86,7 @@ class Teardown:
         with self._errors.context(self.on_error.is_forced, 'Detach: the %s failed', what):
             step()
             succeeded = True
-        return succeeded
+        return succeeded  # noqa: RET504 the context may swallow an error
 
     def end(self) -> None:
         """Raise what was collected, unless it is to be ignored."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every protocol's connection properties share: reading a key, and naming it when it is wrong."""
+"""What all connection properties share: a key is read, and named when it is wrong."""
 
 from __future__ import annotations
 
