@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Importing the library does nothing but import: no program, no patch, nothing heavy."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# What any use of the library imports anyway.
+LIBRARIES = """
+import oslo_concurrency.lockutils, oslo_concurrency.processutils, oslo_config.cfg
+import oslo_context.context, oslo_i18n, oslo_log.log, oslo_privsep.priv_context
+import oslo_utils.encodeutils, oslo_utils.importutils, oslo_utils.strutils, tenacity
+"""
+
+
+def _python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, '-c', textwrap.dedent(code)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_nothing_heavy_is_imported() -> None:
+    heavy = 'eventlet oslo_service requests psutil rados rbd castellan oslo_vmware'
+    assert not _python(f"""
+        import sys, os_brick.initiator.connector
+        print(*[name for name in {heavy.split()} if name in sys.modules])
+    """)
+
+
+def test_no_program_is_started_and_no_file_outside_python_is_opened() -> None:
+    """Audit events see each program and file, however it is started or opened."""
+    assert not _python(f"""
+        import sys
+        {' '.join(LIBRARIES.split(chr(10))).replace(' import', '; import').strip('; ')}
+        seen = []
+        STARTS = ('subprocess.Popen', 'os.system', 'os.exec', 'os.posix_spawn', 'os.fork')
+        PLACES = ('/sys', '/proc', '/dev', '/etc', '/sbin')
+        def hook(event, args):
+            if event in STARTS or (event == 'open' and str(args[0]).startswith(PLACES)):
+                seen.append((event, args[0]))
+        sys.addaudithook(hook)
+        import os_brick.initiator.connector
+        print(*seen)
+    """)
+
+
+def test_time_sleep_stays_the_interpreters() -> None:
+    assert (
+        _python("""
+        import time
+        before = time.sleep
+        import os_brick.initiator.connector, os_brick.utils
+        print(time.sleep is before)
+    """)
+        == 'True'
+    )
+
+
+def test_the_time_is_small_beside_that_of_the_libraries(tmp_path: pathlib.Path) -> None:
+    """At most 60 ms of the processor; the best of three, as machines have other work."""
+    code = f"""{LIBRARIES}
+import time
+begun = time.process_time()
+import os_brick.initiator.connector
+print(time.process_time() - begun)
+"""
+    compiled = {'PYTHONPYCACHEPREFIX': str(tmp_path), 'PYTHONDONTWRITEBYTECODE': ''}
+    _python(code, **compiled)  # writes the compiled files
+    assert min(float(_python(code, **compiled)) for _ in range(3)) < 0.06
+
+
+def test_the_package_alone_imports_no_connector() -> None:
+    assert not _python("""
+        import sys, os_brick
+        print(*[name for name in sys.modules if name.startswith('os_brick.initiator')])
+    """)

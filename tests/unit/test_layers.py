@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The table of imports: who may use whom, and who owns what alone.
+
+Read from the source of every file, so that an import inside a function counts, too.
+"""
+
+import ast
+from collections.abc import Iterator
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+# The longest prefix decides to which area a module belongs.
+AREAS = {
+    'os_brick': 'package',
+    'os_brick.opts': 'settings',
+    'os_brick.version': 'settings',
+    'os_brick.exception': 'words',
+    'os_brick.constants': 'words',
+    'os_brick.i18n': 'words',
+    'os_brick.addresses': 'words',
+    'os_brick.initiator': 'words',
+    'os_brick.initiator.props': 'facts',
+    'os_brick.initiator.plans': 'facts',
+    'os_brick.initiator.result': 'facts',
+    'os_brick.core': 'core',
+    'os_brick.privileged': 'privileged',
+    'os_brick.host': 'host',
+    'os_brick.executor': 'services',
+    'os_brick.encryptors': 'services',
+    'os_brick.caches': 'services',
+    'os_brick.remotefs': 'services',
+    'os_brick.local_dev': 'services',
+    'os_brick.initiator.linuxrbd': 'services',
+    'os_brick.initiator.storpool_utils': 'services',
+    'os_brick.initiator.initiator_connector': 'connectors',
+    'os_brick.initiator.connectors': 'connectors',
+    'os_brick.initiator.connector': 'adapters',
+    'os_brick.initiator.registry': 'adapters',
+    'os_brick.initiator.linuxscsi': 'adapters',
+    'os_brick.initiator.linuxfc': 'adapters',
+    'os_brick.initiator.utils': 'adapters',
+    'os_brick.initiator.host_driver': 'adapters',
+    'os_brick.utils': 'adapters',
+    'os_brick.tests': 'data of tests',
+}
+# Names that stand for themselves only, not for what lies below them.
+EXACT = {'os_brick', 'os_brick.initiator'}
+
+MAY_IMPORT = {
+    'package': {'settings', 'words'},
+    'settings': set(),
+    'words': {'words'},
+    'facts': {'words', 'facts'},
+    'core': {'words', 'core'},
+    'privileged': {'words', 'core', 'privileged'},
+    'host': {'words', 'core', 'privileged', 'host'},
+    'services': {'words', 'core', 'privileged', 'host', 'services'},
+    'connectors': {'words', 'facts', 'core', 'host', 'services', 'connectors'},
+    'adapters': set(AREAS.values()),
+    'data of tests': set(),
+}
+
+# Modules of `connectors` that are no protocol.
+SHARED = {'base', 'base_iscsi', 'base_rbd', 'unwritten'}
+
+# In host/: the lower one must not reach the upper one, however many steps it takes.
+LOWER_UPPER = [
+    ('block', 'scsi'),
+    ('scsi', 'iscsi'),
+    ('scsi', 'fc'),
+    ('block', 'dm'),
+    ('dm', 'multipath'),
+    ('block', 'nvme'),
+]
+
+# Imports against the table that have a reason.
+EXCEPTIONS = {
+    # The class of the default `driver` is a public promise.
+    ('os_brick.initiator.connectors.base', 'os_brick.initiator.host_driver'),
+}
+
+# Module of the library: the files that may import it.
+OWNERS = {
+    'subprocess': {'os_brick/core/process.py'},
+    'time': {'os_brick/core/clock.py'},
+    # The file of guard_connection has a name that other releases wait for, and
+    # `synchronized` of connectors/base is oslo's lock under its public name.
+    'oslo_concurrency.lockutils': {
+        'os_brick/core/locks.py',
+        'os_brick/initiator/utils.py',
+        'os_brick/initiator/connectors/base.py',
+    },
+    'tenacity': {'os_brick/utils.py'},
+    'oslo_privsep.priv_context': {'os_brick/privileged/__init__.py'},
+    'glob': {'os_brick/core/files.py'},
+    'pathlib': set(),
+    'eventlet': set(),
+    'oslo_service': set(),
+}
+
+# Calls that look at files; only core/files.py and root functions make them.
+LOOKS = {
+    'open',
+    *(f'os.{name}' for name in ('open', 'listdir', 'scandir', 'walk', 'stat', 'lstat', 'readlink')),
+    *(
+        f'os.path.{name}'
+        for name in ('exists', 'lexists', 'isfile', 'isdir', 'islink', 'realpath', 'getsize')
+    ),
+}
+
+FILES = sorted((ROOT / 'os_brick').rglob('*.py'))
+
+
+def _module(path: pathlib.Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+MODULES = {_module(path): path for path in FILES}
+TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
+
+
+def _imports(module: str) -> Iterator[str]:
+    """Yield each module that is imported: of ours the file, of others as written."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f'{module}: relative import'
+            for alias in node.names:
+                whole = f'{node.module}.{alias.name}'
+                is_part = whole in MODULES or not str(node.module).startswith('os_brick')
+                yield whole if is_part else str(node.module)
+
+
+def _ours(module: str) -> set[str]:
+    return {name for name in _imports(module) if name.split('.')[0] == 'os_brick'}
+
+
+def _area(module: str) -> str:
+    name = module
+    while name not in AREAS or (name in EXACT and name != module):
+        name = name.rpartition('.')[0]
+        assert name, f'{module} belongs to no area: add it to AREAS'
+    return AREAS[name]
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_a_module_imports_only_what_is_below_it(module: str) -> None:
+    wrong = {
+        name
+        for name in _ours(module)
+        if _area(name) not in MAY_IMPORT[_area(module)] and (module, name) not in EXCEPTIONS
+    }
+    # `from os_brick import privileged` in `privileged` is the package itself.
+    assert not wrong - {'os_brick'}, f'{module} ({_area(module)})'
+
+
+@pytest.mark.parametrize('exception', sorted(EXCEPTIONS))
+def test_an_exception_is_still_needed(exception: tuple[str, str]) -> None:
+    module, name = exception
+    assert name in _ours(module)
+
+
+@pytest.mark.parametrize('module', ['os_brick.exception', 'os_brick.constants', 'os_brick.i18n'])
+def test_words_import_nothing_of_ours(module: str) -> None:
+    assert not _ours(module)
+
+
+@pytest.mark.parametrize('module', [name for name in MODULES if _area(name) == 'core'])
+def test_core_knows_only_the_errors(module: str) -> None:
+    others = {name for name in _ours(module) if _area(name) != 'core'}
+    assert others <= {'os_brick.exception'}
+
+
+@pytest.mark.parametrize(
+    'module', [name for name in MODULES if name.startswith('os_brick.initiator.connectors.')]
+)
+def test_a_protocol_does_not_know_another(module: str) -> None:
+    own = module.rpartition('.')[2]
+    for name in _ours(module):
+        package, _dot, other = name.rpartition('.')
+        if package == 'os_brick.initiator.connectors' and other not in SHARED:
+            assert other.split('_')[0] == own.split('_')[0] or own == 'fake', (module, name)
+
+
+def _reached(module: str) -> set[str]:
+    """Return the modules of host/ that one of them imports, at any distance."""
+    found: set[str] = set()
+    todo = [module]
+    while todo:
+        for name in _ours(todo.pop()):
+            if name.startswith('os_brick.host.') and name not in found:
+                found.add(name)
+                todo.append(name)
+    return found
+
+
+@pytest.mark.parametrize('module', [name for name in MODULES if name.startswith('os_brick.host.')])
+def test_nouns_of_the_host_have_an_order(module: str) -> None:
+    assert module not in _reached(module)
+    for lower, upper in LOWER_UPPER:
+        if module == f'os_brick.host.{lower}':
+            assert f'os_brick.host.{upper}' not in _reached(module)
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_single_owners(module: str) -> None:
+    file = str(MODULES[module].relative_to(ROOT))
+    for name in _imports(module):
+        for owned, owners in OWNERS.items():
+            if name == owned or name.startswith(f'{owned}.'):
+                assert file in owners, f'{file} imports {owned}'
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_only_files_and_root_functions_look_at_files(module: str) -> None:
+    if module == 'os_brick.core.files' or module.startswith('os_brick.privileged.'):
+        return
+    calls = [node for node in ast.walk(TREES[module]) if isinstance(node, ast.Call)]
+    assert not {ast.unparse(call.func) for call in calls} & LOOKS
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_each_file_says_its_licence_first(module: str) -> None:
+    assert MODULES[module].read_text().startswith('# SPDX-License-Identifier: Apache-2.0\n')
+
+
+def test_every_directory_is_a_package() -> None:
+    """Else pbr would leave it out of the wheel, or mypy take it for another one."""
+    for path in FILES:
+        assert (path.parent / '__init__.py').exists(), path
+
+
+def test_the_rules_see_what_they_forbid() -> None:
+    """An empty answer of these functions would make every rule hold."""
+    assert 'subprocess' in set(_imports('os_brick.core.process'))
+    assert 'oslo_concurrency.lockutils' in set(_imports('os_brick.core.locks'))
+    assert 'os_brick.exception' in _ours('os_brick.core.wait')
+    assert _area('os_brick.initiator.connectors.iscsi') == 'connectors'
+    assert _area('os_brick.initiator') == 'words'
+    with pytest.raises(AssertionError):
+        _area('os_brick.somewhere')
