@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Configuration of Sphinx: ``tox -e docs``."""
+
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+
+project = 'os-brick'
+author = 'The os-brick contributors'
+project_copyright = 'The os-brick contributors, Apache License 2.0'
+
+extensions = ['sphinx.ext.autodoc', 'sphinx.ext.viewcode', 'reno.sphinxext']
+
+master_doc = 'index'
+exclude_patterns: list[str] = []
+html_theme = 'alabaster'
+pygments_style = 'sphinx'
+
+# Signatures carry the types, so that a docstring need not repeat them.
+autodoc_typehints = 'signature'
+autodoc_member_order = 'bysource'
+# Optional bindings that a machine that builds the pages does not have.
+autodoc_mock_imports = ['rados', 'rbd', 'oslo_vmware']
