@@ -42,6 +42,8 @@ def bench() -> Iterator[lab.Bench]:
 def library(bench: lab.Bench) -> None:
     """The library configured in this process, its privsep daemon started."""
     lab.bricks.configure_here()
+    if lab.bricks.instead_of_ours():
+        return
     import os_brick.privileged
 
     os_brick.privileged.default.start()
@@ -60,12 +62,13 @@ def clean_host(
 ) -> Iterator[lab.oracle.Snapshot]:
     """The host before the test; after it, the host must be the same."""
     mark = request.node.get_closest_marker('leaves')
+    ignored = (*(mark.args if mark else ()), *(['wwid'] if lab.bricks.instead_of_ours() else []))
     before = lab.oracle.snapshot()
     yield before
     lab.bricks.reset_here()
     lab.net.heal_all()
     try:
-        lab.oracle.assert_same(before, ignoring=mark.args if mark else ())
+        lab.oracle.assert_same(before, ignoring=ignored)
     finally:
         if lab.oracle.difference(before, lab.oracle.snapshot()):
             lab.oracle.sweep(before)
@@ -99,7 +102,8 @@ def multi(library: None) -> Any:
 @pytest.fixture(scope='session')
 def nursery(bench: lab.Bench) -> Iterator[lab.bricks.Nursery]:
     """Processes of ours, forked when asked for."""
-    with lab.bricks.Nursery() as nursery:
+    python = lab.bricks.REFERENCE if lab.bricks.instead_of_ours() else sys.executable
+    with lab.bricks.Nursery(python) as nursery:
         yield nursery
 
 

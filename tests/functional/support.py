@@ -82,6 +82,11 @@ def legs(path: str) -> list[str]:
     return sorted(os.listdir(SYS / 'block' / name / 'slaves'))
 
 
+def wait_legs(path: str, count: int) -> None:
+    """Return when the map has so many legs: a late one may join after the attach."""
+    lab.shell.until(lambda: len(legs(path)) == count, 6, f'{count} legs of {path}')
+
+
 def is_multipath(path: str) -> bool:
     """Whether the device is a multipath map, by its device-mapper uuid."""
     return lab.shell.read(SYS / 'block' / node(path) / 'dm' / 'uuid').startswith('mpath-')

@@ -17,7 +17,7 @@ def whole_life(connector, target, volume, props, count, multipath):
     assert info['scsi_wwn'] == volume.wwid
     assert support.is_multipath(path) == multipath
     assert ('multipath_id' in info) == multipath
-    assert len(support.legs(path)) == count
+    support.wait_legs(path, count)
     support.assert_is(path, volume)
     bigger = volume.grow(48)
     assert connector.extend_volume(props) == bigger
@@ -133,6 +133,7 @@ def test_attach_twice_is_the_same_device(shelf, multi):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     first = multi.connect_volume(props)
+    support.wait_legs(first['path'], 2)
     legs = support.legs(first['path'])
     assert multi.connect_volume(props) == first
     assert support.legs(first['path']) == legs

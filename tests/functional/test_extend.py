@@ -53,7 +53,7 @@ def test_dead_leg(multi, pair, dead):
     assert multi.extend_volume(props) == bigger
     lab.shell.until(lambda: state(volume, leg) == 'active', 20, f'{leg} is in the map again')
     assert support.size(f'/dev/{leg}') == bigger
-    assert len(support.legs(info['path'])) == 2
+    support.wait_legs(info['path'], 2)
     multi.disconnect_volume(props, info)
 
 

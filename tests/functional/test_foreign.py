@@ -153,7 +153,7 @@ def test_open_map_is_not_pulled(shelf, multi):
         with pytest.raises(support.FAILURES) as caught:
             multi.disconnect_volume(props, info)
         assert not isinstance(caught.value, exception.ExceptionChainer)
-        assert len(support.legs(info['path'])) == 2
+        support.wait_legs(info['path'], 2)
         support.assert_is(info['path'], volume)
     finally:
         os.close(descriptor)

@@ -148,7 +148,7 @@ def test_killed_in_attach_then_attach(shelf, multi, workers, moment):
     props = target.properties(1, plural=True)
     kill_at(workers, target, props, moment)
     info = multi.connect_volume(props)
-    assert len(support.legs(info['path'])) == 2
+    support.wait_legs(info['path'], 2)
     support.assert_is(info['path'], volume)
     multi.disconnect_volume(props, info)
 
@@ -281,7 +281,7 @@ def test_detach_of_a_lun_that_is_not_there_keeps_the_others(shelf, multi, attach
     said = says_so(caplog, lambda: multi.disconnect_volume(other, None))
     assert '7' in said
     support.assert_is(info['path'], volume)
-    assert len(support.legs(info['path'])) == 2
+    support.wait_legs(info['path'], 2)
     multi.disconnect_volume(props, info)
 
 

@@ -76,9 +76,9 @@ def test_wrong_secret(guarded, caplog, multipath):
     caplog.set_level(logging.DEBUG)
     connector = lab.bricks.ours(multipath=multipath)
     props = target.properties(1, plural=True, **chap(WRONG))
-    with lab.programs.watch_cmdlines(WRONG, SECRET) as leaks:
-        with pytest.raises(exception.LoginRefused, match=r'(?i)chap|authenti|authoris') as caught:
-            connector.connect_volume(props)
+    named = pytest.raises(exception.LoginRefused, match=r'(?i)chap|authenti|authoris')
+    with lab.programs.watch_cmdlines(WRONG, SECRET) as leaks, named as caught:
+        connector.connect_volume(props)
     assert target.iqn in str(caught.value)
     nowhere(WRONG, caplog, leaks, caught.value, connector)
     nowhere(SECRET, caplog, leaks, caught.value, connector)
@@ -124,7 +124,7 @@ def test_discovery_and_session_secret(shelf, multi):
     try:
         props = target.properties(1, **chap(SECRET), **discovery_chap('discovery-only-1'))
         info = multi.connect_volume(props)
-        assert len(support.legs(info['path'])) == 2
+        support.wait_legs(info['path'], 2)
         support.assert_is(info['path'], volume)
         multi.disconnect_volume(props, info)
     finally:

@@ -35,7 +35,7 @@ def test_black_holed_portal_of_four(shelf, multi, four):
     """One black-holed portal of four: the map of the live paths is returned soon after they are
     up, and the dead one neither blocks other volumes nor is forgotten: it joins when it comes
     back."""
-    target, volume, props = four
+    _target, volume, props = four
     other = shelf.target('bystander', ['10.99.0.5'])
     other.map(1, support.stamped(shelf, 'bystander'))
     healthy = healthy_seconds(multi, props)
@@ -44,7 +44,7 @@ def test_black_holed_portal_of_four(shelf, multi, four):
     with support.Stopwatch() as watch:
         info = multi.connect_volume(props)
     assert watch.seconds < 1.5 * healthy + 1
-    assert len(support.legs(info['path'])) == 3
+    support.wait_legs(info['path'], 3)
     support.assert_is(info['path'], volume)
     with support.Stopwatch() as beside:
         second = multi.connect_volume(other.properties(1, plural=True))
@@ -158,7 +158,7 @@ def test_multipathd_stopped_enforced(shelf, multi, without_multipathd):
     """multipathd stopped: clear error when enforced, before any login."""
     target = shelf.target('enforced', 2)
     target.map(1, support.stamped(shelf, 'enforced'))
-    with pytest.raises(exception.BrickException, match='(?i)multipathd'):
+    with pytest.raises(exception.BrickException, match=r'(?i)multipathd'):
         multi.connect_volume(target.properties(1, plural=True, enforce_multipath=True))
     assert support.session_count(target.iqn) == 0
 

@@ -80,13 +80,52 @@ def reset_here() -> None:
 
 
 def ours(protocol: str = 'ISCSI', *, multipath: bool = False, **options: Any) -> Any:
-    """A connector of ours in this process, made as nova and cinder make it."""
+    """A connector of ours in this process, made as nova and cinder make it.
+
+    With ``LAB_BRICKS=reference`` in the environment it is the reference's instead: that shows
+    which tests can fail.
+    """
+    if instead_of_ours():
+        return StandIn(protocol, multipath=multipath, **options)
     configure_here()
     import os_brick.initiator.connector
 
     return os_brick.initiator.connector.InitiatorConnector.factory(
         protocol, None, use_multipath=multipath, device_scan_attempts=3, **options
     )
+
+
+def instead_of_ours() -> bool:
+    """Whether the suite runs against the reference."""
+    return os.environ.get('LAB_BRICKS') == 'reference'
+
+
+class StandIn:
+    """A connector of the reference, in a process of its own, that looks like one of ours."""
+
+    _nursery: 'Nursery | None' = None
+
+    def __init__(self, protocol: str, **options: Any) -> None:
+        if StandIn._nursery is None:
+            StandIn._nursery = Nursery(REFERENCE)
+        self._worker = StandIn._nursery.spawn()
+        self._worker.make(protocol, **options)
+        self.transport = options.get('transport', 'default')
+
+    def __getattr__(self, name: str) -> Any:
+        def method(*args: object, **keywords: object) -> Any:
+            from os_brick import exception
+
+            try:
+                return self._worker.call(name, *args, **keywords)
+            except RemoteError as error:
+                kinds = (getattr(exception, kind, None) for kind in error.kinds)
+                kind = next((kind for kind in kinds if kind), exception.BrickException)
+                raise kind(error.text) from error
+
+        if name.startswith('_'):
+            raise AttributeError(name)
+        return method
 
 
 class Worker:
