@@ -6,12 +6,11 @@ A device without paths can block for ever, so whatever touches one runs in a chi
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 
 from os_brick import privileged
-from os_brick.core import files, process
+from os_brick.core import files, kernel, process
 from os_brick.privileged import check
 
 # include/uapi/linux/fs.h: _IO(0x12, 97).
@@ -34,11 +33,8 @@ def read_start(device: str, timeout: float) -> int:
 def _read_start(path: str) -> int:
     # An anonymous map is page-aligned, as O_DIRECT wants its buffer.
     buffer = mmap.mmap(-1, _PROBE_BYTES)
-    descriptor = os.open(files.real(path), os.O_RDONLY | os.O_DIRECT | os.O_CLOEXEC)
-    try:
+    with kernel.device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
         return os.preadv(descriptor, [buffer], 0)
-    finally:
-        os.close(descriptor)
 
 
 @privileged.entrypoint
@@ -53,13 +49,10 @@ def flush(device: str, timeout: float) -> None:
 
 
 def _flush(path: str) -> None:
-    descriptor = os.open(files.real(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with kernel.device(path, os.O_RDONLY) as descriptor:
         # fsync reports write errors and empties the device's own cache, which BLKFLSBUF does not.
         os.fsync(descriptor)
-        fcntl.ioctl(descriptor, _BLKFLSBUF, 0)
-    finally:
-        os.close(descriptor)
+        kernel.ioctl(descriptor, _BLKFLSBUF, 0)
 
 
 @privileged.entrypoint

@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import struct
 
 from os_brick import privileged
-from os_brick.core import files, process
+from os_brick.core import files, kernel, process
 from os_brick.privileged import check
 
 _CONTROL = '/dev/mapper/control'
@@ -37,11 +36,8 @@ def _ioctl(command: int, device: int, flags: int = 0, data: bytes = b'') -> byte
     )
     request[_HEADER.size : _HEADER.size + len(data)] = data
     number = (3 << 30) | (_HEADER.size << 16) | (0xFD << 8) | command
-    descriptor = os.open(files.real(_CONTROL), os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(descriptor, number, request)
-    finally:
-        os.close(descriptor)
+    with kernel.device(_CONTROL, os.O_RDWR) as descriptor:
+        kernel.ioctl(descriptor, number, request)
     return bytes(request)
 
 

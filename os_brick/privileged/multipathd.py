@@ -11,6 +11,7 @@ import socket
 import struct
 
 from os_brick import privileged
+from os_brick.core import kernel
 from os_brick.privileged import check
 
 _ABSTRACT = '\0/org/kernel/linux/storage/multipathd'
@@ -29,9 +30,7 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def _ask(command: str, timeout: float) -> str:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as connection:
-        connection.settimeout(check.seconds(timeout))
-        connection.connect(_ABSTRACT)
+    with kernel.connect(_ABSTRACT, check.seconds(timeout)) as connection:
         text = command.encode() + b'\0'
         connection.sendall(_LENGTH.pack(len(text)) + text)
         (size,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))

@@ -8,12 +8,11 @@ Each of these can block in the kernel for as long as a dead path is given to com
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import struct
 
 from os_brick import privileged
-from os_brick.core import files, process
+from os_brick.core import files, kernel, process
 from os_brick.privileged import check
 
 # struct sg_io_v4 of include/uapi/linux/bsg.h.
@@ -96,11 +95,8 @@ def _inquire(path: str, page: int, timeout: float) -> bytes:
             *(0, 0, 0, 0, 0),
         )
     )
-    descriptor = os.open(files.real(path), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        fcntl.ioctl(descriptor, _SG_IO, request)
-    finally:
-        os.close(descriptor)
+    with kernel.device(path, os.O_RDWR | os.O_NONBLOCK) as descriptor:
+        kernel.ioctl(descriptor, _SG_IO, request)
     driver, transport, device = _SG_IO_V4.unpack(bytes(request))[21:24]
     if driver or transport or device:
         raise OSError(
