@@ -81,6 +81,14 @@ def replace(path: str, text: str, mode: int = 0o600) -> None:
         raise
 
 
+def descriptor(path: str, flags: int) -> int:
+    """A file descriptor of ``path``; for devices, through :mod:`os_brick.core.kernel`.
+
+    :raises OSError: if it cannot be opened.
+    """
+    return os.open(_inside(path), flags | os.O_CLOEXEC)
+
+
 def names(directory: str) -> list[str]:
     """The sorted names in a directory; none where there is no such directory."""
     try:

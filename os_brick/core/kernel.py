@@ -41,7 +41,7 @@ class Kernel(Protocol):
 
 class _SystemKernel:
     def open(self, path: str, flags: int) -> int:
-        return os.open(files.real(path), flags | os.O_CLOEXEC)
+        return files.descriptor(path, flags)
 
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
         fcntl.ioctl(descriptor, request, argument)
