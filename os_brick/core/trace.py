@@ -29,16 +29,18 @@ _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
 # A name with one of the words in it, as an element of a sequence: not a sentence.
 _NAME = re.compile(r'[\w.-]+')
 
-# In text that reached us as text: name, then ':' or '=', then a value with or
-# without quotes. A quote may be missing where the text was cut.
+# In text that reached us as text: a name with one of the words in it, ':' or '=' (or
+# iscsiadm's option), then a value with or without quotes; the closing one may have
+# been cut off. The quantifiers are possessive: any text comes this way, and with
+# steps back some of it takes minutes.
 _IN_TEXT = re.compile(
-    rf"""([\w.-]*(?:{_WORDS})[\w.-]*["']?\s*(?:=>|[:=])\s*[bu]?)"""
-    r"""("(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?|[^\s,;}\])]+)""",
+    rf"""((?<![\w.-])(?=[\w.-]*?(?:{_WORDS}))[\w.-]++[\\"']*+"""
+    r"""\s*+(?:=>|[:=]|-v\s|--value[\s=])\s*+(?:[bu](?=["']))?+)"""
+    r"""(\\"(?:(?!\\").)*+(?:\\")?+|"(?:[^"\\]|\\.)*+"?+|'(?:[^'\\]|\\.)*+'?+|[^\s,;}\])]++)""",
     re.IGNORECASE | re.DOTALL,
 )
 
-# Longer text is cut before the patterns see it: nobody reads it in a log, and
-# they take time that grows with the square of the longest word.
+# Longer text is cut before the patterns see it: nobody reads it in a log.
 _LONGEST_TEXT = 4096
 
 # Deeper than any connection properties; bounds a structure that contains itself.
@@ -148,6 +150,3 @@ _BY_KIND: tuple[tuple[Any, Callable[[Any, int], Any]], ...] = (
     (Set, _set),
     (BaseException, _exception),
 )
-
-# The name that most callers use.
-mask = masked

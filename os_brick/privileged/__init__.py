@@ -38,7 +38,8 @@ default = priv_context.PrivContext(
 # A default only: what the operator configures still wins.
 cfg.CONF.set_default('thread_pool_size', _THREADS, group=_SECTION)
 
-# A name that others may import; results that are secret hide themselves now.
+# A name that others may import. A result that is a secret has to hide itself, as the
+# daemon logs each answer at DEBUG.
 brick_privsep_hide_output = default
 
 

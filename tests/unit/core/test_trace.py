@@ -3,6 +3,7 @@
 
 import dataclasses
 import logging
+import time
 from typing import Any, NamedTuple
 
 from hypothesis import given
@@ -140,6 +141,36 @@ def test_a_structure_that_contains_itself_ends() -> None:
     loop: dict[str, Any] = {}
     loop['loop'] = loop
     assert '...' in str(trace.masked(loop))
+
+
+@pytest.mark.parametrize(
+    ('text', 'shown'),
+    [
+        ('msg: password=x y', 'msg: password=*** y'),
+        ("{'keyring': b'x', 'lun': 1}", "{'keyring': b***, 'lun': 1}"),
+        ('password=b4d lun=1', 'password=*** lun=1'),
+        ('{"a": "{\\"password\\": \\"x y\\"}"}', '{"a": "{\\"password\\": ***}"}'),
+        (
+            'iscsiadm -n node.session.auth.password -v x -T t',
+            'iscsiadm -n node.session.auth.password -v *** -T t',
+        ),
+        ('password="cut off', 'password=***'),
+        ('no password was given', 'no password was given'),
+    ],
+)
+def test_text(text: str, shown: str) -> None:
+    assert trace.masked(text) == shown
+
+
+@pytest.mark.parametrize(
+    'piece', ['a', 'auth_', '"', 'password="\\', 'password = ', 'x.-', ' ', 'auth_ \\"', '{']
+)
+def test_no_text_takes_long(piece: str) -> None:
+    """With a pattern that steps back, the first three take seconds to hours."""
+    begun = time.process_time()
+    trace.masked('password' + piece * 5000)
+    trace.masked(piece * 5000)
+    assert time.process_time() - begun < 0.5
 
 
 def test_long_text_is_cut() -> None:
