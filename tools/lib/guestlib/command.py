@@ -35,8 +35,15 @@ class Order:
 
 
 @contextlib.contextmanager
-def guest() -> Iterator[resident.Guest]:
-    """The resident guest, or one that is booted now and ended afterwards; nobody else uses it."""
+def guest(*, fresh: bool = False) -> Iterator[resident.Guest]:
+    """The resident guest, or one that is booted now and ended afterwards; nobody else uses it.
+
+    With `fresh` a resident guest is ended first, whoever uses it and whatever state it is in.
+    """
+    old = resident.find() if fresh else None
+    if old:
+        say.line('ending the resident guest, as a fresh one is asked for')
+        resident.stop(old)
     with paths.locked('guest.lock', 'the guest'):
         found = _usable()
         running = found or resident.start(owner=os.getpid())

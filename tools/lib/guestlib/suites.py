@@ -54,7 +54,7 @@ class Selection:
         return any(word.startswith(('-k', '-m', '--lf', '--ff', '--sw')) for word in self.options)
 
 
-Suite = Callable[[str, Selection, float], Outcome]
+Suite = Callable[[str, Selection, argparse.Namespace], Outcome]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -79,6 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument('--unit', action='store_true', help='only the unit tests (seconds)')
     parser.add_argument('--functional', action='store_true', help='only the functional tests')
     parser.add_argument(
+        '--fresh', action='store_true', help='boot a guest for this; end a resident one first'
+    )
+    parser.add_argument(
         '--functional-timeout',
         type=float,
         default=FUNCTIONAL_SECONDS,
@@ -97,6 +100,8 @@ def select(words: list[str]) -> Selection:
         value = word in _TAKES_VALUE
         if path is None:
             chosen.options.append(word)
+        elif path in ('.', 'tests'):  # both suites, as without a path
+            continue
         elif path.startswith(FUNCTIONAL):
             chosen.functional.append(path)
         else:
@@ -119,26 +124,25 @@ def _run(options: argparse.Namespace, chosen: Selection) -> list[Outcome]:
     any_path = not (chosen.unit or chosen.functional)
     outcomes = []
     if (options.unit or any_suite) and (chosen.unit or any_path):
-        outcomes.append(_guarded('unit', _unit, chosen, UNIT_SECONDS))
+        outcomes.append(_guarded('unit', _unit, chosen, options))
     if (options.functional or any_suite) and (chosen.functional or any_path):
-        limit = options.functional_timeout
-        outcomes.append(_guarded('functional', _functional, chosen, limit))
+        outcomes.append(_guarded('functional', _functional, chosen, options))
     return outcomes
 
 
-def _guarded(name: str, suite: Suite, chosen: Selection, limit: float) -> Outcome:
+def _guarded(name: str, suite: Suite, chosen: Selection, options: argparse.Namespace) -> Outcome:
     """Run a suite; what keeps it from running is a failure of it, and the next one still runs."""
     began = time.monotonic()
     say.line(f'{name} tests')
     try:
-        outcome = suite(name, chosen, limit)
+        outcome = suite(name, chosen, options)
     except say.Failure as failure:
         say.line(str(failure))
         outcome = Outcome(name, failure.status, failed=1, note='(could not run)')
     return dataclasses.replace(outcome, seconds=time.monotonic() - began)
 
 
-def _unit(name: str, chosen: Selection, limit: float) -> Outcome:
+def _unit(name: str, chosen: Selection, _options: argparse.Namespace) -> Outcome:
     where = chosen.unit or [path for path in UNIT if (paths.CHECKOUT / path).is_dir()]
     words = [hostenv.python(), '-m', 'pytest', *where, *_in_parallel(chosen), *chosen.options]
     with tempfile.TemporaryDirectory() as directory:
@@ -150,7 +154,7 @@ def _unit(name: str, chosen: Selection, limit: float) -> Outcome:
             stdin=subprocess.DEVNULL,
         )
         try:
-            status = process.wait(limit)
+            status = process.wait(UNIT_SECONDS)
         except subprocess.TimeoutExpired:
             status = 124
         finally:
@@ -166,12 +170,14 @@ def _in_parallel(chosen: Selection) -> list[str]:
     return ['-n', 'auto']
 
 
-def _functional(name: str, chosen: Selection, limit: float) -> Outcome:
+def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> Outcome:
     where = chosen.functional or list(FUNCTIONAL)
     words = ['/opt/os-brick/bin/python', '-m', 'pytest', *where, *chosen.options]
-    with command.guest() as running:
+    with command.guest(fresh=options.fresh) as running:
         report = running.share / f'junit-{uuid.uuid4().hex}.xml'
-        order = command.Order([*words, f'--junitxml=/mnt/share/{report.name}'], timeout=limit)
+        order = command.Order(
+            [*words, f'--junitxml=/mnt/share/{report.name}'], timeout=options.functional_timeout
+        )
         status = command.run_in(running, order)
         try:
             return _outcome(name, status, report, chosen)
