@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The acts of the demo: each does one thing, says what came of it, and checks that it is right."""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import os
+import platform
+import sys
+import time
+from typing import Any
+
+from demo import look, teller
+from tests.functional import lab, support
+
+MEBI = 1 << 20
+_SIZE, _GROWN = 64, 96
+_PATTERN_OFFSET = 8 * MEBI
+_LUN = 1
+# udev and multipathd follow a detach a moment later.
+_LEFT_SECONDS = 8.0
+
+
+def tell(portals: Sequence[int]) -> int:
+    """Play the demo for each number of portals; 0 if nothing was wrong."""
+    began = time.monotonic()
+    teller.say(f'os-brick on Linux {platform.release()}: volumes of a real iSCSI target (LIO)')
+    wrong = 0
+    with lab.Bench() as bench:
+        lab.daemons.configure(find_multipaths='strict')
+        _start_daemon()
+        for count in portals:
+            wrong += _play(bench, count)
+    verdict = 'everything is as it should be' if not wrong else f'WRONG in {wrong} of the parts'
+    teller.say(f'\n{verdict} ({time.monotonic() - began:.0f} s in all)')
+    return 1 if wrong else 0
+
+
+def _start_daemon() -> None:
+    """Start the root daemon first, so that the first attach is not charged for it."""
+    with teller.step('start the root daemon (privsep), once for the process'):
+        lab.bricks.configure_here()
+        import os_brick.privileged
+
+        os_brick.privileged.default.start()
+
+
+def _play(bench: lab.Bench, count: int) -> int:
+    """One part of the demo; 1 if anything was wrong."""
+    several = count > 1
+    teller.say(f'\n== {count} portal{"s, multipath" if several else ", one path"} ==')
+    before = lab.oracle.snapshot()
+    try:
+        with _cleaned(bench, before):
+            _life(bench, count, before, several=several)
+    except teller.Wrong as error:
+        teller.say(f'WRONG: {error}')
+        return 1
+    except Exception as error:
+        teller.say(f'WRONG: {type(error).__name__}: {error}')
+        return 1
+    return 0
+
+
+@contextlib.contextmanager
+def _cleaned(bench: lab.Bench, before: lab.oracle.Snapshot) -> Iterator[None]:
+    """Take down the target, and by force what a part that went wrong left behind."""
+    try:
+        yield
+    finally:
+        if sys.exc_info()[0] is not None:
+            lab.oracle.sweep(before)
+        bench.reset()
+
+
+def _life(bench: lab.Bench, count: int, before: lab.oracle.Snapshot, *, several: bool) -> None:
+    volume = bench.volume(f'demo{count}', _SIZE)
+    target = bench.target(f'demo{count}', count)
+    target.map(_LUN, volume)
+    teller.fact('target', f'{target.iqn}, LUN {_LUN}, {_SIZE} MiB')
+    teller.fact('portals', ' '.join(target.portals))
+    connector = lab.bricks.ours(multipath=several)
+    props = target.properties(_LUN, plural=several)
+    with teller.step('attach'):
+        info = connector.connect_volume(props)
+    path = info['path']
+    _attached(path, info, volume, count)
+    _use(path, volume)
+    _grow(connector, props, path, volume)
+    with teller.step('detach'):
+        connector.disconnect_volume(props, info)
+    _left(before)
+
+
+def _attached(path: str, info: dict[str, Any], volume: lab.lio.Volume, count: int) -> None:
+    several = count > 1
+    if several:
+        support.wait_legs(path, count)
+    teller.fact('path', f'{path} -> {support.node(path)}')
+    for leg in support.legs(path):
+        teller.fact('disk', look.leg(leg))
+    teller.fact('map', look.map_of(path))
+    teller.fact('WWID', str(info['scsi_wwn']))
+    teller.require(info['scsi_wwn'] == volume.wwid, f'the target says {volume.wwid}')
+    teller.require(support.is_multipath(path) == several, 'multipath map or not')
+    teller.require(len(support.legs(path)) == count, f'{count} legs')
+
+
+def _use(path: str, volume: lab.lio.Volume) -> None:
+    pattern = os.urandom(MEBI)
+    with teller.step('write and read back 1 MiB of random bytes', counted=False):
+        support.write(path, pattern, _PATTERN_OFFSET)
+        seen = support.read(path, MEBI, _PATTERN_OFFSET)
+    teller.require(seen == pattern, 'what is read is not what was written')
+    arrived = volume.read(MEBI, _PATTERN_OFFSET) == pattern
+    teller.require(arrived, 'the bytes are not in the backing store of the target')
+    teller.fact('data', "read back equal, and the target's backing store has the same bytes")
+
+
+def _grow(connector: Any, props: dict[str, Any], path: str, volume: lab.lio.Volume) -> None:
+    teller.fact('before', look.sizes(path))
+    bigger = volume.grow(_GROWN)
+    teller.fact('target', f'backing store grown from {_SIZE} to {_GROWN} MiB')
+    with teller.step('extend'):
+        told = connector.extend_volume(props)
+    teller.fact('after', look.sizes(path))
+    teller.require(told == bigger, f'extend_volume said {told}, the volume has {bigger} bytes')
+    seen = {support.size(name) for name in (path, *support.legs(path))}
+    teller.require(seen == {bigger}, 'a device has not the new size')
+    end = os.urandom(support.BLOCK)
+    support.write(path, end, bigger - support.BLOCK)
+    arrived = volume.read(support.BLOCK, bigger - support.BLOCK)
+    teller.require(arrived == end, 'the last block cannot be written')
+
+
+def _left(before: lab.oracle.Snapshot) -> None:
+    until = time.monotonic() + _LEFT_SECONDS
+    left = lab.oracle.difference(before, lab.oracle.snapshot())
+    while left and time.monotonic() < until:
+        time.sleep(0.1)
+        left = lab.oracle.difference(before, lab.oracle.snapshot())
+    teller.fact('left', left or 'nothing (disks, maps, sessions, records, links, locks, WWIDs)')
+    teller.require(not left, 'the host is not as it was')
