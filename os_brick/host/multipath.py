@@ -20,7 +20,7 @@ LOG = logging.getLogger(__name__)
 ANSWER_SECONDS = 10.0
 # multipathd hears of a disk by udev first; it is told again if nothing has come of it. Early
 # words do no harm: a path that udev has not finished with is taken when it has.
-FIRST_OFFER_SECONDS = 0.5
+FIRST_OFFER_SECONDS = 1.5
 OFFER_GROWTH = 2.0
 # How long multipathd may take for a map, from the moment its disks are there.
 BUILD_SECONDS = 15.0

@@ -103,11 +103,7 @@ def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.Identity:
     address = address_of(disk)
     if address is None:
         raise OSError(f'{disk} is no SCSI disk, or it has gone')
-    try:
-        page80 = root.inquiry(str(address), 0x80, timeout)
-    except OSError:
-        page80 = b''  # The unit serial number page is optional (SPC-4, table 578).
-    page83 = root.inquiry(str(address), 0x83, timeout)
+    page80, page83 = root.identity_pages(str(address), timeout)
     return vpd.identity(page80, page83, _inquiry_text(disk))
 
 

@@ -20,9 +20,11 @@ from os_brick.host import legs as host_legs
 
 LOG = logging.getLogger(__name__)
 
-# multipathd takes a second path a moment after the first; a map is usable with one, so the
-# others are not waited for longer than this once all their disks are there.
-JOIN_SECONDS = 5.0
+# multipathd takes the other paths a moment after the first (as fast as udev tells it of them);
+# a map is usable with one, so nobody waits longer for them than this.
+JOIN_SECONDS = 1.0
+# A disk that comes back alone is worth more patience: nobody waits for it.
+READMIT_SECONDS = 10.0
 # After the map is there its first path may still be in activation (ALUA, a slow checker).
 READY_SECONDS = 30.0
 # How long a live disk needs to answer with its new capacity.
@@ -302,7 +304,7 @@ def readmit(disk: str, found: str, deadline: wait.Deadline) -> bool:
     """Let a disk that was too short back into its map; returns whether it could be."""
     if refresh(disk, deadline) < block.size_bytes(found):
         return False
-    return not multipath.join(found, [disk], deadline.within(JOIN_SECONDS))
+    return not multipath.join(found, [disk], deadline.within(READMIT_SECONDS))
 
 
 def _limit(deadline: wait.Deadline, longest: float) -> float:

@@ -65,20 +65,27 @@ def delete(disk: str, timeout: float) -> None:
 
 
 @privileged.entrypoint
-def inquiry(address: str, page: int, timeout: float) -> bytes:
-    """A page of vital product data (SPC-4, 7.8), asked of the device and not of the kernel.
+def identity_pages(address: str, timeout: float) -> tuple[bytes, bytes]:
+    """The pages 0x80 and 0x83 of vital product data (SPC-4, 7.8), asked of the device itself.
 
-    The kernel's own copy in sysfs is from the disk's first scan or last rescan.
+    The kernel's own copy in sysfs is from the disk's first scan or last rescan. Page 0x80 (unit
+    serial number) is optional, and empty where the device does not have it.
 
     :param address: SCSI address ``host:channel:target:lun``.
-    :param page: 0x80 unit serial number, 0x83 device identification.
     :raises OperationTimedOut: if the device does not answer in time.
     :raises OSError: if it cannot be asked or answers with an error.
     """
     path = f'/dev/bsg/{check.hctl(address)}'
-    number = check.number(page, 0xFF, 'page of vital product data')
     limit = check.seconds(timeout)
-    return process.isolated(f'INQUIRY of {address}', limit, _inquire, path, number, limit)
+    return process.isolated(f'INQUIRY of {address}', limit, _identity_pages, path, limit)
+
+
+def _identity_pages(path: str, timeout: float) -> tuple[bytes, bytes]:
+    page83 = _inquire(path, 0x83, timeout)
+    try:
+        return _inquire(path, 0x80, timeout), page83
+    except OSError:
+        return b'', page83
 
 
 def _inquire(path: str, page: int, timeout: float) -> bytes:
