@@ -108,9 +108,9 @@ def ask_to_add(disk: str) -> str:
         return str(error)
 
 
-def remember(wwid: str) -> None:
-    """Have multipathd take the disks of a volume even while there is only one."""
-    wwids.add(wwid)
+def remember(wwid: str) -> bool:
+    """Have multipathd take a volume's disks even while there is one; returns whether it is new."""
+    return wwids.add(wwid)
 
 
 def forget(wwid: str) -> None:
@@ -207,8 +207,31 @@ def resume_if_suspended(found: str, deadline: wait.Deadline) -> None:
 def forget_disks(disks: Iterable[str]) -> None:
     """Have multipathd forget disks that are about to go, so that it cannot hold on to them."""
     for disk in disks:
-        with contextlib.suppress(OSError):
-            multipathd.remove_path(disk, ANSWER_SECONDS)
+        ask_to_forget(disk)
+
+
+def ask_to_forget(disk: str) -> str:
+    """Have multipathd forget a disk; return its answer, or why there is none."""
+    try:
+        return multipathd.remove_path(disk, ANSWER_SECONDS)
+    except OSError as error:
+        return str(error)
+
+
+def show_paths(layout: str) -> str:
+    """multipathd's paths, a line each in its own format; empty if it does not run."""
+    try:
+        return multipathd.paths_as(layout, ANSWER_SECONDS)
+    except OSError:
+        return ''
+
+
+def reconfigure() -> str:
+    """Have multipathd read its configuration anew, for every map; return its answer.
+
+    For callers outside only: a volume's own map is all that our own code touches.
+    """
+    return multipathd.reconfigure(ANSWER_SECONDS)
 
 
 def known_disks() -> dict[str, str]:

@@ -92,11 +92,15 @@ def open_multipath(legs: list[host_legs.Leg], deadline: wait.Deadline) -> Device
     missing = multipath.join(found, disks, deadline.within(JOIN_SECONDS))
     if missing:
         LOG.warning('Map %s works without %s so far', found, ', '.join(sorted(missing)))
-    _require_ready(found, deadline)
+    require_ready(found, deadline)
     return Device(found, wwid, is_multipath=True)
 
 
-def _require_ready(found: str, deadline: wait.Deadline) -> None:
+def require_ready(found: str, deadline: wait.Deadline) -> None:
+    """Wait until a map takes I/O.
+
+    :raises VolumeDeviceNotFound: if it does not.
+    """
     why: str | None = None
 
     def is_ready() -> bool:
@@ -143,7 +147,7 @@ def remove(
     if multipath.is_running():
         multipath.forget_disks(disks)
     steps.run('removal of disks', lambda: _delete(disks, deadline))
-    steps.run('multipathd', lambda: _wait_forgotten(addresses, deadline))
+    steps.run('multipathd', lambda: wait_forgotten(addresses, deadline))
     if known and dm.multipath_of(known) is None:
         steps.run(f'removal of WWID {known}', lambda: multipath.forget(known))
 
@@ -213,8 +217,12 @@ def _delete(disks: Collection[str], deadline: wait.Deadline) -> None:
         )
 
 
-def _wait_forgotten(addresses: dict[str, scsi.Address | None], deadline: wait.Deadline) -> None:
-    """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names."""
+def wait_forgotten(addresses: dict[str, scsi.Address | None], deadline: wait.Deadline) -> None:
+    """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names.
+
+    :param addresses: where each disk was; a new disk may have its name by now.
+    :raises MultipathdPathsNotRemoved: if it has not.
+    """
 
     def still_known() -> list[str]:
         known = multipath.known_disks()

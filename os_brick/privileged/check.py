@@ -25,6 +25,8 @@ _HOST_NAME = re.compile(r'(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])
 # What udev's scsi_id and multipath write; blanks are replaced there, slashes are not allowed.
 _WWID = re.compile(r'[A-Za-z0-9][A-Za-z0-9._:+=@#,~-]{1,127}')
 _MAP_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._:+=@#,~-]{0,126}')
+# What multipathd's formats are made of: wildcards, and separators that do not end the quotes.
+_LAYOUT = re.compile(r'[%A-Za-z0-9 ,:|_/-]{1,128}')
 
 
 def _full(pattern: re.Pattern[str], value: object, what: str) -> str:
@@ -51,6 +53,11 @@ def dm(name: str) -> str:
 def map_name(name: str) -> str:
     """``name`` if a multipath map may be called so."""
     return _full(_MAP_NAME, name, 'name of a multipath map')
+
+
+def layout(value: str) -> str:
+    """``value`` if it is a format of multipathd's lists."""
+    return _full(_LAYOUT, value, 'format of multipathd')
 
 
 def wwid(value: str) -> str:

@@ -58,6 +58,24 @@ def paths(timeout: float) -> str:
 
 
 @privileged.entrypoint
+def paths_as(layout: str, timeout: float) -> str:
+    """The disks multipathd knows, a line each in a format of multipathd's, such as ``%d %w``.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask(f'show paths raw format "{check.layout(layout)}"', timeout)
+
+
+@privileged.entrypoint
+def reconfigure(timeout: float) -> str:
+    """Have multipathd read its configuration anew, for every map.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask('reconfigure', timeout)
+
+
+@privileged.entrypoint
 def add_path(disk: str, timeout: float) -> str:
     """Offer a disk to multipathd.
 

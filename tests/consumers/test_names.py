@@ -33,7 +33,6 @@ MISSING_MODULES = {
     'os_brick.encryptors',
     'os_brick.remotefs',
     'os_brick.initiator.linuxrbd',
-    'os_brick.initiator.linuxscsi',
     'os_brick.initiator.storpool_utils',
 }
 MISSING_NAMES = {
