@@ -219,7 +219,7 @@ def ask_to_forget(disk: str) -> str:
 
 
 def show_paths(layout: str) -> str:
-    """multipathd's paths, a line each in its own format; empty if it does not run."""
+    """The paths of multipathd, a line each in its own format; empty if it does not run."""
     try:
         return multipathd.paths_as(layout, ANSWER_SECONDS)
     except OSError:
