@@ -107,6 +107,9 @@ def _discard(disk: str, cached: vpd.Identity, actual: str, deadline: wait.Deadli
         multipath.release(found, deadline, give_up_io=True)
     multipath.forget_disks([disk])
     scsi.remove(disk, deadline)
+    # Several stale disks of one map may go side by side; whoever is last takes the map along.
+    if found is not None and dm.wwid(found) and not block.members(found):
+        multipath.release(found, deadline, give_up_io=True)
 
 
 def map_users(found: str) -> list[str]:

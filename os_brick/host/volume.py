@@ -195,6 +195,8 @@ def _flush_map(found: str, deadline: wait.Deadline, *, force: bool) -> None:
 
 
 def _flush_disk(disk: str, deadline: wait.Deadline, force: bool) -> None:
+    if force and not scsi.is_running(disk):
+        raise exception.VolumeDeviceNotFound(f'Disk {disk} is {scsi.state(disk)}: not flushed')
     try:
         block.flush(disk, _flush_limit(deadline, force))
     except FileNotFoundError:

@@ -13,9 +13,8 @@ import re
 from os_brick import exception
 
 _DISK = re.compile(r'sd[a-z]{1,8}')
-_BLOCK = re.compile(
-    r'(?:sd[a-z]{1,8}|dm-\d{1,7}|nvme\d{1,5}(?:c\d{1,5})?n\d{1,7}|md\d{1,7}|loop\d{1,5})'
-)
+# Every name of the kernel's but those with a path in them (cciss!c0d0).
+_BLOCK = re.compile(r'[a-z][a-z0-9_-]{1,30}')
 _DM = re.compile(r'dm-\d{1,7}')
 _HCTL = re.compile(r'\d{1,7}:\d{1,7}:\d{1,7}:\d{1,20}')
 # RFC 3720 section 3.2.6.3 and RFC 3980: iqn., eui. and naa. names, at most 223 bytes.
@@ -41,7 +40,7 @@ def disk(name: str) -> str:
 
 
 def block(name: str) -> str:
-    """``name`` if it is a whole block device's, such as ``sdc`` or ``dm-4``."""
+    """``name`` if it is a block device's, such as ``sdc`` or ``dm-4``."""
     return _full(_BLOCK, name, 'name of a block device')
 
 

@@ -202,7 +202,7 @@ def _close(way: Target, sessions: tuple[int, ...], *, made_node: bool) -> None:
     with _portal_lock([way], deadline):
         for number in sessions:
             found = iscsi.session(number)
-            if found is not None and plans.may_end(found.luns(), way.lun, is_forced=False):
+            if found is not None and plans.may_end(found.luns(), way.lun, is_forced=True):
                 iscsi.logout(found, deadline)
         if made_node and not iscsi.sessions_at(way.name, way.portal):
             iscsi.forget_nodes(way.name, {way.portal})
@@ -210,12 +210,14 @@ def _close(way: Target, sessions: tuple[int, ...], *, made_node: bool) -> None:
 
 def take_back(brought: Brought) -> None:
     """Take back what was made for a way: its new disks, then its sessions and its record."""
+    steps = base.Teardown(base.OnError.IGNORE)
     for leg in brought.legs:
         if leg.is_new:
-            with contextlib.suppress(OSError):
-                _delete_disk(leg)
+            steps.run(f'removal of {leg.disk}', functools.partial(_delete_disk, leg))
     if brought.made_sessions:
-        _close(brought.way, brought.made_sessions, made_node=brought.made_node)
+        close = functools.partial(_close, brought.way, brought.made_sessions)
+        steps.run(f'end of {brought.way}', lambda: close(made_node=brought.made_node))
+    steps.end()
 
 
 class _State(enum.Enum):
