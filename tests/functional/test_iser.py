@@ -18,8 +18,7 @@ def test_iser(shelf, how):
     lab.rdma.up()
     volume = support.stamped(shelf, 'iser')
     target = shelf.target('iser', [])
-    group = lab.lio.Group(target, 1, [])
-    target.groups.append(group)
+    group = target.groups[0]
     portal = lab.net.portal(lab.rdma.ADDRESS)
     group.iser(portal)
     group.portals = (portal,)

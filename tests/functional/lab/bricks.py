@@ -170,6 +170,10 @@ class Worker:
         """Call one of the connector's methods."""
         return self._ask(seconds, do='call', method=method, args=args, keywords=keywords)
 
+    def many(self, method: str, calls: list[list[Any]], seconds: float = 180) -> list[Any]:
+        """Call a method in threads of that process, once for each list of arguments."""
+        return list(self._ask(seconds, do='many', method=method, calls=calls))
+
     def begin(self, method: str, *args: object, **keywords: object) -> None:
         """Start such a call; ``finish`` has its answer."""
         self.start(do='call', method=method, args=args, keywords=keywords)

@@ -6,6 +6,7 @@ nothing of the laboratory. Usage: worker.py CONFIG_FILE DESCRIPTOR [DIRECTORY OF
 """
 
 import array
+import concurrent.futures
 import json
 import logging
 import os
@@ -68,6 +69,12 @@ class Server:
 
     def do_call(self, method, args, keywords):
         return getattr(self.connector, method)(*args, **keywords)
+
+    def do_many(self, method, calls):
+        """The same method in so many threads at once, as a service's threads call it."""
+        with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
+            function = getattr(self.connector, method)
+            return list(pool.map(lambda args: function(*args), calls))
 
     def do_properties(self, multipath, enforce):
         from os_brick.initiator import connector
