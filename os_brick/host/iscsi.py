@@ -191,10 +191,15 @@ def why_unreachable(portal: addresses.Portal, seconds: float = REACH_SECONDS) ->
     return None
 
 
+def has_node(target: str, portal: addresses.Portal, iface: str) -> bool:
+    """Whether open-iscsi has a node record."""
+    return iscsi_db.has_node(target, portal.address, portal.port, iface)
+
+
 def ensure_node(
     target: str, portal: addresses.Portal, iface: str, secret: tuple[str, str] | None
-) -> bool:
-    """Have a node record that fits; returns whether it had to be made.
+) -> None:
+    """Have a node record that fits.
 
     A record that is there keeps all it says but for the settings that are ours.
 
@@ -211,14 +216,13 @@ def ensure_node(
             'node.session.auth.password': password,
         }
     if iscsi_db.configure_node(*where, settings):
-        return False
+        return
     code, _, stderr = iscsiadm.new_node(*where)
     if code != SUCCESS or not iscsi_db.configure_node(*where, settings):
         raise exception.BrickException(
             f'No node record for {target} at {portal} ({iface}): '
             f'iscsiadm ended with {code}: {stderr or "and there is no record"}'
         )
-    return True
 
 
 def login(
@@ -290,14 +294,25 @@ def logout_all(ending: list[Session], deadline: wait.Deadline) -> None:
 
 
 def forget_nodes(target: str, portals: set[addresses.Portal]) -> None:
-    """Delete the node records of a target's portals, and no others."""
+    """Delete the node records of a target's portals, and no others.
+
+    :raises BrickException: if open-iscsi keeps one.
+    """
     records = iscsi_db.nodes(target)
     mine = [record for record in records if _record_portal(record) in portals]
     if mine and len(mine) == len(records):
-        iscsiadm.delete_target(target)
+        _require_deleted(target, iscsiadm.delete_target(target))
         return
     for address, port, iface in mine:
-        iscsiadm.delete_node(target, address, port, iface)
+        _require_deleted(target, iscsiadm.delete_node(target, address, port, iface))
+
+
+def _require_deleted(target: str, answer: tuple[int, str, str]) -> None:
+    code, _, stderr = answer
+    if code not in (SUCCESS, ERR_NO_OBJS_FOUND):
+        raise exception.BrickException(
+            f'A node record of {target} stays: iscsiadm ended with {code}: {_last_line(stderr)}'
+        )
 
 
 def _record_portal(record: tuple[str, int, str]) -> addresses.Portal | None:

@@ -76,11 +76,12 @@ def _asked_anew(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Le
     cached = scsi.cached_identity(disk)
     try:
         actual = scsi.identity(disk, min(scsi.INQUIRY_SECONDS, max(deadline.remaining, 0.1)))
-    except OSError as error:
-        # It answers with an error: the array maps nothing there any more.
-        LOG.warning('Disk %s (%s) no longer says who it is: %s', disk, cached, error)
-        _discard(disk, cached, f'nothing ({error})', deadline)
+    except scsi.NothingMapped as error:
+        LOG.warning('Disk %s was %s: %s', disk, cached, error)
+        _discard(disk, cached, 'nothing', deadline)
         return None
+    except OSError as error:
+        raise _does_not_say(disk, address, error) from error
     if actual != cached:
         LOG.warning('Disk %s is %s now and was %s: it is scanned anew', disk, actual, cached)
         _discard(disk, cached, str(actual), deadline)
@@ -151,11 +152,17 @@ def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Le
         limit = min(scsi.INQUIRY_SECONDS, max(deadline.remaining, 0.1))
         identity = scsi.identity(disk, limit)
     except OSError as error:
-        raise exception.VolumeDeviceNotFound(
-            f'Disk {disk} at {address} does not say who it is: {error}'
-        ) from error
+        raise _does_not_say(disk, address, error) from error
     size = wait.poll(lambda: block.size_bytes(disk) or None, deadline.within(scsi.PROBE_SECONDS))
     return Leg(disk, address, identity, size or 0)
+
+
+def _does_not_say(
+    disk: str, address: scsi.Address, error: OSError
+) -> exception.VolumeDeviceNotFound:
+    return exception.VolumeDeviceNotFound(
+        f'Disk {disk} at {address} does not say who it is: {error}'
+    )
 
 
 def require_same_volume(legs: list[Leg]) -> None:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 
-from os_brick.core import files, wait
+from os_brick import exception
+from os_brick.core import clock, files, wait
 from os_brick.host import vpd
 from os_brick.privileged import scsi as root
 
@@ -13,6 +15,8 @@ from os_brick.privileged import scsi as root
 INQUIRY_SECONDS = 10.0
 # Between the kernel's answer to a scan and the disk: reading its capacity, seconds at worst.
 PROBE_SECONDS = 10.0
+# Pauses before a lost command is sent again; a lost path takes longer to come back than this.
+ASK_AGAIN_SECONDS = (0.05, 0.2, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -94,17 +98,36 @@ def _inquiry_text(disk: str) -> str:
     return f'{vendor:8}{model:16}'
 
 
+class NothingMapped(exception.BrickException):
+    """The target answers that it has nothing at a disk's LUN any more."""
+
+    message = 'The target has nothing at the LUN of disk %(disk)s any more (%(why)s)'
+
+
 def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.Identity:
     """Who a disk says it is, asked of the device now.
 
+    A command may be lost on the way; only the target's own answer is believed at once.
+
+    :raises NothingMapped: if the target has nothing at its LUN any more.
     :raises OperationTimedOut: if it does not answer.
     :raises OSError: if it cannot be asked.
     """
     address = address_of(disk)
     if address is None:
         raise OSError(f'{disk} is no SCSI disk, or it has gone')
-    page80, page83 = root.identity_pages(str(address), timeout)
-    return vpd.identity(page80, page83, _inquiry_text(disk))
+    deadline = wait.Deadline.after(timeout)
+    for pause in ASK_AGAIN_SECONDS:
+        try:
+            page80, page83 = root.identity_pages(str(address), limit(deadline))
+            return vpd.identity(page80, page83, _inquiry_text(disk))
+        except OSError as error:
+            if error.errno == errno.ENXIO and is_known(address):
+                raise NothingMapped(disk=disk, why=str(error)) from error
+            if pause is None or deadline.remaining <= pause:
+                raise
+        clock.sleep(pause)
+    raise AssertionError('the last pause is None')
 
 
 def scan(address: Address, deadline: wait.Deadline) -> None:
@@ -113,7 +136,7 @@ def scan(address: Address, deadline: wait.Deadline) -> None:
     :raises OperationTimedOut: if the path does not answer.
     :raises OSError: if the host has gone.
     """
-    root.scan(*(address.host, address.channel, address.target, address.lun, _limit(deadline)))
+    root.scan(*(address.host, address.channel, address.target, address.lun, limit(deadline)))
 
 
 def rescan(disk: str, deadline: wait.Deadline) -> None:
@@ -122,7 +145,7 @@ def rescan(disk: str, deadline: wait.Deadline) -> None:
     :raises OperationTimedOut: if the disk does not answer.
     :raises OSError: if the disk has gone.
     """
-    root.rescan(disk, _limit(deadline))
+    root.rescan(disk, limit(deadline))
 
 
 def remove(disk: str, deadline: wait.Deadline) -> None:
@@ -133,7 +156,7 @@ def remove(disk: str, deadline: wait.Deadline) -> None:
     """
     address = address_of(disk)
     try:
-        root.delete(disk, _limit(deadline))
+        root.delete(disk, limit(deadline))
     except FileNotFoundError:
         return
     wait.until(lambda: has_gone(disk, address) or None, deadline, f'the removal of {disk}')
@@ -144,5 +167,6 @@ def has_gone(disk: str, address: Address | None) -> bool:
     return not files.exists(f'/sys/block/{disk}') or address_of(disk) != address
 
 
-def _limit(deadline: wait.Deadline) -> float:
+def limit(deadline: wait.Deadline) -> float:
+    """What is left of a deadline as a time limit, in seconds; a moment if nothing is."""
     return max(deadline.remaining, 0.1)

@@ -175,12 +175,12 @@ def _flushable(disks: Collection[str]) -> list[str]:
     actual, errors = fanout.fanout(scsi.identity, running)
     found = [disk for disk in disks if disk not in running]
     for disk in running:
-        cached = scsi.cached_identity(disk)
-        if actual.get(disk) == cached or isinstance(errors.get(disk), exception.OperationTimedOut):
-            found.append(disk)
+        cached, error = scsi.cached_identity(disk), errors.get(disk)
+        is_another = error is None and actual[disk] != cached
+        if is_another or isinstance(error, scsi.NothingMapped):
+            LOG.warning('Disk %s (%s) is not flushed: %s', disk, cached, error or actual[disk])
         else:
-            is_now = actual.get(disk, errors.get(disk))
-            LOG.warning('Disk %s is not flushed: it was %s, now %s', disk, cached, is_now)
+            found.append(disk)
     return found
 
 

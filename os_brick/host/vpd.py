@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Vital product data: who a SCSI logical unit says it is (SPC-4, 7.8).
 
-The WWID made here is the one that udev's scsi_id makes (``ID_SERIAL``), which is also the one
-multipathd names its maps by.
+The WWID made here is udev's ``ID_SERIAL``, which is also what multipathd names its maps by.
 """
 
 from __future__ import annotations
@@ -11,14 +10,17 @@ from collections.abc import Iterator
 import dataclasses
 
 _LOGICAL_UNIT = 0
-_ASCII = 2
+_TEXT_CODINGS = (2, 3)  # ASCII and UTF-8.
 _VENDOR_SPECIFIC = 0
 _T10 = 1
 _EUI64 = 2
 _NAA = 3
-# Registered extended before registered before any other NAA name, as scsi_id prefers them.
-_NAA_RANKS = {6: 0, 5: 1}
-_KIND_RANKS = {_EUI64: 3, _T10: 4, _VENDOR_SPECIFIC: 5}
+_NAME = 8
+# The best first, in the order of the rules of sg3-utils that distributions give udev: NAA
+# registered extended, registered, extended; EUI-64; SCSI name; T10; NAA locally assigned.
+_NAA_RANKS = {6: 0, 5: 1, 2: 2, 3: 6}
+_KIND_RANKS = {_EUI64: 3, _NAME: 4, _T10: 5, _VENDOR_SPECIFIC: 8}
+_KINDS = {_NAA, *_KIND_RANKS}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,13 +65,13 @@ def _designators(page: bytes) -> Iterator[tuple[int, int, bytes]]:
         start += 4 + length
         if start > end:
             return  # Cut off by the allocation length.
-        if kind >> 4 & 3 == _LOGICAL_UNIT and kind & 0x0F <= _NAA:
+        if kind >> 4 & 3 == _LOGICAL_UNIT and kind & 0x0F in _KINDS:
             yield kind & 0x0F, coding, value
 
 
 def _rank(kind: int, value: bytes) -> int:
     if kind == _NAA:
-        return _NAA_RANKS.get(value[0] >> 4, 2) if value else 99
+        return _NAA_RANKS.get(value[0] >> 4, 7)
     return _KIND_RANKS[kind]
 
 
@@ -78,7 +80,8 @@ def _wwid(names: list[tuple[int, int, bytes]], inquiry: str) -> str:
     if not usable:
         return ''
     kind, coding, value = min(usable, key=lambda name: _rank(name[0], name[2]))
-    text = value.decode('ascii', 'replace').rstrip('\0') if coding == _ASCII else value.hex()
+    is_text = coding in _TEXT_CODINGS
+    text = value.decode('utf-8', 'replace').rstrip('\0') if is_text else value.hex()
     if kind == _VENDOR_SPECIFIC:
         text = inquiry + text
     return _udev_text(f'{kind}{text}')

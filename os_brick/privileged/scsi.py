@@ -8,6 +8,7 @@ Each of these can block in the kernel for as long as a dead path is given to com
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import struct
 
@@ -21,6 +22,11 @@ _SG_IO_V4 = struct.Struct('=iIII QQIII IQ IIIIQQ IIQI IIIIIII iiQII')
 _INQUIRY_LENGTH = 252
 _SENSE_LENGTH = 64
 _LARGEST_LUN = 2**64 - 1
+# Answers of the target (SPC-4, annex F), unlike failures to ask it.
+_ERRNO_OF_SENSE = {
+    0x2500: errno.ENXIO,  # LOGICAL UNIT NOT SUPPORTED: nothing is mapped there.
+    0x2400: errno.EOPNOTSUPP,  # INVALID FIELD IN CDB: it does not have this page.
+}
 
 
 @privileged.entrypoint
@@ -73,7 +79,8 @@ def identity_pages(address: str, timeout: float) -> tuple[bytes, bytes]:
 
     :param address: SCSI address ``host:channel:target:lun``.
     :raises OperationTimedOut: if the device does not answer in time.
-    :raises OSError: if it cannot be asked or answers with an error.
+    :raises OSError: ``ENXIO`` if the target answers that it has nothing at this LUN; another one
+        if it cannot be asked, or fails.
     """
     path = f'/dev/bsg/{check.hctl(address)}'
     limit = check.seconds(timeout)
@@ -84,8 +91,17 @@ def _identity_pages(path: str, timeout: float) -> tuple[bytes, bytes]:
     page83 = _inquire(path, 0x83, timeout)
     try:
         return _inquire(path, 0x80, timeout), page83
-    except OSError:
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
         return b'', page83
+
+
+def _additional_sense(sense: bytes) -> int:
+    """Additional sense code and qualifier (SPC-4, 4.5), 0 where there are none."""
+    if sense[0] & 0x7E == 0x70:
+        return int.from_bytes(sense[12:14], 'big')
+    return int.from_bytes(sense[2:4], 'big') if sense[0] & 0x7E == 0x72 else 0
 
 
 def _inquire(path: str, page: int, timeout: float) -> bytes:
@@ -106,9 +122,13 @@ def _inquire(path: str, page: int, timeout: float) -> bytes:
         kernel.ioctl(descriptor, _SG_IO, request)
     driver, transport, device = _SG_IO_V4.unpack(bytes(request))[21:24]
     if driver or transport or device:
+        asc = _additional_sense(sense.raw)
         raise OSError(
-            f'INQUIRY page {page:#04x} through {path} failed '
-            f'(driver {driver:#x}, transport {transport:#x}, device {device:#x})'
+            _ERRNO_OF_SENSE.get(asc, errno.EIO),
+            f'INQUIRY page {page:#04x} through {path} failed (driver {driver:#x}, '
+            f'transport {transport:#x}, device {device:#x}, sense {asc:#06x})',
         )
+    if answer.raw[0] >> 5:  # Peripheral qualifier: the target has no unit at this LUN.
+        raise OSError(errno.ENXIO, f'There is no logical unit at {path}')
     length = int.from_bytes(answer.raw[2:4], 'big')
     return answer.raw[: min(_INQUIRY_LENGTH, 4 + length)]

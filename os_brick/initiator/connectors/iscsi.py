@@ -146,8 +146,10 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
     ) -> volume.Device:
         """Use the first way that leads to a readable disk."""
         failures: list[Exception] = []
-        for way in request.props.targets:
-            opening = iscsi_ways.Opening(request, (way,), deadline)
+        ways = request.props.targets
+        for number, way in enumerate(ways):
+            share = deadline.leaving(1 - 1 / (len(ways) - number))
+            opening = iscsi_ways.Opening(request, (way,), share)
             try:
                 with core_undo.Undo() as undo_way:
                     undo_way.add(opening.abandon)

@@ -100,18 +100,19 @@ def open_way(
         _require_answer(request, way, deadline, ask_first=ask_first)
         answered.add(way)
         with _portal_lock([way], deadline):
-            sessions, made_node = _sessions(request, way, undo, deadline)
-            new = [place for s in sessions if _scan_first(place := s.address(way.lun), deadline)]
+            login = _log_in(request, way, undo, deadline)
+            places = [session.address(way.lun) for session in login.sessions]
+            new = [place for place in places if not scsi.is_known(place)]
+            for place in new:
+                undo.add(_delete_disk_at, place)
+                # Under the portal's lock: nobody logs out of a session before its first LUN.
+                scsi.scan(place, deadline.within(request.scan_seconds))
         legs = []
-        for session in sessions:
-            place = session.address(way.lun)
+        for session, place in zip(login.sessions, places, strict=True):
             leg = _leg(request, way, session, deadline, is_new=place in new)
-            if leg.is_new:
-                undo.add(_delete_disk, leg)
             host_legs.require_expected(leg, request.props.expected_wwid)
             legs.append(leg)
-        made = tuple(s.number for s in sessions) if made_node is not None else ()
-        return Brought(way, tuple(legs), made, bool(made_node))
+        return Brought(way, tuple(legs), login.made_sessions, login.made_node)
 
 
 def _require_answer(
@@ -139,31 +140,31 @@ def _require_answer(
             raise Silent(f'Portal {way.portal} does not answer: {why}')
 
 
-def _sessions(
-    request: Request, way: Target, undo: core_undo.Undo, deadline: wait.Deadline
-) -> tuple[list[iscsi.Session], bool | None]:
-    """The sessions through a way, and whether a node record was made; ``None`` without login."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Login:
+    """The sessions through a way, and what was made for them."""
+
+    sessions: list[iscsi.Session]
+    made_sessions: tuple[int, ...] = ()
+    made_node: bool = False
+
+
+def _log_in(request: Request, way: Target, undo: core_undo.Undo, deadline: wait.Deadline) -> _Login:
+    """Have a session through a way; one that is there is used as it is."""
+    wanted = None if request.every_session else 1
     existing = [s for s in iscsi.sessions_at(way.name, way.portal) if s.is_logged_in]
     if existing:
-        return existing if request.every_session else existing[:1], None
+        return _Login(existing[:wanted])
+    made_node = not iscsi.has_node(way.name, way.portal, request.iface)
+    # Noted before it is made: open-iscsi may be late with it, or fail half-way.
+    undo.add(_close, way, (), made_node=made_node)
     chap = request.props.chap
     secret = (chap.username, chap.password) if chap else None
-    made_node = iscsi.ensure_node(way.name, way.portal, request.iface, secret)
-    undo.add(_close, way, (), made_node=made_node)
+    iscsi.ensure_node(way.name, way.portal, request.iface, secret)
     found = iscsi.login(way.name, way.portal, request.iface, deadline)
-    undo.add(_close, way, tuple(s.number for s in found), made_node=False)
-    return found if request.every_session else found[:1], made_node
-
-
-def _scan_first(place: scsi.Address, deadline: wait.Deadline) -> bool:
-    """Scan for a LUN that the kernel does not have; returns whether it did not have it.
-
-    Under the portal's lock: nobody logs out of a session between its login and its first LUN.
-    """
-    if scsi.is_known(place):
-        return False
-    scsi.scan(place, deadline)
-    return True
+    made = tuple(session.number for session in found)
+    undo.add(_close, way, made, made_node=False)
+    return _Login(found[:wanted], made, made_node)
 
 
 def _leg(
@@ -190,10 +191,12 @@ def _leg(
         raise exception.VolumeDeviceNotFound(f'{way}: no disk appears ({error})') from error
 
 
-def _delete_disk(leg: host_legs.Leg) -> None:
-    if scsi.address_of(leg.disk) == leg.address:
-        multipath.forget_disks([leg.disk])
-        scsi.remove(leg.disk, wait.Deadline.after(CLEAN_UP_SECONDS))
+def _delete_disk_at(place: scsi.Address) -> None:
+    """Remove the disk that a scan of ours has brought, be it after its time or not."""
+    disk = scsi.disk_at(place)
+    if disk is not None:
+        multipath.forget_disks([disk])
+        scsi.remove(disk, wait.Deadline.after(CLEAN_UP_SECONDS))
 
 
 def _close(way: Target, sessions: tuple[int, ...], *, made_node: bool) -> None:
@@ -213,7 +216,7 @@ def take_back(brought: Brought) -> None:
     steps = base.Teardown(base.OnError.IGNORE)
     for leg in brought.legs:
         if leg.is_new:
-            steps.run(f'removal of {leg.disk}', functools.partial(_delete_disk, leg))
+            steps.run(f'removal of {leg.disk}', functools.partial(_delete_disk_at, leg.address))
     if brought.made_sessions:
         close = functools.partial(_close, brought.way, brought.made_sessions)
         steps.run(f'end of {brought.way}', lambda: close(made_node=brought.made_node))
@@ -246,6 +249,10 @@ class Opening:
 
         :raises BrickException: if none is open by the deadline.
         """
+        if self._deadline.passed:
+            raise exception.OperationTimedOut(
+                what=f'{self._ways[0]}', seconds=round(self._deadline.seconds, 1)
+            )
         self._start_and_wait()
         if not self._brought and self._all_silent():
             # This process may see another network than open-iscsi does: that one decides.
