@@ -172,7 +172,7 @@ def _in_parallel(chosen: Selection) -> list[str]:
 
 def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> Outcome:
     where = chosen.functional or list(FUNCTIONAL)
-    words = ['/opt/os-brick/bin/python', '-m', 'pytest', *where, *chosen.options]
+    words = ['/opt/os-brick/bin/python', '-m', 'pytest', '--durations=10', *where, *chosen.options]
     with command.guest(fresh=options.fresh) as running:
         report = running.share / f'junit-{uuid.uuid4().hex}.xml'
         order = command.Order(
