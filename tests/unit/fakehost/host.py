@@ -1,0 +1,591 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A Linux host with iSCSI in a directory: what is written to it has consequences.
+
+    with Host(tmp_path) as host:
+        target = host.target('t1', portals=2)
+        target.luns[1] = array.Unit()
+        before = host.snapshot()
+        ISCSIConnector(None).connect_volume(target.properties())
+
+The kernel's files are laid out as Linux 6.12 does it, programs and multipathd answer as open-iscsi
+2.1.11 and multipath-tools 0.11 (recorded/guest.json says so, and ``test_fidelity`` compares).
+
+Every step of the library that changes or asks something is one *act*: a program, a child process,
+a question to multipathd, an ioctl. ``host.fail(number, how)`` has one of them go wrong.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import errno
+import inspect
+import marshal
+import os
+import pathlib
+import string
+import subprocess
+import threading
+from typing import Any, Self
+
+from oslo_config import cfg
+
+from os_brick import opts  # noqa: F401 registers [os_brick]
+from os_brick.core import background, clock, files, kernel, process
+from tests.unit.fakehost import array, iscsiadm
+from tests.unit.fakehost import clock as fake_clock
+from tests.unit.fakehost import kernel as fake_kernel
+from tests.unit.fakehost import tree as fake_tree
+
+# Between the kernel's answer to a scan and the disk, and between the disk and multipathd.
+_DISK_SECONDS = 0.02
+_UDEV_SECONDS = 0.1
+_DIRECTORIES = (
+    *(f'/sys/class/{name}' for name in ('iscsi_session', 'iscsi_connection', 'scsi_host', 'block')),
+    *('/sys/block', '/sys/bus/scsi/devices', '/sys/devices/platform'),
+    *('/sys/devices/virtual/block', '/dev/mapper', '/dev/bsg', '/dev/disk/by-path'),
+    *('/dev/disk/by-id', '/etc/multipath', '/etc/iscsi/nodes'),
+)
+# Who hangs does so in steps of this length.
+_STEP_SECONDS = 0.2
+# Threads that a test has left may take so long to end.
+_THREADS_SECONDS = 10.0
+
+
+class Hung(Exception):
+    """Something in the kernel does not come back."""
+
+
+@dataclasses.dataclass
+class Session:
+    number: int
+    host: int
+    target: array.Target
+    portal: array.Portal
+    state: str = 'LOGGED_IN'
+
+    @property
+    def base(self) -> str:
+        return f'/sys/devices/platform/host{self.host}/session{self.number}'
+
+    @property
+    def scsi_target(self) -> str:
+        return f'target{self.host}:0:0'
+
+
+@dataclasses.dataclass
+class Disk:
+    """A SCSI disk; ``unit`` is who it was when it was scanned, not who answers now."""
+
+    name: str
+    session: Session
+    lun: int
+    unit: array.Unit
+    state: str = 'running'
+
+    @property
+    def address(self) -> str:
+        return f'{self.session.host}:0:0:{self.lun}'
+
+    @property
+    def device(self) -> str:
+        return f'{self.session.base}/{self.session.scsi_target}/{self.address}'
+
+    @property
+    def number(self) -> str:
+        return f'8:{16 * string.ascii_lowercase.index(self.name[-1])}'
+
+
+@dataclasses.dataclass
+class Map:
+    """A multipath map."""
+
+    index: int
+    wwid: str
+    disks: list[Disk]
+    sectors: int
+    open_count: int = 0
+    is_suspended: bool = False
+    queues: bool = False
+
+    @property
+    def name(self) -> str:
+        return f'dm-{self.index}'
+
+    @property
+    def base(self) -> str:
+        return f'/sys/devices/virtual/block/{self.name}'
+
+    def status(self) -> str:
+        """drivers/md/dm-mpath.c; test_dm has recorded ones."""
+        legs = ''.join(
+            f'{disk.number} {"A" if disk.state == "running" else "F"} 0 0 1 ' for disk in self.disks
+        )
+        return f'2 {int(self.queues)} 0 0 1 1 A 0 {len(self.disks)} 2 {legs}'
+
+    def table(self) -> str:
+        legs = ''.join(f'{disk.number} 1 1 ' for disk in self.disks)
+        features = '1 queue_if_no_path' if self.queues else '0'
+        return f'{features} 1 alua 1 1 service-time 0 {len(self.disks)} 2 {legs}'
+
+
+@dataclasses.dataclass
+class Fault:
+    """What goes wrong with one act: ``refused``, ``hung``, or ``late`` (done, and no answer)."""
+
+    number: int
+    how: str
+
+
+class Host:
+    """One host and the arrays it sees."""
+
+    def __init__(self, place: pathlib.Path) -> None:
+        self.place = place
+        self.tree = fake_tree.Tree(place / 'root')
+        self.clock = fake_clock.Clock()
+        self.guard = threading.RLock()
+        self.targets: list[array.Target] = []
+        self.sessions: dict[int, Session] = {}
+        self.disks: dict[str, Disk] = {}
+        self.maps: dict[str, Map] = {}
+        self.paths_known: dict[str, str] = {}
+        self.multipathd_runs = True
+        self.multipath_blacklists = False
+        self.acts: list[str] = []
+        self.flushes: list[str] = []
+        # Address and page of questions that end in an error once.
+        self.inquiry_fails: list[tuple[str, int]] = []
+        self.commands: list[tuple[str, ...]] = []
+        self._fault: Fault | None = None
+        self.struck = ''
+        self._inside = threading.local()
+        self._stack = contextlib.ExitStack()
+        self._threads_before: list[threading.Thread] = []
+        self._numbers = {'session': 0, 'host': 2}
+
+    # The host as a context: its directory, clock, programs and kernel in the place of ours.
+
+    def __enter__(self) -> Self:
+        for path in _DIRECTORIES:
+            self.tree.directory(path)
+        for path in ('/dev/mapper/control', '/proc/self/mountinfo', '/proc/swaps'):
+            self.tree.file(path)
+        self.tree.file('/etc/multipath/wwids', '# Valid WWIDs:\n')
+        self.tree.file('/etc/iscsi/initiatorname.iscsi', 'InitiatorName=iqn.2026-11.org.lab:init\n')
+        locks = self.place / 'locks'
+        locks.mkdir()
+        self._threads_before = threading.enumerate()
+        cfg.CONF.set_override('lock_path', str(locks), group='os_brick')
+        self._stack.callback(cfg.CONF.clear_override, 'lock_path', group='os_brick')
+        for target in self.targets:
+            self._stack.callback(target.close)
+        for seam in (
+            files.use(str(self.tree.root)),
+            clock.use(self.clock),
+            process.use(self),
+            kernel.use(fake_kernel.Kernel(self)),
+        ):
+            self._stack.enter_context(seam)
+        self._stack.callback(self._end_threads)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def _threads(self) -> list[threading.Thread]:
+        return [each for each in threading.enumerate() if each not in self._threads_before]
+
+    def _end_threads(self) -> None:
+        """No thread of a test may see the machine that the test runs on."""
+        for key in list(background._running):
+            background.stop(key)
+        for thread in self._threads():
+            thread.join(_THREADS_SECONDS)
+            assert not thread.is_alive(), f'{thread} has not ended'
+
+    def target(self, name: str = 't1', portals: int = 1) -> array.Target:
+        """A new target of an array."""
+        target = array.Target(name, portals)
+        self.targets.append(target)
+        self._stack.callback(target.close)
+        return target
+
+    def snapshot(self) -> dict[str, str]:
+        """All there is on the host once nothing is under way any more."""
+        for thread in self._threads():
+            if not thread.name.startswith('os-brick '):  # Those go on for as long as it takes.
+                thread.join(_THREADS_SECONDS)
+        self.clock.catch_up()
+        self._react()
+        return self.tree.snapshot()
+
+    # Acts, and what goes wrong with them.
+
+    def fail(self, number: int, how: str) -> None:
+        """Have the act with that number, from now on and from 0, go wrong."""
+        self._fault = Fault(len(self.acts) + number, how)
+
+    @contextlib.contextmanager
+    def act(self, what: str, give_up: Callable[[], Exception] | None = None) -> Iterator[None]:
+        """One act; what it did is seen at once."""
+        with self.guard:
+            number = len(self.acts)
+            self.acts.append(what)
+        how = self._fault.how if self._fault and self._fault.number == number else ''
+        if how:
+            self.struck = f'{how}: {what}'
+        late = give_up or (lambda: TimeoutError(errno.ETIMEDOUT, 'timed out'))
+        if how == 'refused':
+            raise OSError(errno.EIO, f'Input/output error ({what})')
+        if how == 'hung':
+            raise late()
+        yield
+        self._react()
+        self.clock.happen()
+        if how == 'late':
+            raise late()
+
+    # Programs and children: what `process.use` takes.
+
+    def run(
+        self, argv: tuple[str, ...], *, timeout: float | None, **_keywords: Any
+    ) -> process.Result:
+        self.commands.append(argv)
+        if argv[0] != 'iscsiadm':
+            raise AssertionError(f'an unknown program is started: {argv}')
+
+        def give_up() -> Exception:
+            self._pass(timeout or 0)
+            return subprocess.TimeoutExpired(argv, timeout or 0, output=b'', stderr=b'')
+
+        try:
+            with self.act(' '.join(argv), give_up):
+                code, stdout, stderr = iscsiadm.run(self, argv[1:], timeout)
+        except Hung:
+            raise give_up() from None
+        except OSError:
+            return process.Result(argv, 1, '', 'iscsiadm: error\n')
+        return process.Result(argv, code, stdout, stderr)
+
+    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
+        inner = inspect.getclosurevars(call).nonlocals
+
+        def give_up() -> Exception:
+            self._pass(timeout)
+            return TimeoutError()
+
+        try:
+            with self.act(f'{inner["call"].__name__} {inner["args"]}', give_up):
+                # What crosses the pipe of a real child are plain values.
+                return marshal.loads(marshal.dumps(call()))
+        except Hung:
+            raise give_up() from None
+
+    def _pass(self, seconds: float) -> None:
+        """Wait while the others get on with their work."""
+        ends = self.clock.monotonic() + seconds
+        while (left := ends - self.clock.monotonic()) > 0:
+            self.clock.sleep(min(left, _STEP_SECONDS))
+
+    # The kernel: what was written to its files.
+
+    def _react(self) -> None:
+        with self.guard:
+            for session in list(self.sessions.values()):
+                place = f'/sys/devices/platform/host{session.host}/scsi_host/host{session.host}'
+                for line in filter(None, self.tree.take(f'{place}/scan').splitlines()):
+                    self._scan(session, line)
+            for disk in list(self.disks.values()):
+                if self.tree.take(f'{disk.device}/rescan'):
+                    self._rescan(disk)
+                if self.tree.take(f'{disk.device}/delete'):
+                    self.remove_disk(disk)
+
+    def _scan(self, session: Session, line: str) -> None:
+        channel, target, lun = (int(word) for word in line.split())
+        assert (channel, target) == (0, 0), line
+        unit = session.target.luns.get(lun)
+        is_here = any(d.session is session and d.lun == lun for d in self.disks.values())
+        if unit is None or is_here or session.state != 'LOGGED_IN':
+            return
+        disk = Disk(self._free_name(), session, lun, unit)
+        self.disks[disk.name] = disk
+        self._show_device(disk)
+        self.clock.after(_DISK_SECONDS, lambda: self._show_disk(disk))
+
+    def _free_name(self) -> str:
+        names = (f'sd{letter}' for letter in string.ascii_lowercase)
+        return next(name for name in names if name not in self.disks)
+
+    def _show_device(self, disk: Disk) -> None:
+        tree, base = self.tree, disk.device
+        scsi_target = f'{disk.session.base}/{disk.session.scsi_target}'
+        tree.directory(scsi_target)
+        tree.link(f'/sys/bus/scsi/devices/{disk.session.scsi_target}', scsi_target)
+        for key, value in (
+            ('vendor', 'LIO-ORG '),
+            ('model', f'{disk.unit.name:16}'),
+            ('state', disk.state),
+        ):
+            tree.value(f'{base}/{key}', value)
+        for key in ('rescan', 'delete'):
+            tree.file(f'{base}/{key}')
+        self._show_pages(disk)
+        tree.link(f'/sys/bus/scsi/devices/{disk.address}', base)
+        tree.file(f'/dev/bsg/{disk.address}')
+
+    def _show_pages(self, disk: Disk) -> None:
+        for number, data in disk.unit.pages(disk.session.portal.tag).items():
+            self.tree.file(f'{disk.device}/vpd_pg{number:02x}', data)
+
+    def _show_disk(self, disk: Disk) -> None:
+        with self.guard:
+            if self.disks.get(disk.name) is not disk:
+                return
+            tree, base = self.tree, f'{disk.device}/block/{disk.name}'
+            # The kernel's order (device_add): the directory, its links, the node in /dev last.
+            for name in ('holders', 'slaves'):
+                tree.directory(f'{base}/{name}')
+            tree.value(f'{base}/size', disk.unit.sectors)
+            tree.link(f'{base}/device', disk.device)
+            for place in ('/sys/class/block', '/sys/block'):
+                tree.link(f'{place}/{disk.name}', base)
+            tree.value(f'{base}/dev', disk.number)
+            tree.file(f'/dev/{disk.name}', bytes(4096))
+            portal, iqn = disk.session.portal, disk.session.target.iqn
+            tree.link(
+                f'/dev/disk/by-path/ip-{portal}-iscsi-{iqn}-lun-{disk.lun}', f'/dev/{disk.name}'
+            )
+        self.clock.after(_UDEV_SECONDS, lambda: self._announce(disk))
+
+    def _announce(self, disk: Disk) -> None:
+        """udev tells multipathd of a disk, which takes it if its WWID is known."""
+        with self.guard:
+            known = self.tree.at('/etc/multipath/wwids').read_text().splitlines()
+            if self.multipathd_runs and f'/{disk.unit.wwid}/' in known:
+                self.claim(disk.name)
+
+    def _rescan(self, disk: Disk) -> None:
+        unit = disk.session.target.luns.get(disk.lun)
+        if unit is None or unit.silent or disk.state != 'running':
+            return
+        disk.unit = unit
+        self._show_pages(disk)
+        self.tree.value(f'{disk.device}/block/{disk.name}/size', unit.sectors)
+
+    def remove_disk(self, disk: Disk) -> None:
+        """A disk goes, as after a write to its ``delete``."""
+        with self.guard:
+            if self.disks.get(disk.name) is not disk:
+                return
+            found = self.map_over(disk.name)
+            if found is not None:
+                self.drop_leg(found, disk.name)
+            del self.disks[disk.name]
+            for place in ('/sys/block', '/sys/class/block', '/dev'):
+                self.tree.remove(f'{place}/{disk.name}')
+            for path in ('/dev/bsg', '/sys/bus/scsi/devices'):
+                self.tree.remove(f'{path}/{disk.address}')
+            portal, iqn = disk.session.portal, disk.session.target.iqn
+            self.tree.remove(f'/dev/disk/by-path/ip-{portal}-iscsi-{iqn}-lun-{disk.lun}')
+            self.tree.remove(disk.device)
+            self.clock.after(_UDEV_SECONDS, lambda: self._announce_removal(disk))
+            if not any(other.session is disk.session for other in self.disks.values()):
+                self.tree.remove(f'/sys/bus/scsi/devices/{disk.session.scsi_target}')
+                self.tree.remove(f'{disk.session.base}/{disk.session.scsi_target}')
+
+    def _announce_removal(self, disk: Disk) -> None:
+        with self.guard:
+            if disk.name not in self.disks:
+                self.paths_known.pop(disk.name, None)
+
+    def inquire(self, address: str, number: int) -> bytes | None:
+        """The answer of the logical unit that is there now; ``None`` if it is an error."""
+        with self.guard:
+            disk = next(d for d in self.disks.values() if d.address == address)
+            unit = disk.session.target.luns.get(disk.lun)
+            if (address, number) in self.inquiry_fails:
+                self.inquiry_fails.remove((address, number))
+                return None
+        if unit is None:
+            return None
+        if unit.silent or disk.state != 'running':
+            raise Hung
+        return unit.pages(disk.session.portal.tag).get(number)
+
+    def touch(self, name: str) -> None:
+        """A read of a device, or an open: does it answer?"""
+        with self.guard:
+            disk, found = self.disks.get(name), self.maps.get(name)
+        legs = [disk] if disk else found.disks if found else []
+        alive = [
+            leg
+            for leg in legs
+            if leg.state == 'running'
+            and (unit := leg.session.target.luns.get(leg.lun))
+            and not unit.silent
+        ]
+        if not alive:
+            if found and found.queues:
+                raise Hung
+            raise OSError(errno.EIO, 'Input/output error')
+
+    def flushed(self, name: str) -> None:
+        self.touch(name)
+        self.flushes.append(name)
+
+    # Sessions.
+
+    def log_in(self, target: array.Target, portal: array.Portal) -> Session:
+        """A new session, as iscsid makes it."""
+        with self.guard:
+            for kind in self._numbers:
+                self._numbers[kind] += 1
+            session = Session(self._numbers['session'], self._numbers['host'], target, portal)
+            self.sessions[session.number] = session
+            tree, name = self.tree, f'session{session.number}'
+            host = f'/sys/devices/platform/host{session.host}'
+            tree.file(f'{host}/scsi_host/host{session.host}/scan')
+            tree.link(
+                f'/sys/class/scsi_host/host{session.host}', f'{host}/scsi_host/host{session.host}'
+            )
+            tree.link(f'/sys/bus/scsi/devices/host{session.host}', host)
+            connection = f'connection{session.number}:0'
+            place = f'{session.base}/{connection}/iscsi_connection/{connection}'
+            for prefix in ('', 'persistent_'):
+                tree.value(f'{place}/{prefix}address', portal.address)
+                tree.value(f'{place}/{prefix}port', portal.port)
+            tree.link(f'/sys/class/iscsi_connection/{connection}', place)
+            base = f'{session.base}/iscsi_session/{name}'
+            for key, value in (
+                ('targetname', target.iqn),
+                ('target_id', 0),
+                ('state', session.state),
+                ('ifacename', 'default'),
+            ):
+                tree.value(f'{base}/{key}', value)
+            tree.link(f'/sys/class/iscsi_session/{name}', base)
+            return session
+
+    def log_out(self, session: Session) -> None:
+        """A session ends, and its disks with it."""
+        with self.guard:
+            for disk in [d for d in self.disks.values() if d.session is session]:
+                self.remove_disk(disk)
+            del self.sessions[session.number]
+            name = f'session{session.number}'
+            for path in (
+                f'/sys/class/iscsi_session/{name}',
+                f'/sys/class/iscsi_connection/connection{session.number}:0',
+                f'/sys/class/scsi_host/host{session.host}',
+                f'/sys/bus/scsi/devices/host{session.host}',
+                f'/sys/devices/platform/host{session.host}',
+            ):
+                self.tree.remove(path)
+
+    def cut(self, session: Session) -> None:
+        """The connection is lost: the kernel blocks the disks, and fails them after a while."""
+        with self.guard:
+            session.state = 'FAILED'
+            name = f'session{session.number}'
+            self.tree.value(f'{session.base}/iscsi_session/{name}/state', 'FAILED')
+            for disk in self.disks.values():
+                if disk.session is session:
+                    self.set_state(disk, 'transport-offline')
+
+    def set_state(self, disk: Disk, state: str) -> None:
+        disk.state = state
+        self.tree.value(f'{disk.device}/state', state)
+
+    # Multipath maps.
+
+    def map_over(self, disk: str) -> Map | None:
+        return next((m for m in self.maps.values() if any(d.name == disk for d in m.disks)), None)
+
+    def map_called(self, name: str) -> Map | None:
+        return next((m for m in self.maps.values() if m.wwid == name), None)
+
+    def map_at(self, number: int) -> Map | None:
+        """The map of a device number in the kernel's 64-bit encoding."""
+        major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
+        assert major == 253
+        return next((m for m in self.maps.values() if m.index == minor), None)
+
+    def claim(self, name: str) -> bool:
+        """multipathd takes a disk; returns whether it is in a map then."""
+        with self.guard:
+            disk = self.disks.get(name)
+            if disk is None or not self.tree.at(f'/sys/block/{name}').exists():
+                return False
+            if self.multipath_blacklists:
+                return False
+            wwid = disk.unit.wwid
+            self.paths_known[name] = wwid
+            found = self.map_called(wwid)
+            if found is None:
+                index = next(n for n in range(99) if f'dm-{n}' not in self.maps)
+                found = Map(index, wwid, [], disk.unit.sectors)
+                self.maps[found.name] = found
+                self._show_map(found)
+            if disk not in found.disks and disk.unit.sectors == found.sectors:
+                found.disks.append(disk)
+                self._tie(found, disk)
+            return disk in found.disks
+
+    def _show_map(self, found: Map) -> None:
+        tree, base = self.tree, found.base
+        for name in ('holders', 'slaves'):
+            tree.directory(f'{base}/{name}')
+        tree.value(f'{base}/dev', f'253:{found.index}')
+        tree.value(f'{base}/size', found.sectors)
+        tree.value(f'{base}/dm/name', found.wwid)
+        tree.value(f'{base}/dm/uuid', f'mpath-{found.wwid}')
+        tree.file(f'/dev/{found.name}', bytes(4096))
+        tree.link(f'/dev/mapper/{found.wwid}', f'/dev/{found.name}')
+        for place in ('/sys/class/block', '/sys/block'):
+            tree.link(f'{place}/{found.name}', base)
+
+    def _tie(self, found: Map, disk: Disk) -> None:
+        block = f'{disk.device}/block/{disk.name}'
+        self.tree.link(f'{found.base}/slaves/{disk.name}', block)
+        self.tree.link(f'{block}/holders/{found.name}', found.base)
+
+    def drop_leg(self, found: Map, name: str) -> None:
+        """A disk leaves its map; with the last one the map goes, if nobody has it open."""
+        with self.guard:
+            for disk in [d for d in found.disks if d.name == name]:
+                found.disks.remove(disk)
+                self.tree.remove(f'{found.base}/slaves/{name}')
+                self.tree.remove(f'{disk.device}/block/{name}/holders/{found.name}')
+            if not found.disks and not found.open_count:
+                self.remove_map(found)
+
+    def remove_map(self, found: Map) -> None:
+        """A map goes.
+
+        :raises OSError: ``EBUSY`` if it is open.
+        """
+        with self.guard:
+            if found.open_count:
+                raise OSError(errno.EBUSY, 'Device or resource busy')
+            for disk in found.disks:
+                self.tree.remove(f'{disk.device}/block/{disk.name}/holders/{found.name}')
+            for place in ('/sys/block', '/sys/class/block', '/dev'):
+                self.tree.remove(f'{place}/{found.name}')
+            self.tree.remove(f'/dev/mapper/{found.wwid}')
+            self.tree.remove(found.base)
+            self.maps.pop(found.name, None)
+
+    def resize_map(self, found: Map) -> None:
+        """multipathd gives a map the size its disks have, if they agree."""
+        sizes = {
+            int(self.tree.at(f'{d.device}/block/{d.name}/size').read_text()) for d in found.disks
+        }
+        if len(sizes) == 1:
+            found.sectors = sizes.pop()
+            self.tree.value(f'{found.base}/size', found.sectors)
+
+    def disk_of(self, path: str) -> Disk:
+        """The disk, or one of the map's disks, that a path is of."""
+        name = os.path.basename(path)
+        return self.disks[name] if name in self.disks else self.maps[name].disks[0]

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""multipathd: its socket, its words (recorded/guest.json), and what comes of them."""
+
+import socket
+import struct
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.unit.fakehost.host import Host
+
+_LENGTH = struct.Struct('@N')
+_NOT_FOUND = 'fail\ndevice not found'
+
+
+def connect(host: 'Host', timeout: float) -> socket.socket:
+    """One end of a connection, at whose other end one question is answered."""
+    if not host.multipathd_runs:
+        raise ConnectionRefusedError(111, 'Connection refused')
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(timeout)
+    threading.Thread(target=_serve, args=(host, theirs), daemon=True).start()
+    ours.settimeout(timeout)
+    return ours
+
+
+def _serve(host: 'Host', channel: socket.socket) -> None:
+    with channel:
+        (size,) = _LENGTH.unpack(channel.recv(_LENGTH.size, socket.MSG_WAITALL))
+        question = channel.recv(size, socket.MSG_WAITALL).rstrip(b'\0').decode()
+        try:
+            with host.act(f'multipathd {question}'):
+                answer = answer_to(host, question)
+        except OSError:
+            return  # The socket closes without an answer.
+        data = f'{answer}\n'.encode() + b'\0'
+        channel.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def answer_to(host: 'Host', question: str) -> str:
+    """What multipathd says, after it has done what it was told."""
+    verb, _, rest = question.partition(' ')
+    with host.guard:
+        if question == 'show daemon':
+            return 'pid 42 idle'
+        if verb == 'show':
+            assert rest == 'paths raw format "%d %w %T %m"', question
+            lines = [
+                f'{disk} {wwid} ready {wwid}' for disk, wwid in sorted(host.paths_known.items())
+            ]
+            return '\n'.join(lines) or 'ok'
+        return _COMMANDS[verb](host, rest)
+
+
+def _add(host: 'Host', rest: str) -> str:
+    what, disk = rest.split()
+    assert what == 'path'
+    if disk not in host.disks:
+        return 'fail'
+    if host.multipath_blacklists:
+        return 'blacklisted'
+    return 'ok' if host.claim(disk) else 'fail'
+
+
+def _delete(host: 'Host', rest: str) -> str:
+    what, name = rest.split()
+    if what == 'path':
+        if host.paths_known.pop(name, None) is None:
+            return _NOT_FOUND
+        found = host.map_over(name)
+        if found is not None:
+            host.drop_leg(found, name)
+        return 'ok'
+    assert what == 'map'
+    found = host.map_called(name)
+    if found is None:
+        return _NOT_FOUND
+    if found.open_count:
+        return 'fail\nmap or partition in use'
+    host.remove_map(found)
+    return 'ok'
+
+
+def _resize(host: 'Host', rest: str) -> str:
+    found = host.map_called(rest.removeprefix('map '))
+    if found is None:
+        return _NOT_FOUND
+    host.resize_map(found)
+    return 'ok'
+
+
+def _stop_queueing(host: 'Host', rest: str) -> str:
+    found = host.map_called(rest.removeprefix('map '))
+    if found is None:
+        return _NOT_FOUND
+    found.queues = False
+    return 'ok'
+
+
+_COMMANDS = {
+    'add': _add,
+    'del': _delete,
+    'resize': _resize,
+    'disablequeueing': _stop_queueing,
+}

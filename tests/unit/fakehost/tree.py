@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory as /, with the shapes that Linux 6.12 gives to sysfs (recorded/guest.json)."""
+
+import os
+import pathlib
+import shutil
+
+
+class Tree:
+    """Files, directories and links below one directory, named from ``/``."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.root = root
+
+    def at(self, path: str) -> pathlib.Path:
+        return self.root / path.lstrip('/')
+
+    def directory(self, path: str) -> None:
+        self.at(path).mkdir(parents=True, exist_ok=True)
+
+    def file(self, path: str, content: str | bytes = '') -> None:
+        """A whole file at once: readers in other threads see the old one or the new one."""
+        place = self.at(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        data = content.encode() if isinstance(content, str) else content
+        temporary = place.with_name(f'{place.name}.new')
+        temporary.write_bytes(data)
+        temporary.rename(place)
+
+    def value(self, path: str, content: object) -> None:
+        """A sysfs attribute: one line."""
+        self.file(path, f'{content}\n')
+
+    def link(self, path: str, target: str) -> None:
+        """A relative link, as all of sysfs' are."""
+        place = self.at(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        place.symlink_to(os.path.relpath(self.at(target), place.parent))
+
+    def remove(self, path: str) -> None:
+        place = self.at(path)
+        if place.is_symlink() or place.is_file():
+            place.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(place, ignore_errors=True)
+
+    def prune(self, path: str) -> None:
+        """Remove a directory if nothing is in it."""
+        try:
+            self.at(path).rmdir()
+        except OSError:
+            return
+
+    def take(self, path: str) -> str:
+        """What was written to a file since the last time; empty if nothing was."""
+        try:
+            text = self.at(path).read_text()
+            if text:
+                os.truncate(self.at(path), 0)
+        except OSError:
+            return ''
+        return text
+
+    def snapshot(self) -> dict[str, str]:
+        """Everything there is: a directory is ``/``, a link what it says, a file its content."""
+        found = {}
+        for place, directories, files in os.walk(self.root):
+            for name in directories + files:
+                path = pathlib.Path(place, name)
+                shown = '/' + str(path.relative_to(self.root))
+                if path.is_symlink():
+                    found[shown] = f'-> {path.readlink()}'
+                else:
+                    found[shown] = '/' if path.is_dir() else path.read_bytes().decode('latin-1')
+        return found

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every single step of an attach, an extend or a detach goes wrong once, in each of three ways.
+
+After an attach that failed the host is as before. After one that did not fail, and after a detach
+that failed, one more detach leaves the host as before.
+"""
+
+from collections.abc import Callable
+import pathlib
+import re
+from typing import Any
+
+from oslo_concurrency import processutils
+import pytest
+
+from os_brick import exception
+from os_brick.initiator.connectors import iscsi
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+
+# What a caller may have to catch; anything else is a bug.
+ERRORS = (exception.BrickException, processutils.ProcessExecutionError, OSError)
+HOWS = ('refused', 'hung', 'late')
+# More acts than an operation of these tests has: then the fault no longer strikes.
+MANY = 200
+
+# What is known to leave something behind, to be taken away here when it is mended: an attach whose
+# scan or record comes too late, and a detach whose record cannot be deleted.
+KNOWN = re.compile(
+    r"(?:hung|late): write \('/sys/class/scsi_host/.*scan|late: .*--op new|refused: .*--op delete"
+)
+
+Course = Callable[[fake_host.Host, Any, dict[str, Any]], str]
+
+
+# The rest of sysfs comes and goes with these.
+TELLING = re.compile(r'/sys/class/iscsi_session/|/sys/block/|/sys/bus/scsi|/etc/|/dev/')
+
+
+def _difference(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    names = sorted(before.keys() | after.keys())
+    changed = [name for name in names if before.get(name) != after.get(name)]
+    return [
+        f'  {name}: {str(before.get(name))[:60]!r} -> {str(after.get(name))[:60]!r}'
+        for name in changed
+        if TELLING.match(name)
+    ] or changed
+
+
+def attach(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
+    """The attach itself meets the fault."""
+    try:
+        info = connector.connect_volume(props)
+    except ERRORS as error:
+        host._fault = None
+        return f'attach: {error}'
+    host._fault = None
+    connector.disconnect_volume(props, info)
+    return ''
+
+
+def detach(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
+    """The detach meets the fault; the next one cleans up."""
+    fault, host._fault = host._fault, None
+    info = connector.connect_volume(props)
+    assert fault is not None
+    host.fail(fault.number, fault.how)
+    try:
+        connector.disconnect_volume(props, info)
+    except ERRORS as error:
+        host._fault = None
+        connector.disconnect_volume(props, info)
+        return f'detach: {error}'
+    return ''
+
+
+def extend(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
+    """The extend meets the fault; the next one tells the size."""
+    fault, host._fault = host._fault, None
+    info = connector.connect_volume(props)
+    host.targets[0].luns[1].megabytes = 96
+    assert fault is not None
+    host.fail(fault.number, fault.how)
+    try:
+        said = ''
+        assert connector.extend_volume(props) == 96 << 20
+    except ERRORS as error:
+        host._fault = None
+        said = f'extend: {error}'
+        assert connector.extend_volume(props) == 96 << 20
+    host._fault = None
+    connector.disconnect_volume(props, info)
+    return said
+
+
+def _round(
+    place: pathlib.Path, course: Course, number: int, how: str, *, multipath: bool
+) -> tuple[str, list[str]]:
+    """What the fault struck, if anything, and what is left."""
+    place.mkdir()
+    with fake_host.Host(place) as host:
+        target = host.target(portals=2)
+        target.luns[1] = array.Unit()
+        before = host.snapshot()
+        connector = iscsi.ISCSIConnector(None, use_multipath=multipath)
+        host.fail(number, how)
+        fault = host._fault
+        assert fault is not None
+        said = course(host, connector, target.properties(plural=True))
+        left = _difference(before, host.snapshot())
+        notes = [f'{how} at act {number}, {host.struck}', said, *left] if left else []
+        return host.struck, notes
+
+
+@pytest.mark.parametrize('how', HOWS)
+@pytest.mark.parametrize('multipath', [False, True])
+@pytest.mark.parametrize('course', [attach, detach, extend])
+def test_nothing_is_left(tmp_path: pathlib.Path, course: Course, multipath: bool, how: str) -> None:
+    bad: list[str] = []
+    for number in range(MANY):
+        what, left = _round(tmp_path / str(number), course, number, how, multipath=multipath)
+        if left and not KNOWN.match(what):
+            bad += left
+        if not what:
+            break
+    assert number > 0, 'the operation has hardly a step: the fault never struck'
+    assert number < MANY - 1
+    assert not bad, '\n'.join(bad)
