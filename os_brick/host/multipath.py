@@ -21,6 +21,8 @@ ANSWER_SECONDS = 10.0
 # multipathd hears of a disk by udev first; it is told again if nothing has come of it. Early
 # words do no harm: a path that udev has not finished with is taken when it has.
 FIRST_OFFER_SECONDS = 1.5
+# Once there is a map udev has had its time; whatever is missing is offered sooner.
+FIRST_LATE_OFFER_SECONDS = 0.3
 OFFER_GROWTH = 2.0
 # How long multipathd may take for a map, from the moment its disks are there.
 BUILD_SECONDS = 15.0
@@ -68,7 +70,7 @@ def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
 
 def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str]:
     """Wait until a map holds all the disks; return those that it does not hold in time."""
-    offers = _Offers(disks)
+    offers = _Offers(disks, FIRST_LATE_OFFER_SECONDS)
 
     def is_complete() -> bool:
         missing = set(disks) - set(block.members(found))
@@ -83,9 +85,9 @@ def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str
 class _Offers:
     """Disks offered to multipathd again and again, at growing distances."""
 
-    def __init__(self, disks: Iterable[str]) -> None:
+    def __init__(self, disks: Iterable[str], first: float = FIRST_OFFER_SECONDS) -> None:
         self._disks = list(disks)
-        self._pause = FIRST_OFFER_SECONDS
+        self._pause = first
         self._next = wait.Deadline.after(self._pause)
         self.answer = ''
 
