@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of the table, what is asked of each, and whether that is met: pure functions."""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import statistics
+
+OURS, REFERENCE = 'ours', 'reference'
+# Not a side of its own: ours, in the easier situation that a row compares with.
+EASIER = 'ours, easier'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sample:
+    """One measurement. ``programs``: command lines, or None where starts do not matter."""
+
+    value: float
+    programs: tuple[str, ...] | None = None
+    at_least: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    :ivar act: the measurement that fills it, with other rows perhaps.
+    :ivar starts: how many programs ours may start.
+    :ivar ratio: what ours may take, as a share of ``beside``.
+    :ivar beside: what it is compared with.
+    :ivar most: what ours may take at all.
+    """
+
+    name: str
+    title: str
+    act: str
+    starts: int | None = None
+    ratio: float | None = None
+    beside: str = REFERENCE
+    most: float | None = None
+    unit: str = 's'
+
+
+ROWS = (
+    Row('floor', 'floor: iscsiadm new + login, scan of one LUN', 'floor'),
+    Row('attach-1', 'attach, new session', 'one', 4, 0.4),
+    Row('detach-1', 'detach, last LUN', 'one', 3, 0.5),
+    Row('attach-stays', 'attach, session stays', 'stays', 0, 0.2),
+    Row('detach-stays', 'detach, session stays', 'stays', 0, 0.2),
+    Row('attach-4', 'attach, 4 portals, multipath', 'four', 12, 0.35),
+    Row('detach-4', 'detach, 4 portals, multipath', 'four', 6, 0.5),
+    Row('extend-1', 'extend, 1 path', 'one', 0, 0.2),
+    Row('extend-4', 'extend, 4 paths', 'four', 1, 0.2),
+    Row('hole', 'attach, 1 of 4 portals black-holed', 'hole', None, 1.5, EASIER),
+    Row('many', '16 volumes of one target at once, attach', 'many', 4, 0.15),
+    Row('crowd', 'attach with 256 unrelated disks', 'crowd', None, 1.2, EASIER),
+    Row('daemon', 'privsep daemon: start to first answer', 'processes', None, 0.6),
+    Row('memory', 'resident memory of the importing process', 'processes', None, 0.7, unit='MiB'),
+    Row('import', 'import of the connectors, over the libraries', 'processes', most=0.06),
+)
+NAMES = tuple(row.name for row in ROWS)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """The medians of one side of one row."""
+
+    value: float
+    starts: int | None
+    rounds: int
+    at_least: bool
+    programs: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Line:
+    """A row with its figures."""
+
+    row: Row
+    cells: Mapping[str, Cell]
+    problem: str = ''
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours as a share of what it is compared with."""
+        ours, other = self.cells.get(OURS), self.cells.get(self.row.beside)
+        return ours.value / other.value if ours and other and other.value else None
+
+    @property
+    def bar(self) -> str:
+        """What is asked, in words; empty if nothing is."""
+        row = self.row
+        words = [] if row.starts is None else [f'starts <= {row.starts}']
+        if row.ratio is not None:
+            whose = 'of ours healthy' if row.name == 'hole' else 'of ours on an empty host'
+            words.append(f'<= {row.ratio} {whose if row.beside == EASIER else ""}'.strip())
+        if row.most is not None:
+            words.append(f'<= {row.most} {row.unit}')
+        return ', '.join(words)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether all that is asked is met; None if nothing is, or it could not be measured."""
+        ours = self.cells.get(OURS)
+        if not self.bar:
+            return None
+        if self.problem or ours is None:
+            return False
+        row = self.row
+        if row.starts is not None and (ours.starts is None or ours.starts > row.starts):
+            return False
+        if row.most is not None and ours.value > row.most:
+            return False
+        if row.ratio is None:
+            return True
+        return None if self.ratio is None else self.ratio <= row.ratio
+
+
+def cell(samples: Sequence[Sample]) -> Cell:
+    """The median of each figure; the programs are those of the sample in the middle."""
+    counted = sorted((s for s in samples if s.programs is not None), key=lambda s: _count(s) or 0)
+    middle = counted[len(counted) // 2] if counted else None
+    return Cell(
+        value=statistics.median(sample.value for sample in samples),
+        starts=_count(middle) if middle else None,
+        rounds=len(samples),
+        at_least=any(sample.at_least for sample in samples),
+        programs=(middle.programs or ()) if middle else (),
+    )
+
+
+def _count(sample: Sample) -> int | None:
+    return None if sample.programs is None else len(sample.programs)

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The sides that are compared, the samples that are taken, and the host put back after each."""
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import pathlib
+import sys
+import time
+from typing import Any
+
+from brickbench import rows
+from tests.functional import lab
+
+Props = dict[str, Any]
+CALL_SECONDS = 120.0
+
+
+class Side:
+    """Ours or the reference: one process without and one with multipath, started when used."""
+
+    def __init__(self, name: str, python: str) -> None:
+        self.name = name
+        self.python = python
+        self._nursery: lab.bricks.Nursery | None = None
+        self._workers: dict[bool, lab.bricks.Worker] = {}
+
+    def worker(self, *, multipath: bool) -> lab.bricks.Worker:
+        """The process; its connector and its privsep daemon are ready."""
+        if multipath not in self._workers:
+            if self._nursery is None:
+                self._nursery = lab.bricks.Nursery(self.python)
+            worker = self._nursery.spawn()
+            worker.make(multipath=multipath)
+            self._workers[multipath] = worker
+        return self._workers[multipath]
+
+    def forget(self) -> None:
+        """Kill the processes; new ones are started when they are asked for."""
+        for worker in self._workers.values():
+            worker.kill()
+        self._workers.clear()
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self._workers.values():
+            worker.close()
+        if self._nursery:
+            self._nursery.close()
+
+
+class Stage:
+    """Where an act is played: the laboratory, both sides, and the list of samples."""
+
+    def __init__(
+        self, bench: lab.Bench, sides: Sequence[Side], rounds: int, *, slow: bool, verbose: bool
+    ) -> None:
+        self.bench = bench
+        self.sides = tuple(sides)
+        self.rounds = rounds
+        self.slow = slow
+        self._verbose = verbose
+        self.samples: dict[tuple[str, str], list[rows.Sample]] = {}
+
+    @property
+    def ours(self) -> Side:
+        """The side that is always there."""
+        return self.sides[0]
+
+    @property
+    def reference(self) -> Side | None:
+        """The other one, if it is on this machine."""
+        return self.sides[1] if len(self.sides) > 1 else None
+
+    def turns(self, rounds: int | None = None) -> Iterator[Side]:
+        """Ours, reference, ours, reference: what drifts on the machine meets both."""
+        for _ in range(rounds or self.rounds):
+            yield from self.sides
+
+    def add(self, row: str, side: str, sample: rows.Sample) -> None:
+        """Keep one measurement and say it."""
+        self.samples.setdefault((row, side), []).append(sample)
+        starts = '' if sample.programs is None else f', {len(sample.programs)} programs'
+        say(f'{row} {side}: {"> " if sample.at_least else ""}{sample.value:.3f}{starts}')
+        for program in (sample.programs or ()) if self._verbose else ():
+            say(f'    {program}')
+
+    def call(
+        self, row: str, side: Side, method: str, *args: object, multipath: bool = False
+    ) -> Any:
+        """Call a connector's method and keep what it cost under a row (none: keep nothing)."""
+        worker = side.worker(multipath=multipath)
+        if not row:
+            return worker.call(method, *args, seconds=CALL_SECONDS)
+        with recorded() as programs:
+            answer = worker.call(method, *args, seconds=CALL_SECONDS)
+        self.add(row, side.name, rows.Sample(worker.elapsed, tuple(programs)))
+        return answer
+
+    @contextlib.contextmanager
+    def clean(self, side: Side) -> Iterator[None]:
+        """Put the host back after the block, by force where the side has not; ours must have.
+
+        :raises AssertionError: if ours left something.
+        """
+        lab.shell.settle()
+        before = lab.oracle.snapshot()
+        try:
+            yield
+            lab.oracle.assert_same(before)
+        except AssertionError as error:
+            if side is self.ours:
+                raise
+            say(f'{side.name}: {error}')
+        finally:
+            if lab.oracle.difference(before, lab.oracle.snapshot()):
+                lab.oracle.sweep(before)
+            failed = sys.exc_info()[0] is not None
+            if failed:
+                side.forget()
+
+
+@contextlib.contextmanager
+def recorded() -> Iterator[list[str]]:
+    """A list that holds, after the block, the programs that we started in it."""
+    lab.shell.settle()
+    programs: list[str] = []
+    with lab.programs.Recorder() as recorder:
+        yield programs
+    programs += [str(program) for program in recorder.ours()]
+
+
+def say(text: str) -> None:
+    """Print a line of progress, on standard error."""
+    print(f'[bench {time.monotonic() - _BEGAN:6.1f} s] {text}', file=sys.stderr, flush=True)
+
+
+_BEGAN = time.monotonic()
+Act = Callable[[Stage], None]
+
+
+def lines(stage: Stage, problems: dict[str, str], names: Sequence[str]) -> list[rows.Line]:
+    """The chosen rows with what was measured."""
+    found = []
+    for row in rows.ROWS:
+        if row.name not in names:
+            continue
+        cells = {
+            s: rows.cell(taken) for (name, s), taken in stage.samples.items() if name == row.name
+        }
+        found.append(rows.Line(row, cells, problems.get(row.act, '')))
+    return found
+
+
+def python_of(side: str, reference: str) -> str | None:
+    """The interpreter of a side, if it is there."""
+    if side == rows.OURS:
+        return sys.executable
+    return reference if pathlib.Path(reference).exists() else None

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The acts with volumes: attach, grow, detach, as the rows of the table say."""
+
+import contextlib
+import functools
+import itertools
+import pathlib
+import time
+
+from brickbench import rows, stage
+from tests.functional import lab, support
+
+_MEBIBYTES = 32
+_LUN = 1
+_MANY = 16
+# One call of the reference with a dead portal: its limit is minutes, ours to wait is not.
+_HOLE_SECONDS = 150.0
+# More rounds of these say little more and cost minutes in an emulated machine.
+_FEW = 2
+_CROWD = {'dev_size_mb': 8, 'num_tgts': 4, 'max_luns': 64}
+_CROWD_SECONDS = 240.0
+# Debian's defaults, which the laboratory's short timers otherwise replace.
+_PATIENT = {
+    'node.conn[0].timeo.login_timeout': '15',
+    'node.session.initial_login_retry_max': '8',
+    'node.session.timeo.replacement_timeout': '120',
+}
+
+
+def floor(where: stage.Stage) -> None:
+    """What iscsiadm and the kernel alone need for a new session and one LUN."""
+    target = _target(where, 'floor', 1)
+    props = target.properties(_LUN)
+    lab.daemons.iscsid_default('node.session.scan', 'manual')
+    try:
+        for _ in range(where.rounds):
+            with where.clean(where.ours):
+                _raw_attach(where, props)
+                disks = support.disks()
+                for disk in disks:
+                    lab.shell.write(pathlib.Path('/sys/block') / disk / 'device' / 'delete', 1)
+                support.logout(props)
+    finally:
+        lab.daemons.start_iscsid()
+
+
+def _raw_attach(where: stage.Stage, props: stage.Props) -> None:
+    before = support.disks()
+    node = ('iscsiadm', '-m', 'node', '-T', props['target_iqn'], '-p', props['target_portal'])
+    with stage.recorded() as programs:
+        began = time.monotonic()
+        lab.shell.run(*node, '--op', 'new')
+        lab.shell.run(*node, '--login')
+        support.scan(props['target_iqn'], _LUN)
+        new = functools.partial(lambda: support.disks() - before)
+        found = lab.shell.until(new, 10, 'the disk is there', pause=0.01)
+        (disk,) = found
+        lab.shell.until(pathlib.Path(f'/dev/{disk}').exists, 10, 'its node is there', pause=0.01)
+        seconds = time.monotonic() - began
+    where.add('floor', rows.OURS, rows.Sample(seconds, tuple(programs)))
+
+
+def one(where: stage.Stage) -> None:
+    """Attach with a new session, extend, detach the last LUN; one path."""
+    _lives(where, 'one', 1)
+
+
+def four(where: stage.Stage) -> None:
+    """The same over four portals with multipath."""
+    _lives(where, 'four', 4)
+
+
+def _lives(where: stage.Stage, name: str, portals: int) -> None:
+    several = portals > 1
+    volume = where.bench.volume(f'bench{name}', _MEBIBYTES)
+    target = where.bench.target(f'bench{name}', portals)
+    target.map(_LUN, volume)
+    props = target.properties(_LUN, plural=several)
+    _warm_up(where, props, multipath=several)
+    sizes = itertools.count(_MEBIBYTES + 8, 8)
+    for side in where.turns():
+        call = functools.partial(where.call, multipath=several)
+        with where.clean(side):
+            info = call(f'attach-{portals}', side, 'connect_volume', props)
+            if several:
+                support.wait_legs(info['path'], portals)
+            volume.grow(next(sizes))
+            call(f'extend-{portals}', side, 'extend_volume', props)
+            if support.size(info['path']) != volume.size:
+                stage.say(f'extend-{portals} {side.name}: the device has not grown')
+            call(f'detach-{portals}', side, 'disconnect_volume', props, info)
+
+
+def _target(where: stage.Stage, name: str, portals: int, luns: int = 1) -> lab.lio.Target:
+    """A target with so many volumes, from LUN 1 on."""
+    volumes = [where.bench.volume(f'bench{name}{n}', _MEBIBYTES) for n in range(luns)]
+    target = where.bench.target(f'bench{name}', portals)
+    for number, volume in enumerate(volumes, _LUN):
+        target.map(number, volume)
+    return target
+
+
+def _warm_up(where: stage.Stage, props: stage.Props, *, multipath: bool = False) -> None:
+    """One life that is not counted: daemons import what they need when they first need it."""
+    for side in where.sides:
+        with where.clean(side):
+            info = where.call('', side, 'connect_volume', props, multipath=multipath)
+            where.call('', side, 'extend_volume', props, multipath=multipath)
+            where.call('', side, 'disconnect_volume', props, info, multipath=multipath)
+
+
+def stays(where: stage.Stage) -> None:
+    """Attach and detach one LUN while another of the same target is attached."""
+    target = _target(where, 'stays', 1, luns=2)
+    other, props = target.properties(_LUN), target.properties(_LUN + 1)
+    _warm_up(where, props)
+    for side in where.turns():
+        with where.clean(side):
+            held = where.call('', side, 'connect_volume', other)
+            info = where.call('attach-stays', side, 'connect_volume', props)
+            where.call('detach-stays', side, 'disconnect_volume', props, info)
+            where.call('', side, 'disconnect_volume', other, held)
+
+
+def many(where: stage.Stage) -> None:
+    """Attach sixteen volumes of one target in sixteen threads."""
+    target = _target(where, 'many', 1, luns=_MANY)
+    every = [target.properties(lun) for lun in range(_LUN, _LUN + _MANY)]
+    _warm_up(where, every[0])
+    for side in where.turns(min(where.rounds, _FEW)):
+        with where.clean(side):
+            _many(where, side, every)
+
+
+def _many(where: stage.Stage, side: stage.Side, every: list[stage.Props]) -> None:
+    worker = side.worker(multipath=False)
+    with stage.recorded() as programs:
+        infos = worker.many('connect_volume', [[props] for props in every])
+    where.add('many', side.name, rows.Sample(worker.elapsed, tuple(programs)))
+    lab.shell.settle()
+    calls = [[props, info] for props, info in zip(every, infos, strict=True)]
+    worker.many('disconnect_volume', calls)
+    stage.say(f'many {side.name}: detach of all at once {worker.elapsed:.2f} s')
+
+
+def hole(where: stage.Stage) -> None:
+    """Attach while one of four portals swallows every packet, with Debian's own timers."""
+    target = _target(where, 'hole', 4)
+    props = target.properties(_LUN, plural=True)
+    dead = target.portals[2].partition(':')[0]
+    _warm_up(where, props, multipath=True)
+    for name, value in _PATIENT.items():
+        lab.daemons.iscsid_default(name, value)
+    try:
+        for _ in range(where.rounds):
+            _healthy(where, props)
+            _with_hole(where, where.ours, props, dead)
+        if where.slow and where.reference:
+            _with_hole(where, where.reference, props, dead)
+    finally:
+        lab.net.heal_all()
+        lab.daemons.start_iscsid()
+
+
+def _healthy(where: stage.Stage, props: stage.Props) -> None:
+    worker = where.ours.worker(multipath=True)
+    with where.clean(where.ours):
+        lab.shell.settle()
+        info = worker.call('connect_volume', props)
+        where.add('hole', rows.EASIER, rows.Sample(worker.elapsed))
+        worker.call('disconnect_volume', props, info)
+
+
+def _with_hole(where: stage.Stage, side: stage.Side, props: stage.Props, dead: str) -> None:
+    worker = side.worker(multipath=True)
+    with where.clean(side):
+        lab.shell.settle()
+        lab.net.cut(dead)
+        try:
+            info = worker.call('connect_volume', props, seconds=_HOLE_SECONDS)
+            where.add('hole', side.name, rows.Sample(worker.elapsed))
+            worker.call('disconnect_volume', props, info, seconds=_HOLE_SECONDS)
+        except TimeoutError:
+            where.add('hole', side.name, rows.Sample(_HOLE_SECONDS, at_least=True))
+            side.forget()
+        finally:
+            lab.net.heal(dead)
+
+
+def crowd(where: stage.Stage) -> None:
+    """Attach on a host with 256 disks that have nothing to do with it, and without them."""
+    props = _target(where, 'crowd', 1).properties(_LUN)
+    _warm_up(where, props)
+    _attaches(where, rows.EASIER, props)
+    lab.daemons.configure(find_multipaths='strict', blacklisted_product='scsi_debug')
+    with contextlib.ExitStack() as stack:
+        stack.callback(lab.daemons.configure, find_multipaths='strict')
+        stack.callback(_disperse)
+        stack.callback(where.bench.reset)
+        _gather()
+        _attaches(where, rows.OURS, props)
+
+
+def _attaches(where: stage.Stage, column: str, props: stage.Props) -> None:
+    worker = where.ours.worker(multipath=False)
+    for _ in range(where.rounds):
+        with where.clean(where.ours):
+            lab.shell.settle()
+            info = worker.call('connect_volume', props)
+            where.add('crowd', column, rows.Sample(worker.elapsed))
+            worker.call('disconnect_volume', props, info)
+
+
+def _gather() -> None:
+    wanted = int(_CROWD['num_tgts']) * int(_CROWD['max_luns'])
+    stage.say(f'making {wanted} disks of scsi_debug')
+    words = [f'{name}={value}' for name, value in _CROWD.items()]
+    lab.shell.run('modprobe', 'scsi_debug', *words, timeout=_CROWD_SECONDS)
+    enough = functools.partial(lambda: len(support.disks()) >= wanted)
+    lab.shell.until(enough, _CROWD_SECONDS, f'{wanted} disks', pause=1)
+    lab.shell.settle(int(_CROWD_SECONDS))
+
+
+def _disperse() -> None:
+    stage.say('removing them')
+    lab.shell.settle(60)
+    gone = pathlib.Path('/sys/module/scsi_debug')
+
+    def removed() -> bool:
+        lab.shell.run('rmmod', 'scsi_debug', check=False, timeout=_CROWD_SECONDS)
+        return not gone.exists()
+
+    lab.shell.until(removed, _CROWD_SECONDS, 'scsi_debug is unloaded', pause=0.5)
+    lab.shell.settle(int(_CROWD_SECONDS))
