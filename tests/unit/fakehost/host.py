@@ -399,8 +399,11 @@ class Host:
             if disk.name not in self.disks:
                 self.paths_known.pop(disk.name, None)
 
-    def inquire(self, address: str, number: int) -> bytes | None:
-        """The answer of the logical unit that is there now; ``None`` if it is an error."""
+    def inquire(self, address: str, number: int) -> bytes | int | None:
+        """The page of the logical unit that is there now; or its additional sense; or a lost path.
+
+        A target that has nothing at the LUN says 0x2500, one without the page 0x2400 (SPC-4, F.2).
+        """
         with self.guard:
             disk = next(d for d in self.disks.values() if d.address == address)
             unit = disk.session.target.luns.get(disk.lun)
@@ -408,10 +411,10 @@ class Host:
                 self.inquiry_fails.remove((address, number))
                 return None
         if unit is None:
-            return None
+            return 0x2500
         if unit.silent or disk.state != 'running':
             raise Hung
-        return unit.pages(disk.session.portal.tag).get(number)
+        return unit.pages(disk.session.portal.tag).get(number, 0x2400)
 
     def touch(self, name: str) -> None:
         """A read of a device, or an open: does it answer?"""

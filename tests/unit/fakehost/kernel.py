@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SG_IO = 0x2285
 BLKFLSBUF = 0x1261
 CHECK_CONDITION = 2
+DID_TRANSPORT_DISRUPTED = 0x0E
 
 # struct sg_io_v4, include/uapi/linux/bsg.h; the names of its fields in their order.
 _SG = struct.Struct('=iIIIQQIIIIQIIIIQQIIQIIIIIIIIiiQII')
@@ -76,10 +77,19 @@ class Kernel:
         room = int.from_bytes(command[3:5], 'big')
         assert room <= field['din_xfer_len']
         answer = self._host.inquire(address, command[2])
-        status = 0 if answer is not None else CHECK_CONDITION
-        data = (answer or b'')[:room]
-        ctypes.memmove(field['din_xferp'], data, len(data))
-        field |= {'device_status': status, 'din_resid': room - len(data)}
+        field |= {'driver_status': 0, 'transport_status': 0, 'device_status': 0}
+        if isinstance(answer, bytes):
+            data = answer[:room]
+            ctypes.memmove(field['din_xferp'], data, len(data))
+            field['din_resid'] = room - len(data)
+        elif answer is None:
+            field['transport_status'] = DID_TRANSPORT_DISRUPTED
+        else:
+            # Fixed format (SPC-4, 4.5.3): ILLEGAL REQUEST, and why.
+            sense = bytes([0x70, 0, 5, 0, 0, 0, 0, 10, 0, 0, 0, 0]) + answer.to_bytes(2, 'big')
+            sense = sense.ljust(18, b'\0')[: field['max_response_len']]
+            ctypes.memmove(field['response'], sense, len(sense))
+            field |= {'device_status': CHECK_CONDITION, 'response_len': len(sense)}
         request[:] = _SG.pack(*field.values())
 
     def _device_mapper(self, command: int, request: bytearray) -> None:
