@@ -130,3 +130,13 @@ def workers(
             return worker
 
         yield spawn
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Show a failure when it happens (a guest's run may end by its time limit) and slow steps."""
+    if report.failed:
+        print(f'\n{report.nodeid} {report.when} failed after {report.duration:.1f} s:')
+        print(report.longreprtext[-6000:], flush=True)
+    elif report.duration > 5:
+        print(f'\n{report.nodeid} {report.when} {report.duration:.1f} s', flush=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import contextlib
 from types import TracebackType
 
-from tests.functional.lab import daemons, lio, net
+from tests.functional.lab import daemons, lio, net, oracle
 
 
 class Bench:
@@ -18,12 +18,13 @@ class Bench:
 
     def __enter__(self) -> 'Bench':
         lio.load()
-        lio.clear()
         with self._base:
             self._base.callback(net.down)
             net.up()
             self._base.callback(daemons.stop)
             daemons.start_iscsid()
+            oracle.clear(lio.IQN)
+            lio.clear()
             if self._multipathd:
                 daemons.start_multipathd()
             self._base = self._base.pop_all()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What an attach may leave behind on a host, as sets of readable lines that can be compared."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import difflib
 import logging
 import os
@@ -83,14 +83,19 @@ def records() -> frozenset[str]:
 def links() -> frozenset[str]:
     """Every link below /dev/disk and /dev/mapper, with what it points to."""
     lines = []
+    stores = {os.path.basename(os.path.realpath(p)) for p in _stores()}
     for directory in (*pathlib.Path('/dev/disk').glob('by-*'), pathlib.Path('/dev/mapper')):
         for name in _names(directory):
             path = directory / name
             if path.is_symlink():
                 target = os.path.basename(os.readlink(path))
-                if not target.startswith('loop') and 'labstore-' not in name:
+                if not target.startswith('loop') and target not in stores:
                     lines.append(f'{path} -> {target}')
     return frozenset(lines)
+
+
+def _stores() -> Iterator[str]:
+    return (f'/dev/mapper/{n}' for n in _names(pathlib.Path('/dev/mapper')) if 'labstore-' in n)
 
 
 def multipath() -> frozenset[str]:
@@ -223,6 +228,22 @@ def sweep(before: Snapshot) -> None:
     shell.settle()
 
 
+def clear(prefix: str) -> None:
+    """Log out of every target whose name begins so, with its disks and maps (of a killed run)."""
+    for root in SYS.glob('class/iscsi_session/session*'):
+        if shell.read(root / 'targetname').startswith(prefix):
+            for disk in (root / 'device').glob('target*/*:*:*:*/block/*'):
+                for holder in _names(disk / 'holders'):
+                    name = shell.read(SYS / 'block' / holder / 'dm' / 'name')
+                    _quietly('dmsetup', 'message', name, '0', 'fail_if_no_path')
+                    _quietly('dmsetup', 'resume', name)
+                    _quietly('dmsetup', 'remove', '--retry', name)
+            number = root.name.removeprefix('session')
+            _quietly('iscsiadm', '-m', 'session', '-r', number, '-u')
+    _forget(line for line in records() if prefix in line)
+    shell.settle()
+
+
 def _sweep_maps(before: Snapshot) -> None:
     known = {line.split()[1] for line in before['map']}
     for line in maps():
@@ -250,7 +271,11 @@ def _sweep_iscsi(before: Snapshot) -> None:
     if sessions() - before['session']:
         for root in SYS.glob('class/iscsi_session/session*'):
             _quietly('iscsiadm', '-m', 'session', '-r', root.name.removeprefix('session'), '-u')
-    for line in records() - before['record']:
+    _forget(records() - before['record'])
+
+
+def _forget(lines: Iterable[str]) -> None:
+    for line in lines:
         path = pathlib.Path(line)
         path.unlink(missing_ok=True)
         for parent in path.parents:
