@@ -16,7 +16,7 @@ _FLAT_SPACE = 0x4000
 _PERIPHERAL_LUNS = 256
 
 _HOST_NAME = re.compile(r'(?=.{1,253}$)[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?')
-_WITH_PORT = re.compile(r'(?:\[(?P<v6>[^\]]+)\]|(?P<other>[^:\[\]]+))(?::(?P<port>\d{1,5}))?')
+_WITH_PORT = re.compile(r'(?:\[(?P<v6>[^\]]+)\]|(?P<other>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?')
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)

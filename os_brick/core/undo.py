@@ -27,7 +27,8 @@ class Undo:
 
     def add(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Remember one step for the case of an error."""
-        self._steps.callback(self._run, lambda: step(*args, **kwargs), step.__name__)
+        name = getattr(step, '__name__', repr(step))
+        self._steps.callback(self._run, lambda: step(*args, **kwargs), name)
 
     def _run(self, step: Callable[[], object], name: str) -> None:
         try:

@@ -15,8 +15,8 @@ from os_brick import exception
 _DISK = re.compile(r'sd[a-z]{1,8}')
 # Every name of the kernel's but those with a path in them (cciss!c0d0).
 _BLOCK = re.compile(r'[a-z][a-z0-9_-]{1,30}')
-_DM = re.compile(r'dm-\d{1,7}')
-_HCTL = re.compile(r'\d{1,7}:\d{1,7}:\d{1,7}:\d{1,20}')
+_DM = re.compile(r'dm-[0-9]{1,7}')
+_HCTL = re.compile(r'[0-9]{1,7}:[0-9]{1,7}:[0-9]{1,7}:[0-9]{1,20}')
 # RFC 3720 section 3.2.6.3 and RFC 3980: iqn., eui. and naa. names, at most 223 bytes.
 _TARGET = re.compile(r'(?:iqn|eui|naa)\.[A-Za-z0-9.:_+~-]{1,219}')
 _IFACE = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}')
