@@ -25,8 +25,8 @@ LOG = logging.getLogger(__name__)
 JOIN_SECONDS = 1.0
 # A disk that comes back alone is worth more patience: nobody waits for it.
 READMIT_SECONDS = 10.0
-# After the map is there its first path may still be in activation (ALUA, a slow checker).
-READY_SECONDS = 30.0
+# multipathd reads the sizes of the disks and loads the map's table anew: a second or two.
+RESIZE_SECONDS = 30.0
 # How long a live disk needs to answer with its new capacity.
 RESCAN_SECONDS = 10.0
 # An array may tell its new size on one port later than on another.
@@ -78,8 +78,13 @@ def _require_readable(name: str, deadline: wait.Deadline) -> None:
         ) from error
 
 
-def open_multipath(legs: list[host_legs.Leg], deadline: wait.Deadline) -> Device:
+def open_multipath(
+    legs: list[host_legs.Leg], ready_seconds: float, deadline: wait.Deadline
+) -> Device:
     """The multipath map over the disks of a volume, once it takes I/O.
+
+    :param ready_seconds: how long its first path may still be in activation (ALUA, a slow
+        checker) when the map is there.
 
     :raises NotClaimed: if multipathd makes no map of them.
     :raises VolumeDeviceNotFound: if the map takes no I/O in time.
@@ -92,7 +97,7 @@ def open_multipath(legs: list[host_legs.Leg], deadline: wait.Deadline) -> Device
     missing = multipath.join(found, disks, deadline.within(JOIN_SECONDS))
     if missing:
         LOG.warning('Map %s works without %s so far', found, ', '.join(sorted(missing)))
-    require_ready(found, deadline)
+    require_ready(found, deadline.within(ready_seconds))
     return Device(found, wwid, is_multipath=True)
 
 
@@ -108,7 +113,7 @@ def require_ready(found: str, deadline: wait.Deadline) -> None:
         why = multipath.why_not_ready(found, _limit(deadline, block.READ_SECONDS))
         return why is None
 
-    if not wait.holds(is_ready, deadline.within(READY_SECONDS)):
+    if not wait.holds(is_ready, deadline):
         raise exception.VolumeDeviceNotFound(f'Map /dev/{found} takes no I/O: {why}')
 
 
@@ -261,7 +266,7 @@ def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str
     if found is not None and block.size_bytes(found) != size:
         # multipathd gives a map its first disk's size, or refuses where one has another.
         multipath.forget_disks(short)
-        multipath.resize(found, size, deadline.within(READY_SECONDS))
+        multipath.resize(found, size, deadline.within(RESIZE_SECONDS))
     return size, short
 
 

@@ -243,6 +243,19 @@ class BlockConnector(BaseLinuxConnector):
             return self._extend(props, deadline)
 
 
+def ready_seconds() -> float:
+    """How long a new map may take until it takes I/O, as the options of old count it.
+
+    So many questions, with pauses between them that start at twice the interval and double.
+    """
+    conf = cfg.CONF.os_brick
+    pauses = (
+        conf.wait_mpath_device_interval * 2**n
+        for n in range(1, max(conf.wait_mpath_device_attempts, 2))
+    )
+    return float(sum(pauses))
+
+
 def _behind_link(attached: result.Attached, undo: core_undo.Undo) -> result.Attached:
     link = links.make(attached.path)
     undo.add(links.remove, link)

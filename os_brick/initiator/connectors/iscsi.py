@@ -172,7 +172,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         undo.add(opening.abandon)
         legs = self._legs(opening.run(), opening, request.props)
         try:
-            device = volume.open_multipath(legs, deadline)
+            device = volume.open_multipath(legs, base.ready_seconds(), deadline)
         except multipath.NotClaimed as error:
             LOG.warning('One path is used: %s', error)
             return volume.open_single(legs[0], deadline)
@@ -230,7 +230,6 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
     def _detach(
         self, props: props_iscsi.Props, steps: base.Teardown, deadline: wait.Deadline
     ) -> None:
-        background.stop(props.key)
         here = self._here(props)
         if not here.disks:
             ways = '; '.join(str(way) for way in props.targets)
@@ -239,6 +238,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             *(here.disks, here.wwid, steps, deadline.leaving(_CLEAN_UP_SHARE)),
             force=steps.on_error.is_forced,
         )
+        background.stop(props.key)
         for name in {way.name for way in props.targets} | {s.target for s, _ in here.sessions}:
             logout = functools.partial(_leave, name, props, here, steps, deadline)
             steps.run(f'logout of {name}', logout)
