@@ -62,7 +62,7 @@ def multipath_over(disks: Iterable[str]) -> str | None:
 
 def multipath_of(wanted: str) -> str | None:
     """The multipath map of a WWID, with disks below it or without, or ``None``."""
-    for candidate in files.names('/sys/block'):
+    for candidate in files.names('/sys/block') if wanted else ():
         if candidate.startswith('dm-') and wwid(candidate) == wanted:
             return candidate
     return None

@@ -7,6 +7,7 @@ checks answer their argument, so that a call reads as a declaration.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 
@@ -81,11 +82,9 @@ def iface(name: str) -> str:
 
 def address(value: str) -> str:
     """``value`` if it is an IP address or a host name, without brackets."""
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return _full(_HOST_NAME, value, 'IP address or host name')
-    return value
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(str(value)))
+    return _full(_HOST_NAME, value, 'IP address or host name')
 
 
 def number(value: object, largest: int, what: str) -> int:
