@@ -135,8 +135,10 @@ def workers(
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Show a failure when it happens (a guest's run may end by its time limit) and slow steps."""
+    out = sys.__stdout__
+    if out is None or not (report.failed or report.duration > 5):
+        return
+    out.write(f'\n{report.nodeid} {report.when} {report.outcome} in {report.duration:.1f} s\n')
     if report.failed:
-        print(f'\n{report.nodeid} {report.when} failed after {report.duration:.1f} s:')
-        print(report.longreprtext[-6000:], flush=True)
-    elif report.duration > 5:
-        print(f'\n{report.nodeid} {report.when} {report.duration:.1f} s', flush=True)
+        out.write(report.longreprtext[-6000:] + '\n')
+    out.flush()

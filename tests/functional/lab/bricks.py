@@ -113,7 +113,7 @@ class StandIn:
         self.transport = options.get('transport', 'default')
 
     def __getattr__(self, name: str) -> Any:
-        def method(*args: object, **keywords: object) -> Any:
+        def method(*args: object, **keywords: Any) -> Any:
             from os_brick import exception
 
             try:
