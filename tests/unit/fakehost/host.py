@@ -43,7 +43,7 @@ _DIRECTORIES = (
     *(f'/sys/class/{name}' for name in ('iscsi_session', 'iscsi_connection', 'scsi_host', 'block')),
     *('/sys/block', '/sys/bus/scsi/devices', '/sys/devices/platform'),
     *('/sys/devices/virtual/block', '/dev/mapper', '/dev/bsg', '/dev/disk/by-path'),
-    *('/dev/disk/by-id', '/etc/multipath', '/etc/iscsi/nodes'),
+    *('/dev/disk/by-id', '/etc/multipath', '/var/lib/iscsi/nodes', '/etc/iscsi'),
 )
 # Who hangs does so in steps of this length.
 _STEP_SECONDS = 0.2
@@ -158,7 +158,7 @@ class Host:
         self.commands: list[tuple[str, ...]] = []
         self._fault: Fault | None = None
         self.struck = ''
-        self._inside = threading.local()
+        self._one_child = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._threads_before: list[threading.Thread] = []
         self._numbers = {'session': 0, 'host': 2}
@@ -215,6 +215,7 @@ class Host:
         for thread in self._threads():
             if not thread.name.startswith('os-brick '):  # Those go on for as long as it takes.
                 thread.join(_THREADS_SECONDS)
+        self._react()
         self.clock.catch_up()
         self._react()
         return self.tree.snapshot()
@@ -274,8 +275,10 @@ class Host:
             self._pass(timeout)
             return TimeoutError()
 
+        # Real children exclude each other by locks of files, which threads of one process share.
+        alone = self._one_child if inner['call'].__name__ == '_change' else contextlib.nullcontext()
         try:
-            with self.act(f'{inner["call"].__name__} {inner["args"]}', give_up):
+            with self.act(f'{inner["call"].__name__} {inner["args"]}', give_up), alone:
                 # What crosses the pipe of a real child are plain values.
                 return marshal.loads(marshal.dumps(call()))
         except Hung:

@@ -63,7 +63,7 @@ def _node(host: 'Host', option: dict[str, str]) -> Answer:
 
 def _place(option: dict[str, str]) -> str:
     portal = addresses.Portal.parse(option['portal'])
-    return f'/etc/iscsi/nodes/{option["target"]}/{portal.address},{portal.port}'
+    return f'/var/lib/iscsi/nodes/{option["target"]}/{portal.address},{portal.port}'
 
 
 def _new(host: 'Host', option: dict[str, str]) -> Answer:
@@ -82,14 +82,14 @@ def _new(host: 'Host', option: dict[str, str]) -> Answer:
 
 
 def _delete(host: 'Host', option: dict[str, str]) -> Answer:
-    home = host.tree.at(f'/etc/iscsi/nodes/{option["target"]}')
+    home = host.tree.at(f'/var/lib/iscsi/nodes/{option["target"]}')
     if 'portal' in option:
         if not host.tree.at(_place(option)).exists():
             return 21, '', 'iscsiadm: No records found\n'
         host.tree.remove(_place(option))
-        host.tree.prune(f'/etc/iscsi/nodes/{option["target"]}')
+        host.tree.prune(f'/var/lib/iscsi/nodes/{option["target"]}')
     elif home.exists():
-        host.tree.remove(f'/etc/iscsi/nodes/{option["target"]}')
+        host.tree.remove(f'/var/lib/iscsi/nodes/{option["target"]}')
     else:
         return 21, '', 'iscsiadm: No records found\n'
     return 0, '', ''
@@ -136,7 +136,7 @@ def _login(host: 'Host', option: dict[str, str]) -> Answer:
 
 def _logout_target(host: 'Host', option: dict[str, str]) -> Answer:
     """Of node records: what has no record is not known here."""
-    home = host.tree.at(f'/etc/iscsi/nodes/{option["target"]}')
+    home = host.tree.at(f'/var/lib/iscsi/nodes/{option["target"]}')
     if not home.exists():
         return 21, '', 'iscsiadm: No records found\n'
     names = {path.name for path in home.iterdir()}

@@ -45,10 +45,14 @@ class Kernel:
 
     def open(self, path: str, flags: int) -> int:
         """Open the stand-in, a file; one that can be read past no cache has no O_DIRECT."""
-        name = path.rpartition('/')[2]
-        if flags & os.O_DIRECT:
-            self._host.touch(name)
-        return os.open(files.real(path), flags & ~os.O_DIRECT | os.O_CLOEXEC)
+        descriptor = files.descriptor(path, flags & ~os.O_DIRECT)
+        try:
+            if flags & os.O_DIRECT:
+                self._host.touch(path.rpartition('/')[2])
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
         path = os.readlink(f'/proc/self/fd/{descriptor}').removeprefix(str(self._host.tree.root))
@@ -100,10 +104,10 @@ class Kernel:
         if found is None:
             raise OSError(errno.ENXIO, 'No such device or address')
         if command == _DM_STATUS:
-            text = found.table() if values[8] & _DM_AS_TABLE else found.status()
+            text = found.table() if values[7] & _DM_AS_TABLE else found.status()
             values[5] = 1
             values[6] = found.open_count
-            values[8] = values[8] & ~_DM_SUSPENDED | _DM_SUSPENDED * found.is_suspended
+            values[7] = values[7] & ~_DM_SUSPENDED | _DM_SUSPENDED * found.is_suspended
             _DM.pack_into(request, 0, *values)
             target = _DM_TARGET.pack(0, found.sectors, 0, 0, b'multipath') + text.encode() + b'\0'
             request[values[4] : values[4] + len(target)] = target

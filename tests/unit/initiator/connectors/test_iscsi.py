@@ -107,8 +107,8 @@ def test_detach_with_the_database_lost(
     brick = connector(multipath)
     props = target.properties(plural=plural)
     info = brick.connect_volume(props)
-    host.tree.remove('/etc/iscsi/nodes')
-    host.tree.directory('/etc/iscsi/nodes')
+    host.tree.remove('/var/lib/iscsi/nodes')
+    host.tree.directory('/var/lib/iscsi/nodes')
     brick.disconnect_volume(props, info)
     assert host.snapshot() == before
 
@@ -302,7 +302,7 @@ def test_chap(
     holders = {path for path, text in host.snapshot().items() if SECRET in text}
     assert holders
     for path in holders:
-        assert path.startswith('/etc/iscsi/nodes/')
+        assert path.startswith('/var/lib/iscsi/nodes/')
         assert host.tree.at(path).stat().st_mode & 0o777 == 0o600
     brick.disconnect_volume(chap(target), info)
     assert host.snapshot() == before

@@ -28,7 +28,7 @@ Course = Callable[[fake_host.Host, Any, dict[str, Any]], str]
 
 
 # The rest of sysfs comes and goes with these.
-TELLING = re.compile(r'/sys/class/iscsi_session/|/sys/block/|/sys/bus/scsi|/etc/|/dev/')
+TELLING = re.compile(r'/sys/class/iscsi_session/|/sys/block/|/sys/bus/scsi|/etc/|/var/|/dev/')
 
 
 def _difference(before: dict[str, str], after: dict[str, str]) -> list[str]:

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Side by side, with the request's context; nobody waits for who is late."""
+
+from collections.abc import Iterator
+import threading
+
+from oslo_context import context
+import pytest
+
+from os_brick.core import fanout, wait
+
+
+@pytest.fixture
+def request_context() -> Iterator[context.RequestContext]:
+    before = context.get_current()
+    yield context.RequestContext(request_id='req-fan')
+    if before is not None:
+        before.update_store()
+
+
+@pytest.mark.parametrize('count', [0, 1, 2, 20])
+def test_results_and_errors_by_item(count: int) -> None:
+    results, errors = fanout.fanout(lambda item: 12 // (item % 3), range(count))
+    assert set(results) | set(errors) == set(range(count))
+    assert set(errors) == {item for item in range(count) if item % 3 == 0}
+    assert all(isinstance(error, ZeroDivisionError) for error in errors.values())
+    assert all(value == 12 // (item % 3) for item, value in results.items())
+
+
+def test_side_by_side() -> None:
+    """Each waits for all others: one after the other would never end."""
+    barrier = threading.Barrier(8, timeout=10)
+    results, errors = fanout.fanout(lambda item: barrier.wait() >= 0, range(8))
+    assert len(results) == 8
+    assert not errors
+
+
+@pytest.mark.parametrize('count', [1, 3])
+def test_the_context_goes_along(request_context: context.RequestContext, count: int) -> None:
+    results, _ = fanout.fanout(
+        lambda _item: getattr(context.get_current(), 'request_id', None), range(count)
+    )
+    assert set(results.values()) == {'req-fan'}
+
+
+def test_who_is_late_is_left_behind() -> None:
+    gate = threading.Event()
+    fan: fanout.Fanout[str, str] = fanout.Fanout(
+        lambda item: item if item == 'quick' else str(gate.wait(10))
+    )
+    fan.start(['quick', 'late'])
+    assert fan.wait_for(lambda: 'quick' in fan.results, wait.Deadline.after(10))
+    assert fan.pending == {'late'}
+    assert not fan.wait_for(lambda: not fan.pending, wait.Deadline.after(0.05))
+    assert not fan.have_ended(0)
+    gate.set()
+    assert fan.have_ended(10)
+    assert fan.results == {'quick': 'quick', 'late': 'True'}
+
+
+def test_nothing_is_started_twice_at_once() -> None:
+    gate = threading.Event()
+    started: list[str] = []
+
+    def step(item: str) -> None:
+        started.append(item)
+        gate.wait(10)
+
+    fan: fanout.Fanout[str, None] = fanout.Fanout(step)
+    fan.start(['a'])
+    fan.start(['a', 'b'])
+    gate.set()
+    assert fan.have_ended(10)
+    assert sorted(started) == ['a', 'b']

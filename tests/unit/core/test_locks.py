@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Threads and processes exclude each other, nobody waits past his deadline."""
+
+from collections.abc import Iterator
+import os
+import pathlib
+import subprocess
+import sys
+import threading
+import time
+
+from oslo_config import cfg
+import pytest
+
+from os_brick import exception, opts  # noqa: F401 registers [os_brick]
+from os_brick.core import locks, wait
+
+# Another process that takes a lock, says so, and gives it back when its input ends.
+HOLDER = """
+import sys
+from oslo_config import cfg
+from os_brick import opts
+from os_brick.core import locks, wait
+cfg.CONF.set_override('lock_path', sys.argv[1], group='os_brick')
+with locks.hold(sys.argv[2], sys.argv[3], wait.Deadline.after(20)):
+    print('held', flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    cfg.CONF.set_override('lock_path', str(tmp_path), group='os_brick')
+    yield tmp_path
+    cfg.CONF.clear_override('lock_path', group='os_brick')
+
+
+@pytest.fixture
+def other(place: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock of volume 'v'."""
+    child = subprocess.Popen(
+        [sys.executable, '-c', HOLDER, str(place), locks.VOLUME, 'v'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).parents[3])},
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == 'held\n'
+    yield child
+    child.kill()
+    child.wait()
+
+
+def test_threads_exclude_each_other() -> None:
+    inside: list[str] = []
+    most: list[int] = []
+
+    def work() -> None:
+        with locks.hold(locks.VOLUME, 'v', wait.Deadline.after(20)):
+            inside.append('x')
+            most.append(len(inside))
+            time.sleep(0.005)
+            inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 8
+
+
+def test_two_volumes_do_not_wait_for_each_other() -> None:
+    with locks.hold(locks.VOLUME, 'a', wait.Deadline.after(5)):
+        done = threading.Event()
+
+        def work() -> None:
+            with locks.hold(locks.VOLUME, 'b', wait.Deadline.after(5)):
+                done.set()
+
+        threading.Thread(target=work).start()
+        assert done.wait(5)
+
+
+def test_a_thread_gives_up_at_its_deadline() -> None:
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            with locks.hold(locks.VOLUME, 'v', wait.Deadline.after(0.1)):
+                pass
+        except exception.OperationTimedOut as error:
+            errors.append(error)
+
+    with locks.hold(locks.VOLUME, 'v', wait.Deadline.after(5)):
+        thread = threading.Thread(target=work)
+        begun = time.monotonic()
+        thread.start()
+        thread.join(10)
+        assert 0.1 <= time.monotonic() - begun < 3
+    assert 'volume v' in str(errors[0])
+    assert '0.1' in str(errors[0])
+    with locks.hold(locks.VOLUME, 'v', wait.Deadline.after(5)):  # Nothing is left held.
+        pass
+
+
+def test_another_process_excludes(other: subprocess.Popen[str]) -> None:
+    begun = time.monotonic()
+    with (
+        pytest.raises(exception.OperationTimedOut, match='volume v'),
+        locks.hold(locks.VOLUME, 'v', wait.Deadline.after(0.2)),
+    ):
+        pass
+    assert 0.2 <= time.monotonic() - begun < 3
+    assert other.stdin is not None
+    other.stdin.close()
+    with locks.hold(locks.VOLUME, 'v', wait.Deadline.after(20)):
+        pass
+
+
+def test_a_killed_process_holds_nothing(other: subprocess.Popen[str]) -> None:
+    other.kill()
+    other.wait()
+    with locks.hold(locks.VOLUME, 'v', wait.Deadline.after(5)):
+        pass
+
+
+def test_a_passed_deadline_still_takes_a_free_lock() -> None:
+    """Cleaning up after the deadline needs its locks too."""
+    with locks.hold(locks.VOLUME, 'v', wait.Deadline.after(0)):
+        pass
+
+
+def test_an_error_gives_the_lock_back() -> None:
+    with (
+        pytest.raises(ZeroDivisionError),
+        locks.hold(locks.VOLUME, 'v', wait.Deadline.after(1)),
+    ):
+        raise ZeroDivisionError
+    with locks.hold(locks.VOLUME, 'v', wait.Deadline.after(1)):
+        pass
+
+
+def test_the_files_do_not_pile_up(place: pathlib.Path) -> None:
+    names = {locks._bucket(locks.VOLUME, f'iqn.2026-11.org:{n} {n}') for n in range(20_000)}
+    assert len(names) <= locks.FILES_A_KIND
+    for key in ('../../etc/passwd', 'a/b', 'iqn x 1'):
+        with locks.hold(locks.VOLUME, key, wait.Deadline.after(1)):
+            pass
+    assert all(name.startswith('os-brick-volume-') for name in os.listdir(place))
+    assert len(os.listdir(place)) <= 3
+
+
+def test_volume_then_target_may_be_held_together() -> None:
+    deadline = wait.Deadline.after(5)
+    with locks.hold(locks.VOLUME, 'x', deadline), locks.hold(locks.TARGET, 'x', deadline):
+        pass

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whole devices: read, flushed, announced."""
+
+from collections.abc import Iterator
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.privileged import block
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[fake_host.Host]:
+    """A host with the disk sda."""
+    with fake_host.Host(tmp_path) as found:
+        target = found.target()
+        target.luns[1] = array.Unit()
+        session = found.log_in(target, target.portals[0])
+        found.tree.file(f'/sys/class/scsi_host/host{session.host}/scan', '0 0 1')
+        found.snapshot()
+        yield found
+
+
+def test_read_and_flush(host: fake_host.Host) -> None:
+    assert block.read_start('sda', 5.0) == 4096
+    block.flush('sda', 5.0)
+    assert host.flushes == ['sda']
+
+
+def test_a_device_that_fails(host: fake_host.Host) -> None:
+    host.disks['sda'].state = 'transport-offline'
+    for act in (block.read_start, block.flush):
+        with pytest.raises(OSError, match='Input/output error'):
+            act('sda', 5.0)
+
+
+def test_a_map_that_queues_hangs_nobody(host: fake_host.Host) -> None:
+    assert host.claim('sda')
+    host.maps['dm-0'].queues = True
+    host.disks['sda'].state = 'transport-offline'
+    begun = host.clock.monotonic()
+    for act in (block.read_start, block.flush):
+        with pytest.raises(exception.OperationTimedOut, match='dm-0'):
+            act('dm-0', 5.0)
+    assert host.clock.monotonic() - begun < 12
+
+
+def test_a_device_that_has_gone(host: fake_host.Host) -> None:
+    for act in (block.read_start, block.flush):
+        with pytest.raises(FileNotFoundError):
+            act('sdb', 5.0)
+
+
+@pytest.mark.parametrize('name', ['../sda', 'sda/..', '', '-a', 'a\nb'])
+def test_only_names(host: fake_host.Host, name: str) -> None:
+    for act in (block.read_start, block.flush):
+        with pytest.raises(exception.InvalidParameterValue):
+            act(name, 5.0)
+    assert host.flushes == []
+
+
+def test_announce_change(host: fake_host.Host) -> None:
+    host.tree.file('/sys/block/sda/uevent')
+    block.announce_change('sda')
+    assert host.tree.at('/sys/block/sda/uevent').read_text() == 'change'

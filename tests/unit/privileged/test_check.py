@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No argument of a root function is an option, a path, or more than one word."""
+
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+import pytest
+
+from os_brick import exception
+from os_brick.privileged import check
+
+GOOD = {
+    check.disk: ['sda', 'sdz', 'sdaa', 'sdabc'],
+    check.block: ['sda', 'dm-0', 'dm-1048575', 'nvme0n1', 'nvme1c2n3', 'md127', 'loop0'],
+    check.dm: ['dm-0', 'dm-12'],
+    check.map_name: ['mpatha', '3600140512345678', 'vol-1', 'a'],
+    check.wwid: [
+        '36001405e07e81c20cf5935f5225765f0',
+        '1Linux_scsi_debug_2000',
+        '1LIO-ORG_disk:5c',
+        'eui.0025385b71b00a1f',
+    ],
+    check.hctl: ['0:0:0:0', '12:0:3:16640'],
+    check.target: ['iqn.2026-11.org.lab:t1', 'eui.02004567A425678D', 'naa.52004567BA64678D'],
+    check.iface: ['default', 'iser', 'bnx2i.00:05:b5:d2:a0:c2'],
+    check.address: ['10.0.0.1', 'fe80::1', '::', 'array-1.example.org', 'SAN'],
+}
+TEXT_CHECKS: list[Callable[[Any], str]] = list(GOOD)
+HOSTILE = [
+    *(
+        '',
+        ' ',
+        '-',
+        '--',
+        '-a',
+        '--op',
+        '--login',
+        '-oProxyCommand=x',
+        '.',
+        '..',
+        '../sda',
+        '/dev/sda',
+    ),
+    *(
+        'sda/../sdb',
+        'a/b',
+        '/',
+        '//',
+        'sda ',
+        ' sda',
+        'sda\n',
+        '\nsda',
+        'sda\0',
+        'sda sdb',
+        'sda;ls',
+    ),
+    *('$(id)', '`id`', 'a|b', 'a&b', 'a>b', "a'b", 'a"b', 'a\\b', 'a\tb', 'a\rb', 'a\x7fb', 'a%b'),
+    *(
+        'a' * 300,
+        'sda\N{NO-BREAK SPACE}',
+        '\N{FULLWIDTH SOLIDUS}',
+        'é',
+        '{a}',
+        '*',
+        'a?',
+        '[a]',
+        '!x',
+    ),
+]
+FORBIDDEN = set('/\\ \t\r\n\0\'"`$;|&<>*?(){}!%^')
+
+
+@pytest.mark.parametrize(
+    ('function', 'value'),
+    [(function, value) for function, values in GOOD.items() for value in values],
+)
+def test_good(function: Callable[[Any], str], value: str) -> None:
+    assert function(value) == value
+
+
+@pytest.mark.parametrize('value', [*HOSTILE, None, b'sda', ['sda'], ('sda',), 1.0])
+@pytest.mark.parametrize('function', TEXT_CHECKS, ids=lambda function: function.__name__)
+def test_hostile(function: Callable[[Any], str], value: object) -> None:
+    with pytest.raises(exception.InvalidParameterValue):
+        function(value)
+
+
+@given(st.text(max_size=40) | st.from_regex(r'[a-z0-9.:/ \n-]{0,30}', fullmatch=True))
+def test_whatever_passes_is_one_harmless_word(value: str) -> None:
+    for function in TEXT_CHECKS:
+        try:
+            word = function(value)
+        except exception.InvalidParameterValue:
+            continue
+        assert word == value
+        assert not FORBIDDEN & set(word)
+        assert not word.startswith(('-', '.'))
+        assert '..' not in word.split('/')
+        assert word.isprintable()
+
+
+@pytest.mark.parametrize(
+    ('function', 'value'),
+    [
+        (check.disk, 'dm-0'),
+        (check.disk, 'sda1'),
+        (check.disk, 'vda'),
+        (check.disk, 'SDA'),
+        (check.dm, 'sda'),
+        (check.dm, 'dm-'),
+        (check.dm, 'dm-0p1'),
+        (check.hctl, '0:0:0'),
+        (check.hctl, '0:0:0:0:0'),
+        (check.hctl, 'a:0:0:0'),
+        (check.target, 't1'),
+        (check.target, 'iqn.'),
+        (check.target, 'iqn.a,b'),
+    ],
+)
+def test_of_another_kind(function: Callable[[Any], str], value: str) -> None:
+    with pytest.raises(exception.InvalidParameterValue) as caught:
+        function(value)
+    assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ('function', 'value'), [(check.dm, 'dm-\u0663'), (check.hctl, '\u0663:0:0:1')]
+)
+def test_digits_are_ascii(function: Callable[[Any], str], value: str) -> None:
+    with pytest.raises(exception.InvalidParameterValue):
+        function(value)
+
+
+@pytest.mark.parametrize('value', [-1, 11, '5', 5.0, True, None, 2**70])
+def test_numbers(value: object) -> None:
+    with pytest.raises(exception.InvalidParameterValue, match='page'):
+        check.number(value, 10, 'page')
+
+
+def test_good_numbers() -> None:
+    assert [check.number(value, 10, 'page') for value in (0, 5, 10)] == [0, 5, 10]
+    assert check.port(65535) == 65535
+    with pytest.raises(exception.InvalidParameterValue):
+        check.port(65536)
+
+
+@pytest.mark.parametrize('value', [0, -1, 3601, '5', None, True, float('nan'), float('inf')])
+def test_bad_seconds(value: object) -> None:
+    with pytest.raises(exception.InvalidParameterValue):
+        check.seconds(value)
+
+
+@pytest.mark.parametrize('value', [1, 0.1, 3600])
+def test_good_seconds(value: float) -> None:
+    assert check.seconds(value) == value
+
+
+@pytest.mark.parametrize('value', ['a\nb', 'a\0b', 'x' * 11, None, 7, b'x', 'a\tb', 'a\x1bb'])
+def test_texts_are_one_line_and_never_shown(value: object) -> None:
+    with pytest.raises(exception.InvalidParameterValue) as caught:
+        check.text(value, 10, 'password')
+    assert 'password' in str(caught.value)
+    assert repr(value) not in str(caught.value)
+
+
+def test_good_text() -> None:
+    assert check.text('pa55 wörd', 10, 'password') == 'pa55 wörd'
+
+
+@pytest.mark.xfail(reason='a number is taken for an address')
+@pytest.mark.parametrize('value', [7, True])
+def test_a_number_is_no_address(value: Any) -> None:
+    with pytest.raises(exception.InvalidParameterValue):
+        check.address(value)

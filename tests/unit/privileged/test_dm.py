@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's device-mapper: status, resume, queueing, removal; never by force."""
+
+from collections.abc import Iterator
+import errno
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.privileged import dm
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[fake_host.Host]:
+    """A host with the map dm-0 over one disk."""
+    with fake_host.Host(tmp_path) as found:
+        target = found.target()
+        target.luns[1] = array.Unit()
+        session = found.log_in(target, target.portals[0])
+        found.tree.file(f'/sys/class/scsi_host/host{session.host}/scan', '0 0 1')
+        found.snapshot()
+        assert found.claim('sda')
+        yield found
+
+
+def test_status(host: fake_host.Host) -> None:
+    found = host.maps['dm-0']
+    assert dm.status('dm-0') == (
+        0,
+        False,
+        'multipath 2 0 0 0 1 1 A 0 1 2 8:0 A 0 0 1 ',
+        'multipath 0 1 alua 1 1 service-time 0 1 2 8:0 1 1 ',
+    )
+    found.open_count, found.is_suspended, found.queues = 2, True, True
+    opened, suspended, _, table = dm.status('dm-0')
+    assert (opened, suspended, 'queue_if_no_path' in table) == (2, True, True)
+
+
+def test_resume(host: fake_host.Host) -> None:
+    host.maps['dm-0'].is_suspended = True
+    dm.resume('dm-0', 5.0)
+    assert not host.maps['dm-0'].is_suspended
+
+
+def test_queueing_ends(host: fake_host.Host) -> None:
+    host.maps['dm-0'].queues = True
+    dm.fail_if_no_path('dm-0')
+    assert not host.maps['dm-0'].queues
+
+
+def test_remove(host: fake_host.Host) -> None:
+    dm.remove('dm-0', 5.0)
+    assert host.maps == {}
+
+
+def test_an_open_map_stays(host: fake_host.Host) -> None:
+    host.maps['dm-0'].open_count = 1
+    with pytest.raises(OSError, match='busy') as caught:
+        dm.remove('dm-0', 5.0)
+    assert caught.value.errno == errno.EBUSY
+    assert list(host.maps) == ['dm-0']
+
+
+def test_what_has_gone_meanwhile_is_removed_already(host: fake_host.Host) -> None:
+    host.maps.pop('dm-0')
+    dm.remove('dm-0', 5.0)
+
+
+@pytest.mark.parametrize('name', ['', '../dm-0', 'sda', 'mpatha', 'dm-0/..', 'dm-'])
+def test_only_maps(host: fake_host.Host, name: str) -> None:
+    for act in (
+        dm.status,
+        dm.fail_if_no_path,
+        lambda n: dm.remove(n, 5.0),
+        lambda n: dm.resume(n, 5.0),
+    ):
+        with pytest.raises(exception.InvalidParameterValue):
+            act(name)
+    assert list(host.maps) == ['dm-0']
+
+
+@pytest.mark.parametrize(
+    ('dev', 'number'),
+    # include/linux/kdev_t.h, huge_encode_dev.
+    [('253:0', 0xFD00), ('253:255', 0xFDFF), ('253:256', 0x10FD00), ('253:1048575', 0xFFFFDFF)],
+)
+def test_device_numbers(host: fake_host.Host, dev: str, number: int) -> None:
+    host.tree.value('/sys/block/dm-9/dev', dev)
+    assert dm._device_number('dm-9') == (number if dev != '253:1048575' else 0xFFF00000 | 0xFDFF)

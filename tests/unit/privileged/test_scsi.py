@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scan, rescan, delete, INQUIRY: what reaches the kernel, and what its answers mean."""
+
+from collections.abc import Iterator
+import errno
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.privileged import scsi
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[fake_host.Host]:
+    """A host with a session and one disk, sda at 3:0:0:1."""
+    with fake_host.Host(tmp_path) as found:
+        target = found.target()
+        target.luns[1] = array.Unit()
+        found.log_in(target, target.portals[0])
+        scsi.scan(3, 0, 0, 1, 5.0)
+        found.snapshot()
+        assert list(found.disks) == ['sda']
+        yield found
+
+
+def test_a_scan_brings_just_one_lun(host: fake_host.Host) -> None:
+    target = host.targets[0]
+    target.luns |= {2: array.Unit(), 300: array.Unit()}
+    scsi.scan(3, 0, 0, 300, 5.0)
+    host.snapshot()
+    assert sorted(disk.lun for disk in host.disks.values()) == [1, 300]
+
+
+def test_a_scan_of_a_host_that_has_gone(host: fake_host.Host) -> None:
+    with pytest.raises(FileNotFoundError):
+        scsi.scan(9, 0, 0, 1, 5.0)
+
+
+@pytest.mark.parametrize(
+    'where', [(-1, 0, 0, 1), (3, '-', 0, 1), (3, 0, '- -', 1), (3, 0, 0, 2**64), (3, 0, 0, True)]
+)
+def test_a_scan_has_no_wildcards(host: fake_host.Host, where: tuple[int, int, int, int]) -> None:
+    with pytest.raises(exception.InvalidParameterValue):
+        scsi.scan(*where, 5.0)
+
+
+def test_rescan_and_delete(host: fake_host.Host) -> None:
+    host.targets[0].luns[1].megabytes = 96
+    scsi.rescan('sda', 5.0)
+    assert host.tree.at('/sys/block/sda/size').read_text() == f'{96 * 2048}\n'
+    scsi.delete('sda', 5.0)
+    assert host.disks == {}
+    for act in (scsi.rescan, scsi.delete):
+        with pytest.raises(FileNotFoundError):
+            act('sda', 5.0)
+
+
+@pytest.mark.parametrize('name', ['../sda', 'sda/../sdb', 'dm-0', 'sda1', ''])
+def test_only_disks(host: fake_host.Host, name: str) -> None:
+    for act in (scsi.rescan, scsi.delete):
+        with pytest.raises(exception.InvalidParameterValue):
+            act(name, 5.0)
+    assert list(host.disks) == ['sda']
+
+
+def test_identity_is_who_answers_now(host: fake_host.Host) -> None:
+    unit = host.targets[0].luns[1]
+    pages = unit.pages()
+    assert scsi.identity_pages('3:0:0:1', 5.0) == (pages[0x80], pages[0x83])
+    other = host.targets[0].luns[1] = array.Unit('other')
+    assert scsi.identity_pages('3:0:0:1', 5.0) == (other.pages()[0x80], other.pages()[0x83])
+    assert host.tree.at('/sys/block/sda/device/vpd_pg80').read_bytes() == pages[0x80]
+
+
+def test_a_unit_without_a_serial_number(
+    host: fake_host.Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page is optional; the target's own answer is needed to believe that."""
+    unit = host.targets[0].luns[1]
+    pages = unit.pages()
+    monkeypatch.setattr(unit, 'pages', lambda _port: {0x83: pages[0x83]}, raising=False)
+    assert scsi.identity_pages('3:0:0:1', 5.0) == (b'', pages[0x83])
+
+
+@pytest.mark.parametrize('page', [0x80, 0x83])
+def test_a_lost_command_is_no_answer(host: fake_host.Host, page: int) -> None:
+    host.inquiry_fails = [('3:0:0:1', page)]
+    with pytest.raises(OSError, match='failed') as caught:
+        scsi.identity_pages('3:0:0:1', 5.0)
+    assert caught.value.errno == errno.EIO
+
+
+def test_nothing_is_mapped_any_more(host: fake_host.Host) -> None:
+    del host.targets[0].luns[1]
+    with pytest.raises(OSError, match='0x2500') as caught:
+        scsi.identity_pages('3:0:0:1', 5.0)
+    assert caught.value.errno == errno.ENXIO
+
+
+def test_a_device_that_hangs(host: fake_host.Host) -> None:
+    host.targets[0].luns[1].silent = True
+    begun = host.clock.monotonic()
+    with pytest.raises(exception.OperationTimedOut, match='3:0:0:1'):
+        scsi.identity_pages('3:0:0:1', 5.0)
+    assert host.clock.monotonic() - begun < 6
+
+
+@pytest.mark.parametrize('address', ['', '../null', '3:0:0', '3:0:0:1/../x', 'sda'])
+def test_only_addresses(host: fake_host.Host, address: str) -> None:
+    with pytest.raises(exception.InvalidParameterValue):
+        scsi.identity_pages(address, 5.0)
