@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """open-iscsi's records on disk: read, and given settings that must not be on a command line.
 
-A record is a text of lines ``name = value``. open-iscsi keeps them below ``/etc/iscsi`` or,
-as of late in Debian and ever in Fedora, ``/var/lib/iscsi``. A file is replaced as a whole, so open-iscsi's programs never read half of
-one; their lock is not taken, because whoever logs in to a target holds ours.
+A record is a text of lines ``name = value``. open-iscsi keeps them below ``/etc/iscsi`` or, as of
+late in Debian and ever in Fedora, ``/var/lib/iscsi``. A file is replaced as a whole, so
+open-iscsi's programs never read half of one; their lock is not taken, because whoever logs in to
+a target holds ours.
 """
 
 from __future__ import annotations
