@@ -14,7 +14,8 @@ class Bench:
     def __init__(self, *, multipathd: bool = True) -> None:
         self._multipathd = multipathd
         self._base = contextlib.ExitStack()
-        self._things = contextlib.ExitStack()
+        self._volumes = contextlib.ExitStack()
+        self._targets = contextlib.ExitStack()
 
     def __enter__(self) -> 'Bench':
         lio.load()
@@ -44,14 +45,17 @@ class Bench:
     def reset(self) -> None:
         """Remove every volume and target, heal the network; the daemons stay."""
         net.heal_all()
-        self._things.close()
+        try:
+            self._targets.close()
+        finally:
+            self._volumes.close()
 
     def volume(
         self, name: str, megabytes: int = 32, serial: str | None = None, layer: str = ''
     ) -> lio.Volume:
         """A new volume (``lio.Volume`` says what the arguments are)."""
         volume = lio.Volume(name, megabytes, serial, layer)
-        self._things.callback(volume.close)
+        self._volumes.callback(volume.close)
         return volume
 
     def target(
@@ -64,5 +68,5 @@ class Bench:
         """A new target on the first so many addresses, or on these; ``apart``: a group each."""
         addresses = net.V4[:portals] if isinstance(portals, int) else portals
         target = lio.Target(name, addresses, apart=apart)
-        self._things.callback(target.close)
+        self._targets.callback(target.close)
         return target
