@@ -72,11 +72,17 @@ class Portal:
 
     def __init__(self, address: str, tag: int) -> None:
         self.tag = tag
-        family = socket.AF_INET6 if ':' in address else socket.AF_INET
+        self.address, self.port = address, 0
+        self.open()
+
+    def open(self) -> None:
+        """Listen, after ``close`` at the same port again."""
+        family = socket.AF_INET6 if ':' in self.address else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
-        self._listener.bind((address, 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind((self.address, self.port))
         self._listener.listen(64)
-        self.address, self.port = self._listener.getsockname()[:2]
+        self.port = self._listener.getsockname()[1]
 
     @property
     def is_open(self) -> bool:

@@ -25,6 +25,7 @@ import pathlib
 import string
 import subprocess
 import threading
+import time
 from typing import Any, Self
 
 from oslo_config import cfg
@@ -46,7 +47,7 @@ _DIRECTORIES = (
     *('/dev/disk/by-id', '/etc/multipath', '/var/lib/iscsi/nodes', '/etc/iscsi'),
 )
 # Who hangs does so in steps of this length.
-_STEP_SECONDS = 0.2
+_STEP_SECONDS = 0.4
 # Threads that a test has left may take so long to end.
 _THREADS_SECONDS = 10.0
 
@@ -153,6 +154,8 @@ class Host:
         self.multipath_blacklists = False
         self.acts: list[str] = []
         self.flushes: list[str] = []
+        # How long a login at a portal takes.
+        self.login_seconds: dict[str, float] = {}
         # Address and page of questions that end in an error once.
         self.inquiry_fails: list[tuple[str, int]] = []
         self.commands: list[tuple[str, ...]] = []
@@ -259,6 +262,8 @@ class Host:
             self._pass(timeout or 0)
             return subprocess.TimeoutExpired(argv, timeout or 0, output=b'', stderr=b'')
 
+        if '--login' in argv:
+            self._pass(self.login_seconds.get(argv[argv.index('-p') + 1], 0), real=0.02)
         try:
             with self.act(' '.join(argv), give_up):
                 code, stdout, stderr = iscsiadm.run(self, argv[1:], timeout)
@@ -284,10 +289,14 @@ class Host:
         except Hung:
             raise give_up() from None
 
-    def _pass(self, seconds: float) -> None:
-        """Wait while the others get on with their work."""
+    def _pass(self, seconds: float, real: float = 0.0) -> None:
+        """Wait while the others get on with their work.
+
+        :param real: what a step takes at least, for those who look only now and then.
+        """
         ends = self.clock.monotonic() + seconds
         while (left := ends - self.clock.monotonic()) > 0:
+            time.sleep(real)
             self.clock.sleep(min(left, _STEP_SECONDS))
 
     # The kernel: what was written to its files.

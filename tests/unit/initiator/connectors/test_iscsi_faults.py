@@ -106,9 +106,15 @@ def _round(
         return host.struck, notes
 
 
-@pytest.mark.parametrize('how', HOWS)
-@pytest.mark.parametrize('multipath', [False, True])
-@pytest.mark.parametrize('course', [attach, detach, extend])
+# One path has few steps of its own.
+CASES = [
+    *((course, True, how) for course in (attach, detach, extend) for how in HOWS),
+    *((attach, False, how) for how in HOWS),
+    (detach, False, 'late'),
+]
+
+
+@pytest.mark.parametrize(('course', 'multipath', 'how'), CASES)
 def test_nothing_is_left(tmp_path: pathlib.Path, course: Course, multipath: bool, how: str) -> None:
     bad: list[str] = []
     for number in range(MANY):
