@@ -3,8 +3,12 @@
 
 from __future__ import annotations
 
+from oslo_log import log as logging
+
 from os_brick.core import files
 from os_brick.privileged import block as root
+
+LOG = logging.getLogger(__name__)
 
 # The kernel counts in units of 512 bytes whatever the device's format is.
 _SECTOR_BYTES = 512
@@ -125,7 +129,13 @@ def why_unreadable(name: str, timeout: float = READ_SECONDS) -> Exception | None
 def flush(name: str, timeout: float) -> None:
     """Have everything that was written to a device reach it.
 
+    A device without a node in ``/dev`` is left to the kernel, which writes back what is in its
+    cache when its last user closes it, and when it is deleted.
+
     :raises OperationTimedOut: if the device does not take it in time.
     :raises OSError: if the device fails.
     """
-    root.flush(name, timeout)
+    try:
+        root.flush(name, timeout)
+    except FileNotFoundError:
+        LOG.warning('Device %s has no node in /dev to be flushed by', name)

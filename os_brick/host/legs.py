@@ -94,15 +94,15 @@ def _discard(disk: str, cached: vpd.Identity, actual: str, deadline: wait.Deadli
     """Remove a stale disk, and its old map if that has no other; nothing that is in use.
 
     Nothing is flushed: what the old volume's cache holds would reach the new volume.
+
+    :raises VolumeIdentityMismatch: naming both, if somebody uses it.
     """
     found = dm.multipath_over([disk])
-    besides = frozenset({found} if found else ())
-    users = block.users(disk, besides) + (map_users(found) if found else [])
+    users = block.users(disk, frozenset({found} if found else ()))
+    users += (map_users(found) or multipath.why_open(found, deadline)) if found else []
     if users:
         raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk} (in use by {"; ".join(users)})',
-            expected=str(cached),
-            actual=actual,
+            device=f'/dev/{disk} (in use: {"; ".join(users)})', expected=str(cached), actual=actual
         )
     if found is not None and block.members(found) == [disk]:
         multipath.release(found, deadline, give_up_io=True)
@@ -111,6 +111,8 @@ def _discard(disk: str, cached: vpd.Identity, actual: str, deadline: wait.Deadli
     # Several stale disks of one map may go side by side; whoever is last takes the map along.
     if found is not None and dm.wwid(found) and not block.members(found):
         multipath.release(found, deadline, give_up_io=True)
+    if cached.wwid and dm.multipath_of(cached.wwid) is None:
+        multipath.forget(cached.wwid)
 
 
 def map_users(found: str) -> list[str]:

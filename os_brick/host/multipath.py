@@ -184,10 +184,18 @@ def _remove(found: str, name: str, deadline: wait.Deadline) -> str:
 
 
 def _open_count(found: str) -> int:
+    """How often a map is open, besides for the maps of its partitions."""
     try:
-        return dm.status(found).open_count
+        return dm.status(found).open_count - len(dm.partition_maps(found))
     except OSError:
         return 0
+
+
+def why_open(found: str, deadline: wait.Deadline) -> list[str]:
+    """Who has a map open, in words; empty if nobody does but udev for a moment."""
+    if wait.holds(lambda: _open_count(found) <= 0, deadline.within(BUSY_SECONDS)):
+        return []
+    return [f'map {dm.name(found)} ({found}) is open {_open_count(found)} time(s)']
 
 
 def stop_queueing(found: str, name: str) -> None:

@@ -202,12 +202,7 @@ def _flush_map(found: str, deadline: wait.Deadline, *, force: bool) -> None:
 def _flush_disk(disk: str, deadline: wait.Deadline, force: bool) -> None:
     if force and not scsi.is_running(disk):
         raise exception.VolumeDeviceNotFound(f'Disk {disk} is {scsi.state(disk)}: not flushed')
-    try:
-        block.flush(disk, _flush_limit(deadline, force))
-    except FileNotFoundError:
-        # Without its node nobody has it open; the kernel writes back what is left of its
-        # cache when the disk is deleted (del_gendisk).
-        LOG.warning('Disk %s has no node in /dev to be flushed by', disk)
+    block.flush(disk, _flush_limit(deadline, force))
 
 
 def _flush_limit(deadline: wait.Deadline, force: bool) -> float:

@@ -188,6 +188,10 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         secret = (chap.username, chap.password) if chap else None
         iface = 'iser' if self.transport == 'iser' else 'default'
         found = iscsi.discover(asked.portal, iface, secret, deadline)
+        if not plans.has_target(asked, found):
+            raise exception.TargetPortalNotFound(
+                f'Portal {asked.portal} knows no target {asked.name}'
+            )
         return plans.discovered_ways(asked, found)
 
     @staticmethod

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 import dataclasses
 
 from os_brick import addresses
@@ -16,6 +16,11 @@ Target = props_iscsi.Target
 SILENT_SECONDS = 0.5
 # A way whose portal answers is worth waiting for: its login is under way.
 STRAGGLER_SECONDS = 10.0
+
+
+def has_target(asked: Target, found: Iterable[tuple[addresses.Portal, str]]) -> bool:
+    """Whether a discovery has found the target that was asked for, at whatever portal."""
+    return any(name.lower() == asked.name.lower() for _, name in found)
 
 
 def discovered_ways(
@@ -80,11 +85,3 @@ def may_end(luns: Collection[int], lun: int, *, is_forced: bool) -> bool:
     :param is_forced: whether the volume's own LUN does not count, though it would not go.
     """
     return not luns or (is_forced and set(luns) == {lun})
-
-
-def portals_by_name(ways: Sequence[Target]) -> dict[str, set[addresses.Portal]]:
-    """The portals of each target name."""
-    found: dict[str, set[addresses.Portal]] = {}
-    for way in ways:
-        found.setdefault(way.name, set()).add(way.portal)
-    return found
