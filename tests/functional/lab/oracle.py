@@ -105,7 +105,7 @@ def multipath() -> frozenset[str]:
         known = daemons.ask('show maps raw format "map %n %w"')
     except OSError:
         return frozenset()
-    return frozenset(line.strip() for line in f'{paths}\n{known}'.splitlines() if line.strip())
+    return frozenset(line.strip() for line in f'{paths}\n{known}'.splitlines() if 'p' in line)
 
 
 def wwids() -> frozenset[str]:
