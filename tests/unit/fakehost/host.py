@@ -131,7 +131,10 @@ class Map:
 
 @dataclasses.dataclass
 class Fault:
-    """What goes wrong with one act: ``refused``, ``hung``, or ``late`` (done, and no answer)."""
+    """What goes wrong with one act: ``refused``, ``hung``, or ``late`` (done, and no answer).
+
+    ``killed``: this act and all that come after it do nothing, as if the process had been killed.
+    """
 
     number: int
     how: str
@@ -215,13 +218,17 @@ class Host:
 
     def snapshot(self) -> dict[str, str]:
         """All there is on the host once nothing is under way any more."""
+        self.settle()
+        return self.tree.snapshot()
+
+    def settle(self) -> None:
+        """Wait until nothing is under way any more."""
         for thread in self._threads():
             if not thread.name.startswith('os-brick '):  # Those go on for as long as it takes.
                 thread.join(_THREADS_SECONDS)
         self._react()
         self.clock.catch_up()
         self._react()
-        return self.tree.snapshot()
 
     # Acts, and what goes wrong with them.
 
@@ -235,7 +242,11 @@ class Host:
         with self.guard:
             number = len(self.acts)
             self.acts.append(what)
-        how = self._fault.how if self._fault and self._fault.number == number else ''
+        fault = self._fault
+        if fault and fault.how == 'killed' and number >= fault.number:
+            self.struck = self.struck or f'killed: {what}'
+            raise OSError(errno.EIO, 'This process does nothing any more')
+        how = fault.how if fault and fault.number == number else ''
         if how:
             self.struck = f'{how}: {what}'
         late = give_up or (lambda: TimeoutError(errno.ETIMEDOUT, 'timed out'))

@@ -6,6 +6,7 @@ that failed, one more detach leaves the host as before.
 """
 
 from collections.abc import Callable
+import contextlib
 import pathlib
 import re
 from typing import Any
@@ -87,6 +88,35 @@ def extend(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
     return said
 
 
+def killed_then_detached(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
+    """The process is killed in an attach; another one detaches."""
+    with contextlib.suppress(*ERRORS):
+        info = connector.connect_volume(props)
+        host._fault = None
+        connector.disconnect_volume(props, info)
+    host.settle()
+    host._fault = None
+    connector.disconnect_volume(props, None)
+    return ''
+
+
+def killed_then_attached(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
+    """The process is killed in an attach; another one attaches."""
+    with contextlib.suppress(*ERRORS):
+        connector.connect_volume(props)
+    host.settle()
+    host._fault = None
+    info = connector.connect_volume(props)
+    assert info['scsi_wwn'] == host.targets[0].luns[1].wwid
+    connector.disconnect_volume(props, info)
+    return ''
+
+
+def killed_in_detach(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
+    """The process is killed in a detach; another one detaches."""
+    return detach(host, connector, props)
+
+
 def _round(
     place: pathlib.Path, course: Course, number: int, how: str, *, multipath: bool
 ) -> tuple[str, list[str]]:
@@ -111,6 +141,11 @@ CASES = [
     *((course, True, how) for course in (attach, detach, extend) for how in HOWS),
     *((attach, False, how) for how in HOWS),
     (detach, False, 'late'),
+    *(
+        (course, multipath, 'killed')
+        for multipath in (False, True)
+        for course in (killed_then_detached, killed_then_attached, killed_in_detach)
+    ),
 ]
 
 
