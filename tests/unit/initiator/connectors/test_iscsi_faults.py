@@ -54,6 +54,11 @@ def attach(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
     return ''
 
 
+def attach_beside(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
+    """The same, and the sessions are there already with another volume: they stay."""
+    return attach(host, connector, props)
+
+
 def detach(host: fake_host.Host, connector: Any, props: dict[str, Any]) -> str:
     """The detach meets the fault; the next one cleans up."""
     fault, host._fault = host._fault, None
@@ -125,6 +130,10 @@ def _round(
     with fake_host.Host(place) as host:
         target = host.target(portals=2)
         target.luns[1] = array.Unit()
+        if course is attach_beside:
+            target.luns[2] = array.Unit()
+            other = iscsi.ISCSIConnector(None, use_multipath=multipath)
+            other.connect_volume(target.properties(2, plural=True))
         before = host.snapshot()
         connector = iscsi.ISCSIConnector(None, use_multipath=multipath)
         host.fail(number, how)
@@ -140,6 +149,7 @@ def _round(
 CASES = [
     *((course, True, how) for course in (attach, detach, extend) for how in HOWS),
     *((attach, False, how) for how in HOWS),
+    *((attach_beside, multipath, 'late') for multipath in (False, True)),
     (detach, False, 'late'),
     *(
         (course, multipath, 'killed')
