@@ -82,7 +82,7 @@ class History:
         self.target.portals[1].close()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.lists(STEPS, max_size=8), st.booleans())
 def test_nothing_is_left_and_never_the_wrong_volume(
     steps: list[tuple[str, int]], multipath: bool
