@@ -63,6 +63,7 @@ def clean_host(
     """The host before the test; after it, the host must be the same."""
     mark = request.node.get_closest_marker('leaves')
     ignored = (*(mark.args if mark else ()), *(['wwid'] if lab.bricks.instead_of_ours() else []))
+    lab.shell.settle()
     before = lab.oracle.snapshot()
     yield before
     lab.bricks.reset_here()

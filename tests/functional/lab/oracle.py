@@ -183,7 +183,7 @@ def difference(before: Snapshot, after: Snapshot) -> str:
     return '\n'.join(lines)
 
 
-def assert_same(before: Snapshot, seconds: float = 8, ignoring: tuple[str, ...] = ()) -> None:
+def assert_same(before: Snapshot, seconds: float = 20, ignoring: tuple[str, ...] = ()) -> None:
     """Return when the host is as it was; udev and multipathd get a moment to follow.
 
     :raises AssertionError: if it is not in ``seconds``; the text lists the differences.
@@ -191,12 +191,13 @@ def assert_same(before: Snapshot, seconds: float = 8, ignoring: tuple[str, ...] 
     wanted = {name: lines for name, lines in before.items() if name not in ignoring}
     end = time.monotonic() + seconds
     while difference(wanted, snapshot()):
+        # udev makes and removes links long after the kernel's devices came and went.
+        shell.settle(10)
         if time.monotonic() > end:
-            shell.settle(5)
             left = difference(wanted, snapshot())
             assert not left, f'the host is not as it was:\n{left}'
             return
-        time.sleep(0.1)
+        time.sleep(0.2)
 
 
 def text(before: Snapshot, after: Snapshot) -> str:
