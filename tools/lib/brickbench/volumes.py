@@ -35,16 +35,15 @@ def floor(where: stage.Stage) -> None:
     try:
         for _ in range(where.rounds):
             with where.clean(where.ours):
-                _raw_attach(where, props)
-                disks = support.disks()
-                for disk in disks:
-                    lab.shell.write(pathlib.Path('/sys/block') / disk / 'device' / 'delete', 1)
+                disk = _raw_attach(where, props)
+                lab.shell.write(pathlib.Path('/sys/block') / disk / 'device' / 'delete', 1)
                 support.logout(props)
     finally:
         lab.daemons.start_iscsid()
 
 
-def _raw_attach(where: stage.Stage, props: stage.Props) -> None:
+def _raw_attach(where: stage.Stage, props: stage.Props) -> str:
+    """Attach by hand and return the disk, which nobody else may bring meanwhile."""
     before = support.disks()
     node = ('iscsiadm', '-m', 'node', '-T', props['target_iqn'], '-p', props['target_portal'])
     with stage.recorded() as programs:
@@ -58,6 +57,7 @@ def _raw_attach(where: stage.Stage, props: stage.Props) -> None:
         lab.shell.until(pathlib.Path(f'/dev/{disk}').exists, 10, 'its node is there', pause=0.01)
         seconds = time.monotonic() - began
     where.add('floor', rows.OURS, rows.Sample(seconds, tuple(programs)))
+    return disk
 
 
 def one(where: stage.Stage) -> None:
