@@ -16,7 +16,9 @@ def pair(shelf, multi):
     target = shelf.target('pair', 2, apart=True)
     target.map(1, volume)
     props = target.properties(1, plural=True)
-    return target, volume, props, multi.connect_volume(props)
+    info = multi.connect_volume(props)
+    support.wait_legs(info['path'], 2)
+    return target, volume, props, info
 
 
 def state(volume, disk):

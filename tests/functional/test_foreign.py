@@ -27,7 +27,10 @@ def held(request, shelf, multipathd):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     connector = lab.bricks.ours(multipath=request.param)
-    return connector, volume, props, connector.connect_volume(props)
+    info = connector.connect_volume(props)
+    if request.param:
+        support.wait_legs(info['path'], 2)
+    return connector, volume, props, info
 
 
 def refused(held, holder):

@@ -21,7 +21,9 @@ def attached(shelf, multi):
     target = shelf.target('attached', 2)
     target.map(1, volume)
     props = target.properties(1, plural=True)
-    return target, volume, props, multi.connect_volume(props)
+    info = multi.connect_volume(props)
+    support.wait_legs(info['path'], 2)
+    return target, volume, props, info
 
 
 @pytest.mark.parametrize('multipath', [False, True])

@@ -145,7 +145,7 @@ def test_no_object_shows_the_secret(guarded, multi):
     target, _volume = guarded
     props = target.properties(1, plural=True, **chap(SECRET))
     info = multi.connect_volume(props)
-    mine = [o for o in gc.get_objects() if type(o).__module__.startswith('os_brick.')]
+    mine = [o for o in gc.get_objects() if str(type(o).__module__).startswith('os_brick.')]
     shown = [type(o).__name__ for o in mine if SECRET in repr(o)]
     multi.disconnect_volume(props, info)
     assert shown == []
