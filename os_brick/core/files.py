@@ -89,6 +89,21 @@ def descriptor(path: str, flags: int) -> int:
     return os.open(_inside(path), flags | os.O_CLOEXEC)
 
 
+def unlink(path: str) -> None:
+    """Remove a file or a link; one that has gone already is no error.
+
+    :raises OSError: if it stays.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_inside(path))
+
+
+def remove_if_empty(directory: str) -> None:
+    """Remove a directory unless there is something in it."""
+    with contextlib.suppress(OSError):
+        os.rmdir(_inside(directory))
+
+
 def names(directory: str) -> list[str]:
     """The sorted names in a directory; none where there is no such directory."""
     try:
@@ -141,6 +156,11 @@ def use(root: str) -> Iterator[None]:
         yield
     finally:
         _root = before
+
+
+def is_substituted() -> bool:
+    """Whether another directory stands for ``/``."""
+    return bool(_root)
 
 
 def real(path: str) -> str:

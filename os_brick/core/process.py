@@ -3,8 +3,7 @@
 
 A program runs in a session of its own with a time limit; when the limit passes, its whole
 process group is told to end and then killed. A call into the kernel that may never come back
-(a flush, a read, a scan of a dead path) runs in a forked child: a child in uninterruptible sleep
-survives even SIGKILL, so it is left behind, and the caller goes on.
+(a flush, a read, a scan of a dead path) runs in a child (:mod:`os_brick.core.children`).
 """
 
 from __future__ import annotations
@@ -12,20 +11,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 import contextlib
 import dataclasses
-import gc
-import marshal
+import functools
 import os
-import select
 import signal
 import subprocess
 import threading
-from typing import Any, NoReturn, ParamSpec, Protocol, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import clock
+from os_brick.core import children, clock
 
 LOG = logging.getLogger(__name__)
 P = ParamSpec('P')
@@ -66,7 +63,7 @@ class Runner(Protocol):
         :raises OSError: if it cannot be started.
         """
 
-    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
+    def isolated(self, call: children.Call, timeout: float) -> Any:
         """What ``call`` gives in a child process.
 
         :raises TimeoutError: if the child did not answer in time.
@@ -131,7 +128,7 @@ def isolated(
     :raises OSError: what ``call`` raised.
     """
     try:
-        return cast(T, _current.isolated(lambda: call(*args, **kwargs), timeout))
+        return cast(T, _current.isolated(functools.partial(call, *args, **kwargs), timeout))
     except TimeoutError:
         raise exception.OperationTimedOut(what=what, seconds=round(timeout, 1)) from None
 
@@ -147,6 +144,9 @@ def _text(data: bytes | str | None) -> str:
 
 
 class _SystemRunner:
+    def __init__(self) -> None:
+        self._children = children.Pool()
+
     def run(
         self,
         argv: tuple[str, ...],
@@ -177,23 +177,8 @@ class _SystemRunner:
             raise
         return Result(argv, child.returncode, _text(stdout), _text(stderr))
 
-    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
-        reader, writer = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            _child(call, writer)
-        os.close(writer)
-        try:
-            answer = _read_all(reader, timeout)
-        except TimeoutError:
-            # In uninterruptible sleep the signal waits as well; nobody waits for the child.
-            os.kill(pid, signal.SIGKILL)
-            threading.Thread(target=_reap, args=(pid,), daemon=True).start()
-            raise
-        finally:
-            os.close(reader)
-        _reap(pid)
-        return _unpack(answer)
+    def isolated(self, call: children.Call, timeout: float) -> Any:
+        return self._children.call(call, timeout)
 
 
 def _end(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
@@ -215,55 +200,6 @@ def _end(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
 def _signal_group(pid: int, number: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-
-
-def _child(call: Callable[[], Any], writer: int) -> NoReturn:
-    status = 1
-    try:
-        gc.disable()  # Finalizers of the parent's objects are not the child's business.
-        # The child must not keep the parent's sockets and lock files open if it hangs.
-        os.dup2(writer, 0)
-        os.closerange(3, os.sysconf('SC_OPEN_MAX'))
-        try:
-            answer = marshal.dumps((True, call()))
-        except OSError as error:
-            answer = marshal.dumps((False, error.errno, error.strerror or str(error)))
-        except Exception as error:
-            answer = marshal.dumps((False, None, f'{type(error).__name__}: {error}'))
-        while answer:
-            answer = answer[os.write(0, answer) :]
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def _read_all(reader: int, timeout: float) -> bytes:
-    ends = clock.monotonic() + timeout
-    poller = select.poll()
-    poller.register(reader, select.POLLIN | select.POLLHUP)
-    answer = b''
-    while True:
-        if not poller.poll(max(0.0, ends - clock.monotonic()) * 1000):
-            raise TimeoutError
-        piece = os.read(reader, 65536)
-        if not piece:
-            return answer
-        answer += piece
-
-
-def _reap(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):  # Where SIGCHLD is ignored.
-        os.waitpid(pid, 0)
-
-
-def _unpack(answer: bytes) -> Any:
-    if not answer:
-        raise OSError('the child process died without an answer')
-    good, *rest = marshal.loads(answer)  # noqa: S302 written by our own child
-    if good:
-        return rest[0]
-    number, text = rest
-    raise OSError(number, text) if number else OSError(text)
 
 
 _current: Runner = _SystemRunner()

@@ -265,54 +265,27 @@ def _last_line(text: str) -> str:
 def logout(found: Session, deadline: wait.Deadline) -> None:
     """End one session and wait until the kernel has forgotten it.
 
+    It is named by its number: a login to the same target that is under way stays untouched.
+
     :raises BrickException: if it does not end.
     """
-    logout_all([found], deadline)
-
-
-def logout_all(ending: list[Session], deadline: wait.Deadline) -> None:
-    """End sessions to one target, and wait until the kernel has forgotten them.
-
-    :raises BrickException: if one does not end.
-    """
-    target = ending[0].target
     limit = max(0.1, min(deadline.remaining, LOGOUT_SECONDS))
-    gone = {session.number for session in ending}
-    answers = []
-    # One program for all of them where they are all there is, and open-iscsi knows them.
-    if len(ending) > 1 and {found.number for found in sessions(target)} == gone:
-        answers.append(iscsiadm.logout_target(target, limit))
-    for left in [found for found in ending if session(found.number) is not None]:
-        answers.append(iscsiadm.logout(left.number, limit))
-    if wait.holds(
-        lambda: all(session(number) is None for number in gone), deadline.within(SESSION_SECONDS)
-    ):
-        return
-    said = '; '.join(f'{code}: {_last_line(stderr)}' for code, _, stderr in answers)
-    left_over = ', '.join(str(found) for found in ending if session(found.number))
-    raise exception.BrickException(f'No logout of {left_over}: iscsiadm ended with {said}')
+    code, _, stderr = iscsiadm.logout(found.number, limit)
+    gone = wait.holds(lambda: session(found.number) is None, deadline.within(SESSION_SECONDS))
+    if not gone:
+        why = f'iscsiadm ended with {code}: {_last_line(stderr)}'
+        raise exception.BrickException(f'No logout of {found}: {why}')
 
 
 def forget_nodes(target: str, portals: set[addresses.Portal]) -> None:
     """Delete the node records of a target's portals, and no others.
 
-    :raises BrickException: if open-iscsi keeps one.
+    :raises OSError: if one cannot be deleted.
     """
-    records = iscsi_db.nodes(target)
-    mine = [record for record in records if _record_portal(record) in portals]
-    if mine and len(mine) == len(records):
-        _require_deleted(target, iscsiadm.delete_target(target))
-        return
-    for address, port, iface in mine:
-        _require_deleted(target, iscsiadm.delete_node(target, address, port, iface))
-
-
-def _require_deleted(target: str, answer: tuple[int, str, str]) -> None:
-    code, _, stderr = answer
-    if code not in (SUCCESS, ERR_NO_OBJS_FOUND):
-        raise exception.BrickException(
-            f'A node record of {target} stays: iscsiadm ended with {code}: {_last_line(stderr)}'
-        )
+    for record in iscsi_db.nodes(target):
+        if _record_portal(record) in portals:
+            address, port, iface = record
+            iscsi_db.delete_node(target, address, port, iface)
 
 
 def _record_portal(record: tuple[str, int, str]) -> addresses.Portal | None:

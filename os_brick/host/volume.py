@@ -96,7 +96,7 @@ def open_multipath(
     found = multipath.build(wwid, disks, deadline)
     missing = multipath.join(found, disks, deadline.within(JOIN_SECONDS))
     if missing:
-        LOG.warning('Map %s works without %s so far', found, ', '.join(sorted(missing)))
+        LOG.info('Map %s works without %s so far', found, ', '.join(sorted(missing)))
     require_ready(found, deadline.within(ready_seconds))
     return Device(found, wwid, is_multipath=True)
 

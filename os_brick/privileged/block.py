@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What root does to whole block devices: prove that they answer, flush them, announce a change.
+"""What root does to whole block devices: prove that they answer, and flush them.
 
 A device without paths can block for ever, so whatever touches one runs in a child process.
 """
@@ -10,7 +10,7 @@ import mmap
 import os
 
 from os_brick import privileged
-from os_brick.core import files, kernel, process
+from os_brick.core import kernel, process
 from os_brick.privileged import check
 
 # include/uapi/linux/fs.h: _IO(0x12, 97).
@@ -53,12 +53,3 @@ def _flush(path: str) -> None:
         # fsync reports write errors and empties the device's own cache, which BLKFLSBUF does not.
         os.fsync(descriptor)
         kernel.ioctl(descriptor, _BLKFLSBUF, 0)
-
-
-@privileged.entrypoint
-def announce_change(device: str) -> None:
-    """Send a ``change`` event, upon which udev and multipathd ask the device anew.
-
-    :raises OSError: if the device has gone.
-    """
-    files.write(f'/sys/class/block/{check.block(device)}/uevent', 'change')

@@ -85,6 +85,31 @@ def configure_node(
 
 
 @privileged.entrypoint
+def delete_node(target: str, address: str, port: int, iface: str) -> bool:
+    """Delete a node record and what discoveries have linked to it; returns whether there was one.
+
+    ``iscsiadm --op delete`` does the same, and knows no way to leave alone a record that another
+    login is just making.
+
+    :raises OSError: if it cannot be deleted.
+    """
+    found = _node_files(target, address, port, iface)
+    for path in found:
+        files.unlink(path)
+        # The directories of the portal (where there is a portal group tag) and of the target.
+        for directory in (
+            path.rpartition('/')[0],
+            f'{path.partition("/nodes/")[0]}/nodes/{target}',
+        ):
+            files.remove_if_empty(directory)
+    for home in _HOMES:
+        links = f'{home}/send_targets/*/{target},{address},{port},*,{iface}'
+        for link in filter(files.is_link, files.glob(links)):
+            files.unlink(link)
+    return bool(found)
+
+
+@privileged.entrypoint
 def nodes(target: str) -> list[tuple[str, int, str]]:
     """Address, port and iface of each node record of a target."""
     found = set()

@@ -38,20 +38,6 @@ def new_node(target: str, address: str, port: int, iface: str) -> tuple[int, str
 
 
 @privileged.entrypoint
-def delete_node(target: str, address: str, port: int, iface: str) -> tuple[int, str, str]:
-    """Delete one node record."""
-    words = _node(target, address, port, iface)
-    return _iscsiadm(*words, '--op', 'delete', timeout=_DATABASE_SECONDS)
-
-
-@privileged.entrypoint
-def delete_target(target: str) -> tuple[int, str, str]:
-    """Delete every node record of a target."""
-    words = '-m', 'node', '-T', check.target(target), '--op', 'delete'
-    return _iscsiadm(*words, timeout=_DATABASE_SECONDS)
-
-
-@privileged.entrypoint
 def login(target: str, address: str, port: int, iface: str, timeout: float) -> tuple[int, str, str]:
     """Log in as the node record says; logs in nothing that is logged in already."""
     words = _node(target, address, port, iface)
@@ -63,13 +49,6 @@ def logout(session: int, timeout: float) -> tuple[int, str, str]:
     """Log out one session, known by the kernel's number; needs no record."""
     number = str(check.number(session, 2**31, 'iSCSI session'))
     return _iscsiadm('-m', 'session', '-r', number, '--logout', timeout=check.seconds(timeout))
-
-
-@privileged.entrypoint
-def logout_target(target: str, timeout: float) -> tuple[int, str, str]:
-    """Log out every session of a target's node records, side by side."""
-    words = '-m', 'node', '-T', check.target(target), '--logout'
-    return _iscsiadm(*words, timeout=check.seconds(timeout))
 
 
 @privileged.entrypoint

@@ -28,6 +28,8 @@ Target = props_iscsi.Target
 _BY_PATH = '/dev/disk/by-path'
 # The share of the deadline that is kept for taking back what an attach has done.
 _CLEAN_UP_SHARE = 0.15
+# udev makes a disk's links a moment after the kernel's disk is there.
+_LINK_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,17 +106,24 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         props = props_iscsi.Props.parse(connection_properties)
         found: dict[str, None] = {}
         for way in props.targets:
-            known = [session.portals for session in iscsi.sessions_at(way.name, way.portal)]
-            for portal in sorted({way.portal}.union(*known)):
-                found |= dict.fromkeys(self._links(portal, way))
+            sessions = iscsi.sessions_at(way.name, way.portal)
+            portals = sorted({way.portal}.union(*(session.portals for session in sessions)))
+            is_here = any(scsi.disk_at(session.address(way.lun)) for session in sessions)
+            limit = wait.Deadline.after(_LINK_SECONDS if is_here else 0)
+            links = wait.poll(functools.partial(self._links, portals, way), limit)
+            found |= dict.fromkeys(links or [])
         return list(found)
 
-    def _links(self, portal: addresses.Portal, way: Target) -> list[str]:
-        place = f'{portal.address}:{portal.port}'
-        name = f'ip-{place}-iscsi-{way.name}-lun-{addresses.udev_lun(way.lun)}'
-        if self.transport == 'default':
-            return [path] if files.exists(path := f'{_BY_PATH}/{name}') else []
-        return [f'{_BY_PATH}/{each}' for each in files.names(_BY_PATH) if each.endswith(name)]
+    def _links(self, portals: list[addresses.Portal], way: Target) -> list[str] | None:
+        found = []
+        for portal in portals:
+            place = f'{portal.address}:{portal.port}'
+            name = f'ip-{place}-iscsi-{way.name}-lun-{addresses.udev_lun(way.lun)}'
+            # Behind a card of its own udev puts the card's place before the name.
+            anywhere = self.transport != 'default'
+            names = files.names(_BY_PATH) if anywhere else [name]
+            found += [f'{_BY_PATH}/{each}' for each in names if each.endswith(name)]
+        return [path for path in found if files.exists(path)] or None
 
     def _attach(
         self, props: props_iscsi.Props, undo: core_undo.Undo, deadline: wait.Deadline

@@ -325,7 +325,7 @@ class Opening:
                     return error
         if len(errors) == 1 and not self._fan.pending:
             return next(iter(errors.values()))
-        said = [f'{way}: {error}' for way, error in errors.items()]
+        said = [_named(way, error) for way, error in errors.items()]
         said += [f'{way}: no answer in time' for way in self._ways if way not in errors]
         if errors and all(
             isinstance(error, exception.FailedISCSITargetPortalLogin) for error in errors.values()
@@ -386,6 +386,11 @@ class Opening:
             raise error
 
 
+def _named(way: Target, error: Exception) -> str:
+    text = str(error)
+    return text if str(way) in text else f'{way}: {text}'
+
+
 def readmit_later(key: str, disk: str, found: str) -> None:
     """Have a disk that was dead while its volume grew come back into the map when it can."""
     wwid = dm.wwid(found)
@@ -416,10 +421,11 @@ def leave(
         return
     with _portal_lock(every, deadline):
         ending = [s for s, lun in sessions if _has_no_other(s, lun, deadline, is_forced=is_forced)]
-        if ending:
-            iscsi.logout_all(ending, deadline)
+        _, errors = fanout.fanout(lambda session: iscsi.logout(session, deadline), ending)
         free = {way.portal for way in every if not iscsi.sessions_at(way.name, way.portal)}
         iscsi.forget_nodes(every[0].name, free)
+        for error in errors.values():
+            raise error
 
 
 def _has_no_other(

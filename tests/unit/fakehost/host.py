@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 import errno
-import inspect
 import marshal
 import os
 import pathlib
@@ -31,7 +30,7 @@ from typing import Any, Self
 from oslo_config import cfg
 
 from os_brick import opts  # noqa: F401 registers [os_brick]
-from os_brick.core import background, clock, files, kernel, process
+from os_brick.core import background, children, clock, files, kernel, process
 from tests.unit.fakehost import array, iscsiadm
 from tests.unit.fakehost import clock as fake_clock
 from tests.unit.fakehost import kernel as fake_kernel
@@ -284,17 +283,17 @@ class Host:
             return process.Result(argv, 1, '', 'iscsiadm: error\n')
         return process.Result(argv, code, stdout, stderr)
 
-    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
-        inner = inspect.getclosurevars(call).nonlocals
+    def isolated(self, call: children.Call, timeout: float) -> Any:
+        name = call.func.__name__
 
         def give_up() -> Exception:
             self._pass(timeout)
             return TimeoutError()
 
         # Real children exclude each other by locks of files, which threads of one process share.
-        alone = self._one_child if inner['call'].__name__ == '_change' else contextlib.nullcontext()
+        alone = self._one_child if name == '_change' else contextlib.nullcontext()
         try:
-            with self.act(f'{inner["call"].__name__} {inner["args"]}', give_up), alone:
+            with self.act(f'{name} {call.args}', give_up), alone:
                 # What crosses the pipe of a real child are plain values.
                 return marshal.loads(marshal.dumps(call()))
         except Hung:

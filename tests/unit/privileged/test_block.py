@@ -60,9 +60,3 @@ def test_only_names(host: fake_host.Host, name: str) -> None:
         with pytest.raises(exception.InvalidParameterValue):
             act(name, 5.0)
     assert host.flushes == []
-
-
-def test_announce_change(host: fake_host.Host) -> None:
-    host.tree.file('/sys/block/sda/uevent')
-    block.announce_change('sda')
-    assert host.tree.at('/sys/block/sda/uevent').read_text() == 'change'
