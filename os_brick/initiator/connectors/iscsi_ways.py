@@ -334,9 +334,10 @@ class Opening:
         return exception.VolumeDeviceNotFound('; '.join(said))
 
     def drop(self, brought: Brought) -> None:
-        """Take back one way, which leads to another volume."""
+        """Take back one way, which leads to another volume, for good."""
         with self._guard:
             self._brought.pop(brought.way, None)
+            self._ways = tuple(way for way in self._ways if way != brought.way)
         take_back(brought)
 
     def keep_joining(self, wwid: str) -> None:
@@ -346,6 +347,10 @@ class Opening:
             self._state = _State.JOINING
             missing = [way for way in self._ways if way not in self._brought]
         for way in missing:
+            error = self._fan.errors.get(way)
+            if _is_final(error):
+                LOG.warning('%s is not used: %s', way, error)
+                continue
             LOG.warning('%s is missing so far and joins when it can', way)
             key, what = self._request.props.key, f'{way} joins map of {wwid}'
             again = functools.partial(self._try_again, way)
@@ -357,18 +362,28 @@ class Opening:
             return True
         if way in self._fan.pending:
             return False
+        if _is_final(self._fan.errors.get(way)):
+            return True
+        try:
+            self._open_late(way)
+        except exception.BrickException as error:
+            if not _is_final(error):
+                raise
+            LOG.warning('%s is not used: %s', way, error)
+        return True
+
+    def _open_late(self, way: Target) -> None:
         deadline = wait.Deadline.after(LATE_SECONDS)
         _require_answer(self._request, way, deadline.within(iscsi.REACH_SECONDS), ask_first=True)
         with locks.hold(locks.VOLUME, self._request.props.key, deadline):
             if dm.multipath_of(self._wwid) is None:
-                return True
+                return
             brought = open_way(self._request, way, self._answered, deadline)
             try:
                 self._join(brought, deadline)
             except Exception:
                 take_back(brought)
                 raise
-        return True
 
     def abandon(self) -> None:
         """Take back everything: what is open now, and what opens later."""
@@ -384,6 +399,17 @@ class Opening:
         _, errors = fanout.fanout(take_back, brought)
         for error in errors.values():
             raise error
+
+
+def _is_final(error: Exception | None) -> bool:
+    """Whether a way that ended so is not worth another try: its target has answered, and said no.
+
+    Another try would log in, scan and log out again for as long as the volume is here.
+    """
+    if error is None or isinstance(error, exception.OperationTimedOut):
+        return False
+    no_answer = isinstance(error, exception.FailedISCSITargetPortalLogin)
+    return not no_answer or isinstance(error, exception.LoginRefused)
 
 
 def _named(way: Target, error: Exception) -> str:
