@@ -146,6 +146,7 @@ def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
     name, wwid = dm.name(found), dm.wwid(found)
     if not wwid:
         return
+    resume_if_suspended(found, deadline)
     if give_up_io:
         stop_queueing(found, name)
     answer = ''
@@ -170,17 +171,21 @@ def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
 
 
 def _remove(found: str, name: str, deadline: wait.Deadline) -> str:
+    limit = max(0.1, min(deadline.remaining, ANSWER_SECONDS))
     try:
-        return multipathd.remove_map(name, ANSWER_SECONDS)
-    except OSError:  # multipathd does not run: nobody else will do it.
-        limit = max(0.1, min(deadline.remaining, ANSWER_SECONDS))
-        try:
-            for part in dm.partition_maps(found):
-                root_dm.remove(part, limit)
-            root_dm.remove(found, limit)
-        except OSError as error:
-            return str(error)
-        return 'ok'
+        answer = multipathd.remove_map(name, limit)
+    except OSError as error:
+        answer = f'multipathd: {error}'
+    if answer == 'ok' or not dm.wwid(found):
+        return answer
+    # It does not run, or does not know a map without disks. The kernel refuses what is open.
+    try:
+        for part in dm.partition_maps(found):
+            root_dm.remove(part, limit)
+        root_dm.remove(found, limit)
+    except OSError as error:
+        return f'{answer}; {error}'
+    return 'ok'
 
 
 def _open_count(found: str) -> int:
@@ -211,7 +216,7 @@ def resume_if_suspended(found: str, deadline: wait.Deadline) -> None:
     with contextlib.suppress(OSError):
         if dm.status(found).is_suspended:
             LOG.warning('Map %s was left suspended and is resumed', found)
-            root_dm.resume(found, max(deadline.remaining, 1.0))
+            root_dm.resume(found, max(min(deadline.remaining, ANSWER_SECONDS), 1.0))
 
 
 def forget_disks(disks: Iterable[str]) -> None:

@@ -137,6 +137,8 @@ def remove(
     disks = disks_of(disks)
     known = wwid or (dm.wwid(found) if found else None) or _wwid_of(disks)
     steps.run('check for users', lambda: _refuse_users(found, disks))
+    if found is not None:
+        steps.run(f'resume of {found}', lambda: multipath.resume_if_suspended(found, deadline))
     alive = _flushable(disks)
     if found is not None:
         if alive:

@@ -28,6 +28,7 @@ Target = props_iscsi.Target
 _BY_PATH = '/dev/disk/by-path'
 # The share of the deadline that is kept for taking back what an attach has done.
 _CLEAN_UP_SHARE = 0.15
+_LEAST_CLEAN_UP_SECONDS = 2.0
 # udev makes a disk's links a moment after the kernel's disk is there.
 _LINK_SECONDS = 5.0
 
@@ -134,7 +135,9 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             props=props,
             iface=self.transport,
             scans=self.device_scan_attempts,
-            scan_seconds=cfg.CONF.os_brick.scan_timeout,
+            # Without multipath the ways are tried one after the other.
+            scan_seconds=cfg.CONF.os_brick.scan_timeout / (1 if several else len(props.targets)),
+            clean_up_seconds=max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * _CLEAN_UP_SHARE),
             every_session=several,
         )
         background.stop(props.key)

@@ -30,12 +30,12 @@ Target = props_iscsi.Target
 
 # Only the software initiator's default iface uses this host's own TCP, which can be asked first.
 _OWN_TCP = 'default'
-# What taking back may take when the operation's deadline has passed already.
-CLEAN_UP_SECONDS = 15.0
 # Pauses between two looks for a portal that does not answer, and for a disk that is dead.
 RETRY_PAUSES = (1.0, 10.0)
 # A late way holds the volume's lock while it logs in, and a detach waits for it.
 LATE_SECONDS = 20.0
+# A logout that is not given the time for it leaves a session behind.
+LEAST_LOGOUT_SECONDS = 2.0
 # A LUN whose disk was deleted leaves its target's list a moment later.
 LUN_GONE_SECONDS = 5.0
 
@@ -49,6 +49,7 @@ class Request:
     """What an attach wants of each way.
 
     :ivar scans: how often to scan for the LUN within ``scan_seconds``.
+    :ivar clean_up_seconds: what taking back may take after the deadline of the way.
     :ivar every_session: whether each session of a portal is to bring a disk, or one is enough.
     """
 
@@ -56,6 +57,7 @@ class Request:
     iface: str
     scans: int
     scan_seconds: float
+    clean_up_seconds: float
     every_session: bool
 
 
@@ -104,7 +106,7 @@ def open_way(
             places = [session.address(way.lun) for session in login.sessions]
             new = [place for place in places if not scsi.is_known(place)]
             for place in new:
-                undo.add(_delete_disk_at, place)
+                undo.add(_delete_disk_at, place, request.clean_up_seconds)
                 # Under the portal's lock: nobody logs out of a session before its first LUN.
                 scsi.scan(place, deadline.within(request.scan_seconds))
         legs = []
@@ -157,13 +159,13 @@ def _log_in(request: Request, way: Target, undo: core_undo.Undo, deadline: wait.
         return _Login(existing[:wanted])
     made_node = not iscsi.has_node(way.name, way.portal, request.iface)
     # Noted before it is made: open-iscsi may be late with it, or fail half-way.
-    undo.add(_close, way, (), made_node=made_node)
+    undo.add(_close, way, (), request.clean_up_seconds, made_node=made_node)
     chap = request.props.chap
     secret = (chap.username, chap.password) if chap else None
     iscsi.ensure_node(way.name, way.portal, request.iface, secret)
     found = iscsi.login(way.name, way.portal, request.iface, deadline)
     made = tuple(session.number for session in found)
-    undo.add(_close, way, made, made_node=False)
+    undo.add(_close, way, made, request.clean_up_seconds, made_node=False)
     return _Login(found[:wanted], made, made_node)
 
 
@@ -191,17 +193,17 @@ def _leg(
         raise exception.VolumeDeviceNotFound(f'{way}: no disk appears ({error})') from error
 
 
-def _delete_disk_at(place: scsi.Address) -> None:
+def _delete_disk_at(place: scsi.Address, seconds: float) -> None:
     """Remove the disk that a scan of ours has brought, be it after its time or not."""
     disk = scsi.disk_at(place)
     if disk is not None:
         multipath.forget_disks([disk])
-        scsi.remove(disk, wait.Deadline.after(CLEAN_UP_SECONDS))
+        scsi.remove(disk, wait.Deadline.after(seconds))
 
 
-def _close(way: Target, sessions: tuple[int, ...], *, made_node: bool) -> None:
+def _close(way: Target, sessions: tuple[int, ...], seconds: float, *, made_node: bool) -> None:
     """End sessions that nothing hangs on, and forget a node record that leads to none."""
-    deadline = wait.Deadline.after(CLEAN_UP_SECONDS)
+    deadline = wait.Deadline.after(seconds)
     with _portal_lock([way], deadline):
         for number in sessions:
             found = iscsi.session(number)
@@ -211,15 +213,17 @@ def _close(way: Target, sessions: tuple[int, ...], *, made_node: bool) -> None:
             iscsi.forget_nodes(way.name, {way.portal})
 
 
-def take_back(brought: Brought) -> None:
+def take_back(brought: Brought, deadline: wait.Deadline) -> None:
     """Take back what was made for a way: its new disks, then its sessions and its record."""
     steps = base.Teardown(base.OnError.IGNORE)
     for leg in brought.legs:
         if leg.is_new:
-            steps.run(f'removal of {leg.disk}', functools.partial(_delete_disk_at, leg.address))
+            delete = functools.partial(_delete_disk_at, leg.address, scsi.limit(deadline))
+            steps.run(f'removal of {leg.disk}', delete)
     if brought.made_sessions:
         close = functools.partial(_close, brought.way, brought.made_sessions)
-        steps.run(f'end of {brought.way}', lambda: close(made_node=brought.made_node))
+        left = max(deadline.remaining, LEAST_LOGOUT_SECONDS)
+        steps.run(f'end of {brought.way}', lambda: close(left, made_node=brought.made_node))
     steps.end()
 
 
@@ -289,7 +293,7 @@ class Opening:
         try:
             self._give(brought)
         except Exception:
-            take_back(brought)
+            take_back(brought, self._clean_up())
             raise
 
     def _give(self, brought: Brought) -> None:
@@ -338,7 +342,7 @@ class Opening:
         with self._guard:
             self._brought.pop(brought.way, None)
             self._ways = tuple(way for way in self._ways if way != brought.way)
-        take_back(brought)
+        take_back(brought, self._clean_up())
 
     def keep_joining(self, wwid: str) -> None:
         """Have the ways that are missing join the volume's map whenever they can."""
@@ -382,7 +386,7 @@ class Opening:
             try:
                 self._join(brought, deadline)
             except Exception:
-                take_back(brought)
+                take_back(brought, self._clean_up())
                 raise
 
     def abandon(self) -> None:
@@ -390,15 +394,27 @@ class Opening:
         with self._guard:
             self._state = _State.ABANDONED
             brought, self._brought = list(self._brought.values()), {}
-        new = [leg.disk for one in brought for leg in one.legs if leg.is_new]
-        found = dm.multipath_over(new)
-        if found is not None and set(volume.disks_of(new)) <= set(new):
-            steps = base.Teardown(base.OnError.IGNORE)
-            deadline = wait.Deadline.after(CLEAN_UP_SECONDS)
-            volume.remove(new, None, steps, deadline, force=True)
-        _, errors = fanout.fanout(take_back, brought)
+        deadline = self._clean_up()
+        new = [leg for one in brought for leg in one.legs if leg.is_new]
+        _remove_map_over([leg.disk for leg in new], deadline)
+        _, errors = fanout.fanout(lambda one: take_back(one, deadline), brought)
+        for wwid in {leg.identity.wwid for leg in new} - {''}:
+            if dm.multipath_of(wwid) is None:
+                multipath.forget(wwid)
         for error in errors.values():
             raise error
+
+    def _clean_up(self) -> wait.Deadline:
+        return wait.Deadline.after(self._request.clean_up_seconds)
+
+
+def _remove_map_over(disks: list[str], deadline: wait.Deadline) -> None:
+    """Remove the map of a volume whose attach has failed, if it has no other disks."""
+    found = dm.multipath_over(disks)
+    if found is not None and set(volume.disks_of(disks)) <= set(disks):
+        steps = base.Teardown(base.OnError.IGNORE)
+        volume.remove(disks, None, steps, deadline, force=True)
+        steps.end()
 
 
 def _is_final(error: Exception | None) -> bool:

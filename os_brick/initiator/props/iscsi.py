@@ -82,7 +82,7 @@ class Props:
             encrypted=bool(found.get('encrypted')),
             enforce_multipath=bool(found.get('enforce_multipath')),
             expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
-            or common.wwid(info, 'scsi_wwn'),
+            or common.wwid(info, 'scsi_wwn', 'multipath_id'),
             device_path=common.device_path(found, info),
             volume_id=str(found['volume_id']) if found.get('volume_id') else None,
         )
