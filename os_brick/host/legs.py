@@ -133,14 +133,12 @@ def _appear(
     schedule = [wait.Deadline.after(seconds) for seconds in sorted(scan_times)]
 
     def probe() -> str | None:
-        disk = scsi.disk_at(address)
-        if disk is not None:
-            return disk
-        if schedule and schedule[0].passed:
+        if schedule and schedule[0].passed and not scsi.is_known(address):
             del schedule[0]
             scan()
-            return scsi.disk_at(address)
-        return None
+        disk = scsi.disk_at(address)
+        # A disk is listed at its address a moment before it is among the block devices.
+        return disk if disk is not None and scsi.address_of(disk) == address else None
 
     disk = wait.poll(probe, deadline)
     if disk is None:
