@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> tuple[str, list[rows.Line]]:
         kind: dict[str, Any] = {'slow': options.slow, 'verbose': options.verbose}
         where = stage.Stage(bench, sides, rounds, **kind)
         chosen = dict.fromkeys(row.act for row in rows.ROWS if row.name in names)
-        problems = {act: problem for act in chosen if (problem := _play(where, act))}
+        problems = _play_all(where, list(chosen))
         return _about(rounds), stage.lines(where, problems, names)
 
 
@@ -49,6 +49,19 @@ def _sides(options: argparse.Namespace) -> list[stage.Side]:
         else:
             sides.append(stage.Side(name, python))
     return sides
+
+
+def _play_all(where: stage.Stage, acts: list[str]) -> dict[str, str]:
+    """Play the acts; what went wrong with which. When interrupted, the rest is not measured."""
+    problems = {}
+    try:
+        for act in acts:
+            problems[act] = 'interrupted'
+            problems[act] = _play(where, act)
+    except KeyboardInterrupt:
+        stage.say('interrupted: here is what there is')
+        problems |= {act: 'not begun' for act in acts if act not in problems}
+    return problems
 
 
 def _play(where: stage.Stage, act: str) -> str:

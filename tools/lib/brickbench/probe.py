@@ -29,10 +29,11 @@ def resident() -> int:
 
 def main() -> None:
     """Measure, and print one line of JSON."""
-    began = time.monotonic()
+    # The processor's time: what else the machine does is not the import's business.
+    began = time.process_time()
     from os_brick.initiator import connector  # noqa: F401
 
-    found = {'import': time.monotonic() - began, 'memory': resident()}
+    found = {'import': time.process_time() - began, 'memory': resident()}
     import os_brick
 
     cfg.CONF([], project='os_brick', default_config_files=[sys.argv[1]])

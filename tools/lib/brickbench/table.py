@@ -27,9 +27,10 @@ def fields(line: rows.Line) -> tuple[str, ...]:
     ours, theirs = line.cells.get(rows.OURS), line.cells.get(rows.REFERENCE)
     easier = line.cells.get(rows.EASIER)
     unit = line.row.unit
-    ratio = '-' if line.ratio is None else f'{line.ratio:.2f}'
+    ratio = '-' if line.ratio is None else f'{line.ratio:.3f}'
     took = _time(ours, unit) + (f' ({_time(easier, unit)})' if easier else '')
     met = {True: 'yes', False: 'NO', None: '-'}[line.met]
+    met = met if ours else 'not measured'
     left = (line.row.title, _starts(theirs), _time(theirs, unit), _starts(ours), took)
     return (*left, ratio, line.bar or '-', met)
 
