@@ -199,7 +199,7 @@ def has_node(target: str, portal: addresses.Portal, iface: str) -> bool:
 def ensure_node(
     target: str, portal: addresses.Portal, iface: str, secret: tuple[str, str] | None
 ) -> None:
-    """Have a node record that fits.
+    """Have a node record that fits, be it there already or not.
 
     A record that is there keeps all it says but for the settings that are ours.
 

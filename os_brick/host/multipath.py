@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 import contextlib
+import itertools
 
 from oslo_log import log as logging
 
@@ -18,14 +19,15 @@ LOG = logging.getLogger(__name__)
 
 # multipathd answers `timeout` by itself after 4 s of waiting for its own lock (uxsock_timeout).
 ANSWER_SECONDS = 10.0
-# multipathd hears of a disk by udev first; it is told again if nothing has come of it. Early
-# words do no harm: a path that udev has not finished with is taken when it has.
-FIRST_OFFER_SECONDS = 1.5
+# multipathd hears of a disk by udev first, perhaps before its WWID is known; so it is told again,
+# of one disk after the other until there is a map. Early words do no harm: a path that udev has
+# not finished with is taken when it has.
+FIRST_OFFER_SECONDS = 0.5
 # Once there is a map udev has had its time; whatever is missing is offered sooner.
 FIRST_LATE_OFFER_SECONDS = 0.3
 OFFER_GROWTH = 2.0
 # How long multipathd may take for a map, from the moment its disks are there.
-BUILD_SECONDS = 15.0
+BUILD_SECONDS = 20.0
 # udev's workers open and close every new map and disk; a map may be busy for that long.
 BUSY_SECONDS = 5.0
 
@@ -53,13 +55,14 @@ def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
     :raises NotClaimed: if multipathd does not want the disks or makes no map in time.
     """
     remember(wwid)
-    offers = _Offers(disks)
+    offers = _Offers(FIRST_OFFER_SECONDS)
+    turn = itertools.cycle(disks)
 
     def probe() -> str | None:
         found = dm.multipath_over(disks)
         if found is not None and dm.wwid(found) == wwid:
             return found
-        offers.repeat()
+        offers.repeat([next(turn)])
         return None
 
     found = wait.poll(probe, deadline.within(BUILD_SECONDS))
@@ -70,7 +73,7 @@ def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
 
 def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str]:
     """Wait until a map holds all the disks; return those that it does not hold in time."""
-    offers = _Offers(disks, FIRST_LATE_OFFER_SECONDS)
+    offers = _Offers(FIRST_LATE_OFFER_SECONDS)
 
     def is_complete() -> bool:
         missing = set(disks) - set(block.members(found))
@@ -85,18 +88,17 @@ def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str
 class _Offers:
     """Disks offered to multipathd again and again, at growing distances."""
 
-    def __init__(self, disks: Iterable[str], first: float = FIRST_OFFER_SECONDS) -> None:
-        self._disks = list(disks)
+    def __init__(self, first: float) -> None:
         self._pause = first
         self._next = wait.Deadline.after(self._pause)
         self.answer = ''
 
-    def repeat(self, disks: Iterable[str] | None = None) -> None:
+    def repeat(self, disks: Iterable[str]) -> None:
         if not self._next.passed:
             return
         self._pause *= OFFER_GROWTH
         self._next = wait.Deadline.after(self._pause)
-        for disk in self._disks if disks is None else disks:
+        for disk in disks:
             self.answer = ask_to_add(disk)
             if 'blacklisted' in self.answer:
                 raise NotClaimed(disks=disk, why=self.answer)

@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 # multipathd takes the other paths a moment after the first (as fast as udev tells it of them);
 # a map is usable with one, so nobody waits longer for them than this.
-JOIN_SECONDS = 1.0
+JOIN_SECONDS = 0.5
 # A disk that comes back alone is worth more patience: nobody waits for it.
 READMIT_SECONDS = 10.0
 # multipathd reads the sizes of the disks and loads the map's table anew: a second or two.
