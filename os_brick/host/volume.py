@@ -133,10 +133,15 @@ def remove(
     :param wwid: the volume's, for a map that has lost all its disks; ``None`` if unknown.
     :raises VolumeInUse: if somebody else holds it, without ``force``.
     """
-    found = dm.multipath_over(disks) or (dm.multipath_of(wwid) if wwid else None)
+    steps.run('check for users', lambda: _refuse_users(disks, wwid))
+    known_to_multipathd = multipath.is_running()
+    found = _map_over(disks, wwid)
+    if found is None and known_to_multipathd:
+        # It hears of new disks late; it must not build a map over one that is about to go.
+        multipath.forget_disks(disks)
+        found = _map_over(disks, wwid)
     disks = disks_of(disks)
     known = wwid or (dm.wwid(found) if found else None) or _wwid_of(disks)
-    steps.run('check for users', lambda: _refuse_users(found, disks))
     if found is not None:
         steps.run(f'resume of {found}', lambda: multipath.resume_if_suspended(found, deadline))
     alive = _flushable(disks)
@@ -151,7 +156,7 @@ def remove(
         for disk in alive:
             steps.run(f'flush of {disk}', functools.partial(_flush_disk, disk, deadline, force))
     addresses = {disk: scsi.address_of(disk) for disk in disks}
-    if multipath.is_running():
+    if found is not None and known_to_multipathd:
         multipath.forget_disks(disks)
     steps.run('removal of disks', lambda: _delete(disks, deadline))
     steps.run('multipathd', lambda: wait_forgotten(addresses, deadline))
@@ -163,10 +168,18 @@ def _wwid_of(disks: Collection[str]) -> str | None:
     return next((wwid for disk in disks if (wwid := scsi.cached_identity(disk).wwid)), None)
 
 
-def _refuse_users(found: str | None, disks: Collection[str]) -> None:
-    besides = frozenset({found} if found else ())
-    users = [user for disk in disks for user in block.users(disk, besides)]
-    users += host_legs.map_users(found) if found else []
+def _map_over(disks: Collection[str], wwid: str | None) -> str | None:
+    return dm.multipath_over(disks) or (dm.multipath_of(wwid) if wwid else None)
+
+
+def _refuse_users(disks: Collection[str], wwid: str | None) -> None:
+    found = _map_over(disks, wwid)
+    disks = disks_of(disks)
+    # multipathd may build a map at any moment: a holder that is one is the volume's own.
+    maps = {holder for disk in disks for holder in block.holders(disk) if dm.wwid(holder)}
+    users = [user for disk in disks for user in block.users(disk, frozenset(maps))]
+    maps |= {found} if found else set()
+    users += [user for each in sorted(maps) for user in host_legs.map_users(each)]
     if users:
         device = f'/dev/{found}' if found else ', '.join(f'/dev/{disk}' for disk in disks)
         raise exception.VolumeInUse(device=device, holder='; '.join(users))

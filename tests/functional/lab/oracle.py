@@ -4,6 +4,7 @@
 from collections.abc import Iterable, Iterator
 import difflib
 import logging
+import contextlib
 import os
 import pathlib
 import re
@@ -87,7 +88,7 @@ def links() -> frozenset[str]:
     for directory in (*pathlib.Path('/dev/disk').glob('by-*'), pathlib.Path('/dev/mapper')):
         for name in _names(directory):
             path = directory / name
-            if path.is_symlink():
+            with contextlib.suppress(OSError):  # udev may take any of them away meanwhile.
                 target = os.path.basename(os.readlink(path))
                 if not target.startswith('loop') and target not in stores:
                     lines.append(f'{path} -> {target}')
