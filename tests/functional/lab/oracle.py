@@ -2,9 +2,9 @@
 """What an attach may leave behind on a host, as sets of readable lines that can be compared."""
 
 from collections.abc import Iterable, Iterator
+import contextlib
 import difflib
 import logging
-import contextlib
 import os
 import pathlib
 import re
