@@ -38,20 +38,15 @@ def test_volumes_of_one_target_in_threads(shelf, multipath):
 
 
 def test_targets_in_threads(shelf, multi):
-    """Different targets attach and detach side by side without waiting for each other: four
-    together take less time than one after the other."""
+    """Different targets attach and detach side by side. (That none waits for another is shown
+    by the silent target below: two emulated processors are no witness of time.)"""
     groups = [volumes(shelf, f'side{n}', 1, 2) for n in range(4)]
     props = [group[2][0] for group in groups]
-    with support.Stopwatch() as apart:
-        for each in props:
-            multi.disconnect_volume(each, multi.connect_volume(each))
-    with support.Stopwatch() as together:
-        infos = side_by_side(multi.connect_volume, props)
-        for info, group in zip(infos, groups, strict=True):
-            assert info['scsi_wwn'] == group[1][0].wwid
-        pairs = list(zip(props, infos, strict=True))
-        side_by_side(lambda pair: multi.disconnect_volume(*pair), pairs)
-    assert together.seconds < apart.seconds
+    infos = side_by_side(multi.connect_volume, props)
+    for info, group in zip(infos, groups, strict=True):
+        assert info['scsi_wwn'] == group[1][0].wwid
+    pairs = list(zip(props, infos, strict=True))
+    side_by_side(lambda pair: multi.disconnect_volume(*pair), pairs)
 
 
 def test_targets_in_processes(shelf, workers):
