@@ -90,6 +90,8 @@ def test_single_path_while_multipathd_takes_every_disk(shelf, single):
     single.disconnect_volume(props, info)
 
 
+# udev keeps its links to a map whose every read fails, though the map has gone (udev 257.13).
+@pytest.mark.leaves('link')
 @pytest.mark.parametrize('multipath', [False, True])
 def test_unreadable_device_is_not_returned(shelf, multipath):
     """A device is returned only when a read of it succeeds."""
