@@ -9,13 +9,6 @@ import pytest
 from os_brick import exception
 from tests.functional import lab, support
 
-# The stores of the targets are loop devices with the same content: LVM must not see them.
-LVM = (
-    '--config',
-    'devices { use_devicesfile=0 filter=["r|/dev/loop|","a|.*|"] }'
-    ' activation { udev_sync=0 udev_rules=0 }',
-)
-
 
 @pytest.fixture(params=[False, True], ids=['single', 'multipath'])
 def held(request, shelf, multipathd):
@@ -111,20 +104,23 @@ def test_dm_crypt(held, layer):
     connector.disconnect_volume(props, info)
 
 
-def lvm(*argv):
-    return lab.shell.run(argv[0], *LVM, *argv[1:])
+def lvm(path, program, *words):
+    """Run a program of LVM that sees one device: the target's store has the same content."""
+    devices = f'use_devicesfile=0 filter=["a|^{path}$|","r|.*|"] multipath_component_detection=0'
+    config = f'devices {{ {devices} }} activation {{ udev_sync=0 udev_rules=0 }}'
+    return lab.shell.run(program, '--config', config, *words)
 
 
 def test_active_logical_volume(held):
     """The same for an active LV."""
     connector, _volume, props, info = held
     support.write(info['path'], bytes(support.BLOCK))
-    lvm('vgcreate', '-qq', 'labvg', info['path'])
-    lvm('lvcreate', '-qq', '-y', '-Zn', '-Wn', '-L', '8M', '-n', 'guest', 'labvg')
+    lvm(info['path'], 'vgcreate', '-qq', 'labvg', info['path'])
+    lvm(info['path'], 'lvcreate', '-qq', '-y', '-Zn', '-Wn', '-L', '8M', '-n', 'guest', 'labvg')
     try:
         refused(held, 'labvg-guest')
     finally:
-        lvm('vgchange', '-qq', '-an', 'labvg')
+        lvm(info['path'], 'vgchange', '-qq', '-an', 'labvg')
     connector.disconnect_volume(props, info)
 
 
@@ -138,15 +134,15 @@ def test_active_logical_volume_is_not_the_map(shelf, single, multi, multipathd):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     info = single.connect_volume(props)
-    lvm('vgcreate', '-qq', 'labvg', info['path'])
-    lvm('lvcreate', '-qq', '-y', '-Zn', '-Wn', '-L', '8M', '-n', 'guest', 'labvg')
+    lvm(info['path'], 'vgcreate', '-qq', 'labvg', info['path'])
+    lvm(info['path'], 'lvcreate', '-qq', '-y', '-Zn', '-Wn', '-L', '8M', '-n', 'guest', 'labvg')
     try:
         again = multi.connect_volume(props)
         assert lab.shell.read(f'/sys/block/{support.node(again["path"])}/dm/name') != 'labvg-guest'
         assert again['scsi_wwn'] == volume.wwid
         assert support.legs(again['path']) == [support.node(info['path'])]
     finally:
-        lvm('vgchange', '-qq', '-an', 'labvg')
+        lvm(info['path'], 'vgchange', '-qq', '-an', 'labvg')
     multi.disconnect_volume(props, again)
 
 

@@ -322,7 +322,8 @@ class Opening:
         LOG.info('%s has joined map %s', brought.way, found)
 
     def _error(self) -> Exception:
-        errors = self._fan.errors
+        known = self._fan.errors
+        errors = {way: known[way] for way in self._ways if way in known}
         for kind in (exception.VolumeIdentityMismatch, exception.LoginRefused):
             for error in errors.values():
                 if isinstance(error, kind):
