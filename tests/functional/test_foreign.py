@@ -173,7 +173,9 @@ def test_force_goes_past_a_holder(shelf, multi):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
-    with subprocess.Popen(['sleep', '60'], stdin=os.open(info['path'], os.O_RDONLY)) as holder:
+    descriptor = os.open(info['path'], os.O_RDONLY)
+    with subprocess.Popen(['sleep', '60'], stdin=descriptor) as holder:
+        os.close(descriptor)
         try:
             with support.Stopwatch() as watch, pytest.raises(exception.ExceptionChainer):
                 multi.disconnect_volume(props, info, force=True)
