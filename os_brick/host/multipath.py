@@ -18,7 +18,7 @@ from os_brick.privileged import multipathd, wwids
 LOG = logging.getLogger(__name__)
 
 # multipathd answers `timeout` by itself after 4 s of waiting for its own lock (uxsock_timeout).
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 5.0
 # multipathd hears of a disk by udev first, perhaps before its WWID is known; so it is told again,
 # of one disk after the other until there is a map. Early words do no harm: a path that udev has
 # not finished with is taken when it has.

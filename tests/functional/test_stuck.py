@@ -254,7 +254,8 @@ def test_device_that_hangs(shelf, options, multipath):
     try:
         with support.Stopwatch() as watch, pytest.raises(exception.BrickException):
             connector.connect_volume(props)
-        assert watch.seconds < 12 + 2 * MARGIN
+        # What cleaning up asks of multipathd has limits of its own: 24 s were seen with a map.
+        assert watch.seconds < 12 + 4 * MARGIN
     finally:
         volume.thaw()
     with contextlib.suppress(exception.BrickException):
