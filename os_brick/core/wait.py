@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import dataclasses
+import math
 from typing import TypeVar
 
 from os_brick import exception
@@ -17,6 +18,8 @@ T = TypeVar('T')
 FIRST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.1
 GROWTH = 1.5
+# A step whose deadline has passed is given a moment: it may have nothing to do.
+LEAST_LIMIT_SECONDS = 0.1
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,6 +51,10 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds that are left; 0 when it has passed."""
         return max(0.0, self.at - clock.monotonic())
+
+    def limit(self, longest: float = math.inf) -> float:
+        """What is left as a time limit of one step in seconds; a moment if nothing is."""
+        return max(LEAST_LIMIT_SECONDS, min(self.remaining, longest))
 
     @property
     def passed(self) -> bool:

@@ -32,11 +32,9 @@ LOGGED_IN = 'LOGGED_IN'
 
 # open-iscsi, include/iscsi_err.h.
 SUCCESS = 0
-ERR_SESS_NOT_FOUND = 2
 ERR_LOGIN = 5
 ERR_SESS_EXISTS = 15
 ERR_FATAL_LOGIN = 19
-ERR_NO_OBJS_FOUND = 21
 ERR_LOGIN_AUTH_FAILED = 24
 # Answers of the target itself; asking again does not help.
 _REFUSALS = {
@@ -233,7 +231,7 @@ def login(
     :raises LoginRefused: if the target answered and refused.
     :raises FailedISCSITargetPortalLogin: if there was no answer.
     """
-    limit = max(0.1, min(deadline.remaining, LOGIN_SECONDS))
+    limit = deadline.limit(LOGIN_SECONDS)
     try:
         code, _, stderr = iscsiadm.login(target, portal.address, portal.port, iface, limit)
     except processutils.ProcessExecutionError as error:
@@ -269,7 +267,7 @@ def logout(found: Session, deadline: wait.Deadline) -> None:
 
     :raises BrickException: if it does not end.
     """
-    limit = max(0.1, min(deadline.remaining, LOGOUT_SECONDS))
+    limit = deadline.limit(LOGOUT_SECONDS)
     code, _, stderr = iscsiadm.logout(found.number, limit)
     gone = wait.holds(lambda: session(found.number) is None, deadline.within(SESSION_SECONDS))
     if not gone:
@@ -304,7 +302,7 @@ def discover(
     :param secret: CHAP user name and password of discoveries, or ``None``.
     :raises TargetPortalNotFound: if it does not tell.
     """
-    limit = max(0.1, min(deadline.remaining, DISCOVERY_SECONDS))
+    limit = deadline.limit(DISCOVERY_SECONDS)
     try:
         if secret is None:
             code, stdout, stderr = iscsiadm.discover(portal.address, portal.port, iface, limit)

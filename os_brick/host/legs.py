@@ -75,7 +75,7 @@ def _asked_anew(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Le
     """The leg of a disk that was there before, or ``None`` once a stale one is gone."""
     cached = scsi.cached_identity(disk)
     try:
-        actual = scsi.identity(disk, min(scsi.INQUIRY_SECONDS, max(deadline.remaining, 0.1)))
+        actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
     except scsi.NothingMapped as error:
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
         _discard(disk, cached, 'nothing', deadline)
@@ -149,7 +149,7 @@ def _appear(
 
 def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Leg:
     try:
-        limit = min(scsi.INQUIRY_SECONDS, max(deadline.remaining, 0.1))
+        limit = deadline.limit(scsi.INQUIRY_SECONDS)
         identity = scsi.identity(disk, limit)
     except OSError as error:
         raise _does_not_say(disk, address, error) from error

@@ -173,7 +173,7 @@ def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
 
 
 def _remove(found: str, name: str, deadline: wait.Deadline) -> str:
-    limit = max(0.1, min(deadline.remaining, ANSWER_SECONDS))
+    limit = deadline.limit(ANSWER_SECONDS)
     try:
         answer = multipathd.remove_map(name, limit)
     except OSError as error:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import dataclasses
 import errno
 
@@ -119,7 +120,7 @@ def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.Identity:
     deadline = wait.Deadline.after(timeout)
     for pause in ASK_AGAIN_SECONDS:
         try:
-            page80, page83 = root.identity_pages(str(address), limit(deadline))
+            page80, page83 = root.identity_pages(str(address), deadline.limit())
             return vpd.identity(page80, page83, _inquiry_text(disk))
         except OSError as error:
             if error.errno == errno.ENXIO and is_known(address):
@@ -136,7 +137,7 @@ def scan(address: Address, deadline: wait.Deadline) -> None:
     :raises OperationTimedOut: if the path does not answer.
     :raises OSError: if the host has gone.
     """
-    root.scan(*(address.host, address.channel, address.target, address.lun, limit(deadline)))
+    root.scan(*(address.host, address.channel, address.target, address.lun, deadline.limit()))
 
 
 def rescan(disk: str, deadline: wait.Deadline) -> None:
@@ -145,7 +146,7 @@ def rescan(disk: str, deadline: wait.Deadline) -> None:
     :raises OperationTimedOut: if the disk does not answer.
     :raises OSError: if the disk has gone.
     """
-    root.rescan(disk, limit(deadline))
+    root.rescan(disk, deadline.limit())
 
 
 def remove(disk: str, deadline: wait.Deadline) -> None:
@@ -156,7 +157,7 @@ def remove(disk: str, deadline: wait.Deadline) -> None:
     """
     address = address_of(disk)
     try:
-        root.delete(disk, limit(deadline))
+        root.delete(disk, deadline.limit())
     except FileNotFoundError:
         return
     wait.until(lambda: has_gone(disk, address) or None, deadline, f'the removal of {disk}')
@@ -167,6 +168,6 @@ def has_gone(disk: str, address: Address | None) -> bool:
     return not files.exists(f'/sys/block/{disk}') or address_of(disk) != address
 
 
-def limit(deadline: wait.Deadline) -> float:
-    """What is left of a deadline as a time limit, in seconds; a moment if nothing is."""
-    return max(deadline.remaining, 0.1)
+def first_wwid(disks: Iterable[str]) -> str | None:
+    """The WWID that the kernel knows of the first disk that has one, or ``None``."""
+    return next((wwid for disk in disks if (wwid := cached_identity(disk).wwid)), None)

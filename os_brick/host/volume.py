@@ -71,7 +71,7 @@ def open_single(leg: host_legs.Leg, deadline: wait.Deadline) -> Device:
 
 
 def _require_readable(name: str, deadline: wait.Deadline) -> None:
-    error = block.why_unreadable(name, _limit(deadline, block.READ_SECONDS))
+    error = block.why_unreadable(name, deadline.limit(block.READ_SECONDS))
     if error is not None:
         raise exception.VolumeDeviceNotFound(
             f'Device /dev/{name} is there and cannot be read: {error}'
@@ -110,7 +110,7 @@ def require_ready(found: str, deadline: wait.Deadline) -> None:
 
     def is_ready() -> bool:
         nonlocal why
-        why = multipath.why_not_ready(found, _limit(deadline, block.READ_SECONDS))
+        why = multipath.why_not_ready(found, deadline.limit(block.READ_SECONDS))
         return why is None
 
     if not wait.holds(is_ready, deadline):
@@ -141,7 +141,7 @@ def remove(
         multipath.forget_disks(disks)
         found = _map_over(disks, wwid)
     disks = disks_of(disks)
-    known = wwid or (dm.wwid(found) if found else None) or _wwid_of(disks)
+    known = wwid or (dm.wwid(found) if found else None) or scsi.first_wwid(disks)
     if found is not None:
         steps.run(f'resume of {found}', lambda: multipath.resume_if_suspended(found, deadline))
     alive = _flushable(disks)
@@ -162,10 +162,6 @@ def remove(
     steps.run('multipathd', lambda: wait_forgotten(addresses, deadline))
     if known and dm.multipath_of(known) is None:
         steps.run(f'removal of WWID {known}', lambda: multipath.forget(known))
-
-
-def _wwid_of(disks: Collection[str]) -> str | None:
-    return next((wwid for disk in disks if (wwid := scsi.cached_identity(disk).wwid)), None)
 
 
 def _map_over(disks: Collection[str], wwid: str | None) -> str | None:
@@ -301,7 +297,7 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     if state != 'running':
         raise OSError(f'disk {disk} is {state or "gone"}')
     limit = deadline.within(RESCAN_SECONDS)
-    cached, actual = scsi.cached_identity(disk), scsi.identity(disk, _limit(limit, 60))
+    cached, actual = scsi.cached_identity(disk), scsi.identity(disk, limit.limit(60))
     if actual != cached:
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}', expected=str(cached), actual=str(actual)
@@ -330,7 +326,3 @@ def readmit(disk: str, found: str, deadline: wait.Deadline) -> bool:
     if refresh(disk, deadline) < block.size_bytes(found):
         return False
     return not multipath.join(found, [disk], deadline.within(READMIT_SECONDS))
-
-
-def _limit(deadline: wait.Deadline, longest: float) -> float:
-    return max(0.1, min(deadline.remaining, longest))

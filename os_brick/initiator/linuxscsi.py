@@ -120,8 +120,7 @@ class LinuxSCSI(executor.Executor):
 
     def get_sysfs_wwid(self, device_names: Iterable[str]) -> str:
         """Return the first disk's WWID that the kernel knows, in udev's spelling, or ``''``."""
-        names = (_name(device) for device in device_names)
-        return next((wwid for name in names if (wwid := scsi.cached_identity(name).wwid)), '')
+        return scsi.first_wwid(_name(device) for device in device_names) or ''
 
     def get_sysfs_wwn(self, device_names: Iterable[str], mpath: str | None = None) -> str:
         """Return the WWID of a map, or else of its disks, in udev's spelling, or ``''``."""
@@ -261,7 +260,7 @@ class LinuxSCSI(executor.Executor):
         """Have everything that was written to a device reach it; one that has gone is no error."""
         name = _name(device)
         if block.exists(name):
-            block.flush(name, max(_deadline().remaining, 0.1))
+            block.flush(name, _deadline().limit())
 
     def flush_multipath_device(self, device_map_name: str) -> None:
         """Remove a map by its name, once what was written to it is safe.
@@ -270,7 +269,7 @@ class LinuxSCSI(executor.Executor):
         """
         found = block.name_of(f'/dev/mapper/{device_map_name}') or _map_called(device_map_name)
         if found is not None:
-            block.flush(found, max(_deadline().remaining, 0.1))
+            block.flush(found, _deadline().limit())
             multipath.release(found, _deadline(), give_up_io=False)
 
     # multipathd

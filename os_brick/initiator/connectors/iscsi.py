@@ -236,7 +236,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             for session in iscsi.sessions_at(way.name, way.portal)
         }
         disks = _own_disks(sessions, props.expected_wwid)
-        wwid = props.expected_wwid or _wwid(disks) or _wwid_of_path(props.device_path)
+        wwid = props.expected_wwid or scsi.first_wwid(disks) or _wwid_of_path(props.device_path)
         if wwid and not props.explicit:
             found = {s: lun for s in iscsi.sessions() for lun in _luns_of(s, wwid)}
             sessions |= found
@@ -310,10 +310,6 @@ def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> dict[str
             continue
         found[disk] = None
     return found
-
-
-def _wwid(disks: dict[str, None]) -> str | None:
-    return next((wwid for disk in disks if (wwid := scsi.cached_identity(disk).wwid)), None)
 
 
 def _wwid_of_path(path: str | None) -> str | None:

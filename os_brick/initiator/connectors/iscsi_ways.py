@@ -136,7 +136,7 @@ def _require_answer(
         if not back:
             raise Silent(f'{existing[0]} is {existing[0].state} and does not come back')
     elif ask_first and request.iface == _OWN_TCP:
-        limit = max(0.1, min(deadline.remaining, iscsi.REACH_SECONDS))
+        limit = deadline.limit(iscsi.REACH_SECONDS)
         why = iscsi.why_unreachable(way.portal, limit)
         if why is not None:
             raise Silent(f'Portal {way.portal} does not answer: {why}')
@@ -218,7 +218,7 @@ def take_back(brought: Brought, deadline: wait.Deadline) -> None:
     steps = base.Teardown(base.OnError.IGNORE)
     for leg in brought.legs:
         if leg.is_new:
-            delete = functools.partial(_delete_disk_at, leg.address, scsi.limit(deadline))
+            delete = functools.partial(_delete_disk_at, leg.address, deadline.limit())
             steps.run(f'removal of {leg.disk}', delete)
     if brought.made_sessions:
         close = functools.partial(_close, brought.way, brought.made_sessions)
