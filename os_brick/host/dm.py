@@ -23,13 +23,11 @@ class Status:
     :ivar open_count: how often it is open or held.
     :ivar is_suspended: whether its I/O waits for a resume.
     :ivar active_paths: how many of its paths take I/O.
-    :ivar queues: whether I/O waits while it has no path.
     """
 
     open_count: int
     is_suspended: bool
     active_paths: int
-    queues: bool
 
 
 def uuid(dm: str) -> str:
@@ -78,8 +76,8 @@ def status(dm: str) -> Status:
 
     :raises OSError: if there is none.
     """
-    opened, suspended, now, table = root.status(dm)
-    return Status(opened, suspended, _active_paths(now), 'queue_if_no_path' in table)
+    opened, suspended, now = root.status(dm)
+    return Status(opened, suspended, _active_paths(now))
 
 
 def _active_paths(text: str) -> int:

@@ -73,6 +73,23 @@ def find(
 
 def _asked_anew(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Leg | None:
     """The leg of a disk that was there before, or ``None`` once a stale one is gone."""
+    try:
+        actual = discard_if_stale(disk, deadline)
+    except OSError as error:
+        raise _does_not_say(disk, address, error) from error
+    if actual is None:
+        return None
+    scsi.rescan(disk, deadline)  # Its size may be of yesterday.
+    return Leg(disk, address, actual, block.size_bytes(disk))
+
+
+def discard_if_stale(disk: str, deadline: wait.Deadline) -> vpd.Identity | None:
+    """Remove a disk that is not what the kernel believes any more; return who a live one is.
+
+    :return: ``None`` once it is gone.
+    :raises VolumeIdentityMismatch: if it is stale and in use.
+    :raises OSError: if it cannot be asked.
+    """
     cached = scsi.cached_identity(disk)
     try:
         actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
@@ -80,14 +97,11 @@ def _asked_anew(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Le
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
         _discard(disk, cached, 'nothing', deadline)
         return None
-    except OSError as error:
-        raise _does_not_say(disk, address, error) from error
     if actual != cached:
-        LOG.warning('Disk %s is %s now and was %s: it is scanned anew', disk, actual, cached)
+        LOG.warning('Disk %s is %s now and was %s: it is removed', disk, actual, cached)
         _discard(disk, cached, str(actual), deadline)
         return None
-    scsi.rescan(disk, deadline)  # Its size may be of yesterday.
-    return Leg(disk, address, actual, block.size_bytes(disk))
+    return actual
 
 
 def _discard(disk: str, cached: vpd.Identity, actual: str, deadline: wait.Deadline) -> None:

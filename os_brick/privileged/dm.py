@@ -23,7 +23,6 @@ _TABLE_STATUS = 12
 _TARGET_MSG = 14
 
 _SUSPENDED = 1 << 1
-_AS_TABLE = 1 << 4
 _NO_FLUSH = 1 << 11
 _NO_LOCKFS = 1 << 10
 
@@ -58,16 +57,14 @@ def _lines(answer: bytes) -> tuple[int, bool, str]:
 
 
 @privileged.entrypoint
-def status(dm: str) -> tuple[int, bool, str, str]:
-    """How often ``dm-N`` is open, whether it is suspended, its first target's status and table.
+def status(dm: str) -> tuple[int, bool, str]:
+    """How often ``dm-N`` is open, whether it is suspended, its first target's status.
 
     :raises OSError: if there is no such device.
     """
     device = _device_number(dm)
     # The status must not flush: that waits for I/O which a map without paths never ends.
-    opened, suspended, now = _lines(_ioctl(_TABLE_STATUS, device, _NO_FLUSH))
-    table = _lines(_ioctl(_TABLE_STATUS, device, _NO_FLUSH | _AS_TABLE))[2]
-    return opened, suspended, now, table
+    return _lines(_ioctl(_TABLE_STATUS, device, _NO_FLUSH))
 
 
 @privileged.entrypoint

@@ -38,10 +38,12 @@ class _Here:
     """What there is of a volume on this host.
 
     :ivar disks: its disks.
+    :ivar others: disks with its LUN that the kernel believes to be another volume.
     :ivar sessions: the sessions through its ways, with the LUN that is its own behind each.
     """
 
     disks: tuple[str, ...]
+    others: tuple[str, ...]
     sessions: tuple[tuple[iscsi.Session, int], ...]
     wwid: str | None
 
@@ -235,35 +237,37 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             for way in props.targets
             for session in iscsi.sessions_at(way.name, way.portal)
         }
-        disks = _own_disks(sessions, props.expected_wwid)
+        disks, others = _own_disks(sessions, props.expected_wwid)
         wwid = props.expected_wwid or scsi.first_wwid(disks) or _wwid_of_path(props.device_path)
         if wwid and not props.explicit:
             found = {s: lun for s in iscsi.sessions() for lun in _luns_of(s, wwid)}
             sessions |= found
-            disks |= dict.fromkeys(_own_disks(found, wwid))
-        return _Here(tuple(disks), tuple(sessions.items()), wwid)
+            disks = list(dict.fromkeys([*disks, *_own_disks(found, wwid)[0]]))
+        return _Here(tuple(disks), tuple(others), tuple(sessions.items()), wwid)
 
     def _detach(
         self, props: props_iscsi.Props, steps: base.Teardown, deadline: wait.Deadline
     ) -> None:
         here = self._here(props)
         if not here.disks:
-            ways = '; '.join(str(way) for way in props.targets)
-            LOG.warning('Detach: there is no disk of %s on this host to be removed', ways)
+            LOG.warning('Detach: %s', _no_disk(props))
         volume.remove(
             *(here.disks, here.wwid, steps, deadline.leaving(_CLEAN_UP_SHARE)),
             force=steps.on_error.is_forced,
         )
         background.stop(props.key)
-        for name in {way.name for way in props.targets} | {s.target for s, _ in here.sessions}:
-            logout = functools.partial(_leave, name, props, here, steps, deadline)
+        for disk in here.others:
+            discard = functools.partial(host_legs.discard_if_stale, disk, deadline)
+            steps.run(f'look at disk {disk}, which is another volume', discard)
+        sessions = [(s, lun) for s, lun in here.sessions if not _is_anothers(s, lun, here)]
+        for name in {way.name for way in props.targets} | {s.target for s, _ in sessions}:
+            logout = functools.partial(_leave, name, props, sessions, steps, deadline)
             steps.run(f'logout of {name}', logout)
 
     def _extend(self, props: props_iscsi.Props, deadline: wait.Deadline) -> int:
         here = self._here(props)
         if not here.disks:
-            ways = '; '.join(str(way) for way in props.targets)
-            raise exception.VolumePathsNotFound(f'There is no disk of {ways} on this host')
+            raise exception.VolumePathsNotFound(_no_disk(props))
         size, short = volume.grow(here.disks, deadline)
         found = dm.multipath_over(here.disks)
         for disk in short if found else ():
@@ -271,35 +275,42 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         return size
 
 
+def _no_disk(props: props_iscsi.Props) -> str:
+    ways = '; '.join(str(way) for way in props.targets)
+    return f'There is no disk of {ways} on this host'
+
+
 def _leave(
     name: str,
     props: props_iscsi.Props,
-    here: _Here,
+    sessions: list[tuple[iscsi.Session, int]],
     steps: base.Teardown,
     deadline: wait.Deadline,
 ) -> None:
     """End the sessions to a target that carry nothing else, and forget their records."""
     ways = [way for way in props.targets if way.name == name]
-    sessions = [(s, lun) for s, lun in here.sessions if s.target.lower() == name.lower()]
-    iscsi_ways.leave(ways, sessions, deadline, is_forced=steps.on_error.is_forced)
+    own = [(s, lun) for s, lun in sessions if s.target.lower() == name.lower()]
+    iscsi_ways.leave(ways, own, deadline, is_forced=steps.on_error.is_forced)
+
+
+def _is_anothers(session: iscsi.Session, lun: int, here: _Here) -> bool:
+    """Whether the volume's LUN behind a session is another volume's disk still."""
+    return scsi.disk_at(session.address(lun)) in here.others
 
 
 def _summary(failures: list[Exception]) -> Exception:
-    if len(failures) == 1:
-        return failures[0]
-    text = '; '.join(str(error) for error in failures)
-    for kind in (exception.VolumeIdentityMismatch, exception.LoginRefused):
-        for error in failures:
-            if isinstance(error, kind):
-                return error
-    summary = exception.VolumeDeviceNotFound(text)
+    deciding = plans.deciding_error(failures)
+    if deciding is not None:
+        return deciding
+    summary = exception.VolumeDeviceNotFound('; '.join(str(error) for error in failures))
     summary.__cause__ = failures[0]
     return summary
 
 
-def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> dict[str, None]:
-    """The disks with the volume's LUN behind sessions; none that is known to be another volume."""
-    found: dict[str, None] = {}
+def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> tuple[list[str], list[str]]:
+    """The disks with the volume's LUN behind sessions, and those known to be another volume."""
+    own: dict[str, None] = {}
+    others: dict[str, None] = {}
     for session, lun in sessions.items():
         disk = scsi.disk_at(session.address(lun))
         if disk is None:
@@ -307,9 +318,10 @@ def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> dict[str
         actual = scsi.cached_identity(disk).wwid
         if wwid and actual and actual.lower() != wwid.lower():
             LOG.warning('Disk %s is left alone: it is volume %s, not %s', disk, actual, wwid)
-            continue
-        found[disk] = None
-    return found
+            others[disk] = None
+        else:
+            own[disk] = None
+    return list(own), list(others)
 
 
 def _wwid_of_path(path: str | None) -> str | None:

@@ -324,14 +324,12 @@ class Opening:
     def _error(self) -> Exception:
         known = self._fan.errors
         errors = {way: known[way] for way in self._ways if way in known}
-        for kind in (exception.VolumeIdentityMismatch, exception.LoginRefused):
-            for error in errors.values():
-                if isinstance(error, kind):
-                    return error
-        if len(errors) == 1 and not self._fan.pending:
-            return next(iter(errors.values()))
+        pending = [Silent(f'{way}: no answer in time') for way in self._ways if way not in errors]
+        deciding = plans.deciding_error([*errors.values(), *pending])
+        if deciding is not None:
+            return deciding
         said = [_named(way, error) for way, error in errors.items()]
-        said += [f'{way}: no answer in time' for way in self._ways if way not in errors]
+        said += [str(error) for error in pending]
         if errors and all(
             isinstance(error, exception.FailedISCSITargetPortalLogin) for error in errors.values()
         ):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 import dataclasses
 
-from os_brick import addresses
+from os_brick import addresses, exception
 from os_brick.initiator.props import iscsi as props_iscsi
 
 Target = props_iscsi.Target
@@ -76,6 +76,19 @@ def may_go_on(progress: Progress) -> bool:
     if progress.answering:
         return progress.seconds >= STRAGGLER_SECONDS
     return progress.seconds >= SILENT_SECONDS
+
+
+def deciding_error(errors: Iterable[Exception]) -> Exception | None:
+    """The error that says why a volume with several ways is not attached, if one alone does.
+
+    Another volume in its place, and a target that refuses us, outweigh any portal that is away.
+    """
+    found = list(errors)
+    for kind in (exception.VolumeIdentityMismatch, exception.LoginRefused):
+        for error in found:
+            if isinstance(error, kind):
+                return error
+    return found[0] if len(found) == 1 else None
 
 
 def may_end(luns: Collection[int], lun: int, *, is_forced: bool) -> bool:

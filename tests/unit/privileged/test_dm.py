@@ -28,15 +28,9 @@ def host(tmp_path: pathlib.Path) -> Iterator[fake_host.Host]:
 
 def test_status(host: fake_host.Host) -> None:
     found = host.maps['dm-0']
-    assert dm.status('dm-0') == (
-        0,
-        False,
-        'multipath 2 0 0 0 1 1 A 0 1 2 8:0 A 0 0 1 ',
-        'multipath 0 1 alua 1 1 service-time 0 1 2 8:0 1 1 ',
-    )
-    found.open_count, found.is_suspended, found.queues = 2, True, True
-    opened, suspended, _, table = dm.status('dm-0')
-    assert (opened, suspended, 'queue_if_no_path' in table) == (2, True, True)
+    assert dm.status('dm-0') == (0, False, 'multipath 2 0 0 0 1 1 A 0 1 2 8:0 A 0 0 1 ')
+    found.open_count, found.is_suspended = 2, True
+    assert dm.status('dm-0')[:2] == (2, True)
 
 
 def test_resume(host: fake_host.Host) -> None:

@@ -254,15 +254,32 @@ def test_another_volume_than_expected(host: Host, target: array.Target, multipat
 
 
 @EITHER
+@pytest.mark.parametrize('force', [False, True])
 def test_detach_leaves_a_disk_that_is_another_volume(
-    host: Host, target: array.Target, multipath: bool
+    host: Host, target: array.Target, multipath: bool, force: bool
 ) -> None:
     """``device_info`` names the volume: the LUN's disk is somebody else's by now."""
     brick = connector(multipath)
     brick.connect_volume(target.properties(plural=True))
     before = host.snapshot()
     info = {'type': 'block', 'path': '/dev/sdz', 'scsi_wwn': array.Unit('other').wwid}
-    brick.disconnect_volume(target.properties(plural=True), info)
+    brick.disconnect_volume(target.properties(plural=True), info, force=force)
+    assert host.snapshot() == before
+
+
+@EITHER
+@pytest.mark.parametrize('force', [False, True])
+def test_detach_takes_a_stale_disk_along(
+    host: Host, target: array.Target, multipath: bool, force: bool
+) -> None:
+    """The LUN's disk is what it was before the array mapped the volume there: nobody's."""
+    before = host.snapshot()
+    brick = connector(multipath)
+    props = target.properties(plural=True)
+    brick.connect_volume(props)
+    target.luns[1] = array.Unit('other')
+    info = {'type': 'block', 'path': '/dev/sdz', 'scsi_wwn': target.luns[1].wwid}
+    brick.disconnect_volume(props, info, force=force)
     assert host.snapshot() == before
 
 
