@@ -25,7 +25,7 @@ import string
 import subprocess
 import threading
 import time
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from oslo_config import cfg
 
@@ -62,6 +62,7 @@ class Session:
     target: array.Target
     portal: array.Portal
     state: str = 'LOGGED_IN'
+    target_id: int = 0
 
     @property
     def base(self) -> str:
@@ -69,7 +70,40 @@ class Session:
 
     @property
     def scsi_target(self) -> str:
-        return f'target{self.host}:0:0'
+        return f'target{self.host}:0:{self.target_id}'
+
+    @property
+    def port(self) -> int:
+        """The number of the target's port behind it."""
+        return self.portal.tag
+
+    @property
+    def is_open(self) -> bool:
+        return self.state == 'LOGGED_IN'
+
+    def by_path(self, lun: int) -> list[str]:
+        """udev's names for a disk behind it."""
+        return [f'ip-{self.portal}-iscsi-{self.target.iqn}-lun-{lun}']
+
+
+class Nexus(Protocol):
+    """What a disk hangs on: a session, or a remote port of a fabric."""
+
+    @property
+    def host(self) -> int: ...
+    @property
+    def target_id(self) -> int: ...
+    @property
+    def target(self) -> Any: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def base(self) -> str: ...
+    @property
+    def scsi_target(self) -> str: ...
+    @property
+    def is_open(self) -> bool: ...
+    def by_path(self, lun: int) -> list[str]: ...
 
 
 @dataclasses.dataclass
@@ -77,14 +111,14 @@ class Disk:
     """A SCSI disk; ``unit`` is who it was when it was scanned, not who answers now."""
 
     name: str
-    session: Session
+    session: Any
     lun: int
     unit: array.Unit
     state: str = 'running'
 
     @property
     def address(self) -> str:
-        return f'{self.session.host}:0:0:{self.lun}'
+        return f'{self.session.host}:0:{self.session.target_id}:{self.lun}'
 
     @property
     def device(self) -> str:
@@ -326,11 +360,15 @@ class Host:
     def _scan(self, session: Session, line: str) -> None:
         channel, target, lun = (int(word) for word in line.split())
         assert (channel, target) == (0, 0), line
-        unit = session.target.luns.get(lun)
-        is_here = any(d.session is session and d.lun == lun for d in self.disks.values())
-        if unit is None or is_here or session.state != 'LOGGED_IN':
+        self.find_lun(session, lun)
+
+    def find_lun(self, nexus: Nexus, lun: int) -> None:
+        """The kernel looks for a LUN, and there is a disk a moment later."""
+        unit = nexus.target.luns.get(lun)
+        is_here = any(d.session is nexus and d.lun == lun for d in self.disks.values())
+        if unit is None or is_here or not nexus.is_open:
             return
-        disk = Disk(self._free_name(), session, lun, unit)
+        disk = Disk(self._free_name(), nexus, lun, unit)
         self.disks[disk.name] = disk
         self._show_device(disk)
         self.clock.after(_DISK_SECONDS, lambda: self._show_disk(disk))
@@ -357,7 +395,7 @@ class Host:
         tree.file(f'/dev/bsg/{disk.address}')
 
     def _show_pages(self, disk: Disk) -> None:
-        for number, data in disk.unit.pages(disk.session.portal.tag).items():
+        for number, data in disk.unit.pages(disk.session.port).items():
             self.tree.file(f'{disk.device}/vpd_pg{number:02x}', data)
 
     def _show_disk(self, disk: Disk) -> None:
@@ -374,10 +412,8 @@ class Host:
                 tree.link(f'{place}/{disk.name}', base)
             tree.value(f'{base}/dev', disk.number)
             tree.file(f'/dev/{disk.name}', bytes(4096))
-            portal, iqn = disk.session.portal, disk.session.target.iqn
-            tree.link(
-                f'/dev/disk/by-path/ip-{portal}-iscsi-{iqn}-lun-{disk.lun}', f'/dev/{disk.name}'
-            )
+            for name in disk.session.by_path(disk.lun):
+                tree.link(f'/dev/disk/by-path/{name}', f'/dev/{disk.name}')
         self.clock.after(_UDEV_SECONDS, lambda: self._announce(disk))
 
     def _announce(self, disk: Disk) -> None:
@@ -408,8 +444,8 @@ class Host:
                 self.tree.remove(f'{place}/{disk.name}')
             for path in ('/dev/bsg', '/sys/bus/scsi/devices'):
                 self.tree.remove(f'{path}/{disk.address}')
-            portal, iqn = disk.session.portal, disk.session.target.iqn
-            self.tree.remove(f'/dev/disk/by-path/ip-{portal}-iscsi-{iqn}-lun-{disk.lun}')
+            for name in disk.session.by_path(disk.lun):
+                self.tree.remove(f'/dev/disk/by-path/{name}')
             self.tree.remove(disk.device)
             self.clock.after(_UDEV_SECONDS, lambda: self._announce_removal(disk))
             if not any(other.session is disk.session for other in self.disks.values()):
@@ -436,7 +472,7 @@ class Host:
             return 0x2500
         if unit.silent or disk.state != 'running':
             raise Hung
-        return unit.pages(disk.session.portal.tag).get(number, 0x2400)
+        return unit.pages(disk.session.port).get(number, 0x2400)
 
     def touch(self, name: str) -> None:
         """A read of a device, or an open: does it answer?"""
