@@ -26,8 +26,8 @@ class Kernel(Protocol):
         :raises OSError: if it cannot be opened.
         """
 
-    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
-        """Do one ioctl; a buffer holds the answer afterwards.
+    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
+        """What the kernel returns to one ioctl; a buffer holds the answer afterwards.
 
         :raises OSError: if the kernel refuses it.
         """
@@ -43,8 +43,8 @@ class _SystemKernel:
     def open(self, path: str, flags: int) -> int:
         return files.descriptor(path, flags)
 
-    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
-        fcntl.ioctl(descriptor, request, argument)
+    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
+        return fcntl.ioctl(descriptor, request, argument)
 
     def connect(self, address: str, timeout: float) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -73,12 +73,12 @@ def device(path: str, flags: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def ioctl(descriptor: int, request: int, argument: bytearray | int) -> None:
-    """Do one ioctl; a buffer holds the answer afterwards.
+def ioctl(descriptor: int, request: int, argument: bytearray | int) -> int:
+    """What the kernel returns to one ioctl; a buffer holds the answer afterwards.
 
     :raises OSError: if the kernel refuses it.
     """
-    _current.ioctl(descriptor, request, argument)
+    return _current.ioctl(descriptor, request, argument)
 
 
 def connect(address: str, timeout: float) -> socket.socket:

@@ -21,6 +21,7 @@ AREAS = {
     'os_brick.constants': 'words',
     'os_brick.i18n': 'words',
     'os_brick.addresses': 'words',
+    'os_brick.fabrics': 'words',
     'os_brick.initiator': 'words',
     'os_brick.initiator.props': 'facts',
     'os_brick.initiator.plans': 'facts',
@@ -64,7 +65,7 @@ MAY_IMPORT = {
 }
 
 # Modules of `connectors` that are no protocol.
-SHARED = {'base', 'base_iscsi', 'base_rbd', 'unwritten'}
+SHARED = {'base', 'base_iscsi', 'base_rbd', 'opening', 'unwritten'}
 
 # In host/: the lower one must not reach the upper one, however many steps it takes.
 LOWER_UPPER = [

@@ -19,6 +19,7 @@ from os_brick.host import legs as host_legs
 from os_brick.initiator import result
 from os_brick.initiator.connectors import base, base_iscsi, iscsi_ways
 from os_brick.initiator.plans import iscsi as plans
+from os_brick.initiator.plans import ways as ways_plans
 from os_brick.initiator.props import iscsi as props_iscsi
 
 LOG = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         except multipath.NotClaimed as error:
             LOG.warning('One path is used: %s', error)
             return volume.open_single(legs[0], deadline)
-        opening.keep_joining(device.wwid)
+        opening.joins(device.wwid)
         return device
 
     def _ways(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[Target, ...]:
@@ -224,7 +225,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         for one in brought:
             if not props.explicit and one.legs[0].identity != first.identity:
                 LOG.warning('%s leads to another volume (%s)', one.way, one.legs[0])
-                opening.drop(one)
+                opening.drop(one.way)
                 continue
             legs += one.legs
         host_legs.require_same_volume(legs)
@@ -299,7 +300,7 @@ def _is_anothers(session: iscsi.Session, lun: int, here: _Here) -> bool:
 
 
 def _summary(failures: list[Exception]) -> Exception:
-    deciding = plans.deciding_error(failures)
+    deciding = ways_plans.deciding_error(failures, iscsi_ways.Opening.deciding)
     if deciding is not None:
         return deciding
     summary = exception.VolumeDeviceNotFound('; '.join(str(error) for error in failures))

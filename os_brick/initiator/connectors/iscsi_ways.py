@@ -1,27 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ways to one iSCSI volume: opened side by side, given to the volume, or taken back.
-
-A way that is late is not waited for. Its thread goes on after the attach has returned, and its
-disk joins the volume's map then, unless the volume has gone by that time.
-"""
+"""The ways to one iSCSI volume: a login to a portal, and the disks behind it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 import contextlib
 import dataclasses
-import enum
 import functools
-import threading
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, clock, fanout, locks, wait
+from os_brick.core import background, fanout, locks, wait
 from os_brick.core import undo as core_undo
 from os_brick.host import dm, iscsi, multipath, scsi, volume
 from os_brick.host import legs as host_legs
-from os_brick.initiator.connectors import base
+from os_brick.initiator.connectors import base, opening
 from os_brick.initiator.plans import iscsi as plans
 from os_brick.initiator.props import iscsi as props_iscsi
 
@@ -30,10 +24,6 @@ Target = props_iscsi.Target
 
 # Only the software initiator's default iface uses this host's own TCP, which can be asked first.
 _OWN_TCP = 'default'
-# Pauses between two looks for a portal that does not answer, and for a disk that is dead.
-RETRY_PAUSES = (1.0, 10.0)
-# A late way holds the volume's lock while it logs in, and a detach waits for it.
-LATE_SECONDS = 20.0
 # A logout that is not given the time for it leaves a session behind.
 LEAST_LOGOUT_SECONDS = 2.0
 # A LUN whose disk was deleted leaves its target's list a moment later.
@@ -227,184 +217,67 @@ def take_back(brought: Brought, deadline: wait.Deadline) -> None:
     steps.end()
 
 
-class _State(enum.Enum):
-    OPENING = 'ways are opened for an attach'
-    JOINING = 'the attach has its volume; further ways join it'
-    ABANDONED = 'the attach has failed'
-
-
-class Opening:
+class Opening(opening.Opening[Target, Brought]):
     """The opening of all ways to a volume for one attach."""
 
+    deciding = (exception.VolumeIdentityMismatch, exception.LoginRefused)
+
     def __init__(self, request: Request, ways: tuple[Target, ...], deadline: wait.Deadline) -> None:
+        super().__init__(request.props.key, ways, deadline, request.clean_up_seconds)
         self._request = request
-        self._ways = ways
-        self._deadline = deadline
-        self._answered: set[Target] = set()
-        self._guard = threading.Lock()
-        self._state = _State.OPENING
-        self._brought: dict[Target, Brought] = {}
         self._wwid = ''
-        self._fan: fanout.Fanout[Target, None] = fanout.Fanout(self._open)
-        self._ask_first = True
 
-    def run(self) -> list[Brought]:
-        """Open the ways; return those that are open when no other is worth waiting for.
+    def _open_way(self, way: Target, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
+        return open_way(self._request, way, self._answered, deadline, ask_first=ask_first)
 
-        :raises BrickException: if none is open by the deadline.
-        """
-        if self._deadline.passed:
-            raise exception.OperationTimedOut(
-                what=f'{self._ways[0]}', seconds=round(self._deadline.seconds, 1)
-            )
-        self._start_and_wait()
-        if not self._brought and self._all_silent():
-            # This process may see another network than open-iscsi does: that one decides.
-            self._ask_first = False
-            self._start_and_wait()
-        with self._guard:
-            found = [self._brought[way] for way in self._ways if way in self._brought]
-        if not found:
-            raise self._error()
-        return found
+    def _take_back(self, brought: Brought, deadline: wait.Deadline) -> None:
+        take_back(brought, deadline)
 
-    def _all_silent(self) -> bool:
-        errors = self._fan.errors
-        return not self._fan.pending and all(isinstance(e, Silent) for e in errors.values())
+    def joins(self, wwid: str) -> None:
+        """Have the ways that are missing join the map of the volume whenever they can."""
+        self._wwid = wwid
+        self.keep_joining()
 
-    def _start_and_wait(self) -> None:
-        started = clock.monotonic()
-        self._fan.start(self._ways)
-        self._fan.wait_for(lambda: plans.may_go_on(self._progress(started)), self._deadline)
-
-    def _progress(self, started: float) -> plans.Progress:
-        pending = self._fan.pending
-        answering = len(pending & self._answered)
-        return plans.Progress(
-            seconds=clock.monotonic() - started,
-            ready=len(self._brought),
-            answering=answering,
-            silent=len(pending) - answering,
-        )
-
-    def _open(self, way: Target) -> None:
-        deadline, ask = self._deadline, self._ask_first
-        brought = open_way(self._request, way, self._answered, deadline, ask_first=ask)
-        try:
-            self._give(brought)
-        except Exception:
-            take_back(brought, self._clean_up())
-            raise
-
-    def _give(self, brought: Brought) -> None:
-        """Hand a way over to the attach, or to the volume if the attach is over.
-
-        :raises BrickException: if nobody wants it any more.
-        """
-        with self._guard:
-            if self._state is _State.OPENING:
-                self._brought[brought.way] = brought
-                return
-        deadline = wait.Deadline.after(LATE_SECONDS)
-        with locks.hold(locks.VOLUME, self._request.props.key, deadline):
-            self._join(brought, deadline)
+    def _is_here(self) -> bool:
+        return dm.multipath_of(self._wwid) is not None
 
     def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
-        found = dm.multipath_of(self._wwid) if self._state is _State.JOINING else None
-        if found is None:
-            raise exception.BrickException(f'{brought.way} is late: the volume has gone')
         for leg in brought.legs:
             host_legs.require_expected(leg, self._wwid)
-        disks = [leg.disk for leg in brought.legs]
-        multipath.join(found, disks, deadline)
-        with self._guard:
-            self._brought[brought.way] = brought
-        LOG.info('%s has joined map %s', brought.way, found)
+        found = dm.multipath_of(self._wwid)
+        if found is not None:
+            multipath.join(found, [leg.disk for leg in brought.legs], deadline)
 
-    def _error(self) -> Exception:
-        known = self._fan.errors
-        errors = {way: known[way] for way in self._ways if way in known}
-        pending = [Silent(f'{way}: no answer in time') for way in self._ways if way not in errors]
-        deciding = plans.deciding_error([*errors.values(), *pending])
-        if deciding is not None:
-            return deciding
-        said = [_named(way, error) for way, error in errors.items()]
-        said += [str(error) for error in pending]
-        if errors and all(
-            isinstance(error, exception.FailedISCSITargetPortalLogin) for error in errors.values()
-        ):
-            return exception.FailedISCSITargetPortalLogin('; '.join(said))
-        return exception.VolumeDeviceNotFound('; '.join(said))
-
-    def drop(self, brought: Brought) -> None:
-        """Take back one way, which leads to another volume, for good."""
-        with self._guard:
-            self._brought.pop(brought.way, None)
-            self._ways = tuple(way for way in self._ways if way != brought.way)
-        take_back(brought, self._clean_up())
-
-    def keep_joining(self, wwid: str) -> None:
-        """Have the ways that are missing join the volume's map whenever they can."""
-        with self._guard:
-            self._wwid = wwid
-            self._state = _State.JOINING
-            missing = [way for way in self._ways if way not in self._brought]
-        for way in missing:
-            error = self._fan.errors.get(way)
-            if _is_final(error):
-                LOG.warning('%s is not used: %s', way, error)
-                continue
-            LOG.warning('%s is missing so far and joins when it can', way)
-            key, what = self._request.props.key, f'{way} joins map of {wwid}'
-            again = functools.partial(self._try_again, way)
-            background.follow(key, what, again, RETRY_PAUSES)
-
-    def _try_again(self, way: Target) -> bool:
-        """Whether nothing is left to be done for a late way."""
-        if way in self._brought or dm.multipath_of(self._wwid) is None:
-            return True
-        if way in self._fan.pending:
-            return False
-        if _is_final(self._fan.errors.get(way)):
-            return True
-        try:
-            self._open_late(way)
-        except exception.BrickException as error:
-            if not _is_final(error):
-                raise
-            LOG.warning('%s is not used: %s', way, error)
-        return True
-
-    def _open_late(self, way: Target) -> None:
-        deadline = wait.Deadline.after(LATE_SECONDS)
+    def _before_late(self, way: Target, deadline: wait.Deadline) -> None:
         _require_answer(self._request, way, deadline.within(iscsi.REACH_SECONDS), ask_first=True)
-        with locks.hold(locks.VOLUME, self._request.props.key, deadline):
-            if dm.multipath_of(self._wwid) is None:
-                return
-            brought = open_way(self._request, way, self._answered, deadline)
-            try:
-                self._join(brought, deadline)
-            except Exception:
-                take_back(brought, self._clean_up())
-                raise
 
-    def abandon(self) -> None:
-        """Take back everything: what is open now, and what opens later."""
-        with self._guard:
-            self._state = _State.ABANDONED
-            brought, self._brought = list(self._brought.values()), {}
-        deadline = self._clean_up()
-        new = [leg for one in brought for leg in one.legs if leg.is_new]
-        _remove_map_over([leg.disk for leg in new], deadline)
-        _, errors = fanout.fanout(lambda one: take_back(one, deadline), brought)
-        for wwid in {leg.identity.wwid for leg in new} - {''}:
+    def _is_silent(self, error: Exception) -> bool:
+        return isinstance(error, Silent)
+
+    def _is_final(self, error: Exception) -> bool:
+        # Another try would log in, scan and log out again for as long as the volume is here.
+        if isinstance(error, exception.OperationTimedOut):
+            return False
+        no_answer = isinstance(error, exception.FailedISCSITargetPortalLogin)
+        return not no_answer or isinstance(error, exception.LoginRefused)
+
+    def _summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+        login = exception.FailedISCSITargetPortalLogin
+        if errors and all(isinstance(error, login) for error in errors):
+            return login('; '.join(texts))
+        return exception.VolumeDeviceNotFound('; '.join(texts))
+
+    def _before_taking_back(self, brought: list[Brought], deadline: wait.Deadline) -> None:
+        _remove_map_over([leg.disk for leg in _new_legs(brought)], deadline)
+
+    def _after_taking_back(self, brought: list[Brought]) -> None:
+        for wwid in {leg.identity.wwid for leg in _new_legs(brought)} - {''}:
             if dm.multipath_of(wwid) is None:
                 multipath.forget(wwid)
-        for error in errors.values():
-            raise error
 
-    def _clean_up(self) -> wait.Deadline:
-        return wait.Deadline.after(self._request.clean_up_seconds)
+
+def _new_legs(brought: list[Brought]) -> list[host_legs.Leg]:
+    return [leg for one in brought for leg in one.legs if leg.is_new]
 
 
 def _remove_map_over(disks: list[str], deadline: wait.Deadline) -> None:
@@ -416,22 +289,6 @@ def _remove_map_over(disks: list[str], deadline: wait.Deadline) -> None:
         steps.end()
 
 
-def _is_final(error: Exception | None) -> bool:
-    """Whether a way that ended so is not worth another try: its target has answered, and said no.
-
-    Another try would log in, scan and log out again for as long as the volume is here.
-    """
-    if error is None or isinstance(error, exception.OperationTimedOut):
-        return False
-    no_answer = isinstance(error, exception.FailedISCSITargetPortalLogin)
-    return not no_answer or isinstance(error, exception.LoginRefused)
-
-
-def _named(way: Target, error: Exception) -> str:
-    text = str(error)
-    return text if str(way) in text else f'{way}: {text}'
-
-
 def readmit_later(key: str, disk: str, found: str) -> None:
     """Have a disk that was dead while its volume grew come back into the map when it can."""
     wwid = dm.wwid(found)
@@ -439,9 +296,10 @@ def readmit_later(key: str, disk: str, found: str) -> None:
     def step() -> bool:
         if dm.wwid(found) != wwid:
             return True
-        return volume.readmit(disk, found, wait.Deadline.after(LATE_SECONDS))
+        return volume.readmit(disk, found, wait.Deadline.after(opening.LATE_SECONDS))
 
-    background.follow(key, f'{disk} comes back into map {found}', step, RETRY_PAUSES)
+    what = f'{disk} comes back into map {found}'
+    background.follow(key, what, step, opening.RETRY_PAUSES)
 
 
 def leave(

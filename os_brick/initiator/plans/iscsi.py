@@ -1,21 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do about iSCSI volumes: which ways to take, when to scan, when to stop waiting."""
+"""What to do about iSCSI volumes: which ways to take, when to scan."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-import dataclasses
 
-from os_brick import addresses, exception
+from os_brick import addresses
 from os_brick.initiator.props import iscsi as props_iscsi
 
 Target = props_iscsi.Target
-
-# A way whose portal does not answer is left to join later once the others are done: so long
-# after the start a portal that is there has answered (one round trip).
-SILENT_SECONDS = 0.5
-# A way whose portal answers is worth waiting for: its login is under way.
-STRAGGLER_SECONDS = 10.0
 
 
 def has_target(asked: Target, found: Iterable[tuple[addresses.Portal, str]]) -> bool:
@@ -49,46 +42,6 @@ def scan_times(attempts: int, scan_seconds: float) -> list[float]:
     """
     count = max(attempts, 1)
     return [scan_seconds * (number / count) ** 2 for number in range(count)]
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the ways to a volume have come.
-
-    :ivar seconds: since the start.
-    :ivar ready: how many ways have brought their disk.
-    :ivar answering: how many are under way and have an answer from their portal.
-    :ivar silent: how many are under way and have none.
-    """
-
-    seconds: float
-    ready: int
-    answering: int
-    silent: int
-
-
-def may_go_on(progress: Progress) -> bool:
-    """Whether to go on with the ways that are ready, or to give up where none can be."""
-    if not progress.answering and not progress.silent:
-        return True
-    if not progress.ready:
-        return False
-    if progress.answering:
-        return progress.seconds >= STRAGGLER_SECONDS
-    return progress.seconds >= SILENT_SECONDS
-
-
-def deciding_error(errors: Iterable[Exception]) -> Exception | None:
-    """The error that says why a volume with several ways is not attached, if one alone does.
-
-    Another volume in its place, and a target that refuses us, outweigh any portal that is away.
-    """
-    found = list(errors)
-    for kind in (exception.VolumeIdentityMismatch, exception.LoginRefused):
-        for error in found:
-            if isinstance(error, kind):
-                return error
-    return found[0] if len(found) == 1 else None
 
 
 def may_end(luns: Collection[int], lun: int, *, is_forced: bool) -> bool:

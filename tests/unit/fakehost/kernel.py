@@ -54,12 +54,12 @@ class Kernel:
             raise
         return descriptor
 
-    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
+    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         path = os.readlink(f'/proc/self/fd/{descriptor}').removeprefix(str(self._host.tree.root))
         name = path.rpartition('/')[2]
         if request == BLKFLSBUF:
             self._host.flushed(name)
-            return
+            return 0
         assert isinstance(argument, bytearray)
         if request == SG_IO and path.startswith('/dev/bsg/'):
             self._scsi(name, argument)
@@ -70,6 +70,7 @@ class Kernel:
                 self._device_mapper(request & 0xFF, argument)
         else:
             raise OSError(errno.ENOTTY, f'{path}: {request:#x}')
+        return 0
 
     def _scsi(self, address: str, request: bytearray) -> None:
         field = dict(zip(_SG_FIELDS, _SG.unpack(bytes(request)), strict=True))

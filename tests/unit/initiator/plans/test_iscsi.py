@@ -75,36 +75,6 @@ def test_scan_times(attempts: int, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ('seconds', 'ready', 'answering', 'silent', 'go'),
-    [
-        (0.0, 4, 0, 0, True),  # All are there.
-        (0.0, 0, 0, 0, True),  # All have failed: nothing to wait for.
-        (0.0, 3, 1, 0, False),
-        (5.0, 3, 1, 0, False),
-        (10.0, 3, 1, 0, True),
-        (0.1, 3, 0, 1, False),
-        (0.5, 3, 0, 1, True),
-        (100.0, 0, 1, 0, False),  # Nothing to go on with.
-        (100.0, 0, 0, 1, False),
-        (1.0, 2, 1, 1, False),  # A login is under way: the silent one has that time as well.
-    ],
-)
-def test_may_go_on(seconds: float, ready: int, answering: int, silent: int, go: bool) -> None:
-    assert plans.may_go_on(plans.Progress(seconds, ready, answering, silent)) is go
-
-
-@given(
-    st.floats(0, 1000), st.integers(0, 8), st.integers(0, 8), st.integers(0, 8), st.floats(0, 1000)
-)
-def test_once_on_always_on(
-    seconds: float, ready: int, answering: int, silent: int, more: float
-) -> None:
-    """Time alone never takes back the decision to go on."""
-    if plans.may_go_on(plans.Progress(seconds, ready, answering, silent)):
-        assert plans.may_go_on(plans.Progress(seconds + more, ready, answering, silent))
-
-
-@pytest.mark.parametrize(
     ('luns', 'forced', 'end'),
     [
         ([], False, True),

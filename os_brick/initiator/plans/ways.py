@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to do about the ways to a volume: when to stop waiting, which error to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+import dataclasses
+
+# A way whose portal does not answer is left to join later once the others are done: so long
+# after the start a portal that is there has answered (one round trip).
+SILENT_SECONDS = 0.5
+# A way whose portal answers is worth waiting for: its login is under way.
+STRAGGLER_SECONDS = 10.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the ways to a volume have come.
+
+    :ivar seconds: since the start.
+    :ivar ready: how many ways have brought their disk.
+    :ivar answering: how many are under way and have an answer from their portal.
+    :ivar silent: how many are under way and have none.
+    """
+
+    seconds: float
+    ready: int
+    answering: int
+    silent: int
+
+
+def may_go_on(progress: Progress, wanted: int = 1) -> bool:
+    """Whether to go on with the ways that are ready, or to give up where none can be.
+
+    :param wanted: how many ways have to be ready while others may still come.
+    """
+    if not progress.answering and not progress.silent:
+        return True
+    if progress.ready < wanted:
+        return False
+    if progress.answering:
+        return progress.seconds >= STRAGGLER_SECONDS
+    return progress.seconds >= SILENT_SECONDS
+
+
+def deciding_error(
+    errors: Iterable[Exception], kinds: Iterable[type[Exception]]
+) -> Exception | None:
+    """The error that says why a volume with several ways is not attached, if one alone does.
+
+    :param kinds: kinds of errors that outweigh any portal that is away, the weightiest first.
+    """
+    found = list(errors)
+    for kind in kinds:
+        for error in found:
+            if isinstance(error, kind):
+                return error
+    return found[0] if len(found) == 1 else None

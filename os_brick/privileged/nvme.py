@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What root does to NVMe controllers, through the kernel's own interfaces.
+
+Connecting is one write to ``/dev/nvme-fabrics``, whose answer names the controller
+(drivers/nvme/host/fabrics.c). Each of these may wait for a target, so each runs in a child
+process with a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import ctypes
+import errno
+import os
+import re
+import struct
+
+from os_brick import exception, fabrics, privileged
+from os_brick.core import files, kernel, process
+from os_brick.privileged import check
+
+FABRICS = '/dev/nvme-fabrics'
+_CLASS = '/sys/class/nvme-fabrics/ctl'
+_SUBSYSTEMS = '/sys/class/nvme-subsystem'
+_CONTROLLER = re.compile(r'nvme[0-9]{1,7}')
+_SUBSYSTEM = re.compile(r'nvme-subsys[0-9]{1,7}')
+_POLICIES = ('numa', 'round-robin', 'queue-depth')
+# One option of the kernel ends with a comma, and the list with the line.
+_VALUE = re.compile(r'[!-+\--~]{1,255}')
+_ANSWER = re.compile(r'instance=([0-9]+),cntlid=([0-9]+)')
+_LONGEST_ANSWER = 4096
+_MODPROBE_SECONDS = 10.0
+
+# struct nvme_passthru_cmd and NVME_IOCTL_ADMIN_CMD of include/uapi/linux/nvme_ioctl.h.
+_ADMIN_CMD = 0xC0484E41
+_COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
+_IDENTIFY = 0x06
+_IDENTIFY_BYTES = 4096
+# NVM Express Base Specification 2.0, figure 273: what an Identify is about.
+CNS_NAMESPACE = 0x00
+CNS_NAMES = 0x03
+# Status codes (figure 94) of a subsystem that has no such namespace, or not this list.
+_ERRNO_OF_STATUS = {0x0B: errno.ENXIO, 0x02: errno.EOPNOTSUPP}
+
+OPTIONS = frozenset(
+    {
+        *('transport', 'traddr', 'trsvcid', 'host_traddr', 'host_iface', 'nqn', 'hostnqn'),
+        *('hostid', 'queue_size', 'nr_io_queues', 'ctrl_loss_tmo', 'reconnect_delay'),
+        *('fast_io_fail_tmo', 'keep_alive_tmo', 'dhchap_secret', 'dhchap_ctrl_secret'),
+    }
+)
+
+
+@privileged.entrypoint
+def load_fabrics() -> None:
+    """Have the kernel's module that connects loaded.
+
+    :raises ProcessExecutionError: if there is none.
+    """
+    if not files.exists(FABRICS):
+        process.run('modprobe', 'nvme-fabrics', timeout=_MODPROBE_SECONDS)
+
+
+@privileged.entrypoint
+def connect(options: dict[str, str], timeout: float) -> tuple[str, int]:
+    """Make a controller; return its name, such as ``nvme3``, and its ID at the subsystem.
+
+    :param options: by the kernel's own names, which are those of nvme-cli.
+    :raises OperationTimedOut: if the target does not answer in time; the kernel may go on.
+    :raises OSError: ``EALREADY`` if there is one with these options; what the kernel says.
+    """
+    text = ','.join(f'{_option(name)}={_value(name, options[name])}' for name in options)
+    where = f'the connection to {options.get("nqn")} at {options.get("traddr")}'
+    answer = process.isolated(where, check.seconds(timeout), _connect, text)
+    match = _ANSWER.search(answer)
+    if match is None:
+        raise OSError(errno.EIO, f'{FABRICS} does not name the controller of {where}')
+    return f'nvme{int(match[1])}', int(match[2])
+
+
+def _option(name: str) -> str:
+    if name not in OPTIONS:
+        raise exception.InvalidParameterValue(err=f'{name!r} is no option of a connection')
+    return name
+
+
+def _value(name: str, value: object) -> str:
+    if isinstance(value, str) and _VALUE.fullmatch(value):
+        return value
+    raise exception.InvalidParameterValue(err=f'the value of option {name} is none')
+
+
+def _connect(text: str) -> str:
+    with kernel.device(FABRICS, os.O_RDWR) as descriptor:
+        os.write(descriptor, text.encode())
+        return os.read(descriptor, _LONGEST_ANSWER).decode('ascii', 'replace')
+
+
+@privileged.entrypoint
+def delete(controller: str, nqn: str, cntlid: str, timeout: float) -> None:
+    """Take a controller down, if it is still the one that is meant.
+
+    Names are given again; the subsystem and the ID there say who it is. The directory that was
+    looked at is the one that is written to.
+
+    :raises OperationTimedOut: if it does not happen in time.
+    :raises OSError: ``ENOENT`` if it has gone, or is another one by now.
+    """
+    path = f'{_CLASS}/{_controller(controller)}'
+    what = f'the removal of controller {controller}'
+    limit = check.seconds(timeout)
+    process.isolated(what, limit, _delete, path, fabrics.nqn(nqn), str(cntlid))
+
+
+def _delete(path: str, nqn: str, cntlid: str) -> None:
+    directory = files.descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if (_read_in(directory, 'subsysnqn'), _read_in(directory, 'cntlid')) != (nqn, cntlid):
+            raise OSError(errno.ENOENT, f'{path} is another controller by now')
+        file = os.open('delete_controller', os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.write(file, b'1')
+        finally:
+            os.close(file)
+    finally:
+        os.close(directory)
+
+
+def _read_in(directory: int, name: str) -> str:
+    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return os.read(file, _LONGEST_ANSWER).decode('utf-8', 'replace').strip()
+    finally:
+        os.close(file)
+
+
+@privileged.entrypoint
+def rescan(controller: str, timeout: float) -> None:
+    """Have the kernel ask a controller which namespaces it has, and who they are.
+
+    :raises OSError: if the controller has gone.
+    """
+    path = f'{_CLASS}/{_controller(controller)}/rescan_controller'
+    process.isolated(f'the rescan of {controller}', check.seconds(timeout), files.write, path, '1')
+
+
+@privileged.entrypoint
+def set_io_policy(subsystem: str, policy: str) -> None:
+    """Choose how the kernel spreads I/O over the paths of a subsystem's namespaces.
+
+    :raises OSError: if the kernel does not have it.
+    """
+    if not _SUBSYSTEM.fullmatch(subsystem) or policy not in _POLICIES:
+        raise exception.InvalidParameterValue(err=f'{policy!r} for {subsystem!r}')
+    files.write(f'{_SUBSYSTEMS}/{subsystem}/iopolicy', policy)
+
+
+@privileged.entrypoint
+def identify(controller: str, nsid: int, cns: int, timeout: float) -> bytes:
+    """What a controller says of a namespace, asked of it now.
+
+    :param cns: ``CNS_NAMESPACE`` or ``CNS_NAMES``.
+    :raises OperationTimedOut: if the controller does not answer in time.
+    :raises OSError: ``ENXIO`` if it has no such namespace, ``EOPNOTSUPP`` if not this answer.
+    """
+    path = f'/dev/{_controller(controller)}'
+    number = check.number(nsid, 2**32 - 2, 'namespace ID')
+    what = check.number(cns, CNS_NAMES, 'kind of Identify')
+    limit = check.seconds(timeout)
+    return process.isolated(
+        f'Identify of namespace {nsid} by {controller}', limit, _identify, path, number, what, limit
+    )
+
+
+def _identify(path: str, nsid: int, cns: int, timeout: float) -> bytes:
+    answer = ctypes.create_string_buffer(_IDENTIFY_BYTES)
+    command = bytearray(
+        _COMMAND.pack(
+            *(_IDENTIFY, 0, 0, nsid, 0, 0, 0, ctypes.addressof(answer), 0, _IDENTIFY_BYTES),
+            *(cns, 0, 0, 0, 0, 0, int(timeout * 1000), 0),
+        )
+    )
+    with kernel.device(path, os.O_RDONLY) as descriptor:
+        status = kernel.ioctl(descriptor, _ADMIN_CMD, command)
+    if status:
+        # Bits 8 to 10 are the type of the status; 0 is generic.
+        code = _ERRNO_OF_STATUS.get(status & 0x7FF, errno.EIO)
+        raise OSError(code, f'Identify of namespace {nsid} by {path} failed: {status:#x}')
+    return answer.raw
+
+
+def _controller(name: object) -> str:
+    if isinstance(name, str) and _CONTROLLER.fullmatch(name):
+        return name
+    raise exception.InvalidParameterValue(err=f'{name!r} is no NVMe controller')
+
+
+def shown(options: Mapping[str, str]) -> dict[str, str]:
+    """The options of a connection for a log: without its secrets."""
+    return {name: '***' if 'secret' in name else value for name, value in options.items()}
