@@ -20,14 +20,27 @@ Nothing here imports the library, except ``bricks``, and that only when a connec
         lab.oracle.assert_same(before)               # waits (bounded), then prints what differs
 
 Modules
+    nvmet     Store, Subsystem, Port: namespaces, ANA, DH-HMAC-CHAP, paths cut and healed
+    fcloop    NVMe over FC without a card
+    loops     loop devices on files in RAM, which volumes and stores are made of
     lio       Volume, Target, Group (a portal group): map, unmap, remap, chap, enable
     net       addresses of the lab, cut()/heal(), silent and refusing addresses, host names
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
     programs  Recorder: programs started by us and not by udev, with their command lines
     bricks    ours() in this process; Nursery and Worker: ours or the reference in processes
-    rdma      soft RoCE for iSER
+    rdma      soft RoCE for iSER and NVMe
     shell     run(), read(), write(), until(): the four things that everything is made of
+
+NVMe over Fabrics:
+
+    store = bench.store('gold', block=4096)          # loop device with 4 KiB blocks
+    subsystem = bench.subsystem('s1', ports=2, transport='rdma')    # or tcp, fc, loop
+    subsystem.map(1, store)                          # namespace 1
+    props = subsystem.properties(1, 'B', by=('volume_nguid', 'ns_id'))
+    subsystem.ports[0].ana('inaccessible')
+    subsystem.cut(0)                                 # hosts reconnect until heal(0)
+    name = lab.nvmet.connect(subsystem, 1)           # a controller of somebody else's
 
 The reference in processes of its own (the import is paid once, a worker is a fork of it):
 
@@ -40,7 +53,32 @@ The reference in processes of its own (the import is paid once, a worker is a fo
         print(len(recorder.ours()), *recorder.ours(), sep='\\n')
 """
 
-from tests.functional.lab import bricks, daemons, lio, net, oracle, programs, rdma, shell
+from tests.functional.lab import (
+    bricks,
+    daemons,
+    fcloop,
+    lio,
+    loops,
+    net,
+    nvmet,
+    oracle,
+    programs,
+    rdma,
+    shell,
+)
 from tests.functional.lab.bench import Bench
 
-__all__ = ['Bench', 'bricks', 'daemons', 'lio', 'net', 'oracle', 'programs', 'rdma', 'shell']
+__all__ = [
+    'Bench',
+    'bricks',
+    'daemons',
+    'fcloop',
+    'lio',
+    'loops',
+    'net',
+    'nvmet',
+    'oracle',
+    'programs',
+    'rdma',
+    'shell',
+]

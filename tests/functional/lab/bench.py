@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import contextlib
 from types import TracebackType
 
-from tests.functional.lab import daemons, lio, net, oracle
+from tests.functional.lab import daemons, lio, net, nvmet, oracle
 
 
 class Bench:
@@ -16,6 +16,7 @@ class Bench:
         self._base = contextlib.ExitStack()
         self._volumes = contextlib.ExitStack()
         self._targets = contextlib.ExitStack()
+        self._ports: dict[tuple[str, ...], nvmet.Port] = {}
 
     def __enter__(self) -> 'Bench':
         lio.load()
@@ -26,6 +27,7 @@ class Bench:
             daemons.start_iscsid()
             oracle.clear(lio.IQN)
             lio.clear()
+            nvmet.host_identity()
             if self._multipathd:
                 daemons.start_multipathd()
             self._base = self._base.pop_all()
@@ -45,6 +47,7 @@ class Bench:
     def reset(self) -> None:
         """Remove every volume and target, heal the network; the daemons stay."""
         net.heal_all()
+        self._ports.clear()
         try:
             self._targets.close()
         finally:
@@ -70,3 +73,34 @@ class Bench:
         target = lio.Target(name, addresses, apart=apart)
         self._targets.callback(target.close)
         return target
+
+    def store(
+        self, name: str, megabytes: int = 32, block: int = 512, *, uuid: str = '', nguid: str = ''
+    ) -> nvmet.Store:
+        """A new volume for NVMe (``nvmet.Store`` says what the arguments are)."""
+        store = nvmet.Store(name, megabytes, block, uuid=uuid, nguid=nguid)
+        self._volumes.callback(store.close)
+        return store
+
+    def port(self, address: str, transport: str, service: str = nvmet.SERVICE) -> nvmet.Port:
+        """The port at this address: a new one, or the one that another subsystem uses."""
+        key = (address, transport, service)
+        if key not in self._ports:
+            self._ports[key] = nvmet.Port(transport, address, service)
+            self._targets.callback(self._ports[key].close)
+        return self._ports[key]
+
+    def subsystem(
+        self,
+        name: str,
+        ports: int | Sequence[str] = 1,
+        transport: str = 'tcp',
+        service: str = nvmet.SERVICE,
+    ) -> nvmet.Subsystem:
+        """A new NVMe subsystem on the transport's first so many addresses, or on these."""
+        nvmet.load(transport)
+        chosen = nvmet.addresses(transport)[:ports] if isinstance(ports, int) else ports
+        made = [self.port(address, transport, service) for address in chosen]
+        subsystem = nvmet.Subsystem(name, made)
+        self._targets.callback(subsystem.close)
+        return subsystem

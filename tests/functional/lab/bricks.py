@@ -18,6 +18,7 @@ CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 REFERENCE = '/opt/reference/bin/python'
 _WORKER = pathlib.Path(__file__).with_name('worker.py')
 _configured: list[pathlib.Path] = []
+_overridden: set[str] = set()
 
 
 class RemoteError(Exception):
@@ -69,14 +70,15 @@ def configure_here(**options: object) -> None:
 
     for name, value in options.items():
         cfg.CONF.set_override(name, value, group='os_brick')
+        _overridden.add(name)
 
 
 def reset_here() -> None:
     """Take back every option that ``configure_here`` was given."""
     from oslo_config import cfg
 
-    for name in ('operation_timeout', 'scan_timeout'):
-        cfg.CONF.clear_override(name, group='os_brick')
+    while _overridden:
+        cfg.CONF.clear_override(_overridden.pop(), group='os_brick')
 
 
 def ours(protocol: str = 'ISCSI', *, multipath: bool = False, **options: Any) -> Any:

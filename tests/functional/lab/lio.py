@@ -6,20 +6,17 @@ a sparse file in RAM: it can really grow, and the file shows which bytes have ar
 """
 
 from collections.abc import Iterable
-import fcntl
 import hashlib
 import os
 import pathlib
 
-from tests.functional.lab import net, shell
+from tests.functional.lab import loops, net, shell
 
 ROOT = pathlib.Path('/sys/kernel/config/target')
 CORE = ROOT / 'core' / 'iblock_0'
 ISCSI = ROOT / 'iscsi'
-MEBI = 1 << 20
+MEBI = loops.MEBI
 IQN = 'iqn.2026-11.org.lab:'
-# ioctl numbers of linux/loop.h
-_SET_FD, _CLR_FD, _SET_CAPACITY, _GET_FREE = 0x4C00, 0x4C01, 0x4C07, 0x4C82
 
 
 def load() -> None:
@@ -49,7 +46,7 @@ class Volume:
         self.store = CORE / name
         self.image.write_bytes(b'')
         os.truncate(self.image, megabytes * MEBI)
-        self.loop = _loop(self.image)
+        self.loop = loops.attach(self.image)
         self._layer = layer
         device = self.loop
         if layer:
@@ -74,9 +71,7 @@ class Volume:
 
     def grow(self, megabytes: int) -> int:
         """Give the volume a new size on the target's side and return it in bytes."""
-        os.truncate(self.image, megabytes * MEBI)
-        with open(self.loop, 'rb') as device:
-            fcntl.ioctl(device, _SET_CAPACITY)
+        loops.grow(self.loop, self.image, megabytes)
         return megabytes * MEBI
 
     def freeze(self) -> None:
@@ -106,19 +101,8 @@ class Volume:
         if self._layer:
             self.thaw()
             shell.run('dmsetup', 'remove', '--retry', f'labstore-{self.name}')
-        with open(self.loop, 'rb') as device:
-            fcntl.ioctl(device, _CLR_FD)
+        loops.detach(self.loop)
         self.image.unlink(missing_ok=True)
-
-
-def _loop(image: pathlib.Path) -> str:
-    with open('/dev/loop-control', 'rb') as control:
-        number = fcntl.ioctl(control, _GET_FREE)
-    path = f'/dev/loop{number}'
-    shell.until(lambda: os.path.exists(path), 5, path)
-    with open(path, 'rb+', buffering=0) as device, open(image, 'rb+') as backing:
-        fcntl.ioctl(device, _SET_FD, backing.fileno())
-    return path
 
 
 class Group:
@@ -293,7 +277,4 @@ def clear() -> None:
     for store in CORE.iterdir() if CORE.exists() else ():
         if store.is_dir():
             store.rmdir()
-    for image in pathlib.Path('/dev/shm').glob('lab-*.img'):
-        for line in shell.run('losetup', '-j', str(image)).splitlines():
-            shell.run('losetup', '-d', line.split(':')[0])
-        image.unlink()
+    loops.forget('lab-*.img')

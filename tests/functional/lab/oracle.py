@@ -18,7 +18,11 @@ Snapshot = dict[str, frozenset[str]]
 
 SYS = pathlib.Path('/sys')
 # A loop device stays as an empty shell once used; ram and virtio disks do not come and go.
-_DISKS = re.compile(r'(sd[a-z]+|nvme\d+n\d+|md\d+)$')
+_DISKS = re.compile(r'(sd[a-z]+|nvme\d+(c\d+)?n\d+|md\d+)$')
+_NVME = SYS / 'class' / 'nvme'
+# What a host adds to a controller's address on its own.
+_SOURCE = re.compile(r',?src_addr=[^,]*')
+_LINKS = ('/dev/mapper', '/dev/md')
 _RECORDS = ('/etc/iscsi', '/var/lib/iscsi')
 _RECORD_KINDS = ('nodes', 'send_targets', 'static', 'isns', 'slp', 'fw')
 lock_paths: list[str] = []
@@ -70,6 +74,38 @@ def sessions() -> frozenset[str]:
     return frozenset(f'{key} x{count}' for key, count in seen.items())
 
 
+def controllers() -> frozenset[str]:
+    """``nqn transport address hostnqn``: every NVMe controller (numbered like sessions)."""
+    seen: dict[str, int] = {}
+    for root in _NVME.glob('nvme*'):
+        address = _SOURCE.sub('', shell.read(root / 'address'))
+        words = [shell.read(root / name) for name in ('subsysnqn', 'transport', 'hostnqn')]
+        key = f'{words[0]} {words[1]} {address} {words[2]}'
+        seen[key] = seen.get(key, 0) + 1
+    return frozenset(f'{key} x{count}' for key, count in seen.items())
+
+
+def subsystems() -> frozenset[str]:
+    """The NQN of every NVMe subsystem that the kernel knows."""
+    names = SYS.glob('class/nvme-subsystem/nvme-subsys*/subsysnqn')
+    return frozenset(shell.read(name) for name in names)
+
+
+def arrays() -> frozenset[str]:
+    """``md127 level uuid slaves=[]``: every md array, running or not."""
+    lines = []
+    for md in SYS.glob('block/md*/md'):
+        words = [shell.read(md / name) for name in ('level', 'uuid')]
+        slaves = sorted(_names(md.parent / 'slaves'))
+        lines.append(f'{md.parent.name} {" ".join(words)} slaves={slaves}')
+    return frozenset(lines)
+
+
+def identity() -> frozenset[str]:
+    """What this host calls itself towards NVMe subsystems."""
+    return frozenset(f'{n} {shell.read(f"/etc/nvme/{n}")}' for n in ('hostnqn', 'hostid'))
+
+
 def records() -> frozenset[str]:
     """Every file of open-iscsi's node and discovery databases (links as links)."""
     lines = []
@@ -82,10 +118,10 @@ def records() -> frozenset[str]:
 
 
 def links() -> frozenset[str]:
-    """Every link below /dev/disk and /dev/mapper, with what it points to."""
+    """Every link below /dev/disk, /dev/mapper and /dev/md, with what it points to."""
     lines = []
     stores = {os.path.basename(os.path.realpath(p)) for p in _stores()}
-    for directory in (*pathlib.Path('/dev/disk').glob('by-*'), pathlib.Path('/dev/mapper')):
+    for directory in (*pathlib.Path('/dev/disk').glob('by-*'), *map(pathlib.Path, _LINKS)):
         for name in _names(directory):
             path = directory / name
             with contextlib.suppress(OSError):  # udev may take any of them away meanwhile.
@@ -159,6 +195,10 @@ _PARTS = {
     'disk': disks,
     'map': maps,
     'session': sessions,
+    'controller': controllers,
+    'subsystem': subsystems,
+    'array': arrays,
+    'identity': identity,
     'record': records,
     'link': links,
     'multipathd': multipath,
@@ -219,6 +259,8 @@ def sweep(before: Snapshot) -> None:
     for line in mounts() - before['mount']:
         _quietly('umount', '-l', line.split()[1])
     _sweep_maps(before)
+    _sweep_arrays(before)
+    _sweep_controllers(before)
     _sweep_disks(before)
     _sweep_iscsi(before)
     for line in links() - before['link']:
@@ -259,10 +301,24 @@ def _sweep_maps(before: Snapshot) -> None:
             _quietly('dmsetup', 'remove', '--retry', line.split()[1])
 
 
+def _sweep_arrays(before: Snapshot) -> None:
+    known = {line.split()[0] for line in before['array']}
+    for line in arrays():
+        if line.split()[0] not in known:
+            _quietly('mdadm', '--stop', f'/dev/{line.split()[0]}')
+
+
+def _sweep_controllers(before: Snapshot) -> None:
+    """Delete every controller if there is one more than before: which it is, nobody can say."""
+    if controllers() - before['controller']:
+        for root in _NVME.glob('nvme*'):
+            _quietly('sh', '-c', f'echo 1 > {root}/delete_controller')
+
+
 def _sweep_disks(before: Snapshot) -> None:
     known = {line.split()[1] for line in before['disk']}
     for line in disks():
-        if line.split()[1] not in known:
+        if line.startswith('sd') and line.split()[1] not in known:
             try:
                 shell.write(SYS / 'block' / line.split()[0] / 'device' / 'delete', 1)
             except OSError as error:

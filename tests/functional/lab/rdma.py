@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Soft RoCE on a dummy device of its own, for iSER.
+"""Soft RoCE on a dummy device of its own, for iSER and NVMe.
 
 Never cut it by taking the link down: the queue pair that makes connections dies with it and every
-later connect hangs. Disable the target's portal group instead.
+later connect hangs. Disable the target's portal group (or unlink nvmet's port) instead.
 """
 
 import pathlib
 
 from tests.functional.lab import shell
 
-ADDRESS = '10.98.0.1'
+ADDRESSES = ('10.98.0.1', '10.98.0.2')
+ADDRESS = ADDRESSES[0]
 
 
 def up() -> None:
@@ -18,6 +19,7 @@ def up() -> None:
         return
     shell.modules('dummy', 'rdma_rxe', 'rdma_cm', 'ib_uverbs', 'rdma_ucm', 'ib_isert', 'ib_iser')
     lines = ['link add rdma0 type dummy', 'link set rdma0 mtu 4200']
-    lines += [f'addr add {ADDRESS}/24 dev rdma0', 'link set rdma0 up']
+    lines += [f'addr add {address}/24 dev rdma0' for address in ADDRESSES]
+    lines.append('link set rdma0 up')
     shell.run('ip', '-batch', '-', stdin='\n'.join(lines) + '\n')
     shell.run('rdma', 'link', 'add', 'rxelab', 'type', 'rxe', 'netdev', 'rdma0')
