@@ -100,6 +100,18 @@ def multi(library: None) -> Any:
     return lab.bricks.ours(multipath=True)
 
 
+@pytest.fixture
+def nvme(library: None) -> Any:
+    """A connector of ours for NVMe over Fabrics, with multipath."""
+    return lab.bricks.ours('NVMEOF', multipath=True)
+
+
+@pytest.fixture
+def nvme_single(library: None) -> Any:
+    """One for a single path."""
+    return lab.bricks.ours('NVMEOF')
+
+
 @pytest.fixture(scope='session')
 def nursery(bench: lab.Bench) -> Iterator[lab.bricks.Nursery]:
     """Processes of ours, forked when asked for."""

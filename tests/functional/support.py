@@ -6,6 +6,7 @@ import mmap
 import os
 import pathlib
 import time
+import traceback
 from typing import Any
 
 from oslo_concurrency import processutils
@@ -177,3 +178,18 @@ def text_of(error: BaseException) -> str:
         parts.append(repr(vars(seen)))
         seen = seen.__cause__ or seen.__context__
     return '\n'.join(parts)
+
+
+def assert_nowhere(secret: str, caplog: Any, leaks: list[str], *things: object) -> None:
+    """The secret is in no log, on no command line and in no text of these things."""
+    assert leaks == []
+    for record in caplog.records:
+        line = record.getMessage()
+        assert secret not in line, f'{record.name} {record.levelname}: {line}'
+        assert secret not in repr(record.args)
+        assert secret not in (record.exc_text or '')
+    for thing in things:
+        text = text_of(thing) if isinstance(thing, BaseException) else repr(thing)
+        assert secret not in text
+        if isinstance(thing, BaseException):
+            assert secret not in ''.join(traceback.format_exception(thing))

@@ -3,7 +3,6 @@
 
 import gc
 import logging
-import traceback
 
 import pytest
 
@@ -34,21 +33,6 @@ def guarded(shelf):
     return target, volume
 
 
-def nowhere(secret, caplog, leaks, *things):
-    """The secret is in no log, no command line and in no text of these things."""
-    assert leaks == []
-    for record in caplog.records:
-        line = record.getMessage()
-        assert secret not in line, f'{record.name} {record.levelname}: {line}'
-        assert secret not in repr(record.args)
-        assert secret not in (record.exc_text or '')
-    for thing in things:
-        text = support.text_of(thing) if isinstance(thing, BaseException) else repr(thing)
-        assert secret not in text
-        if isinstance(thing, BaseException):
-            assert secret not in ''.join(traceback.format_exception(thing))
-
-
 @pytest.mark.parametrize('multipath', [False, True])
 @pytest.mark.parametrize('discovered', [False, True])
 def test_right_secret(guarded, caplog, multipath, discovered):
@@ -66,7 +50,7 @@ def test_right_secret(guarded, caplog, multipath, discovered):
         connector.get_volume_paths(props)
         connector.disconnect_volume(props, info)
     assert any(record.name.startswith('os_brick') for record in caplog.records)
-    nowhere(SECRET, caplog, leaks, connector, info)
+    support.assert_nowhere(SECRET, caplog, leaks, connector, info)
 
 
 @pytest.mark.parametrize('multipath', [False, True])
@@ -80,8 +64,8 @@ def test_wrong_secret(guarded, caplog, multipath):
     with lab.programs.watch_cmdlines(WRONG, SECRET) as leaks, named as caught:
         connector.connect_volume(props)
     assert target.iqn in str(caught.value)
-    nowhere(WRONG, caplog, leaks, caught.value, connector)
-    nowhere(SECRET, caplog, leaks, caught.value, connector)
+    support.assert_nowhere(WRONG, caplog, leaks, caught.value, connector)
+    support.assert_nowhere(SECRET, caplog, leaks, caught.value, connector)
 
 
 def test_no_secret_where_one_is_needed(guarded, multi):
@@ -111,7 +95,7 @@ def test_discovery_secret(shelf, multi, caplog, password):
     finally:
         lab.lio.discovery_chap()
     assert (error is None) == (password == SECRET)
-    nowhere(password, caplog, leaks, multi, *([error] if error else []))
+    support.assert_nowhere(password, caplog, leaks, multi, *([error] if error else []))
 
 
 def test_discovery_and_session_secret(shelf, multi):
@@ -137,7 +121,7 @@ def test_bad_properties_do_not_show_the_secret(single, caplog):
     props = {'target_portal': '10.99.0.1:3260', 'target_lun': 1, **chap(SECRET)}
     with pytest.raises(Exception, match='target_iqn') as caught:
         single.connect_volume(props)
-    nowhere(SECRET, caplog, [], caught.value, single)
+    support.assert_nowhere(SECRET, caplog, [], caught.value, single)
 
 
 def test_no_object_shows_the_secret(guarded, multi):
