@@ -1,0 +1,405 @@
+# SPDX-License-Identifier: Apache-2.0
+"""md arrays: who is a leg of which, told by superblocks and the kernel's own lists.
+
+Nothing is looked for in the text of ``/proc/mdstat`` or of mdadm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+import contextlib
+import dataclasses
+import struct
+
+from oslo_concurrency import processutils
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import files, wait
+from os_brick.host import block
+from os_brick.privileged import blkid
+from os_brick.privileged import mdadm as root
+
+LOG = logging.getLogger(__name__)
+
+DIRECTORY = '/dev/md'
+# mdadm waits 5 s for whoever has an array open, and writes superblocks in milliseconds.
+MDADM_SECONDS = 20.0
+# The kernel frees a stopped array, and udev takes its link away, in a fraction of a second.
+GONE_SECONDS = 10.0
+LINK_SECONDS = 10.0
+# There while udev has events; it is through with those of a leg in a fraction of a second.
+_UDEV_IS_BUSY = '/run/udev/queue'
+UDEV_SECONDS = 2.0
+# A leg that was failed leaves when its last I/O has ended.
+DROP_SECONDS = 5.0
+RESIZE_SECONDS = 10.0
+
+# The host of arrays that may be used on any (mdadm --homehost=any).
+ANY_HOST = 'any'
+# sb->set_name has 32 bytes, of which mdadm fills 31.
+NAME_BYTES = 31
+# include/uapi/linux/raid/md_p.h
+_NO_ROLE = 0xFFF0
+_FAULTY = 0xFFFE
+_SIZE_OF_FIXED = 256
+_UNSET = '0' * 32
+
+
+class _Refused(Exception):
+    """What mdadm said."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Superblock:
+    """What a leg says of itself and of the array it is of.
+
+    :ivar version: of the metadata, such as ``1.2``.
+    :ivar array_uuid: in mdadm's spelling; empty if the superblock cannot be understood.
+    :ivar name: the array's, often behind a host and a colon.
+    :ivar level: 1 for a mirror.
+    :ivar number: of this leg in the list of roles.
+    :ivar events: how often the superblocks of the array had been written.
+    :ivar roles: by number, the place of each leg, or one of the numbers from 0xfff0 on.
+    """
+
+    version: str
+    array_uuid: str
+    name: str
+    device_uuid: str
+    level: int
+    raid_devices: int
+    number: int
+    events: int
+    roles: tuple[int, ...]
+
+    @property
+    def role(self) -> int | None:
+        """The place of this leg in the array; ``None`` of a spare or a faulty one."""
+        role = self.roles[self.number] if self.number < len(self.roles) else _FAULTY
+        return role if role < _NO_ROLE else None
+
+    @property
+    def is_for_any_host(self) -> bool:
+        """Whether the array was made as connectors make them."""
+        return self.name.startswith(f'{ANY_HOST}:')
+
+    @property
+    def short_name(self) -> str:
+        """The array's name without its host."""
+        return self.name.rpartition(':')[2]
+
+    def is_called(self, alias: str) -> bool:
+        """Whether the array's name is ``alias``, on whatever host; long names are cut there."""
+        names = self.name, self.name.partition(':')[2]
+        return bool(self.array_uuid) and any(n and n in (alias, alias[:NAME_BYTES]) for n in names)
+
+    def has_given_up(self, other: Superblock) -> bool:
+        """Whether the array was written without the other leg, by what this one says."""
+        number = other.number
+        return number >= len(self.roles) or self.roles[number] == _FAULTY
+
+    def __str__(self) -> str:
+        if not self.array_uuid:
+            return f'a leg of an md array with metadata {self.version} that is not understood'
+        return f'a leg of md array {self.name or "without a name"} ({self.array_uuid})'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Member:
+    """A leg as the kernel's array has it.
+
+    :ivar is_present: whether its device still exists.
+    """
+
+    name: str
+    states: frozenset[str]
+    is_present: bool
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the array uses it, or is about to when it is copied."""
+        return self.is_present and 'faulty' not in self.states
+
+
+def parse(version: str, raw: bytes) -> Superblock:
+    """What a superblock says; one with a wrong checksum or of another format says nothing."""
+    if not version.startswith('1.') or not _is_sound(raw):
+        return Superblock(version, '', '', '', 0, 0, 0, 0, ())
+    (level,), (devices,) = struct.unpack_from('<i', raw, 72), struct.unpack_from('<I', raw, 92)
+    (number,), (events,) = struct.unpack_from('<I', raw, 160), struct.unpack_from('<Q', raw, 200)
+    (count,) = struct.unpack_from('<I', raw, 220)
+    return Superblock(
+        version=version,
+        array_uuid=_spelled(raw[16:32]),
+        name=raw[32:64].split(b'\0')[0].decode('utf-8', 'replace'),
+        device_uuid=_spelled(raw[168:184]),
+        level=level,
+        raid_devices=devices,
+        number=number,
+        events=events,
+        roles=struct.unpack_from(f'<{count}H', raw, _SIZE_OF_FIXED),
+    )
+
+
+def _spelled(uuid: bytes) -> str:
+    return uuid.hex(':', 4)
+
+
+def _is_sound(raw: bytes) -> bool:
+    """Whether the checksum is right (Linux, drivers/md/md.c, calc_sb_1_csum)."""
+    if len(raw) < _SIZE_OF_FIXED:
+        return False
+    said, count = struct.unpack_from('<II', raw, 216)
+    size = _SIZE_OF_FIXED + 2 * count
+    if size > len(raw):
+        return False
+    data = raw[:216] + bytes(4) + raw[220:size] + bytes(-size % 4)
+    total: int = sum(struct.unpack(f'<{len(data) // 4}I', data))
+    return bool((total + (total >> 32)) & 0xFFFFFFFF == said)
+
+
+def superblock(leg: str, timeout: float = block.READ_SECONDS) -> Superblock | None:
+    """What the superblock of a leg says, read from the device now; ``None`` if it has none.
+
+    :raises OSError: if it cannot be read.
+    :raises OperationTimedOut: if it does not answer in time.
+    """
+    version, raw = root.superblock(leg, timeout)
+    return parse(version, raw) if version else None
+
+
+def signature(leg: str, timeout: float = block.READ_SECONDS) -> str:
+    """What a device has on it, in words; empty only if everything says that it is blank.
+
+    :raises OSError: if it cannot be read.
+    :raises OperationTimedOut: if it does not answer in time.
+    :raises ProcessExecutionError: if ``blkid`` cannot be asked.
+    """
+    found = superblock(leg, timeout)
+    if found is not None:
+        return str(found)
+    # Read first: of a device that cannot be read, blkid says that it recognises nothing.
+    content = blkid.first_content(leg, timeout)
+    lines = (line.partition('=') for line in blkid.probe(leg, timeout).splitlines())
+    seen = {name: value for name, _, value in lines if value}
+    if 'TYPE' in seen or 'PTTYPE' in seen:
+        kind = seen.get('TYPE') or f'a partition table ({seen["PTTYPE"]})'
+        return f'{seen.get("USAGE", "signature")} {kind}' if 'TYPE' in seen else kind
+    return f'unknown data at byte {content}' if content >= 0 else ''
+
+
+def is_array(name: str) -> bool:
+    """Whether the kernel has an array of this name, running or not."""
+    return files.exists(f'/sys/block/{name}/md')
+
+
+def is_running(array: str) -> bool:
+    """Whether an array takes I/O."""
+    return _attribute(array, 'array_state') not in ('', 'clear', 'inactive')
+
+
+def _attribute(array: str, name: str) -> str:
+    return files.read_or(f'/sys/block/{array}/md/{name}')
+
+
+def array_over(leg: str) -> str | None:
+    """The array that holds a device, running or not, or ``None``."""
+    return next((holder for holder in block.holders(leg) if is_array(holder)), None)
+
+
+def arrays_over(legs: Iterable[str]) -> tuple[str, ...]:
+    """The arrays that hold one of the devices, each once."""
+    return tuple(dict.fromkeys(filter(None, map(array_over, legs))))
+
+
+def path_of(alias: str) -> str:
+    """The path of a volume's array."""
+    return f'{DIRECTORY}/{alias}'
+
+
+def array_named(alias: str) -> str | None:
+    """The array that the path of a volume leads to, or ``None``."""
+    name = block.name_of(path_of(alias))
+    return name if name and is_array(name) else None
+
+
+def paths_of(array: str) -> tuple[str, ...]:
+    """The links below ``/dev/md`` to an array."""
+    links = (path_of(name) for name in files.names(DIRECTORY))
+    return tuple(link for link in links if files.realpath(link) == f'/dev/{array}')
+
+
+def members(array: str) -> tuple[Member, ...]:
+    """The legs that the kernel has in an array, faulty ones too."""
+    inside = files.names(f'/sys/block/{array}/md')
+    return tuple(_member(array, name) for name in inside if name.startswith('dev-'))
+
+
+def _member(array: str, name: str) -> Member:
+    base = f'/sys/block/{array}/md/{name}'
+    states = frozenset(filter(None, files.read_or(f'{base}/state').split(',')))
+    # The link dangles when the device has gone, even if another one has its name by now.
+    return Member(name.removeprefix('dev-'), states, files.exists(f'{base}/block'))
+
+
+def uuid(array: str) -> str:
+    """The UUID of an array in mdadm's spelling; empty if nothing tells it.
+
+    An array that is not running has only its legs' superblocks to tell it.
+    """
+    digits = _attribute(array, 'uuid').replace('-', '')
+    if len(digits) == len(_UNSET) and digits != _UNSET:
+        return _spelled(bytes.fromhex(digits))
+    for member in members(array):
+        try:
+            found = superblock(member.name) if member.is_usable else None
+        except (OSError, exception.OperationTimedOut):
+            continue
+        if found is not None and found.array_uuid:
+            return found.array_uuid
+    return ''
+
+
+def usable_bytes(array: str) -> int:
+    """How large the smallest leg would let an array be; 0 if it has none."""
+    sizes = []
+    for member in members(array):
+        if member.is_usable:
+            offset = files.read_or(f'/sys/block/{array}/md/dev-{member.name}/offset', '0')
+            sizes.append(block.size_bytes(member.name) - int(offset) * 512)
+    return max(min(sizes, default=0), 0)
+
+
+def create(alias: str, legs: tuple[str, ...], timeout: float) -> None:
+    """Make a new mirror of blank devices.
+
+    :raises BrickException: with mdadm's words, if it is not made.
+    """
+    with _naming(f'No array {alias} could be made of {", ".join(legs)}'):
+        _demand(root.create(alias, legs, timeout))
+
+
+def assemble(alias: str, uuid: str, legs: tuple[str, ...], timeout: float) -> str:
+    """Start an array from as many of its legs as will do; what mdadm said.
+
+    Whether it runs is for the kernel to say: mdadm succeeds over arrays that others started.
+
+    :raises BrickException: if mdadm cannot be asked.
+    """
+    with _naming(f'Array {alias} could not be started from {", ".join(legs)}'):
+        return root.assemble(alias, uuid, legs, timeout)[1]
+
+
+def stop(array: str, deadline: wait.Deadline) -> None:
+    """Stop an array and wait until it and its links are gone; one that has gone is no error.
+
+    :raises VolumeInUse: if somebody has it open.
+    :raises BrickException: with mdadm's words, if it stays for another reason.
+    """
+    if not is_array(array):
+        return
+    links, legs = paths_of(array), [member.name for member in members(array)]
+    with _naming(f'Array {array} could not be stopped'):
+        code, said = root.stop(array, deadline.limit(MDADM_SECONDS))
+    if code and _is_there(array):
+        _refuse_to_stop(array, said)
+
+    def is_gone() -> bool:
+        return not _is_there(array) and not any(map(files.is_link, links))
+
+    if not wait.holds(is_gone, deadline.within(GONE_SECONDS)):
+        left = ', '.join([f'/dev/{array}', *links])
+        raise exception.OperationTimedOut(what=f'the removal of {left}', seconds=GONE_SECONDS)
+    _stop_late(legs, deadline)
+
+
+def _stop_late(legs: Iterable[str], deadline: wait.Deadline) -> None:
+    """Stop what udev makes of the legs with events from before: it starts what mdadm just ended."""
+    if not wait.holds(lambda: not files.exists(_UDEV_IS_BUSY), deadline.within(UDEV_SECONDS)):
+        LOG.debug('udev is still busy')
+    for array in arrays_over(legs):
+        if not is_running(array):
+            with _naming(f'Array {array}, which udev began to assemble, could not be stopped'):
+                root.stop(array, deadline.limit(MDADM_SECONDS))
+
+
+def _is_there(array: str) -> bool:
+    """Whether the array still has legs; its empty node may stay a moment longer."""
+    return is_array(array) and (is_running(array) or bool(members(array)))
+
+
+def _refuse_to_stop(array: str, said: str) -> None:
+    if 'busy' in said.lower() or block.users(array):
+        holder = ', '.join(block.users(array)) or f'a process that has it open (mdadm: {said})'
+        raise exception.VolumeInUse(device=f'/dev/{array}', holder=holder)
+    raise exception.BrickException(f'Array {array} could not be stopped: mdadm: {said}')
+
+
+def take_back(array: str, leg: str, timeout: float) -> None:
+    """Make a former leg one again, by what it missed, or if that is not known by all there is.
+
+    The caller has proven that it is a leg of this array.
+
+    :raises BrickException: with mdadm's words, if it is not taken.
+    """
+    with _naming(f'Leg {leg} was not taken back into array {array}'):
+        code, said = root.re_add(array, leg, timeout)
+        if code:
+            LOG.info('Leg %s of array %s has to be copied as a whole: %s', leg, array, said)
+            _demand(root.add(array, leg, timeout))
+
+
+def drop(array: str, member: Member, deadline: wait.Deadline) -> None:
+    """Have an array let go of a leg that is faulty or to be given up.
+
+    :raises OperationTimedOut: if it does not: it is the last good one, or its I/O hangs.
+    """
+
+    def attempt() -> bool:
+        now = next((each for each in members(array) if each.name == member.name), None)
+        if now is None:
+            return True
+        try:
+            if 'faulty' not in now.states:
+                root.fail(array, member.name)
+            root.drop(array, member.name)
+        except OSError as error:
+            LOG.debug('Leg %s of array %s stays so far: %s', member.name, array, error)
+        return False
+
+    if not wait.holds(attempt, deadline.within(DROP_SECONDS)):
+        what = f'the removal of leg {member.name} from array {array}'
+        raise exception.OperationTimedOut(what=what, seconds=DROP_SECONDS)
+
+
+def grow(array: str, deadline: wait.Deadline) -> int:
+    """Have an array use all of its legs' size; return its size in bytes.
+
+    :raises BrickException: with mdadm's words, or if the kernel does not show the size in time.
+    """
+    with _naming(f'Array {array} did not grow'):
+        _demand(root.grow(array, deadline.limit(MDADM_SECONDS)))
+    expected = usable_bytes(array)
+    if not wait.holds(lambda: block.size_bytes(array) >= expected, deadline.within(RESIZE_SECONDS)):
+        raise exception.BrickException(
+            f'Array {array} has {block.size_bytes(array)} bytes, where its legs have {expected}'
+        )
+    return block.size_bytes(array)
+
+
+def _demand(answer: tuple[int, str]) -> None:
+    code, said = answer
+    if code:
+        raise _Refused(f'mdadm ended with {code}: {said}')
+
+
+@contextlib.contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Say in an error what was to be done, also where mdadm cannot be started."""
+    try:
+        yield
+    except processutils.ProcessExecutionError as error:
+        raise exception.BrickException(f'{what}: mdadm: {error.description}') from error
+    except _Refused as error:
+        raise exception.BrickException(f'{what}: {error}') from error

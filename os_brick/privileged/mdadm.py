@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What root does with md arrays: superblocks read in place, changes made by ``mdadm``.
+
+mdadm's exit code and words are returned: whether an array is what it should be, the kernel says
+(:mod:`os_brick.host.md`). No configuration file is read, so that a host's ``mdadm.conf`` cannot
+give an array another name, owner or metadata.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+
+from os_brick import exception, privileged
+from os_brick.core import files, kernel, process
+from os_brick.privileged import check
+
+# One name below /dev/md. Newer mdadm (4.3 and later) takes fewer: see its --name.
+_ALIAS = re.compile(r'(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}')
+# md_NAME where mdadm.conf says "CREATE names=yes".
+_ARRAY = re.compile(r'md(?:[0-9]{1,7}|_[A-Za-z0-9_.-]{1,27})')
+_UUID = re.compile(r'[0-9a-f]{8}(?::[0-9a-f]{8}){3}')
+_MOST_LEGS = 16
+
+# include/uapi/linux/raid/md_p.h. Each place is read in whole pages, as O_DIRECT wants it.
+_MAGIC = (0xA92B4EFC).to_bytes(4, 'little')
+_PAGE_BYTES = 4096
+_RESERVED_BYTES = 64 << 10
+
+_FAULTY, _REMOVE = 'faulty', 'remove'
+
+
+def _full(pattern: re.Pattern[str], value: object, what: str) -> str:
+    if isinstance(value, str) and pattern.fullmatch(value):
+        return value
+    raise exception.InvalidParameterValue(err=f'{value!r} is no {what}')
+
+
+def _alias(name: str) -> str:
+    return f'/dev/md/{_full(_ALIAS, name, "name of an md array below /dev/md")}'
+
+
+def _array(name: str) -> str:
+    return _full(_ARRAY, name, "kernel's name of an md array")
+
+
+def _legs(names: tuple[str, ...]) -> tuple[str, ...]:
+    check.number(len(names), _MOST_LEGS, 'count of legs')
+    return tuple(f'/dev/{check.block(name)}' for name in names)
+
+
+def _mdadm(*words: str, timeout: float) -> tuple[int, str]:
+    result = process.run('mdadm', *words, ok=None, timeout=check.seconds(timeout))
+    said = (line.strip() for line in f'{result.stderr}\n{result.stdout}'.splitlines())
+    return result.exit_code, '; '.join(line for line in said if line)
+
+
+@privileged.entrypoint
+def superblock(leg: str, timeout: float) -> tuple[str, bytes]:
+    """The version and the raw md superblock of a device; empty if there is none.
+
+    :raises OperationTimedOut: if the device does not answer in time.
+    :raises OSError: if it cannot be opened or read.
+    """
+    path = f'/dev/{check.block(leg)}'
+    return process.isolated(f'a read of {path}', check.seconds(timeout), _superblock, path)
+
+
+def _superblock(path: str) -> tuple[str, bytes]:
+    buffer = mmap.mmap(-1, _PAGE_BYTES)
+    with kernel.device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        for version, place in _places(size):
+            if 0 <= place <= size - _PAGE_BYTES:
+                os.preadv(descriptor, [buffer], place)
+                if buffer[:4] == _MAGIC:
+                    return version, buffer[:]
+    return '', b''
+
+
+def _places(size: int) -> tuple[tuple[str, int], ...]:
+    """Where each version keeps its superblock on a device of so many bytes."""
+    sectors = size // 512
+    return (
+        ('1.2', 4096),
+        ('1.1', 0),
+        ('1.0', ((sectors - 16) & ~7) * 512),
+        ('0.90', size // _RESERVED_BYTES * _RESERVED_BYTES - _RESERVED_BYTES),
+    )
+
+
+@privileged.entrypoint
+def create(alias: str, legs: tuple[str, ...], timeout: float) -> tuple[int, str]:
+    """Make a new mirror at ``/dev/md/ALIAS`` of legs, whose content the first of them gives.
+
+    There is no ``--assume-clean``: legs that are not equal would answer one thing or the other.
+    The first pass copies in the background, and reads come from what is copied already. There is
+    no ``--failfast``: it would have the first failure of one path fail a leg with others.
+    """
+    words = '--create', _alias(alias), '--config=none', '--run', '--quiet', '--level=1'
+    kind = '--metadata=1.2', f'--name={alias}', '--homehost=any', '--bitmap=internal'
+    paths = _legs(legs)
+    return _mdadm(*words, *kind, f'--raid-devices={len(paths)}', *paths, timeout=timeout)
+
+
+@privileged.entrypoint
+def assemble(alias: str, uuid: str, legs: tuple[str, ...], timeout: float) -> tuple[int, str]:
+    """Start the array of a UUID at ``/dev/md/ALIAS`` from legs, even if some are missing."""
+    words = '--assemble', _alias(alias), '--config=none', '--homehost=any', '--run'
+    identity = f'--uuid={_full(_UUID, uuid, "UUID of an md array")}'
+    return _mdadm(*words, identity, *_legs(legs), timeout=timeout)
+
+
+@privileged.entrypoint
+def stop(array: str, timeout: float) -> tuple[int, str]:
+    """Stop an array; while somebody has it open the kernel refuses."""
+    return _mdadm('--stop', f'/dev/{_array(array)}', timeout=timeout)
+
+
+@privileged.entrypoint
+def re_add(array: str, leg: str, timeout: float) -> tuple[int, str]:
+    """Take a former leg back; what was written without it is copied."""
+    return _mdadm(f'/dev/{_array(array)}', '--re-add', *_legs((leg,)), timeout=timeout)
+
+
+@privileged.entrypoint
+def add(array: str, leg: str, timeout: float) -> tuple[int, str]:
+    """Make a device a leg; its content is replaced by the array's."""
+    return _mdadm(f'/dev/{_array(array)}', '--add', *_legs((leg,)), timeout=timeout)
+
+
+@privileged.entrypoint
+def fail(array: str, leg: str) -> None:
+    """Have the array use a leg no longer; the kernel never gives up the last good one.
+
+    :raises OSError: if the array has no such leg.
+    """
+    _mark(array, leg, _FAULTY)
+
+
+@privileged.entrypoint
+def drop(array: str, leg: str) -> None:
+    """Have the array let go of a leg that it does not use.
+
+    :raises OSError: ``EBUSY`` if it is in use, or its last I/O has not ended.
+    """
+    _mark(array, leg, _REMOVE)
+
+
+def _mark(array: str, leg: str, state: str) -> None:
+    files.write(f'/sys/block/{_array(array)}/md/dev-{check.block(leg)}/state', state)
+
+
+@privileged.entrypoint
+def grow(array: str, timeout: float) -> tuple[int, str]:
+    """Have an array use all of its legs' size.
+
+    The kernel takes no new size while legs are being copied, so that is held for a moment.
+
+    :raises OSError: if there is no such array.
+    """
+    action = f'/sys/block/{_array(array)}/md/sync_action'
+    files.write(action, 'frozen')
+    try:
+        return _mdadm('--grow', f'/dev/{array}', '--size=max', timeout=timeout)
+    finally:
+        files.write(action, 'idle')

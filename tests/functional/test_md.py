@@ -1,0 +1,401 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mirrors over device-mapper legs, which can be lost and found again; udev assembles, too."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import os
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import undo as core_undo
+from os_brick.core import wait
+from os_brick.host import md
+from os_brick.initiator.connectors import base, nvmeof_raid
+from tests.functional import lab, support
+
+ALIAS = 'mirror-1'
+PATH = f'/dev/md/{ALIAS}'
+
+
+# udev looks at a device-mapper device whenever somebody has closed it, and has mdadm take it for
+# an array at once; at NVMe namespaces only when they come.
+RULE = pathlib.Path('/run/udev/rules.d/63-labmd.rules')
+QUIET = 'ENV{DM_NAME}=="labstore-leg*", ENV{SYSTEMD_READY}="0"\n'
+
+
+class Leg:
+    """A device-mapper device over a loop device on a file in RAM."""
+
+    def __init__(self, number: int, megabytes: int = 64) -> None:
+        self.label = f'labstore-leg{number}'
+        self.image = pathlib.Path(f'/dev/shm/labmd-{number}.img')
+        self.image.write_bytes(b'')
+        os.truncate(self.image, megabytes << 20)
+        self.loop = lab.loops.attach(self.image)
+        lab.shell.run('dmsetup', 'create', self.label, '--table', self._table())
+
+    def _table(self) -> str:
+        return f'0 {self.image.stat().st_size // 512} linear {self.loop} 0'
+
+    @property
+    def path(self) -> str:
+        return f'/dev/mapper/{self.label}'
+
+    @property
+    def name(self) -> str:
+        return support.node(self.path)
+
+    def _load(self, table: str) -> None:
+        lab.shell.run('dmsetup', 'suspend', '--noflush', '--nolockfs', self.label)
+        lab.shell.run('dmsetup', 'load', self.label, '--table', table)
+        lab.shell.run('dmsetup', 'resume', self.label)
+        lab.shell.settle()
+
+    def lose(self) -> None:
+        """Have every read and write fail."""
+        self._load(f'0 {self.image.stat().st_size // 512} error')
+
+    def heal(self) -> None:
+        """Work again; the data is as it was."""
+        self._load(self._table())
+
+    def grow(self, megabytes: int) -> None:
+        lab.loops.grow(self.loop, self.image, megabytes)
+        self._load(self._table())
+
+    def close(self) -> None:
+        lab.shell.run('dmsetup', 'remove', '--retry', self.label)
+        lab.loops.detach(self.loop)
+        self.image.unlink()
+
+
+@pytest.fixture
+def legs(shelf: lab.Bench) -> Iterator[Callable[..., list[Leg]]]:
+    """Makes legs; arrays over them are stopped, and they are removed."""
+    made: list[Leg] = []
+    RULE.parent.mkdir(exist_ok=True)
+    quiet(QUIET)
+
+    def make(count: int = 2, megabytes: int = 64) -> list[Leg]:
+        made.extend(Leg(len(made) + number, megabytes) for number in range(count))
+        lab.shell.settle()
+        return made[-count:]
+
+    yield make
+    quiet(QUIET)
+    for leg in made:
+        for array in md.arrays_over([leg.name]):
+            lab.shell.run('mdadm', '--stop', f'/dev/{array}', check=False)
+    lab.shell.settle()
+    for leg in made:
+        leg.close()
+    quiet('')
+
+
+def quiet(rule: str) -> None:
+    """Have udev assemble nothing of our legs; or, without a rule, as ever."""
+    if rule:
+        RULE.write_text(rule)
+    else:
+        RULE.unlink(missing_ok=True)
+    lab.shell.run('udevadm', 'control', '--reload')
+    lab.shell.settle()
+
+
+def bring(legs: list[Leg], alias: str = ALIAS, count: int = 2, **more: object) -> str:
+    names = tuple(leg.name for leg in legs)
+    with core_undo.Undo() as undo:
+        return nvmeof_raid.bring(alias, names, count, undo, wait.Deadline.after(60), **more)
+
+
+def end(array: str, *, force: bool = False) -> None:
+    steps = base.Teardown(base.OnError.of(force, False))
+    nvmeof_raid.end(array, steps, wait.Deadline.after(60), force=force)
+    steps.end()
+
+
+def state(array: str, name: str) -> str:
+    return lab.shell.read(f'/sys/block/{array}/md/{name}')
+
+
+def synced(array: str) -> None:
+    lab.shell.until(
+        lambda: state(array, 'sync_action') == 'idle' and state(array, 'degraded') == '0',
+        30,
+        f'{array} in sync',
+    )
+
+
+def test_ten_cycles_leave_nothing(legs):
+    """Made once, started nine times; the data stays, the host is as before each time."""
+    both = legs()
+    before = lab.oracle.snapshot()
+    uuids = set()
+    for cycle in range(10):
+        array = bring(both)
+        assert support.node(PATH) == array
+        uuids.add(md.uuid(array))
+        if cycle:
+            assert support.read(PATH)[:8] == b'cycle %02d' % (cycle - 1)
+        support.write(PATH, (b'cycle %02d' % cycle).ljust(4096, b'.'))
+        end(array)
+        assert not os.path.lexists(PATH)
+        lab.oracle.assert_same(before)
+    assert len(uuids) == 1
+
+
+def test_udev_assembles_meanwhile(legs):
+    """Whatever it has begun, the array runs with all its legs under its name."""
+    both = legs()
+    end(bring(both))
+    quiet('')
+    for _cycle in range(3):
+        array = bring(both)
+        assert support.node(PATH) == array
+        synced(array)
+        end(array)
+
+
+def test_legs_are_equal_after_the_first_pass(legs):
+    """What was on the legs before (and no signature shows) is the same on both."""
+    both = legs()
+    for number, leg in enumerate(both):
+        with leg.image.open('r+b') as image:
+            image.seek(32 << 20)
+            image.write(b'leg %d' % number * 1000)
+    array = bring(both)
+    synced(array)
+    end(array)
+    offset = 2 << 20
+    first, second = (leg.image.read_bytes()[offset:] for leg in both)
+    assert first == second
+
+
+def test_degraded_start_and_a_leg_that_comes_back(legs):
+    one, two = both = legs()
+    array = bring(both)
+    synced(array)
+    end(array)
+    array = bring([one])
+    assert state(array, 'degraded') == '1'
+    support.write(PATH, b'without two'.ljust(4096, b'.'), 1 << 20)
+    end(array)
+    array = bring(both)
+    synced(array)
+    end(array)
+    array = bring([two])
+    assert support.read(PATH, offset=1 << 20)[:11] == b'without two'
+    end(array)
+
+
+def test_a_leg_lost_during_writes_and_found_again(legs):
+    """A second attach takes it back while the array is in use."""
+    both = legs()
+    array = bring(both)
+    synced(array)
+    both[1].lose()
+    support.write(PATH, b'one leg'.ljust(4096, b'.'), 2 << 20)
+    lab.shell.until(lambda: state(array, 'degraded') == '1', 10, 'the loss')
+    support.write(PATH, b'one leg'.ljust(4096, b'.'), 3 << 20)
+    both[1].heal()
+    assert bring(both) == array
+    synced(array)
+    end(array)
+    array = bring(both[1:])
+    assert support.read(PATH, offset=3 << 20)[:7] == b'one leg'
+    end(array)
+
+
+@pytest.mark.parametrize('index', [0, 1])
+def test_a_leg_that_fails_at_the_start(legs, index):
+    both = legs()
+    end(bring(both))
+    both[index].lose()
+    array = bring(both)
+    support.write(PATH, b'one leg'.ljust(4096, b'.'))
+    assert state(array, 'degraded') == '1'
+    end(array)
+
+
+def test_legs_used_apart_are_not_mixed(legs):
+    one, two = both = legs()
+    array = bring(both)
+    synced(array)
+    end(array)
+    for leg in both:
+        array = bring([leg])
+        support.write(PATH, b'x' * 4096)
+        end(array)
+    seen = [leg.image.read_bytes() for leg in both]
+    with pytest.raises(exception.BrickException, match='without the other') as caught:
+        bring(both)
+    assert one.name in str(caught.value)
+    assert two.name in str(caught.value)
+    assert [leg.image.read_bytes() for leg in both] == seen
+
+
+def test_left_half_assembled_by_others(legs):
+    """An inactive array of one leg, as udev leaves it while it waits for the second."""
+    both = legs()
+    end(bring(both))
+    lab.shell.run('mdadm', '--incremental', both[0].path)
+    (half,) = md.arrays_over([both[0].name])
+    assert not md.is_running(half)
+    array = bring(both)
+    synced(array)
+    end(array)
+
+
+def test_running_under_another_name(legs):
+    both = legs()
+    end(bring(both))
+    paths = [leg.path for leg in both]
+    lab.shell.run('mdadm', '--assemble', '/dev/md/other', '--config=none', '--run', *paths)
+    array = bring(both)
+    assert support.node(PATH) == array
+    assert not os.path.lexists('/dev/md/other')
+    end(array)
+    lab.shell.run('mdadm', '--assemble', '/dev/md/other', '--config=none', '--run', *paths)
+    with open('/dev/md/other', 'rb'), pytest.raises(exception.VolumeInUse):
+        bring(both)
+    end(md.arrays_over([both[0].name])[0])
+
+
+@pytest.mark.parametrize('kind', ['ext4', 'gpt', 'luks', 'raw', 'array', 'end'])
+def test_what_is_on_a_leg_stays(legs, kind):
+    """Neither made into a new array nor taken into an old one."""
+    one, two, three = legs(3)
+    if kind == 'ext4':
+        lab.shell.run('mkfs.ext4', '-q', two.path)
+    elif kind == 'gpt':
+        lab.shell.run('sfdisk', two.path, input='label: gpt\n')
+    elif kind == 'luks':
+        support.write(two.path, b'LUKS\xba\xbe\x00\x01'.ljust(4096, b'\0'))
+    elif kind == 'raw':
+        support.write(two.path, b'\0' * 512 + b'database'.ljust(3584, b'\0'))
+    elif kind == 'end':
+        support.write(two.path, b'\0' * 4095 + b'1', (64 << 20) - 4096)
+    else:
+        end(bring([two, three], 'another'))
+    seen = [leg.image.read_bytes() for leg in (one, two)]
+    with pytest.raises(exception.VolumeIdentityMismatch, match=two.name):
+        bring([one, two])
+    assert [leg.image.read_bytes() for leg in (one, two)] == seen
+    assert not md.arrays_over([one.name, two.name])
+
+
+def test_too_few_legs_for_a_new_array(legs):
+    with pytest.raises(exception.VolumeDeviceNotFound, match=ALIAS):
+        bring(legs(1))
+
+
+def test_in_use(legs):
+    both = legs()
+    array = bring(both)
+    with open(PATH, 'rb'):
+        for force in (False, True):
+            with pytest.raises((exception.VolumeInUse, exception.ExceptionChainer), match='open'):
+                end(array, force=force)
+    lab.shell.run('mkfs.ext4', '-q', PATH)
+    place = pathlib.Path('/run/labmd')
+    place.mkdir()
+    lab.shell.run('mount', PATH, str(place))
+    with pytest.raises(exception.VolumeInUse, match=str(place)):
+        end(array)
+    lab.shell.run('umount', str(place))
+    place.rmdir()
+    end(array)
+
+
+def test_grow_while_legs_are_copied(legs):
+    both = legs()
+    array = bring(both)
+    for leg in both:
+        leg.grow(96)
+    size = nvmeof_raid.grow(array, wait.Deadline.after(30))
+    assert 94 << 20 <= size == support.size(PATH) <= 96 << 20
+    assert nvmeof_raid.grow(array, wait.Deadline.after(30)) == size
+    synced(array)
+    end(array)
+
+
+def test_grow_degraded(legs):
+    one, two = both = legs()
+    end(bring(both))
+    array = bring([one])
+    one.grow(96)
+    assert nvmeof_raid.grow(array, wait.Deadline.after(30)) > 90 << 20
+    two.grow(96)
+    assert bring(both) == array
+    synced(array)
+    end(array)
+
+
+def test_single(legs):
+    one, two = both = legs()
+    deadline = wait.Deadline.after(60)
+    with core_undo.Undo() as undo:
+        assert nvmeof_raid.single(one.name, ALIAS, undo, deadline) == one.name
+    end(bring(both))
+    for alias in (ALIAS, None):
+        with core_undo.Undo() as undo:
+            array = nvmeof_raid.single(two.name, alias, undo, deadline)
+        assert support.node(PATH) == array
+        assert nvmeof_raid.array_of(ALIAS, (two.name,)) == array
+        assert nvmeof_raid.array_of('another', (two.name,)) is None
+        assert nvmeof_raid.array_of(ALIAS, ()) == array
+        end(array)
+    with (
+        core_undo.Undo() as undo,
+        pytest.raises(exception.VolumeIdentityMismatch, match=ALIAS),
+    ):
+        nvmeof_raid.single(two.name, 'another', undo, deadline)
+
+
+def test_a_guests_own_array_is_content(legs):
+    (leg,) = legs(1)
+    words = ('--run', '--force', '--level=1', '--raid-devices=1', '--homehost=guest')
+    made = ('mdadm', '--create', '/dev/md/g0', '--config=none', '--name=0')
+    lab.shell.run(*made, *words, leg.path)
+    lab.shell.run('mdadm', '--stop', '/dev/md/g0')
+    with core_undo.Undo() as undo:
+        name = nvmeof_raid.single(leg.name, ALIAS, undo, wait.Deadline.after(60))
+    assert name == leg.name
+
+
+def test_a_failing_attach_stops_what_it_started(legs):
+    both = legs()
+    names = tuple(leg.name for leg in both)
+    for _made_then_started in range(2):
+        with contextlib.suppress(ZeroDivisionError), core_undo.Undo() as undo:
+            nvmeof_raid.bring(ALIAS, names, 2, undo, wait.Deadline.after(60))
+            raise ZeroDivisionError
+        assert not md.arrays_over(names)
+        assert not os.path.lexists(PATH)
+    array = bring(both)
+    with contextlib.suppress(ZeroDivisionError), core_undo.Undo() as undo:
+        assert nvmeof_raid.bring(ALIAS, names, 2, undo, wait.Deadline.after(60)) == array
+        raise ZeroDivisionError
+    assert md.is_running(array), 'it ran before'
+    with contextlib.suppress(ZeroDivisionError), core_undo.Undo() as undo:
+        nvmeof_raid.bring(ALIAS, names, 2, undo, wait.Deadline.after(60), attached_before=())
+        raise ZeroDivisionError
+    assert not md.arrays_over(names), 'udev had started it over legs that were new'
+
+
+def test_gone_without_its_legs(legs):
+    """Every leg fails: without force the data is not given up in silence, with it all ends."""
+    both = legs()
+    array = bring(both)
+    synced(array)
+    for leg in both:
+        leg.lose()
+    with contextlib.suppress(OSError):
+        support.write(PATH, b'x' * 4096)
+    with contextlib.suppress(exception.ExceptionChainer):
+        end(array, force=True)
+    assert not md.is_array(array)
+    for leg in both:
+        leg.heal()

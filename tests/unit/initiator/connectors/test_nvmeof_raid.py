@@ -1,0 +1,464 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mirrors of attached legs: whose they are, made, started, completed, ended; nothing by guess."""
+
+from collections.abc import Iterator
+import contextlib
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import undo as core_undo
+from os_brick.core import wait
+from os_brick.host import md
+from os_brick.initiator.connectors import base, nvmeof_raid
+from tests.unit.fakehost import mirrors
+
+ONE, TWO = LEGS = 'nvme0n1', 'nvme1n1'
+OTHER = '33' * 16
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
+    with mirrors.Mirrors(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def legs(host: mirrors.Mirrors) -> None:
+    """Both legs of the array vol1."""
+    host.leg(ONE, mirrors.superblock())
+    host.leg(TWO, mirrors.superblock(number=1))
+
+
+def bring(
+    legs: tuple[str, ...] = LEGS, alias: str = 'vol1', before: tuple[str, ...] | None = None
+) -> str:
+    with core_undo.Undo() as undo:
+        deadline = wait.Deadline.after(60)
+        return nvmeof_raid.bring(alias, legs, 2, undo, deadline, attached_before=before)
+
+
+def failing(legs: tuple[str, ...] = LEGS, before: tuple[str, ...] | None = None) -> None:
+    """An attach that fails after the array is there."""
+    with contextlib.suppress(ZeroDivisionError), core_undo.Undo() as undo:
+        deadline = wait.Deadline.after(60)
+        nvmeof_raid.bring('vol1', legs, 2, undo, deadline, attached_before=before)
+        raise ZeroDivisionError
+
+
+def single(leg: str, alias: str | None) -> str:
+    with core_undo.Undo() as undo:
+        return nvmeof_raid.single(leg, alias, undo, wait.Deadline.after(60))
+
+
+def end(array: str, *, force: bool = False) -> None:
+    steps = base.Teardown(base.OnError.of(force, False))
+    nvmeof_raid.end(array, steps, wait.Deadline.after(60), force=force)
+    steps.end()
+
+
+def verbs(host: mirrors.Mirrors) -> list[str]:
+    words = (line.split() for line in host.started)
+    return [line[2] if line[1].startswith('/dev/') else line[1] for line in words]
+
+
+@pytest.mark.parametrize(
+    'alias', [None, '', '../etc', 'a/b', '-a', '.', 'a..b', 'x' * 65, 'a\n', 7]
+)
+def test_alias(host: mirrors.Mirrors, alias: str) -> None:
+    with pytest.raises(exception.InvalidParameterValue, match='alias'):
+        nvmeof_raid.require_alias(alias)
+    with pytest.raises(exception.InvalidParameterValue, match='alias'):
+        bring(alias=alias)
+    assert nvmeof_raid.require_alias('vol-1:a.b_c') == 'vol-1:a.b_c'
+
+
+# A new array.
+
+
+def test_made_of_blank_legs(host: mirrors.Mirrors) -> None:
+    for leg in LEGS:
+        host.leg(leg)
+    assert bring() == 'md127'
+    assert md.array_named('vol1') == 'md127'
+    assert verbs(host) == ['-p', '-p', '--create']
+    assert '--assume-clean' not in host.started[-1]
+    assert not host.flushed
+
+
+@pytest.mark.parametrize('kind', ['ext4', 'unknown', 'end', 'unreadable', 'held', 'old metadata'])
+def test_never_made_of_a_leg_with_something_on_it(host: mirrors.Mirrors, kind: str) -> None:
+    host.leg(ONE)
+    host.leg(TWO)
+    error: type[Exception] = exception.VolumeIdentityMismatch
+    if kind == 'ext4':
+        host.blkid[TWO] = (0, 'TYPE=ext4\nUSAGE=filesystem\n')
+    elif kind == 'unknown':
+        host.write(TWO, b'x', 700)
+    elif kind == 'end':
+        host.write(TWO, b'x', (3 << 20) - 1)
+    elif kind == 'old metadata':
+        host.write(TWO, mirrors.superblock(), (3 << 20) - 65536)
+    elif kind == 'held':
+        host.tree.value('/sys/class/block/dm-0/dm/uuid', 'LVM-x')
+        host.tree.link(f'/sys/class/block/{TWO}/holders/dm-0', '/sys/class/block/dm-0')
+        error = exception.VolumeInUse
+    else:
+        host.broken = {TWO}
+        error = exception.VolumeDeviceNotFound
+    seen = host.tree.snapshot()
+    with pytest.raises(error, match='vol1' if kind == 'unreadable' else TWO):
+        bring()
+    assert host.tree.snapshot() == seen
+    assert '--create' not in verbs(host)
+
+
+def test_blkid_that_fails_is_no_blank_leg(host: mirrors.Mirrors) -> None:
+    host.leg(ONE)
+    host.leg(TWO)
+    host.blkid[TWO] = (4, '')
+    with pytest.raises(Exception, match='blkid'):
+        bring()
+    assert '--create' not in verbs(host)
+
+
+def test_too_few_legs_for_a_new_array(host: mirrors.Mirrors) -> None:
+    host.leg(ONE)
+    with pytest.raises(exception.VolumeDeviceNotFound, match=r'vol1.*1 of 2'):
+        bring((ONE,))
+    with pytest.raises(exception.VolumeDeviceNotFound, match='vol1'):
+        bring(())
+
+
+def test_mdadm_that_makes_nothing(host: mirrors.Mirrors) -> None:
+    for leg in LEGS:
+        host.leg(leg)
+    host.refuses['--create'] = 'cannot open'
+    with pytest.raises(exception.BrickException, match=r'vol1.*cannot open'):
+        bring()
+    host.refuses.clear()
+    host.is_installed = False
+    with pytest.raises(Exception, match='No such file'):
+        bring()
+
+
+def test_a_new_array_is_stopped_when_the_attach_fails(host: mirrors.Mirrors) -> None:
+    for leg in LEGS:
+        host.leg(leg)
+    failing()
+    assert not md.arrays_over(LEGS)
+    assert bring() == 'md127', 'and started by the next one'
+    assert verbs(host).count('--create') == 1
+
+
+def test_the_path_of_another_array_is_not_taken(host: mirrors.Mirrors) -> None:
+    for leg in LEGS:
+        host.leg(leg)
+    host.array((host.leg('nvme7n1', mirrors.superblock(OTHER)),), uuid=OTHER)
+    with pytest.raises(exception.VolumeIdentityMismatch, match='vol1'):
+        bring()
+
+
+# Started.
+
+
+@pytest.mark.parametrize('there', [LEGS, (ONE,), (TWO,)])
+@pytest.mark.usefixtures('legs')
+def test_started(host: mirrors.Mirrors, there: tuple[str, ...]) -> None:
+    assert bring(there) == 'md127'
+    assert host.legs_of('md127') == list(there)
+    assert verbs(host) == ['--assemble']
+
+
+@pytest.mark.usefixtures('legs')
+def test_a_leg_that_cannot_be_read_is_left_out(host: mirrors.Mirrors) -> None:
+    host.broken = {ONE}
+    assert bring() == 'md127'
+    assert host.legs_of('md127') == [TWO]
+    end('md127')
+    host.broken = {ONE, TWO}
+    with pytest.raises(exception.VolumeDeviceNotFound, match=r'vol1.*Input/output'):
+        bring()
+
+
+def test_a_stale_leg_is_taken_back(host: mirrors.Mirrors) -> None:
+    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.FAULTY)))
+    host.leg(TWO, mirrors.superblock(number=1))
+    bring()
+    assert verbs(host) == ['--assemble', '--re-add']
+    assert host.legs_of('md127') == [ONE, TWO]
+    end('md127')
+    host.refuses['--re-add'] = 'not possible'
+    bring()
+    assert verbs(host)[-3:] == ['--assemble', '--re-add', '--add']
+    end('md127')
+    host.refuses['--add'] = 'neither'
+    assert bring() == 'md127', 'one leg will do'
+
+
+@pytest.mark.usefixtures('legs')
+def test_a_leg_that_came_back_to_a_running_array(host: mirrors.Mirrors) -> None:
+    host.array(LEGS)
+    host.tree.value(f'/sys/block/md127/md/dev-{TWO}/state', 'faulty')
+    assert bring() == 'md127'
+    assert verbs(host) == ['--re-add']
+
+
+@pytest.mark.usefixtures('legs')
+def test_a_leg_that_came_back_under_another_name(host: mirrors.Mirrors) -> None:
+    host.array(LEGS)
+    host.tree.remove(f'/sys/block/{TWO}')
+    host.leg('nvme5n1', mirrors.superblock(number=1))
+    assert bring((ONE, 'nvme5n1')) == 'md127'
+    assert host.legs_of('md127') == [ONE, 'nvme5n1']
+
+
+def test_legs_used_apart(host: mirrors.Mirrors) -> None:
+    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.FAULTY)))
+    host.leg(TWO, mirrors.superblock(events=40, roles=(mirrors.FAULTY, 1), number=1))
+    seen = host.tree.snapshot()
+    with pytest.raises(exception.BrickException, match=r'nvme0n1 and nvme1n1.*without the other'):
+        bring()
+    assert host.tree.snapshot() == seen
+    assert not host.started
+
+
+def test_a_leg_used_apart_from_what_runs_is_left_out(host: mirrors.Mirrors) -> None:
+    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.FAULTY)))
+    host.leg(TWO, mirrors.superblock(events=40, roles=(mirrors.FAULTY, 1), number=1))
+    host.array((ONE,))
+    assert nvmeof_raid.array_of('vol1', (TWO,)) == 'md127'
+    with pytest.raises(exception.BrickException):
+        bring()
+    assert not host.started
+
+
+@pytest.mark.parametrize(
+    ('block', 'what'),
+    [
+        (mirrors.superblock(OTHER, number=1), OTHER[:8]),
+        (mirrors.superblock(name='any:vol2', number=1), 'vol2'),
+        (mirrors.superblock(level=5, number=1), 'vol1'),
+        (mirrors.superblock().replace(b'vol1', b'vol2'), 'not understood'),
+    ],
+)
+def test_a_leg_of_another_array(host: mirrors.Mirrors, block: bytes, what: str) -> None:
+    host.leg(ONE, mirrors.superblock(events=20))
+    host.leg(TWO, block)
+    seen = host.tree.snapshot()
+    with pytest.raises(exception.VolumeIdentityMismatch, match=TWO) as caught:
+        bring()
+    assert what in str(caught.value)
+    assert host.tree.snapshot() == seen
+    assert not host.started
+
+
+def test_a_leg_without_a_superblock_beside_one_with(host: mirrors.Mirrors) -> None:
+    host.leg(ONE, mirrors.superblock())
+    host.leg(TWO)
+    bring()
+    assert host.legs_of('md127') == [ONE]
+    end('md127')
+    host.write(TWO, b'database')
+    with pytest.raises(exception.VolumeIdentityMismatch, match=TWO):
+        bring()
+
+
+@pytest.mark.usefixtures('legs')
+def test_half_assembled_by_udev(host: mirrors.Mirrors) -> None:
+    host.array((ONE,), state='inactive')
+    host.array((TWO,), array='md126', state='inactive')
+    assert bring() == 'md127'
+    assert host.legs_of('md127') == [ONE, TWO]
+    assert verbs(host) == ['--stop', '--stop', '--assemble']
+
+
+@pytest.mark.usefixtures('legs')
+def test_udev_is_faster(host: mirrors.Mirrors) -> None:
+    """It takes a leg just before mdadm, and starts the array just before it is asked again."""
+    host.after = [lambda: host.array(LEGS, state='inactive')]
+    assert bring() == 'md127'
+    assert md.is_running('md127')
+    assert host.legs_of('md127') == [ONE, TWO]
+
+
+@pytest.mark.usefixtures('legs')
+def test_running_under_its_name(host: mirrors.Mirrors) -> None:
+    host.array(LEGS)
+    assert bring() == 'md127'
+    assert not host.started
+
+
+@pytest.mark.usefixtures('legs')
+def test_running_under_another_name(host: mirrors.Mirrors) -> None:
+    host.array(LEGS, 'vol1_0', array='md126')
+    assert bring() == 'md127'
+    assert verbs(host) == ['--stop', '--assemble']
+    end('md127')
+    host.array(LEGS, 'vol1_0', array='md126')
+    host.opened = {'md126'}
+    with pytest.raises(exception.VolumeInUse, match='md126'):
+        bring()
+
+
+@pytest.mark.usefixtures('legs')
+def test_running_twice(host: mirrors.Mirrors) -> None:
+    host.array((ONE,))
+    host.array((TWO,), 'vol1_0', array='md126')
+    with pytest.raises(exception.BrickException, match='more than once'):
+        bring()
+
+
+@pytest.mark.usefixtures('legs')
+def test_does_not_start(host: mirrors.Mirrors) -> None:
+    """Bounded, with what mdadm said, and without hundreds of programs."""
+    host.refuses['--assemble'] = 'not enough to start'
+    begun = host.clock.now
+    with pytest.raises(exception.BrickException, match=r'vol1.*not enough to start'):
+        bring()
+    assert host.clock.now - begun < 30
+    assert len(host.started) < 12
+
+
+@pytest.mark.usefixtures('legs')
+def test_an_array_that_cannot_be_read(host: mirrors.Mirrors) -> None:
+    host.broken = {'md127'}
+    with pytest.raises(exception.VolumeDeviceNotFound, match='md127'):
+        bring()
+    assert not md.arrays_over(LEGS)
+
+
+@pytest.mark.usefixtures('legs')
+def test_only_what_this_attach_started_is_stopped(host: mirrors.Mirrors) -> None:
+    failing()
+    assert not md.arrays_over(LEGS)
+    host.array(LEGS)
+    failing()
+    failing(before=(ONE,))
+    assert md.arrays_over(LEGS) == ('md127',), 'it ran before'
+    failing(before=())
+    assert not md.arrays_over(LEGS), 'udev had started it for this attach'
+
+
+@pytest.mark.usefixtures('legs')
+def test_a_leg_taken_back_is_given_up_when_the_attach_fails(host: mirrors.Mirrors) -> None:
+    host.array((ONE,))
+    failing()
+    host.react()
+    assert host.legs_of('md127') == [ONE]
+
+
+# One replica.
+
+
+def test_single(host: mirrors.Mirrors) -> None:
+    host.leg(ONE)
+    assert single(ONE, 'vol1') == ONE
+    assert single(ONE, None) == ONE
+    assert not host.started
+    host.write(ONE, mirrors.superblock(), 4096)
+    assert single(ONE, 'vol1') == 'md127'
+    assert single(ONE, None) == 'md127'
+    assert verbs(host) == ['--assemble']
+
+
+@pytest.mark.parametrize('name', ['any:vol2', 'vol2', 'x' * 31])
+def test_single_of_another_array(host: mirrors.Mirrors, name: str) -> None:
+    host.leg(ONE, mirrors.superblock(name=name))
+    with pytest.raises(exception.VolumeIdentityMismatch, match=ONE):
+        single(ONE, 'vol1')
+
+
+@pytest.mark.parametrize('alias', ['vol1', None])
+def test_an_array_inside_the_volume_is_content(host: mirrors.Mirrors, alias: str | None) -> None:
+    host.leg(ONE, mirrors.superblock(name='guest:0'))
+    assert single(ONE, alias) == ONE
+    host.leg(ONE)
+    host.write(ONE, b'\xfc\x4e\x2b\xa9', (3 << 20) - 65536)
+    assert single(ONE, alias) == ONE
+
+
+def test_single_that_cannot_be_read(host: mirrors.Mirrors) -> None:
+    host.broken = {host.leg(ONE)}
+    with pytest.raises(exception.VolumeDeviceNotFound, match=ONE):
+        single(ONE, None)
+
+
+# Which array it is, and its end.
+
+
+@pytest.mark.usefixtures('legs')
+def test_array_of(host: mirrors.Mirrors) -> None:
+    assert nvmeof_raid.array_of('vol1', LEGS) is None
+    host.array((ONE,))
+    for legs in (LEGS, (ONE,), (TWO,), ()):
+        assert nvmeof_raid.array_of('vol1', legs) == 'md127'
+    assert nvmeof_raid.array_of(None, (ONE,)) == 'md127'
+    assert nvmeof_raid.array_of('vol2', LEGS) is None
+    assert nvmeof_raid.array_of('../md127', ()) is None
+    stranger = host.leg('nvme9n1', mirrors.superblock(OTHER))
+    assert nvmeof_raid.array_of('vol1', (stranger,)) is None
+    assert nvmeof_raid.array_of('vol1', (host.leg('nvme8n1'),)) is None
+
+
+@pytest.mark.usefixtures('legs')
+def test_array_of_an_array_without_a_link(host: mirrors.Mirrors) -> None:
+    host.array((ONE,), state='inactive')
+    assert nvmeof_raid.array_of('vol1', LEGS) == 'md127'
+    assert nvmeof_raid.array_of('vol2', LEGS) is None
+    host.broken = {ONE, TWO}
+    assert nvmeof_raid.array_of('vol1', LEGS) == 'md127'
+
+
+@pytest.mark.usefixtures('legs')
+def test_ended(host: mirrors.Mirrors) -> None:
+    host.array(LEGS)
+    end('md127')
+    assert host.flushed == ['md127']
+    assert not md.arrays_over(LEGS)
+    assert not host.tree.at('/dev/md/vol1').is_symlink()
+
+
+@pytest.mark.usefixtures('legs')
+def test_in_use(host: mirrors.Mirrors) -> None:
+    host.array(LEGS)
+    host.tree.file('/proc/self/mountinfo', '1 1 9:127 / /mnt rw - ext4 /dev/md127 rw\n')
+    with pytest.raises(exception.VolumeInUse, match='/mnt'):
+        end('md127')
+    assert not host.flushed
+    assert not host.started
+    host.opened = {'md127'}
+    with pytest.raises(exception.ExceptionChainer, match='/mnt'):
+        end('md127', force=True)
+    assert md.is_running('md127')
+
+
+@pytest.mark.usefixtures('legs')
+def test_data_that_cannot_be_written_keeps_the_array(host: mirrors.Mirrors) -> None:
+    host.array(LEGS)
+    host.broken = {'md127'}
+    with pytest.raises(OSError, match='Input/output'):
+        end('md127')
+    assert md.is_running('md127')
+    with pytest.raises(exception.ExceptionChainer):
+        end('md127', force=True)
+    assert not md.arrays_over(LEGS)
+
+
+@pytest.mark.usefixtures('legs')
+def test_all_legs_have_gone(host: mirrors.Mirrors) -> None:
+    host.array(LEGS)
+    for leg in LEGS:
+        host.tree.remove(f'/sys/block/{leg}')
+    host.broken = {'md127'}
+    end('md127')
+    assert not md.is_array('md127')
+
+
+@pytest.mark.usefixtures('legs')
+def test_grown(host: mirrors.Mirrors) -> None:
+    host.array(LEGS)
+    for leg in LEGS:
+        host.tree.value(f'/sys/class/block/{leg}/size', 40960)
+    assert nvmeof_raid.grow('md127', wait.Deadline.after(60)) == (40960 - 2048) * 512
