@@ -11,7 +11,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import md
+from os_brick.host import md, md_superblock
 from tests.unit.fakehost import mirrors
 
 ONE, TWO = 'nvme0n1', 'nvme1n1'
@@ -45,17 +45,19 @@ def deadline() -> wait.Deadline:
 
 
 def test_fields() -> None:
-    found = md.parse('1.2', mirrors.superblock(events=5, roles=(0, mirrors.FAULTY), number=1))
+    found = md_superblock.parse(
+        '1.2', mirrors.superblock(events=5, roles=(0, mirrors.FAULTY), number=1)
+    )
     assert (found.array_uuid, found.name, found.events) == (UUID, 'any:vol1', 5)
     assert (found.level, found.raid_devices, found.role) == (1, 2, None)
-    assert md.parse('1.2', mirrors.superblock(number=1)).role == 1
+    assert md_superblock.parse('1.2', mirrors.superblock(number=1)).role == 1
 
 
 @pytest.mark.parametrize('at', [16, 32, 200, 300])
 def test_a_damaged_superblock_says_nothing(at: int) -> None:
     raw = bytearray(mirrors.superblock())
     raw[at] ^= 1
-    found = md.parse('1.2', bytes(raw))
+    found = md_superblock.parse('1.2', bytes(raw))
     assert not found.array_uuid
     assert not found.is_called('vol1')
     assert 'not understood' in str(found)
@@ -64,8 +66,8 @@ def test_a_damaged_superblock_says_nothing(at: int) -> None:
 @given(st.binary(max_size=600), st.integers(0, 2**32 - 1))
 def test_any_bytes(data: bytes, count: int) -> None:
     raw = data[:220].ljust(220, b'\0') + count.to_bytes(4, 'little') + data[224:]
-    assert not md.parse('1.2', raw).array_uuid or raw[16:32]
-    md.parse('1.2', data)
+    assert not md_superblock.parse('1.2', raw).array_uuid or raw[16:32]
+    md_superblock.parse('1.2', data)
 
 
 @pytest.mark.parametrize(
@@ -88,11 +90,11 @@ def test_any_bytes(data: bytes, count: int) -> None:
     ],
 )
 def test_names(name: str, alias: str, matches: bool) -> None:
-    assert md.parse('1.2', mirrors.superblock(name=name)).is_called(alias) is matches
+    assert md_superblock.parse('1.2', mirrors.superblock(name=name)).is_called(alias) is matches
 
 
 def test_who_has_given_up_whom() -> None:
-    both = [md.parse('1.2', mirrors.superblock(number=number)) for number in range(2)]
+    both = [md_superblock.parse('1.2', mirrors.superblock(number=number)) for number in range(2)]
     assert not both[0].has_given_up(both[1])
     alone = dataclasses.replace(both[0], roles=(0, mirrors.FAULTY))
     assert alone.has_given_up(both[1])
@@ -260,7 +262,7 @@ def test_not_grown(host: mirrors.Mirrors, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_recorded() -> None:
-    found = md.parse('1.2', RECORDED)
+    found = md_superblock.parse('1.2', RECORDED)
     assert found.array_uuid == 'bc2c5400:fc4fe0b7:4fffb18d:24e4dca3'
     assert found.device_uuid == '2ab4c6ea:44ddb47e:cd6d8b03:8de1fbde'
     assert (found.name, found.level, found.raid_devices, found.role) == ('any:vol1', 1, 2, 0)
