@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The way in: the connector of a protocol, and what a back end has to know of this host.
 
-Importing this module imports every connector and binds its class here, so that
-``connector.ISCSIConnector`` and ``os_brick.initiator.connectors.iscsi`` are there
-for callers that have imported nothing else.
+``connector.ISCSIConnector`` and ``os_brick.initiator.connectors.iscsi`` are there for
+callers that have imported nothing but this module. A protocol that nobody asks for is not
+imported.
 """
 
 import platform
@@ -15,7 +15,7 @@ from oslo_log import log as logging
 from oslo_utils import importutils
 
 from os_brick import exception, initiator, utils
-from os_brick.initiator import registry
+from os_brick.initiator import connectors, registry  # noqa: F401 a name of this module's callers
 
 LOG = logging.getLogger(__name__)
 
@@ -26,12 +26,19 @@ _connector_mapping_linux_s390x = registry.S390X
 _connector_mapping_linux_ppc64 = registry.PPC64
 
 
-def _bind_classes() -> None:
-    for path in unix_connector_list:
-        globals()[path.rpartition('.')[2]] = importutils.import_class(path)
+_paths = {path.rpartition('.')[2]: path for path in unix_connector_list}
 
 
-_bind_classes()
+def __getattr__(name: str) -> Any:
+    """Answer the class of a connector."""
+    if name not in _paths:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    return importutils.import_class(_paths[name])
+
+
+def __dir__() -> list[str]:
+    """Return the names there are, the connectors' among them."""
+    return sorted({*globals(), *_paths})
 
 
 def get_connector_mapping(arch: str | None = None) -> dict[str, str]:
