@@ -65,7 +65,10 @@ MAY_IMPORT = {
 }
 
 # Modules of `connectors` that are no protocol.
-SHARED = {'base', 'base_iscsi', 'base_rbd', 'opening', 'unwritten'}
+SHARED = {
+    *('base', 'base_iscsi', 'base_local', 'base_rbd'),
+    *('opening', 'scsi_opening', 'unwritten'),
+}
 
 # In host/: the lower one must not reach the upper one, however many steps it takes.
 LOWER_UPPER = [

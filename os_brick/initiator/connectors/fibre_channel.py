@@ -1,11 +1,288 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fibre Channel; not written yet."""
+"""Fibre Channel volumes."""
 
-from os_brick import initiator
-from os_brick.initiator.connectors import unwritten
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from os_brick import exception, initiator
+from os_brick.core import background, files, wait
+from os_brick.core import undo as core_undo
+from os_brick.host import block, dm, fc, fc_ways, links, multipath, scsi, volume
+from os_brick.host import legs as host_legs
+from os_brick.initiator import result
+from os_brick.initiator.connectors import base, fibre_channel_search, scsi_opening
+from os_brick.initiator.connectors import fibre_channel_ways as fcw
+from os_brick.initiator.plans import ways as plans
+from os_brick.initiator.props import fibre_channel as props_fc
+
+LOG = logging.getLogger(__name__)
+Raw = dict[str, Any]
+
+_BY_PATH = '/dev/disk/by-path'
+# The share of the deadline that is kept for taking back what an attach has done.
+_CLEAN_UP_SHARE = 0.15
+_LEAST_CLEAN_UP_SECONDS = 2.0
+# What is left for the LUN at least where its port came late.
+_LEAST_SCAN_SECONDS = 5.0
+# A disk may be read-only for a moment while its array hands it over.
+_WRITABLE_SECONDS = 10.0
+# udev makes a disk's links a moment after the kernel's disk is there.
+_LINK_SECONDS = 5.0
 
 
-class FibreChannelConnector(unwritten.UnwrittenConnector):
-    """The name alone."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Here:
+    """What there is of a volume on this host.
 
-    protocol = initiator.FIBRE_CHANNEL
+    :ivar disks: its disks.
+    :ivar others: disks on its ways that the kernel believes to be another volume.
+    :ivar ways: its ways, in whatever state.
+    """
+
+    disks: tuple[str, ...]
+    others: tuple[str, ...]
+    ways: tuple[fcw.Way, ...]
+    wwid: str | None
+
+
+class FibreChannelConnector(base.BlockConnector):
+    """Attaches volumes over this host's Fibre Channel adapters.
+
+    :cvar machine: how this kind of machine names disks and is told of LUNs.
+    """
+
+    Props = props_fc.Props
+    machine: ClassVar[fc_ways.Machine] = fc_ways.PLAIN
+
+    def __init__(
+        self,
+        root_helper: str | None,
+        driver: Any = None,
+        execute: Callable[..., Any] | None = None,
+        use_multipath: bool = False,
+        device_scan_attempts: int = initiator.DEVICE_SCAN_ATTEMPTS_DEFAULT,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            *(root_helper, driver, execute, *args),
+            **{'device_scan_attempts': device_scan_attempts, **kwargs},
+        )
+        self.use_multipath = use_multipath
+
+    @staticmethod
+    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+        """Return ``wwpns`` and ``wwnns``, the names of this host's ports that are online."""
+        ports = [port for port in fc.ports() if port.is_online and fc.speaks_scsi(port)]
+        found = {'wwpns': [p.wwpn for p in ports], 'wwnns': [p.wwnn for p in ports if p.wwnn]}
+        return {key: names for key, names in found.items() if names}
+
+    def get_search_path(self) -> str:
+        """Return the directory of udev's links by path."""
+        return _BY_PATH
+
+    def get_volume_paths(self, connection_properties: Raw) -> list[str]:
+        """Return udev's links to the volume's disks that are there; nothing is scanned."""
+        props = props_fc.Props.parse(connection_properties)
+        limit = wait.Deadline.after(_LINK_SECONDS)
+        found: dict[str, None] = {}
+        for way in fcw.ways(props, self.machine):
+            names = [f'{_BY_PATH}/{name}' for name in self.machine.link_names(way)]
+            is_here = scsi.disk_at(way.address) is not None
+            until = limit if is_here and names else wait.Deadline.after(0)
+            found |= dict.fromkeys(wait.poll(functools.partial(_existing, names), until) or ())
+        return list(found)
+
+    def _attach(
+        self, props: props_fc.Props, undo: core_undo.Undo, deadline: wait.Deadline
+    ) -> result.Attached:
+        several = self.use_multipath and self._has_multipath(props)
+        if not fc.ports():
+            raise exception.NoFibreChannelHostsFound
+        background.stop(props.key)
+        work = deadline.leaving(_CLEAN_UP_SHARE)
+        scan = work.within(cfg.CONF.os_brick.scan_timeout)
+        search = fibre_channel_search.Search(props, self.machine)
+        found = search.run(undo, scan)
+        if not several:
+            found = [way for way in found if way.is_usable]
+        request = fcw.Request(
+            props=props,
+            machine=self.machine,
+            scans=self.device_scan_attempts,
+            # Without multipath the ways are tried one after the other.
+            scan_seconds=max(scan.remaining, _LEAST_SCAN_SECONDS) / (1 if several else len(found)),
+            clean_up_seconds=max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * _CLEAN_UP_SHARE),
+        )
+        attach = _attach_all if several else _attach_first
+        device = attach(request, found, undo, work)
+        search.remove_strangers(tuple(found))
+        return result.Attached(device.path, device.wwid, device.is_multipath)
+
+    def _has_multipath(self, props: props_fc.Props) -> bool:
+        if self.supports_multipath():
+            return True
+        self._without_multipath(props.enforce_multipath)
+        return False
+
+    def _here(self, props: props_fc.Props) -> _Here:
+        """What there is of the volume: on its ways, and by identity through other adapters."""
+        ways = fcw.ways(props, self.machine)
+        everywhere = fcw.ways(dataclasses.replace(props, by_initiator=None), self.machine)
+        named = _disks(ways)
+        wwid = props.expected_wwid or _wwid(named, props.device_path)
+        own: dict[str, None] = {}
+        others: dict[str, None] = {}
+        for disk in named:
+            actual = scsi.cached_identity(disk).wwid
+            if wwid and actual and actual.lower() != wwid.lower():
+                LOG.warning('Disk %s is left alone: it is volume %s, not %s', disk, actual, wwid)
+                others[disk] = None
+            else:
+                own[disk] = None
+        for disk in _disks(everywhere):
+            if wwid and disk not in others and scsi.cached_identity(disk).wwid == wwid:
+                own[disk] = None
+        every = tuple(dict.fromkeys([*ways, *everywhere]))
+        return _Here(tuple(own), tuple(others), every, wwid)
+
+    def _detach(self, props: props_fc.Props, steps: base.Teardown, deadline: wait.Deadline) -> None:
+        here = self._here(props)
+        if not here.disks:
+            LOG.warning('Detach: %s', _no_disk(props))
+        volume.remove(
+            *(here.disks, here.wwid, steps, deadline.leaving(_CLEAN_UP_SHARE)),
+            force=steps.on_error.is_forced,
+        )
+        background.stop(props.key)
+        for disk in here.others:
+            discard = functools.partial(host_legs.discard_if_stale, disk, deadline)
+            steps.run(f'look at disk {disk}, which is another volume', discard)
+        for way in here.ways:
+            if scsi.disk_at(way.address) is None:
+                forget = functools.partial(self.machine.forget, way, deadline)
+                steps.run(f'end of {way}', forget)
+
+    def _extend(self, props: props_fc.Props, deadline: wait.Deadline) -> int:
+        here = self._here(props)
+        if not here.disks:
+            raise exception.VolumePathsNotFound(_no_disk(props))
+        size, short = volume.grow(here.disks, deadline)
+        found = dm.multipath_over(here.disks)
+        for disk in short if found else ():
+            scsi_opening.readmit_later(props.key, disk, found or '')
+        return size
+
+
+def _existing(paths: list[str]) -> list[str] | None:
+    return [path for path in paths if files.exists(path)] or None
+
+
+def _attach_first(
+    request: fcw.Request, ways: list[fcw.Way], undo: core_undo.Undo, deadline: wait.Deadline
+) -> volume.Device:
+    """Use the first way that leads to a readable disk; those that have one already come first."""
+    failures: list[Exception] = []
+    ways = sorted(ways, key=lambda way: not scsi.is_known(way.address))
+    for number, way in enumerate(ways):
+        share = deadline.leaving(1 - 1 / (len(ways) - number))
+        opening = fcw.Opening(request, [way], share)
+        try:
+            with core_undo.Undo() as undo_way:
+                undo_way.add(opening.abandon)
+                legs = _legs(opening.run())
+                _await_writable(legs, request, share)
+                device = volume.open_single(legs[0], deadline)
+        except Exception as error:
+            LOG.warning('%s cannot be used: %s', way, error)
+            failures.append(error)
+        else:
+            undo.add(opening.abandon)
+            return device
+    raise _summary(failures, request.props)
+
+
+def _summary(failures: list[Exception], props: props_fc.Props) -> Exception:
+    deciding = plans.deciding_error(failures, fcw.Opening.deciding)
+    if deciding is not None:
+        return deciding
+    said = '; '.join(str(error) for error in failures)
+    whole = exception.NoFibreChannelVolumeDeviceFound(f'No device of the volume ({props}): {said}')
+    whole.__cause__ = failures[0]
+    return whole
+
+
+def _legs(brought: list[fcw.Brought]) -> list[host_legs.Leg]:
+    return [leg for one in brought for leg in one.legs]
+
+
+def _attach_all(
+    request: fcw.Request, ways: list[fcw.Way], undo: core_undo.Undo, deadline: wait.Deadline
+) -> volume.Device:
+    """Use all ways that lead to the volume, through a multipath map."""
+    opening = fcw.Opening(request, ways, deadline)
+    undo.add(opening.abandon)
+    legs = _legs(opening.run())
+    host_legs.require_same_volume(legs)
+    _await_writable(legs, request, deadline)
+    try:
+        device = volume.open_multipath(legs, base.ready_seconds(), deadline)
+    except multipath.NotClaimed as error:
+        LOG.warning('One path is used: %s', error)
+        opening.stop()
+        return volume.open_single(legs[0], deadline)
+    opening.joins(device.wwid)
+    return device
+
+
+def _await_writable(
+    legs: list[host_legs.Leg], request: fcw.Request, deadline: wait.Deadline
+) -> None:
+    """Wait a while for disks that are read-only at first: a map over one would stay so."""
+    if request.props.is_read_only:
+        return
+
+    def is_writable() -> bool:
+        locked = [leg.disk for leg in legs if _is_locked(leg.disk)]
+        for disk in locked:
+            scsi.rescan(disk, deadline)
+        return not locked
+
+    if not wait.holds(is_writable, deadline.within(_WRITABLE_SECONDS)):
+        LOG.warning('The disks %s are read-only', ', '.join(leg.disk for leg in legs))
+
+
+def _is_locked(disk: str) -> bool:
+    return files.read_or(f'/sys/class/block/{disk}/ro') == '1'
+
+
+def _no_disk(props: props_fc.Props) -> str:
+    return f'There is no disk of {props} on this host'
+
+
+def _disks(ways: list[fcw.Way]) -> list[str]:
+    return [disk for way in ways if (disk := scsi.disk_at(way.address))]
+
+
+def _wwid(disks: list[str], path: str | None) -> str | None:
+    """The volume's identity where the caller does not say it.
+
+    The device that he used decides if it is on the volume's ways, and else the first disk. A map
+    that has lost its disks is believed too; with disks of other ways it is another volume's.
+    """
+    name = block.name_of(links.device_of(path)) if path else None
+    used = (dm.wwid(name) or scsi.cached_identity(name).wwid) if name else ''
+    wwids = [wwid for disk in disks if (wwid := scsi.cached_identity(disk).wwid)]
+    if used in wwids:
+        return used
+    if wwids:
+        return wwids[0]
+    is_bare_map = name is not None and bool(dm.wwid(name)) and not block.members(name)
+    return used if is_bare_map else None

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fibre Channel on ppc64; not written yet."""
+"""Fibre Channel volumes on POWER."""
 
 from os_brick import initiator
+from os_brick.host import fc_ways
 from os_brick.initiator.connectors import fibre_channel
 
 
 class FibreChannelConnectorPPC64(fibre_channel.FibreChannelConnector):
-    """The name alone."""
+    """The same, where udev names the disks of virtual adapters by their port alone."""
 
     platform = initiator.PLATFORM_PPC64
+    machine = fc_ways.PPC64

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fibre Channel on s390x; not written yet."""
+"""Fibre Channel volumes on IBM Z."""
 
 from os_brick import initiator
+from os_brick.host import fc_zfcp
 from os_brick.initiator.connectors import fibre_channel
 
 
 class FibreChannelConnectorS390X(fibre_channel.FibreChannelConnector):
-    """The name alone."""
+    """The same, with the units of the zfcp driver where the kernel does not scan by itself."""
 
     platform = initiator.PLATFORM_S390
+    machine = fc_zfcp.S390X

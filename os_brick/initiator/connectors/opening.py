@@ -231,6 +231,11 @@ class Opening(abc.ABC, Generic[Way, Brought]):
     def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
         """Find out whether a late way answers, before anybody has to wait for it."""
 
+    def stop(self) -> None:
+        """Have what opens later be taken back."""
+        with self._guard:
+            self._state = _State.ABANDONED
+
     def abandon(self) -> None:
         """Take back everything: what is open now, and what opens later."""
         with self._guard:

@@ -464,7 +464,7 @@ class Host:
         """
         with self.guard:
             disk = next(d for d in self.disks.values() if d.address == address)
-            unit = disk.session.target.luns.get(disk.lun)
+            unit: array.Unit | None = disk.session.target.luns.get(disk.lun)
             if (address, number) in self.inquiry_fails:
                 self.inquiry_fails.remove((address, number))
                 return None

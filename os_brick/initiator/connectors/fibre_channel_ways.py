@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways to one Fibre Channel volume: a pair of ports each, and the disk behind it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from os_brick import exception
+from os_brick.core import undo as core_undo
+from os_brick.core import wait
+from os_brick.host import fc, fc_ways, scsi
+from os_brick.host import legs as host_legs
+from os_brick.initiator.connectors import scsi_opening
+from os_brick.initiator.plans import fibre_channel as plans
+from os_brick.initiator.props import common
+from os_brick.initiator.props import fibre_channel as props_fc
+
+Way = fc_ways.Way
+
+
+class Away(exception.NoFibreChannelVolumeDeviceFound):
+    """One of a way's ports is down: nobody has been asked for the volume."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What an attach wants of each way.
+
+    :ivar scans: how often to scan for the LUN within ``scan_seconds``.
+    :ivar clean_up_seconds: what taking back may take after the deadline of the way.
+    """
+
+    props: props_fc.Props
+    machine: fc_ways.Machine
+    scans: int
+    scan_seconds: float
+    clean_up_seconds: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Brought:
+    """A way, and its disk."""
+
+    way: Way
+    legs: tuple[host_legs.Leg, ...]
+
+
+def ways(props: props_fc.Props, machine: fc_ways.Machine) -> list[Way]:
+    """Each pair of ports that leads to the volume, and has a number as a target, in any state.
+
+    :raises InvalidParameterValue: if the machine has no such LUN.
+    """
+    return [
+        Way(port, remote, common.parsed('target_lun', lun, machine.kernel_lun))
+        for port, remote, lun in plans.ways(fc.ports(), fc.remote_ports(), props)
+        if remote.target_id is not None
+    ]
+
+
+def missing(props: props_fc.Props) -> str:
+    """What of a volume's ports this host sees, in words, for an error."""
+    remotes = fc.remote_ports()
+    names = {target.wwpn for target in props.targets}
+    said = []
+    for port in fc.ports():
+        if props.by_initiator is not None and port.wwpn not in props.by_initiator:
+            said.append(f'{port} is not in initiator_target_map')
+            continue
+        seen = [str(each) for each in remotes if each.host == port.host and each.wwpn in names]
+        said.append(f'{port} is {port.state} and sees {", ".join(seen) or "none of them"}')
+    return '; '.join(said)
+
+
+def find_leg(
+    request: Request, way: Way, answered: set[Way], deadline: wait.Deadline
+) -> host_legs.Leg:
+    """Bring the volume's disk on one way; what was made is taken back if it does not end well.
+
+    :param answered: where the way is noted as soon as the array has answered for its LUN.
+    :raises NoFibreChannelVolumeDeviceFound: if there is no disk.
+    :raises VolumeIdentityMismatch: if it is another volume's.
+    """
+    place = way.address
+    until = deadline.within(request.scan_seconds)
+    times = plans.scan_times(request.scans, request.scan_seconds)
+    is_new = not scsi.is_known(place)
+
+    def look() -> None:
+        request.machine.look(way, until)
+        if scsi.is_known(place):
+            answered.add(way)
+
+    with core_undo.Undo() as undo:
+        if is_new:
+            undo.add(_take_back, request, way)
+        try:
+            leg = host_legs.find(place, look, times, until, is_new=is_new)
+        except exception.VolumeDeviceNotFound as error:
+            raise _not_found(request, way, error) from error
+        if leg.is_new and not is_new:  # In the place of a stale one.
+            undo.add(_take_back, request, way)
+        host_legs.require_expected(leg, request.props.expected_wwid)
+        return leg
+
+
+def _not_found(
+    request: Request, way: Way, error: Exception
+) -> exception.NoFibreChannelVolumeDeviceFound:
+    why = _why_away(request, way)
+    if why is not None:  # Its port has gone meanwhile.
+        return Away(f'{way}: {why}')
+    return exception.NoFibreChannelVolumeDeviceFound(f'{way}: no disk appears ({error})')
+
+
+def _why_away(request: Request, way: Way) -> str | None:
+    """Why a way cannot be used now, or ``None`` if it can."""
+    found = [each for each in ways(request.props, request.machine) if each.address == way.address]
+    if any(each.is_usable for each in found):
+        return None
+    said = [f'{each.port} is {each.port.state}, port {each.remote}' for each in found]
+    return said[0] if said else 'its port has gone'
+
+
+def _take_back(request: Request, way: Way) -> None:
+    """Remove the disk that a scan of ours has brought, and what else that has made."""
+    scsi_opening.delete_disk_at(way.address, request.clean_up_seconds)
+    request.machine.forget(way, wait.Deadline.after(request.clean_up_seconds))
+
+
+class Opening(scsi_opening.Opening[Way, Brought]):
+    """The scanning of ways to a volume for one attach.
+
+    A way whose port is away is followed: it joins when its port is back.
+    """
+
+    def __init__(self, request: Request, found: list[Way], deadline: wait.Deadline) -> None:
+        super().__init__(request.props.key, found, deadline, request.clean_up_seconds)
+        self._request = request
+
+    def _open_way(self, way: Way, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
+        self._before_late(way, deadline)
+        return Brought(way, (find_leg(self._request, way, self._answered, deadline),))
+
+    def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
+        why = _why_away(self._request, way)
+        if why is not None:
+            raise Away(f'{way}: {why}')
+
+    def _take_back(self, brought: Brought, deadline: wait.Deadline) -> None:
+        if brought.legs[0].is_new:
+            _take_back(self._request, brought.way)
+
+    def _is_silent(self, error: Exception) -> bool:
+        return isinstance(error, Away)
+
+    def _is_final(self, error: Exception) -> bool:
+        # Another try would scan for as long as the volume is here. What the array maps later the
+        # kernel finds when the port logs in anew.
+        return not isinstance(error, (Away, exception.OperationTimedOut))
+
+    def _summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+        what = f'No device of the volume ({self._request.props}): {"; ".join(texts)}'
+        return exception.NoFibreChannelVolumeDeviceFound(what)
