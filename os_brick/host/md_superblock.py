@@ -61,8 +61,9 @@ class Superblock:
 
     def has_given_up(self, other: Superblock) -> bool:
         """Whether the array was written without the other leg, by what this one says."""
+        # Of a leg that is missing the kernel makes a spare (Linux, drivers/md/md.c, super_1_sync).
         number = other.number
-        return number >= len(self.roles) or self.roles[number] == _FAULTY
+        return number >= len(self.roles) or self.roles[number] >= _NO_ROLE
 
     def __str__(self) -> str:
         if not self.array_uuid:

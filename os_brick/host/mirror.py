@@ -280,7 +280,14 @@ class _Start:
 
 
 def _is_named(volume: Mirror, array: str, deadline: wait.Deadline) -> bool:
-    return wait.holds(lambda: md.array_named(volume.alias) == array, deadline)
+    """Whether the volume's path leads to an array, or comes to; not if another path does."""
+
+    def look() -> bool | None:
+        if md.array_named(volume.alias) == array:
+            return True
+        return False if md.paths_of(array) else None
+
+    return bool(wait.poll(look, deadline))
 
 
 def _wait_named(volume: Mirror, deadline: wait.Deadline) -> str:

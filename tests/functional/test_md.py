@@ -208,6 +208,52 @@ def test_a_leg_lost_during_writes_and_found_again(legs):
     end(array)
 
 
+def namespace(store: lab.nvmet.Store) -> str:
+    """The kernel's name of the namespace that shows a store, once it is there."""
+
+    def find() -> str:
+        for head in support.SYS.glob('block/nvme*n*'):
+            if lab.shell.read(head / 'uuid') == store.uuid:
+                return head.name
+        return ''
+
+    lab.shell.until(find, 10, f'the namespace of {store.name}')
+    lab.shell.settle()
+    return find()
+
+
+def test_a_namespace_that_goes_and_comes_back(shelf):
+    """Its device is gone, and comes with another name as long as the array holds the old one."""
+    stores = [shelf.store(f'mirror{number}', 64) for number in range(2)]
+    subsystems = [shelf.subsystem(store.name, transport='loop') for store in stores]
+    for store, subsystem in zip(stores, subsystems, strict=True):
+        subsystem.map(1, store)
+    controllers = [lab.nvmet.connect(subsystem) for subsystem in subsystems]
+    names = tuple(namespace(store) for store in stores)
+
+    def attach(legs: tuple[str, ...]) -> str:
+        with core_undo.Undo() as undo:
+            return nvmeof_raid.bring(ALIAS, legs, 2, undo, wait.Deadline.after(60))
+
+    array = attach(names)
+    synced(array)
+    lab.nvmet.disconnect(controllers[1])
+    support.write(PATH, b'one leg'.ljust(4096, b'.'), 3 << 20)
+    lab.shell.until(lambda: state(array, 'degraded') == '1', 10, 'the loss')
+    controllers[1] = lab.nvmet.connect(subsystems[1])
+    back = (names[0], namespace(stores[1]))
+    assert attach(back) == array
+    synced(array)
+    assert nvmeof_raid.array_of(ALIAS, back) == array
+    end(array)
+    assert attach(back[1:])
+    assert support.read(PATH, offset=3 << 20)[:7] == b'one leg'
+    for controller in controllers:
+        lab.nvmet.disconnect(controller)
+    (array,) = filter(None, [nvmeof_raid.array_of(ALIAS, ())])
+    end(array)
+
+
 @pytest.mark.parametrize('index', [0, 1])
 def test_a_leg_that_fails_at_the_start(legs, index):
     both = legs()
@@ -270,7 +316,7 @@ def test_what_is_on_a_leg_stays(legs, kind):
     if kind == 'ext4':
         lab.shell.run('mkfs.ext4', '-q', two.path)
     elif kind == 'gpt':
-        lab.shell.run('sfdisk', two.path, input='label: gpt\n')
+        lab.shell.run('sfdisk', two.path, stdin='label: gpt\n')
     elif kind == 'luks':
         support.write(two.path, b'LUKS\xba\xbe\x00\x01'.ljust(4096, b'\0'))
     elif kind == 'raw':

@@ -22,7 +22,8 @@ from tests.unit.fakehost import tree as fake_tree
 
 MIB = 1 << 20
 OFFSET_SECTORS = 2048
-FAULTY = 0xFFFE
+# What the kernel writes for a leg that the array is without.
+MISSING = 0xFFFF
 ARRAY = 'md127'
 _FLUSH = 0x1261
 

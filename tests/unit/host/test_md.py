@@ -46,7 +46,7 @@ def deadline() -> wait.Deadline:
 
 def test_fields() -> None:
     found = md_superblock.parse(
-        '1.2', mirrors.superblock(events=5, roles=(0, mirrors.FAULTY), number=1)
+        '1.2', mirrors.superblock(events=5, roles=(0, mirrors.MISSING), number=1)
     )
     assert (found.array_uuid, found.name, found.events) == (UUID, 'any:vol1', 5)
     assert (found.level, found.raid_devices, found.role) == (1, 2, None)
@@ -96,10 +96,11 @@ def test_names(name: str, alias: str, matches: bool) -> None:
 def test_who_has_given_up_whom() -> None:
     both = [md_superblock.parse('1.2', mirrors.superblock(number=number)) for number in range(2)]
     assert not both[0].has_given_up(both[1])
-    alone = dataclasses.replace(both[0], roles=(0, mirrors.FAULTY))
+    alone = dataclasses.replace(both[0], roles=(0, mirrors.MISSING))
     assert alone.has_given_up(both[1])
     assert not both[1].has_given_up(alone)
     assert dataclasses.replace(both[0], roles=(0,)).has_given_up(both[1])
+    assert dataclasses.replace(both[0], roles=(0, 0xFFFE)).has_given_up(both[1])
 
 
 def test_whose_leg(host: mirrors.Mirrors) -> None:

@@ -183,7 +183,7 @@ def test_a_leg_that_cannot_be_read_is_left_out(host: mirrors.Mirrors) -> None:
 
 
 def test_a_stale_leg_is_taken_back(host: mirrors.Mirrors) -> None:
-    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.FAULTY)))
+    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
     host.leg(TWO, mirrors.superblock(number=1))
     bring()
     assert verbs(host) == ['--assemble', '--re-add']
@@ -215,8 +215,8 @@ def test_a_leg_that_came_back_under_another_name(host: mirrors.Mirrors) -> None:
 
 
 def test_legs_used_apart(host: mirrors.Mirrors) -> None:
-    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.FAULTY)))
-    host.leg(TWO, mirrors.superblock(events=40, roles=(mirrors.FAULTY, 1), number=1))
+    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
+    host.leg(TWO, mirrors.superblock(events=40, roles=(mirrors.MISSING, 1), number=1))
     seen = host.tree.snapshot()
     with pytest.raises(exception.BrickException, match=r'nvme0n1 and nvme1n1.*without the other'):
         bring()
@@ -225,8 +225,8 @@ def test_legs_used_apart(host: mirrors.Mirrors) -> None:
 
 
 def test_a_leg_used_apart_from_what_runs_is_left_out(host: mirrors.Mirrors) -> None:
-    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.FAULTY)))
-    host.leg(TWO, mirrors.superblock(events=40, roles=(mirrors.FAULTY, 1), number=1))
+    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
+    host.leg(TWO, mirrors.superblock(events=40, roles=(mirrors.MISSING, 1), number=1))
     host.array((ONE,))
     assert nvmeof_raid.array_of('vol1', (TWO,)) == 'md127'
     with pytest.raises(exception.BrickException):
@@ -286,6 +286,16 @@ def test_udev_is_faster(host: mirrors.Mirrors) -> None:
 @pytest.mark.usefixtures('legs')
 def test_running_under_its_name(host: mirrors.Mirrors) -> None:
     host.array(LEGS)
+    assert bring() == 'md127'
+    assert not host.started
+
+
+@pytest.mark.usefixtures('legs')
+def test_udev_makes_the_link_late(host: mirrors.Mirrors) -> None:
+    host.udev_links = False
+    host.array(LEGS)
+    link = ('/dev/md/vol1', '/dev/md127')
+    host.after = [*[lambda: None] * 9, lambda: host.tree.link(*link)]
     assert bring() == 'md127'
     assert not host.started
 
