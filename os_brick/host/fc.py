@@ -145,6 +145,12 @@ def remote_ports() -> list[RemotePort]:
     return sorted(found + _bare_targets(found), key=str)
 
 
+def silent_ports() -> list[Port]:
+    """The ports that are online and whose driver shows no target of theirs."""
+    telling = {remote.host for remote in remote_ports() if remote.is_target}
+    return [port for port in ports() if port.is_online and port.host not in telling]
+
+
 def _bare_targets(known: list[RemotePort]) -> list[RemotePort]:
     """The SCSI targets of drivers that show no remote ports.
 

@@ -53,11 +53,9 @@ class Search:
 
     def _scan_widely(self, deadline: wait.Deadline) -> None:
         """Scan for the LUN behind everything of those adapters that show no target at all."""
-        telling = {remote.host for remote in fc.remote_ports() if remote.is_target}
-        for port in fc.ports():
-            if port.is_online and port.host not in telling:
-                for lun in sorted({t.lun for t in self._props.reached_from(port.wwpn)}):
-                    self._scan_port(port, self._machine.kernel_lun(lun), deadline)
+        for port in fc.silent_ports():
+            for lun in sorted({target.lun for target in self._props.reached_from(port.wwpn)}):
+                self._scan_port(port, self._machine.kernel_lun(lun), deadline)
 
     def _scan_port(self, port: fc.Port, lun: int, deadline: wait.Deadline) -> None:
         LOG.warning('%s shows no target: LUN %s is looked for behind all it has', port, lun)

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of IBM's GPFS; not written yet."""
+"""Volumes of IBM Storage Scale (GPFS), which every node of its cluster has."""
 
-from os_brick import initiator
-from os_brick.initiator.connectors import unwritten
+from os_brick.initiator.connectors import base_local
 
 
-class GPFSConnector(unwritten.UnwrittenConnector):
-    """The name alone."""
+class GPFSConnector(base_local.HereConnector):
+    """Volumes on a file system that this host has mounted."""
 
-    protocol = initiator.GPFS
+    kind = 'gpfs'

@@ -1,11 +1,189 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Huawei's SDS hypervisor; not written yet."""
+"""Volumes of Huawei's distributed storage: its own program attaches them."""
 
-from os_brick import initiator
-from os_brick.initiator.connectors import unwritten
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+import contextlib
+import os
+import re
+from typing import Any, ClassVar
+
+from oslo_concurrency import processutils
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import files, locks, process, trace, wait
+from os_brick.initiator.connectors import base
+from os_brick.initiator.props import common
+
+LOG = logging.getLogger(__name__)
+Raw = dict[str, Any]
+
+_PLACE_VARIABLE = 'HUAWEISDSHYPERVISORCLI_PATH'
+_PLACE = '/usr/local/bin/sds/sds_cli'
+_ANSWERS = ('ret_code', 'ret_desc', 'dev_addr')
+# A volume's name is a word on a command line: never an option.
+_VOLUME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,254}')
 
 
-class HuaweiStorHyperConnector(unwritten.UnwrittenConnector):
-    """The name alone."""
+class HuaweiStorHyperConnector(base.BaseLinuxConnector):
+    """Attaches volumes through the storage's agent on this host."""
 
-    protocol = initiator.HUAWEISDSHYPERVISOR
+    attached_success_code: ClassVar[int] = 0
+    has_been_attached_code: ClassVar[int] = 50151401
+    attach_mnid_done_code: ClassVar[int] = 50151405
+    vbs_unnormal_code: ClassVar[int] = 50151209
+    not_mount_node_code: ClassVar[int] = 50155007
+    iscliexist = True
+
+    def __init__(
+        self,
+        root_helper: str | None,
+        driver: Any = None,
+        execute: Callable[..., Any] | None = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(root_helper, driver, execute, *args, **kwargs)
+        self.cli_path = os.getenv(_PLACE_VARIABLE) or _PLACE
+        if not files.exists(self.cli_path) or files.is_directory(self.cli_path):
+            self.iscliexist = False
+            LOG.error('The program of the storage is not at %s', self.cli_path)
+
+    @staticmethod
+    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+        """Return nothing: the storage's agent knows this host."""
+        return {}
+
+    def get_search_path(self) -> str | None:
+        """Return nothing: the agent says where a volume is."""
+        return None
+
+    def get_all_available_volumes(self, connection_properties: Raw | None = None) -> list[str]:
+        """Return nothing: the agent cannot be asked for all volumes."""
+        return []
+
+    def get_volume_paths(self, connection_properties: Raw) -> list[str]:
+        """Return the path of an attached volume.
+
+        :raises BrickException: if it is not attached.
+        """
+        return [self._device_of(_volume(connection_properties), _deadline())]
+
+    def is_volume_connected(self, volume_name: str) -> bool:
+        """Whether a volume is attached to this host.
+
+        :raises BrickException: if the program does not answer.
+        """
+        volume = common.parsed('volume_id', volume_name, _name)
+        return _code(self._ask('querydev', volume, _deadline())) == self.attached_success_code
+
+    def connect_volume(self, connection_properties: Raw) -> Raw:
+        """Attach a volume; one that is attached already is no error.
+
+        :return: ``type`` and ``path``.
+        :raises BrickException: if it cannot be attached; what was done is taken back.
+        """
+        volume = _volume(connection_properties)
+        with _operation('connect', volume) as deadline:
+            known = (
+                self.attached_success_code,
+                self.has_been_attached_code,
+                self.attach_mnid_done_code,
+            )
+            code = self._do('attach', volume, known, deadline)
+            try:
+                return {'type': 'block', 'path': self._device_of(volume, deadline)}
+            except Exception:
+                if code == self.attached_success_code:
+                    with contextlib.suppress(exception.BrickException):
+                        self._detach(volume, deadline)
+                raise
+
+    def disconnect_volume(
+        self,
+        connection_properties: Raw,
+        device_info: Raw | None,
+        force: bool = False,
+        ignore_errors: bool = False,
+    ) -> None:
+        """Detach a volume; one that is not attached is no error.
+
+        :raises BrickException: if it cannot be detached, whatever the flags say.
+        """
+        volume = _volume(connection_properties)
+        with _operation('disconnect', volume) as deadline:
+            self._detach(volume, deadline)
+
+    def extend_volume(self, connection_properties: Raw) -> int | None:
+        """Refuse: the storage's program has no word for it.
+
+        :raises NotImplementedError: always.
+        """
+        raise NotImplementedError
+
+    def _detach(self, volume: str, deadline: wait.Deadline) -> None:
+        known = (self.attached_success_code, self.vbs_unnormal_code, self.not_mount_node_code)
+        self._do('detach', volume, known, deadline)
+
+    def _device_of(self, volume: str, deadline: wait.Deadline) -> str:
+        answer = self._ask('querydev', volume, deadline)
+        if _code(answer) != self.attached_success_code or not answer.get('dev_addr'):
+            raise _failure('querydev', volume, answer)
+        return answer['dev_addr']
+
+    def _do(
+        self, verb: str, volume: str, known: Collection[int], deadline: wait.Deadline
+    ) -> int | None:
+        """Have the program do something; return its code, which is one of the known ones."""
+        answer = self._ask(verb, volume, deadline)
+        code = _code(answer)
+        if code not in known:
+            raise _failure(verb, volume, answer)
+        return code
+
+    def _ask(self, verb: str, volume: str, deadline: wait.Deadline) -> dict[str, str]:
+        """What the program answers: its words, or none."""
+        if not self.iscliexist:
+            raise exception.BrickException(f'There is no program of the storage: {self.cli_path}')
+        words = (self.cli_path, '-c', verb, '-v', volume)
+        try:
+            done = process.run(*words, timeout=deadline.limit())
+        except processutils.ProcessExecutionError as error:
+            raise exception.BrickException(f'{" ".join(words)} failed: {error}') from error
+        pairs = (line.partition('=') for line in done.stdout.splitlines())
+        return {key.strip(): text.strip() for key, _, text in pairs if key.strip() in _ANSWERS}
+
+
+@contextlib.contextmanager
+def _operation(name: str, volume: str) -> Iterator[wait.Deadline]:
+    deadline = _deadline()
+    with trace.operation(name, volume), locks.hold(locks.VOLUME, f'huawei {volume}', deadline):
+        yield deadline
+
+
+def _deadline() -> wait.Deadline:
+    return wait.Deadline.after(cfg.CONF.os_brick.operation_timeout)
+
+
+def _volume(connection_properties: Raw) -> str:
+    return common.value(common.mapping(connection_properties), 'volume_id', _name)
+
+
+def _name(raw: object) -> str:
+    text = common.text(raw)
+    if not _VOLUME.fullmatch(text):
+        raise ValueError(f'{text!r} is no name of a volume')
+    return text
+
+
+def _code(answer: dict[str, str]) -> int | None:
+    text = answer.get('ret_code', '')
+    return int(text) if text.isdecimal() else None
+
+
+def _failure(verb: str, volume: str, answer: dict[str, str]) -> exception.BrickException:
+    said = ', '.join(f'{key}={text}' for key, text in answer.items()) or 'nothing'
+    return exception.BrickException(f'{verb} of volume {volume}: the storage said {said}')

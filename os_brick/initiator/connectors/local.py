@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Volumes that are on this host already; not written yet."""
+"""Block devices of this host as volumes."""
 
-from os_brick import initiator
-from os_brick.initiator.connectors import unwritten
+from os_brick.initiator.connectors import base_local
 
 
-class LocalConnector(unwritten.UnwrittenConnector):
-    """The name alone."""
+class LocalConnector(base_local.HereConnector):
+    """Volumes that are block devices of this host."""
 
-    protocol = initiator.LOCAL
+    kind = 'local'

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes that are on this host already: there is nothing to attach."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from os_brick import exception
+from os_brick.host import block
+from os_brick.initiator.connectors import base
+from os_brick.initiator.props import common
+
+Raw = dict[str, Any]
+
+
+class HereConnector(base.BaseLinuxConnector):
+    """Tells where a volume is; attach and detach do nothing.
+
+    :cvar kind: what an attach says of the volume's kind.
+    """
+
+    kind: ClassVar[str]
+
+    @staticmethod
+    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+        """Return nothing: a back end on this host has to know nothing of it."""
+        return {}
+
+    def connect_volume(self, connection_properties: Raw) -> Raw:
+        """Return the volume's path.
+
+        :raises ValueError: if the properties have no ``device_path``.
+        """
+        return {'type': self.kind, 'path': _path(connection_properties)}
+
+    def disconnect_volume(
+        self,
+        connection_properties: Raw,
+        device_info: Raw | None,
+        force: bool = False,
+        ignore_errors: bool = False,
+    ) -> None:
+        """Do nothing."""
+
+    def get_volume_paths(self, connection_properties: Raw) -> list[str]:
+        """Return the volume's path.
+
+        :raises ValueError: if the properties have no ``device_path``.
+        """
+        return [_path(connection_properties)]
+
+    def get_search_path(self) -> str | None:
+        """Return nothing: the volumes may be anywhere."""
+        return None
+
+    def get_all_available_volumes(self, connection_properties: Raw | None = None) -> list[str]:
+        """Return nothing: nobody knows which devices of this host are volumes."""
+        return []
+
+    def extend_volume(self, connection_properties: Raw) -> int:
+        """Return the volume's size in bytes; whoever has it here has grown it here.
+
+        :raises ValueError: if the properties have no ``device_path``.
+        :raises VolumeDeviceNotFound: if there is no block device at it.
+        """
+        path = _path(connection_properties)
+        name = block.name_of(path)
+        if name is None:
+            raise exception.VolumeDeviceNotFound(device=path)
+        return block.size_bytes(name)
+
+
+def _path(connection_properties: Raw) -> str:
+    found = common.device_path(common.mapping(connection_properties))
+    if found is None:
+        raise ValueError('connection property device_path: missing')
+    return found

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions and acts on Fibre Channel adapters under their old names.
+
+Each method is one call into the layers below, or a few. Nothing of ours uses this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import files, wait
+from os_brick.host import fc, fc_ways, scsi
+from os_brick.initiator import linuxscsi
+from os_brick.initiator.plans import fibre_channel as plans
+from os_brick.initiator.props import fibre_channel as props_fc
+from os_brick.privileged import zfcp
+
+LOG = logging.getLogger(__name__)
+Raw = dict[str, Any]
+
+
+def _deadline() -> wait.Deadline:
+    return wait.Deadline.after(cfg.CONF.os_brick.operation_timeout)
+
+
+class LinuxFibreChannel(linuxscsi.LinuxSCSI):
+    """Fibre Channel adapters of this host."""
+
+    FC_HOST_SYSFS_PATH = '/sys/class/fc_host'
+    HBA_ATTRIBUTES = ('port_name', 'node_name', 'port_state')
+
+    @classmethod
+    def get_fc_hbas(cls) -> list[dict[str, str]]:
+        """Return the adapters: their name, their place in sysfs and three of their attributes."""
+        return [
+            {
+                'ClassDevice': f'host{port.host}',
+                'ClassDevicepath': port.place,
+                'port_name': f'0x{port.wwpn}',
+                'node_name': f'0x{port.wwnn}',
+                'port_state': port.state,
+            }
+            for port in fc.ports()
+        ]
+
+    def get_fc_hbas_info(self) -> list[dict[str, str]]:
+        """Return ``port_name``, ``node_name``, ``host_device`` and ``device_path`` of each."""
+        return [_info(port) for port in fc.ports()]
+
+    def get_fc_wwpns(self) -> list[str]:
+        """Return the names of the ports that are online."""
+        return [port.wwpn for port in fc.ports() if port.is_online]
+
+    def get_fc_wwnns(self) -> list[str]:
+        """Return the names of the nodes of the ports that are online."""
+        return [port.wwnn for port in fc.ports() if port.is_online]
+
+    def _get_hba_channel_scsi_target_lun(
+        self, hba: dict[str, str], conn_props: Raw
+    ) -> tuple[list[list[Any]], set[int]]:
+        """Return channel, target and LUN behind one adapter, and the LUNs without a target.
+
+        The LUNs are as the caller counts them.
+        """
+        props = props_fc.Props.parse({**conn_props, 'addressing_mode': None})
+        ways = [way for way in _ways(props) if way.port.host == _number(hba)]
+        found = [[str(way.remote.channel), str(way.remote.target_id), way.lun] for way in ways]
+        seen = {(way.remote.wwpn, way.lun) for way in ways}
+        asked = [each for port in _port(hba) for each in props.reached_from(port.wwpn)]
+        return found, {each.lun for each in asked if (each.wwpn, each.lun) not in seen}
+
+    def rescan_hosts(self, hbas: Collection[dict[str, str]], connection_properties: Raw) -> None:
+        """Have adapters look for a volume's LUNs, behind the volume's ports alone.
+
+        Where none of them sees such a port, those that show no target at all look behind
+        everything they have, unless ``enable_wildcard_scan`` is false.
+        """
+        props = props_fc.Props.parse(connection_properties)
+        numbers = {_number(hba) for hba in hbas}
+        ways = [way for way in _ways(props) if way.port.host in numbers]
+        for way in ways:
+            scsi.scan(way.address, _deadline())
+        if ways or not props.may_scan_widely:
+            return
+        for port in fc.silent_ports():
+            if port.host in numbers:
+                for lun in sorted({target.lun for target in props.reached_from(port.wwpn)}):
+                    fc_ways.scan_widely(port, lun, _deadline())
+
+
+class LinuxFibreChannelS390X(LinuxFibreChannel):
+    """FCP devices of IBM Z."""
+
+    def get_fc_hbas_info(self) -> list[dict[str, str]]:
+        """Return the same of the adapters that are online."""
+        return [_info(port) for port in fc.ports() if port.is_online]
+
+    def configure_scsi_device(self, device_number: str, target_wwn: str, lun: str) -> None:
+        """Have an FCP device use a LUN of a port; what fails is only logged.
+
+        :param device_number: such as ``0.0.3080``.
+        :param target_wwn: with ``0x``.
+        :param lun: all eight bytes, with ``0x``.
+        """
+        limit = _deadline().limit()
+        try:
+            if not files.exists(f'/sys/bus/ccw/drivers/zfcp/{device_number}/{target_wwn}'):
+                zfcp.rescan_ports(device_number, limit)
+            zfcp.add_unit(device_number, target_wwn, lun, limit)
+        except (OSError, exception.BrickException) as error:
+            LOG.warning('LUN %s of %s at %s: %s', lun, target_wwn, device_number, error)
+
+    def deconfigure_scsi_device(self, device_number: str, target_wwn: str, lun: str) -> None:
+        """Have an FCP device no longer use a LUN of a port; what fails is only logged."""
+        try:
+            zfcp.remove_unit(device_number, target_wwn, lun, _deadline().limit())
+        except (OSError, exception.BrickException) as error:
+            LOG.warning('LUN %s of %s at %s: %s', lun, target_wwn, device_number, error)
+
+
+class LinuxFibreChannelPPC64(LinuxFibreChannel):
+    """Adapters of POWER, which are as everywhere."""
+
+
+def _info(port: fc.Port) -> dict[str, str]:
+    return {
+        'port_name': port.wwpn,
+        'node_name': port.wwnn,
+        'host_device': f'host{port.host}',
+        'device_path': port.place,
+    }
+
+
+def _number(hba: dict[str, str]) -> int:
+    return int(hba['host_device'].removeprefix('host'))
+
+
+def _port(hba: dict[str, str]) -> list[fc.Port]:
+    return [port for port in fc.ports() if port.host == _number(hba)]
+
+
+def _ways(props: props_fc.Props) -> list[fc_ways.Way]:
+    found = plans.ways(fc.ports(), fc.remote_ports(), props)
+    every = [fc_ways.Way(port, remote, lun) for port, remote, lun in found]
+    return [way for way in every if way.remote.target_id is not None]

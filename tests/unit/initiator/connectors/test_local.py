@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes that are here already: local devices, and files and devices of GPFS."""
+
+import pathlib
+from typing import Any
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import files
+from os_brick.initiator.connectors import gpfs, local
+from tests.unit.fakehost import tree as fake_tree
+
+EITHER = pytest.mark.parametrize(
+    ('kind', 'name'), [(local.LocalConnector, 'local'), (gpfs.GPFSConnector, 'gpfs')]
+)
+PROPS = {'device_path': '/dev/vg/lv'}
+
+
+@EITHER
+def test_attach_tells_where_it_is(kind: Any, name: str) -> None:
+    brick = kind(None, use_multipath=True, device_scan_attempts=3, unknown=1)
+    info = brick.connect_volume(PROPS)
+    assert info == {'type': name, 'path': '/dev/vg/lv'}
+    assert brick.get_volume_paths(PROPS) == ['/dev/vg/lv']
+    brick.disconnect_volume(PROPS, info)
+    brick.disconnect_volume({}, None, force=True, ignore_errors=True)
+
+
+@EITHER
+def test_it_says_nothing_of_the_host(kind: Any, name: str) -> None:
+    brick = kind(None)
+    assert kind.get_connector_properties(None, multipath=True, enforce_multipath=True) == {}
+    assert brick.get_search_path() is None
+    assert brick.get_all_available_volumes() == []
+
+
+@EITHER
+@pytest.mark.parametrize('props', [{}, {'device_path': None}, {'device_path': ''}])
+def test_a_missing_path_is_named(kind: Any, name: str, props: dict[str, Any]) -> None:
+    brick = kind(None)
+    for method in (brick.connect_volume, brick.get_volume_paths, brick.extend_volume):
+        with pytest.raises(ValueError, match='device_path'):
+            method(props)
+
+
+@EITHER
+def test_extend_tells_the_size_now(kind: Any, name: str, tmp_path: pathlib.Path) -> None:
+    tree = fake_tree.Tree(tmp_path)
+    tree.file('/dev/dm-3')
+    tree.link('/dev/vg/lv', '/dev/dm-3')
+    tree.value('/sys/class/block/dm-3/size', 4096)
+    with files.use(str(tmp_path)):
+        assert kind(None).extend_volume(PROPS) == 2 << 20
+        with pytest.raises(exception.VolumeDeviceNotFound, match='/dev/vg/other'):
+            kind(None).extend_volume({'device_path': '/dev/vg/other'})
