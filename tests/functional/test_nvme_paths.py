@@ -6,6 +6,7 @@ import time
 import pytest
 
 from tests.functional import lab, nvme_support, support
+from tests.functional.lab import nvmet
 
 # More than the reconnect delay of ``hasten`` and one try, under emulation.
 BACK_SECONDS = 30
@@ -32,6 +33,18 @@ def test_path_cut_and_healed(shelf, nvme, transport):
     nvme_support.wait_paths(info['path'], 2)
     nvme.disconnect_volume(props, info)
     assert not nvme_support.controllers(subsystem)
+
+
+def test_fc_portal_that_is_not_there(shelf, nvme):
+    """FC connects on its own and goes on trying: of two target ports one has gone before the
+    attach, which goes over the other; the detach leaves no controller that tries for ever."""
+    store, subsystem = nvme_support.served(shelf, 'fcgone', 2, 'fc')
+    props = subsystem.properties(1)
+    subsystem.cut(0)
+    info = nvme.connect_volume(props)
+    support.assert_is(info['path'], store)
+    nvme.disconnect_volume(props, info)
+    assert not nvmet.controllers('')
 
 
 def test_ana_changes(shelf, nvme):
@@ -113,7 +126,7 @@ def test_lost_path_is_made_again_by_an_attach(shelf, nvme):
     props = subsystem.properties(1)
     info = nvme.connect_volume(props)
     nvme_support.wait_paths(info['path'], 2)
-    lab.nvmet.disconnect(nvme_support.controller_at(subsystem, 0))
+    nvmet.disconnect(nvme_support.controller_at(subsystem, 0))
     assert len(nvme_support.controllers(subsystem)) == 1
     assert nvme.connect_volume(props) == info
     nvme_support.wait_paths(info['path'], 2)

@@ -85,10 +85,11 @@ class Bench:
     def port(self, address: str, transport: str, service: str = nvmet.SERVICE) -> nvmet.Port:
         """The port at this address: a new one, or the one that another subsystem uses."""
         key = (address, transport, service)
-        if key not in self._ports:
-            self._ports[key] = nvmet.Port(transport, address, service)
-            self._targets.callback(self._ports[key].close)
-        return self._ports[key]
+        port = self._ports.get(key) if address else None
+        if port is None:
+            port = self._ports[key] = nvmet.Port(transport, address, service)
+            self._targets.callback(port.close)
+        return port
 
     def subsystem(
         self,

@@ -57,9 +57,8 @@ def load(transport: str) -> None:
 
 def addresses(transport: str) -> Sequence[str]:
     """The addresses of the lab where a port of this transport can be."""
-    if transport == 'fc':
-        return [fcloop.address(number) for number in fcloop.TARGETS]
-    return {'tcp': net.V4, 'rdma': rdma.ADDRESSES, 'loop': ('',)}[transport]
+    # Each port over FC brings a new one.
+    return {'tcp': net.V4, 'rdma': rdma.ADDRESSES, 'loop': ('',), 'fc': ('',) * 4}[transport]
 
 
 class Store:
@@ -126,7 +125,8 @@ class Port:
     def __init__(self, transport: str, address: str, service: str = SERVICE) -> None:
         load(transport)
         self.transport = transport
-        self.address = address
+        self._fc = fcloop.TargetPort() if transport == 'fc' else None
+        self.address = address = self._fc.address if self._fc else address
         self.service = {'fc': 'none', 'loop': ''}.get(transport, service)
         self.root = ROOT / 'ports' / str(_free(ROOT / 'ports'))
         self.root.mkdir()
@@ -164,8 +164,8 @@ class Port:
 
     def cut(self) -> None:
         """Break this path so that hosts reconnect (FC: the target port goes)."""
-        if self.transport == 'fc':
-            fcloop.cut(self._number())
+        if self._fc:
+            self._fc.cut()
             return
         self._cut = list(self._links)
         for subsystem in self._cut:
@@ -173,15 +173,12 @@ class Port:
 
     def heal(self) -> None:
         """Let hosts in again; also when nothing was cut."""
-        if self.transport == 'fc':
-            fcloop.heal(self._number())
+        if self._fc:
+            self._fc.heal()
             return
         back, self._cut = self._cut, []
         for subsystem in back:
             self.link(subsystem)
-
-    def _number(self) -> int:
-        return next(n for n in fcloop.TARGETS if fcloop.address(n) == self.address)
 
     def ana(self, state: str, group: int = 1) -> None:
         """Say how a group is reached through here.
@@ -194,8 +191,8 @@ class Port:
 
     def close(self) -> None:
         """Remove the port (no subsystem may be offered here)."""
-        if self.transport == 'fc':
-            self.heal()
+        if self._fc:
+            self._fc.heal()
         _close_port(self.root)
 
 
@@ -384,6 +381,10 @@ def clear() -> None:
     """Remove what an earlier, killed run left: controllers, ports, subsystems, hosts, stores."""
     for name in controllers():
         disconnect(name)
+    # One that has never been connected (FC tries on its own) has no subsystem yet: "(efault)".
+    for name in controllers(''):
+        if not shell.read(CLASS / name / 'subsysnqn').startswith('nqn.'):
+            disconnect(name)
     for port in (ROOT / 'ports').glob('*'):
         for link in (port / 'subsystems').iterdir():
             link.unlink()
