@@ -15,7 +15,8 @@ _FLAT_SPACE = 0x4000
 # SAM-2 arrays address the first 256 logical units in the peripheral way.
 _PERIPHERAL_LUNS = 256
 
-_HOST_NAME = re.compile(r'(?=.{1,253}$)[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?')
+_LABEL = r'[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?'
+_HOST_NAME = re.compile(rf'(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*')
 _WITH_PORT = re.compile(r'(?:\[(?P<v6>[^\]]+)\]|(?P<other>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?')
 
 
@@ -37,6 +38,8 @@ class Portal:
 
         :raises ValueError: if the text is none of them.
         """
+        if not isinstance(text, str):
+            raise ValueError(f'a text is wanted, not {type(text).__name__}')
         # iscsiadm appends ``,<target portal group tag>``.
         bare = text.strip().partition(',')[0]
         if (address := _ip(bare)) is not None:
@@ -69,19 +72,22 @@ class Portal:
 
 def _ip(text: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(text))
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    # open-iscsi cannot use an IPv4 address in IPv6's clothes; it is the IPv4 address.
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
 
 
 def lun(value: object) -> int:
     """A LUN given as an integer or as its decimal text.
 
-    :raises ValueError: if it is neither.
+    :raises ValueError: if it is neither, or the largest, which means every LUN to the kernel.
     """
     if isinstance(value, str) and value.isdecimal() and value.isascii():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64 - 1:
         raise ValueError(f'{value!r} is no LUN')
     return value
 

@@ -12,7 +12,8 @@ import uuid as uuid_lib
 # option of the kernel (a comma) or a line has no place in one.
 _NQN = re.compile(r'nqn\.[0-9]{4}-[0-9]{2}\.[!-+\--~]{1,211}')
 _UUID_OF_NQN = re.compile(r'nqn\.2014-08\.org\.nvmexpress:uuid:([0-9a-f-]{36})', re.IGNORECASE)
-_HOST_NAME = re.compile(r'(?=.{1,253}$)[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?')
+_LABEL = r'[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?'
+_HOST_NAME = re.compile(rf'(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*')
 # FC-NVMe: node and port name.
 _FC = re.compile(r'nn-(?:0x)?([0-9a-f]{16}):pn-(?:0x)?([0-9a-f]{16})')
 _INTERFACE = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,14}')
@@ -126,9 +127,11 @@ def _address(kind: str, value: object) -> str:
 
 def _ip(text: str) -> str | None:
     try:
-        return str(ipaddress.ip_address(text))
+        found = ipaddress.ip_address(text)
     except ValueError:
         return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return str(mapped or found)
 
 
 def _port(kind: str, value: object) -> str:

@@ -53,6 +53,67 @@ _opts: list[cfg.Opt] = [
             'configurations.'
         ),
     ),
+    cfg.IntOpt(
+        'nvmeof_queue_size',
+        default=128,
+        min=16,
+        max=1024,
+        help='How many commands one queue of an NVMe over Fabrics controller holds.',
+    ),
+    cfg.IntOpt(
+        'nvmeof_nr_io_queues',
+        min=1,
+        help='How many I/O queues a controller has. Default: the kernel decides (one a CPU).',
+    ),
+    cfg.IntOpt(
+        'nvmeof_ctrl_loss_tmo',
+        default=-1,
+        min=-1,
+        help=(
+            'Seconds after which the kernel gives up a controller that it cannot reach any more, '
+            'and the devices with it. Default: never, because what was not written is lost then.'
+        ),
+    ),
+    cfg.IntOpt(
+        'nvmeof_reconnect_delay',
+        min=1,
+        help='Seconds between two tries to reach a lost controller. Default: the kernel decides.',
+    ),
+    cfg.IntOpt(
+        'nvmeof_fast_io_fail_tmo',
+        min=0,
+        help=(
+            'Seconds after which I/O to a lost controller fails instead of waiting, so that it '
+            'can take another path. Default: the kernel decides.'
+        ),
+    ),
+    cfg.IntOpt(
+        'nvmeof_keep_alive_tmo',
+        min=1,
+        help='Seconds without an answer after which a controller is lost. Default: the kernel '
+        'decides.',
+    ),
+    cfg.StrOpt(
+        'nvmeof_io_policy',
+        choices=['numa', 'round-robin', 'queue-depth'],
+        help=(
+            'How the kernel spreads I/O over the paths of a volume with native multipath. '
+            'Default: left as it is.'
+        ),
+    ),
+    cfg.StrOpt(
+        'nvmeof_dhchap_secret',
+        secret=True,
+        help=(
+            'The secret of this host for in-band authentication (DHHC-1:...), for volumes whose '
+            'connection properties bring none.'
+        ),
+    ),
+    cfg.StrOpt(
+        'nvmeof_dhchap_ctrl_secret',
+        secret=True,
+        help='The secret by which a subsystem has to prove itself, with nvmeof_dhchap_secret.',
+    ),
 ]
 
 cfg.CONF.register_opts(_opts, group=_GROUP)

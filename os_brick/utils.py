@@ -6,17 +6,15 @@ import functools
 import inspect
 import logging as py_logging
 from typing import Any, ParamSpec, TypeVar, cast
-import uuid as uuid_lib
 
 from oslo_concurrency import processutils
 from oslo_log import log as logging
 import tenacity
 
 from os_brick import executor
-from os_brick.core import clock, files
+from os_brick.core import clock
 from os_brick.core import trace as core_trace
-from os_brick.host import links
-from os_brick.privileged import nvmeof as priv_nvme
+from os_brick.host import links, machine
 
 LOG = logging.getLogger(__name__)
 
@@ -163,24 +161,12 @@ def convert_str(text: Any) -> Any:
 
 def get_host_nqn(system_uuid: str | None = None) -> str | None:
     """Return the NQN of this host, made and written if there is none; None if that failed."""
-    # An empty file is what a crash while writing leaves behind: as good as none.
-    nqn = files.read_or('/etc/nvme/hostnqn')
-    return nqn or _or_none(priv_nvme.create_hostnqn, system_uuid)
+    return machine.host_nqn(system_uuid)
 
 
 def get_nvme_host_id(uuid: str | None) -> str | None:
     """Return the NVMe ID of this host, made and written if there is none; None if that failed."""
-    host_id = files.read_or('/etc/nvme/hostid')
-    return host_id or _or_none(priv_nvme.create_hostid, uuid or str(uuid_lib.uuid4()))
-
-
-def _or_none(create: Callable[[Any], str | None], argument: str | None) -> str | None:
-    try:
-        return create(argument)
-    except Exception as error:
-        # Connector properties are wanted from hosts without NVMe, too.
-        LOG.warning('NVMe will not be usable on this host: %s', error)
-        return None
+    return machine.host_id(uuid)
 
 
 def get_dev_path(connection_properties: Props, device_info: Props | None) -> Any:

@@ -81,6 +81,45 @@ def replace(path: str, text: str, mode: int = 0o600) -> None:
         raise
 
 
+def create(path: str, text: str, mode: int = 0o644) -> str:
+    """The content of a file, which is ``text`` unless somebody was faster; never half of it.
+
+    An empty file is what a crash while writing leaves behind, and as good as none.
+
+    :raises OSError: if it can be neither read nor written.
+    """
+    os.makedirs(os.path.dirname(_inside(path)), mode=0o755, exist_ok=True)
+    fresh = f'{path}.os-brick-new-{os.getpid()}'
+    replace(fresh, text, mode)
+    try:
+        os.link(_inside(fresh), _inside(path))
+    except FileExistsError:
+        found = read(path)
+        if found:
+            return found
+        os.rename(_inside(fresh), _inside(path))
+    finally:
+        unlink(fresh)
+    return text.strip()
+
+
+def make_shared(path: str) -> None:
+    """Have an empty file, in a directory, that its group may write to as well.
+
+    The path is always the host's own, as :mod:`oslo_concurrency` takes it.
+
+    :raises OSError: if it cannot be made, or is somebody else's alone.
+    """
+    if os.access(path, os.W_OK):
+        return
+    os.makedirs(os.path.dirname(path), mode=0o770, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        os.fchmod(descriptor, 0o660)  # The umask may have taken the group's right.
+    finally:
+        os.close(descriptor)
+
+
 def descriptor(path: str, flags: int) -> int:
     """A file descriptor of ``path``; for devices, through :mod:`os_brick.core.kernel`.
 

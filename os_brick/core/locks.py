@@ -26,7 +26,7 @@ from oslo_concurrency import lockutils
 from oslo_config import cfg
 
 from os_brick import exception
-from os_brick.core import wait
+from os_brick.core import files, wait
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -77,6 +77,7 @@ def _file_lock(name: str, what: str, deadline: wait.Deadline) -> Iterator[None]:
         yield
         return
     outer = lockutils.external_lock(name, PREFIX, directory())
+    _prepare(str(outer.path, 'utf-8') if isinstance(outer.path, bytes) else outer.path)
     acquired = outer.acquire(
         delay=FIRST_PAUSE_SECONDS,
         max_delay=LONGEST_PAUSE_SECONDS,
@@ -88,6 +89,23 @@ def _file_lock(name: str, what: str, deadline: wait.Deadline) -> Iterator[None]:
         yield
     finally:
         outer.release()
+
+
+def _prepare(path: str) -> None:
+    """Have a lock file that every service of its group can lock, whatever the umask.
+
+    Services that share a directory run as users of their own, so a directory with a group of
+    theirs and the set-group-ID bit keeps them apart from each other and nobody else.
+
+    :raises BrickException: naming the option, if this service may not use the file.
+    """
+    try:
+        files.make_shared(path)
+    except OSError as error:
+        raise exception.BrickException(
+            f'[os_brick] lock_path: {error}; services that share it need a common group, and the '
+            'directory that group and the set-group-ID bit (mode 2770)'
+        ) from error
 
 
 def synchronized(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from oslo_log import log as logging
 
+from os_brick import exception
 from os_brick.core import files
 from os_brick.privileged import block as root
 
@@ -70,6 +71,40 @@ def users(name: str, besides: frozenset[str] = frozenset()) -> list[str]:
         if device in swaps:
             found.append(f'swap space {device}')
     return found
+
+
+def claimant(name: str, timeout: float = READ_SECONDS) -> list[str]:
+    """That somebody has a device for himself alone, in words; empty if nobody has.
+
+    The kernel does not tell who: a mount in another namespace, a target, a program.
+    """
+    try:
+        claimed = root.is_claimed(name, timeout)
+    except (OSError, exception.OperationTimedOut) as error:
+        LOG.debug('Nobody can say whether %s is claimed: %s', name, error)
+        return []
+    return [f'somebody who has claimed {name} (a mount in another namespace?)'] if claimed else []
+
+
+def openers(name: str) -> list[str]:
+    """The processes that have a device or a partition of it open, in words.
+
+    Only those that this process may look into: its own user's, or all if it is root.
+    """
+    wanted = {f'/dev/{device}' for device in (name, *partitions(name))}
+    found = []
+    for process in filter(str.isdigit, files.names('/proc')):
+        descriptors = files.names(f'/proc/{process}/fd')
+        if any(_link(f'/proc/{process}/fd/{each}') in wanted for each in descriptors):
+            found.append(f'process {process} ({files.read_or(f"/proc/{process}/comm", "gone")})')
+    return found
+
+
+def _link(path: str) -> str:
+    try:
+        return files.readlink(path)
+    except OSError:
+        return ''
 
 
 def _describe(holder: str) -> str:

@@ -44,6 +44,13 @@ def make(device: str) -> str:
     return link
 
 
+def pointing() -> list[str]:
+    """The links of ours that lead to a device."""
+    directory, _, prefix = PREFIX.rpartition('/')
+    mine = (f'{directory}/{name}' for name in files.names(directory) if name.startswith(prefix))
+    return [link for link in mine if files.exists(link)]
+
+
 def remove(link: str) -> None:
     """Remove a link of ours; one that has gone already is no error.
 

@@ -127,7 +127,7 @@ def controllers(nqn: str | None = None) -> list[Controller]:
 def _controller(name: str) -> Controller | None:
     def attribute(key: str) -> str:
         found = files.read_or(f'{_CLASS}/{name}/{key}')
-        return '' if found == '(null)' else found
+        return '' if found in root.UNKNOWN else found
 
     # Kernels add keys as they like; words without "=" are none of ours.
     words = (word.strip().partition('=') for word in attribute('address').split(','))
@@ -160,10 +160,27 @@ def state(controller: str) -> str:
 
 def is_there(controller: Controller) -> bool:
     """Whether a controller is still there, and not another one under its name."""
-    return (
-        files.read_or(f'{_CLASS}/{controller.name}/subsysnqn') == controller.nqn
-        and files.read_or(f'{_CLASS}/{controller.name}/cntlid') == controller.id
-    )
+    nqn = files.read_or(f'{_CLASS}/{controller.name}/subsysnqn')
+    number = files.read_or(f'{_CLASS}/{controller.name}/cntlid')
+    is_new = nqn in root.UNKNOWN and controller.id == root.UNCONNECTED
+    return number == controller.id and (is_new or nqn == controller.nqn)
+
+
+def wait_live(made: Controller, deadline: wait.Deadline) -> Controller | None:
+    """A controller that was just made, once it is live; ``None`` if it does not get there.
+
+    Those of Fibre Channel are made first and connected then; only a live one has its ID.
+    """
+
+    def probe() -> Controller | bool | None:
+        now = state(made.name)
+        if not now or now in GOING:
+            return False
+        found = _controller(made.name) if now == LIVE else None
+        return found if found is not None and found.nqn == made.nqn else None
+
+    answer = wait.poll(probe, deadline)
+    return answer if isinstance(answer, Controller) else None
 
 
 def paths(controller: str) -> list[Path]:
@@ -318,14 +335,11 @@ def identity(path: Path, timeout: float = IDENTIFY_SECONDS) -> fabrics.Identity:
     :raises OSError: ``ENXIO`` if there is no such namespace any more; if it cannot be asked.
     """
     nsid = path.identity.nsid or 0
-    answer = root.identify(path.controller, nsid, root.CNS_NAMESPACE, timeout)
+    namespace, listed = root.identify(path.controller, nsid, timeout)
     # NVM Command Set 1.0, figure 97. A namespace that is not active is all zeros.
-    if not any(answer):
+    if not any(namespace):
         raise OSError(errno.ENXIO, f'Namespace {nsid} is not active behind {path.controller}')
-    nguid, eui64 = answer[104:120].hex(), answer[120:128].hex()
-    names = {2: nguid, 1: eui64}
-    with contextlib.suppress(OSError):
-        names |= _names(root.identify(path.controller, nsid, root.CNS_NAMES, timeout))
+    names = {1: namespace[120:128].hex(), 2: namespace[104:120].hex()} | _names(listed)
     return fabrics.Identity(
         uuid=fabrics.uuid(names[3]) if 3 in names else None,
         nguid=fabrics.uuid(names[2]),
@@ -354,7 +368,7 @@ def asked_size_bytes(path: Path, timeout: float = IDENTIFY_SECONDS) -> int:
     :raises OSError: if it cannot be asked.
     """
     nsid = path.identity.nsid or 0
-    answer = root.identify(path.controller, nsid, root.CNS_NAMESPACE, timeout)
+    answer, _ = root.identify(path.controller, nsid, timeout)
     blocks = int.from_bytes(answer[0:8], 'little')
     number = answer[26] & 0x0F | (answer[26] & 0x60) >> 1
     # A format is 4 bytes: metadata size (2), data size as a power of two, performance.

@@ -32,6 +32,8 @@ RESCAN_SECONDS = 10.0
 # An array may tell its new size on one port later than on another.
 SAME_SIZE_SECONDS = 5.0
 DELETE_SECONDS = 30.0
+# Whoever claims a disk only to look at it is done by then.
+CLAIM_SECONDS = 2.0
 FORGET_SECONDS = 5.0
 # What a flush may leave of the deadline for the removal that follows it.
 REMOVAL_RESERVE_SECONDS = 20.0
@@ -165,7 +167,17 @@ def remove(
 
 
 def _map_over(disks: Collection[str], wwid: str | None) -> str | None:
-    return dm.multipath_over(disks) or (dm.multipath_of(wwid) if wwid else None)
+    """The map over the disks; by its WWID alone only one that has no disk left is the volume's.
+
+    The WWID may come from a path that has been used again for another volume.
+    """
+    found = dm.multipath_over(disks)
+    if found is None and wwid:
+        found = dm.multipath_of(wwid)
+        if found is not None and block.members(found):
+            LOG.warning('Map %s of %s is left alone: its disks are on no way given', found, wwid)
+            return None
+    return found
 
 
 def _refuse_users(disks: Collection[str], wwid: str | None) -> None:
@@ -176,9 +188,23 @@ def _refuse_users(disks: Collection[str], wwid: str | None) -> None:
     users = [user for disk in disks for user in block.users(disk, frozenset(maps))]
     maps |= {found} if found else set()
     users += [user for each in sorted(maps) for user in host_legs.map_users(each)]
+    if not users and not maps:
+        users = _claimants(disks)
     if users:
         device = f'/dev/{found}' if found else ', '.join(f'/dev/{disk}' for disk in disks)
         raise exception.VolumeInUse(device=device, holder='; '.join(users))
+
+
+def _claimants(disks: Collection[str]) -> list[str]:
+    """Who has a disk for himself alone; multipathd and udev may for a moment."""
+    found: list[str] = []
+
+    def is_free() -> bool:
+        found[:] = [user for disk in disks for user in block.claimant(disk)]
+        return not found
+
+    wait.holds(is_free, wait.Deadline.after(CLAIM_SECONDS))
+    return found
 
 
 def _flushable(disks: Collection[str]) -> list[str]:

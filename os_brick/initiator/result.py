@@ -11,7 +11,7 @@ class Attached:
     """A volume on this host.
 
     :ivar path: the device, such as ``/dev/sdc`` or ``/dev/dm-4``, or a link of ours to it.
-    :ivar wwid: its identity in udev's spelling.
+    :ivar wwid: a SCSI volume's identity in udev's spelling; empty for others.
     :ivar is_multipath: whether the device is a multipath map.
     """
 
@@ -21,7 +21,9 @@ class Attached:
 
     def as_dict(self) -> dict[str, str]:
         """The dictionary the callers of ``connect_volume`` know."""
-        found = {'type': 'block', 'scsi_wwn': self.wwid, 'path': self.path}
+        found = {'type': 'block', 'path': self.path}
+        if self.wwid:
+            found['scsi_wwn'] = self.wwid
         if self.is_multipath:
             found['multipath_id'] = self.wwid
         return found

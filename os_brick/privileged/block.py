@@ -6,6 +6,7 @@ A device without paths can block for ever, so whatever touches one runs in a chi
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 
@@ -35,6 +36,29 @@ def _read_start(path: str) -> int:
     buffer = mmap.mmap(-1, _PROBE_BYTES)
     with kernel.device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
         return os.preadv(descriptor, [buffer], 0)
+
+
+@privileged.entrypoint
+def is_claimed(device: str, timeout: float) -> bool:
+    """Whether somebody has a device or one of its partitions for himself alone.
+
+    So do mounts in any namespace, swap, targets of the kernel, and what is built of devices.
+
+    :raises OperationTimedOut: if the device does not answer in time.
+    :raises OSError: if it cannot be opened for another reason.
+    """
+    path = f'/dev/{check.block(device)}'
+    return process.isolated(f'a look at {path}', check.seconds(timeout), _is_claimed, path)
+
+
+def _is_claimed(path: str) -> bool:
+    try:
+        with kernel.device(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK):
+            return False
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            return True
+        raise
 
 
 @privileged.entrypoint

@@ -19,7 +19,7 @@ _BLOCK = re.compile(r'[a-z][a-z0-9_-]{1,30}')
 _DM = re.compile(r'dm-[0-9]{1,7}')
 _HCTL = re.compile(r'[0-9]{1,7}:[0-9]{1,7}:[0-9]{1,7}:[0-9]{1,20}')
 # RFC 3720 section 3.2.6.3 and RFC 3980: iqn., eui. and naa. names, at most 223 bytes.
-_TARGET = re.compile(r'(?:iqn|eui|naa)\.[A-Za-z0-9.:_+~-]{1,219}')
+_TARGET = re.compile(r'(?:iqn|eui|naa)\.[A-Za-z0-9.:_+~-]{1,219}', re.IGNORECASE)
 _IFACE = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}')
 _HOST_NAME = re.compile(r'(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?')
 # What udev's scsi_id and multipath write; blanks are replaced there, slashes are not allowed.

@@ -8,7 +8,6 @@ process with a limit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 import ctypes
 import errno
 import os
@@ -37,10 +36,14 @@ _COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
 _IDENTIFY = 0x06
 _IDENTIFY_BYTES = 4096
 # NVM Express Base Specification 2.0, figure 273: what an Identify is about.
-CNS_NAMESPACE = 0x00
-CNS_NAMES = 0x03
+_CNS_NAMESPACE = 0x00
+_CNS_NAMES = 0x03
 # Status codes (figure 94) of a subsystem that has no such namespace, or not this list.
 _ERRNO_OF_STATUS = {0x0B: errno.ENXIO, 0x02: errno.EOPNOTSUPP}
+
+# What the kernel shows of a controller that has never been connected (Fibre Channel's come so).
+UNKNOWN = ('(efault)', '(null)', '')
+UNCONNECTED = '65535'
 
 OPTIONS = frozenset(
     {
@@ -115,7 +118,9 @@ def delete(controller: str, nqn: str, cntlid: str, timeout: float) -> None:
 def _delete(path: str, nqn: str, cntlid: str) -> None:
     directory = files.descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        if (_read_in(directory, 'subsysnqn'), _read_in(directory, 'cntlid')) != (nqn, cntlid):
+        subsystem = _read_in(directory, 'subsysnqn')
+        is_meant = subsystem == nqn or (subsystem in UNKNOWN and cntlid == UNCONNECTED)
+        if not is_meant or _read_in(directory, 'cntlid') != cntlid:
             raise OSError(errno.ENOENT, f'{path} is another controller by now')
         file = os.open('delete_controller', os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
         try:
@@ -156,23 +161,33 @@ def set_io_policy(subsystem: str, policy: str) -> None:
 
 
 @privileged.entrypoint
-def identify(controller: str, nsid: int, cns: int, timeout: float) -> bytes:
-    """What a controller says of a namespace, asked of it now.
+def identify(controller: str, nsid: int, timeout: float) -> tuple[bytes, bytes]:
+    """What a controller says of a namespace, asked of it now: the namespace, and its names.
 
-    :param cns: ``CNS_NAMESPACE`` or ``CNS_NAMES``.
+    The names are optional, and empty where the controller does not have them as a list.
+
     :raises OperationTimedOut: if the controller does not answer in time.
-    :raises OSError: ``ENXIO`` if it has no such namespace, ``EOPNOTSUPP`` if not this answer.
+    :raises OSError: ``ENXIO`` if it has no such namespace.
     """
     path = f'/dev/{_controller(controller)}'
     number = check.number(nsid, 2**32 - 2, 'namespace ID')
-    what = check.number(cns, CNS_NAMES, 'kind of Identify')
     limit = check.seconds(timeout)
-    return process.isolated(
-        f'Identify of namespace {nsid} by {controller}', limit, _identify, path, number, what, limit
-    )
+    what = f'Identify of namespace {nsid} by {controller}'
+    return process.isolated(what, limit, _identify, path, number, limit)
 
 
-def _identify(path: str, nsid: int, cns: int, timeout: float) -> bytes:
+def _identify(path: str, nsid: int, timeout: float) -> tuple[bytes, bytes]:
+    with kernel.device(path, os.O_RDONLY) as descriptor:
+        namespace = _ask(descriptor, path, nsid, _CNS_NAMESPACE, timeout)
+        try:
+            return namespace, _ask(descriptor, path, nsid, _CNS_NAMES, timeout)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return namespace, b''
+
+
+def _ask(descriptor: int, path: str, nsid: int, cns: int, timeout: float) -> bytes:
     answer = ctypes.create_string_buffer(_IDENTIFY_BYTES)
     command = bytearray(
         _COMMAND.pack(
@@ -180,12 +195,11 @@ def _identify(path: str, nsid: int, cns: int, timeout: float) -> bytes:
             *(cns, 0, 0, 0, 0, 0, int(timeout * 1000), 0),
         )
     )
-    with kernel.device(path, os.O_RDONLY) as descriptor:
-        status = kernel.ioctl(descriptor, _ADMIN_CMD, command)
+    status = kernel.ioctl(descriptor, _ADMIN_CMD, command)
     if status:
         # Bits 8 to 10 are the type of the status; 0 is generic.
         code = _ERRNO_OF_STATUS.get(status & 0x7FF, errno.EIO)
-        raise OSError(code, f'Identify of namespace {nsid} by {path} failed: {status:#x}')
+        raise OSError(code, f'Identify of namespace {nsid} through {path} failed: {status:#x}')
     return answer.raw
 
 
@@ -193,8 +207,3 @@ def _controller(name: object) -> str:
     if isinstance(name, str) and _CONTROLLER.fullmatch(name):
         return name
     raise exception.InvalidParameterValue(err=f'{name!r} is no NVMe controller')
-
-
-def shown(options: Mapping[str, str]) -> dict[str, str]:
-    """The options of a connection for a log: without its secrets."""
-    return {name: '***' if 'secret' in name else value for name, value in options.items()}

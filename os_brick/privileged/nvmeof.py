@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The name of this host towards NVMe subsystems: ``/etc/nvme/hostnqn`` and ``hostid``."""
 
-import os
 import re
 
 from oslo_concurrency import processutils as putils
@@ -26,14 +25,15 @@ _TOOL_SECONDS = 10.0
 
 @privileged.entrypoint
 def create_hostnqn(system_uuid: str | None = None) -> str:
-    """Write ``/etc/nvme/hostnqn`` and return the NQN in it; empty if none could be made.
+    """Return the NQN in ``/etc/nvme/hostnqn``, made if there is none; empty if that failed.
 
-    With ``system_uuid`` the NQN follows from it; else nvme-cli says it.
+    With ``system_uuid`` the NQN follows from it; else nvme-cli says it. One that is there stays:
+    arrays know this host by it.
     """
     nqn = ''
     try:
         nqn = _NQN_OF_UUID + _checked(system_uuid) if system_uuid else _nqn_of_tool()
-        _write('hostnqn', nqn)
+        nqn = files.create(f'{_DIRECTORY}/hostnqn', nqn) if nqn else ''
     except (OSError, putils.ProcessExecutionError, exception.BrickException) as error:
         LOG.warning('No NQN of this host could be written to %s: %s', _DIRECTORY, error)
     return nqn
@@ -41,13 +41,12 @@ def create_hostnqn(system_uuid: str | None = None) -> str:
 
 @privileged.entrypoint
 def create_hostid(uuid: str) -> str | None:
-    """Write ``/etc/nvme/hostid`` and return what is in it, or None if that failed."""
+    """Return what is in ``/etc/nvme/hostid``, or None if it could not be made; one there stays."""
     try:
-        _write('hostid', f'{_checked(uuid)}\n')
+        return files.create(f'{_DIRECTORY}/hostid', f'{_checked(uuid)}\n')
     except (OSError, exception.BrickException) as error:
         LOG.warning('No ID of this host could be written to %s: %s', _DIRECTORY, error)
         return None
-    return uuid
 
 
 @privileged.entrypoint
@@ -62,7 +61,7 @@ def get_system_uuid() -> str:
 def _checked(uuid: str) -> str:
     if not _UUID.fullmatch(uuid):
         raise exception.InvalidParameterValue(err=f'{uuid!r} is no UUID')
-    return uuid
+    return uuid.lower()
 
 
 def _nqn_of_tool() -> str:
@@ -83,9 +82,3 @@ def _ask(*argv: str) -> str:
     except putils.ProcessExecutionError as error:
         LOG.debug('%s does not answer: %s', argv[0], error)
         return ''
-
-
-def _write(name: str, content: str) -> None:
-    """Put a whole file in its place, so that a crash leaves no empty one behind."""
-    os.makedirs(files.real(_DIRECTORY), mode=0o755, exist_ok=True)
-    files.replace(f'{_DIRECTORY}/{name}', content, mode=0o644)

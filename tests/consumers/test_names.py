@@ -36,7 +36,6 @@ MISSING_MODULES = {
     'os_brick.initiator.storpool_utils',
 }
 MISSING_NAMES = {
-    'os_brick.initiator.connectors.nvmeof.NVMeOFConnector.run_nvme_cli',
     'os_brick.initiator.connectors.rbd.RBDConnector._get_rbd_handle',
 }
 

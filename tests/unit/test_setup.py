@@ -83,6 +83,15 @@ def test_list_opts_is_for_the_sample_generator() -> None:
     assert group == 'os_brick'
     assert {option.name for option in options} == {
         'lock_path',
+        'nvmeof_ctrl_loss_tmo',
+        'nvmeof_dhchap_ctrl_secret',
+        'nvmeof_dhchap_secret',
+        'nvmeof_fast_io_fail_tmo',
+        'nvmeof_io_policy',
+        'nvmeof_keep_alive_tmo',
+        'nvmeof_nr_io_queues',
+        'nvmeof_queue_size',
+        'nvmeof_reconnect_delay',
         'operation_timeout',
         'scan_timeout',
         'wait_mpath_device_attempts',

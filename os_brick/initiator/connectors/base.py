@@ -227,10 +227,16 @@ class BlockConnector(BaseLinuxConnector):
 
     def _disconnect(self, props: Any, steps: Teardown) -> None:
         with self._operation('disconnect', props) as deadline:
+            before = links.pointing() if props.encrypted else []
             self._detach(props, steps, deadline)
-            link = props.device_path or ''
-            if props.encrypted and links.device_of(link) != link:
-                steps.run(f'removal of link {link}', lambda: links.remove(link))
+            if not props.encrypted:
+                return
+            given = props.device_path or ''
+            # Not every caller knows the link; one that led to the device leads nowhere now.
+            dangling = [link for link in before if not files.exists(link)]
+            own = [given] if links.device_of(given) != given else []
+            for link in dict.fromkeys([*own, *dangling]):
+                steps.run(f'removal of link {link}', functools.partial(links.remove, link))
 
     def extend_volume(self, connection_properties: Raw) -> int:
         """Have the host see a volume's new size.

@@ -241,10 +241,17 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         disks, others = _own_disks(sessions, props.expected_wwid)
         wwid = props.expected_wwid or scsi.first_wwid(disks) or _wwid_of_path(props.device_path)
         if wwid and not props.explicit:
-            found = {s: lun for s in iscsi.sessions() for lun in _luns_of(s, wwid)}
+            lun = props.targets[0].lun
+            found = {s: lun for s in iscsi.sessions() if _is_volume(s, lun, wwid)}
             sessions |= found
             disks = list(dict.fromkeys([*disks, *_own_disks(found, wwid)[0]]))
-        return _Here(tuple(disks), tuple(others), tuple(sessions.items()), wwid)
+        # A leg of its map behind a portal that nobody named is the volume's as well.
+        every = volume.disks_of(disks)
+        for session in iscsi.sessions() if len(every) > len(disks) else ():
+            lun = props.targets[0].lun
+            if scsi.disk_at(session.address(lun)) in every:
+                sessions.setdefault(session, lun)
+        return _Here(tuple(every), tuple(others), tuple(sessions.items()), wwid)
 
     def _detach(
         self, props: props_iscsi.Props, steps: base.Teardown, deadline: wait.Deadline
@@ -333,11 +340,7 @@ def _wwid_of_path(path: str | None) -> str | None:
     return dm.wwid(name) or scsi.cached_identity(name).wwid or None
 
 
-def _luns_of(session: iscsi.Session, wwid: str) -> list[int]:
-    """The LUNs behind a session that are the volume: one, as arrays are used."""
-    found = []
-    for lun in session.luns():
-        disk = scsi.disk_at(session.address(lun))
-        if disk is not None and scsi.cached_identity(disk).wwid == wwid:
-            found.append(lun)
-    return found[:1]
+def _is_volume(session: iscsi.Session, lun: int, wwid: str) -> bool:
+    """Whether the kernel believes the disk with a LUN behind a session to be the volume."""
+    disk = scsi.disk_at(session.address(lun))
+    return disk is not None and scsi.cached_identity(disk).wwid == wwid

@@ -1,11 +1,493 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NVMe over fabrics; not written yet."""
+"""Volumes of NVMe over Fabrics subsystems: over TCP, RDMA and Fibre Channel."""
 
-from os_brick import initiator
-from os_brick.initiator.connectors import unwritten
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+import dataclasses
+import functools
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from os_brick import exception, fabrics
+from os_brick.core import background, fanout, files, wait
+from os_brick.core import undo as core_undo
+from os_brick.host import block, links, machine, nvme
+from os_brick.initiator import result
+from os_brick.initiator.connectors import base, nvmeof_raid, nvmeof_ways
+from os_brick.initiator.plans import nvmeof as plans
+from os_brick.initiator.plans import ways as ways_plans
+from os_brick.initiator.props import nvmeof as props_nvmeof
+
+LOG = logging.getLogger(__name__)
+Raw = dict[str, Any]
+Volume = props_nvmeof.Props
+Target = props_nvmeof.Target
+Replication = props_nvmeof.Replication
+
+DEV_SEARCH_PATH = '/dev/'
+DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
+# The share of the deadline that is kept for taking back what an attach has done.
+_CLEAN_UP_SHARE = 0.15
+_LEAST_CLEAN_UP_SECONDS = 2.0
+# What a flush may leave of the deadline for the removal that follows it.
+_REMOVAL_RESERVE_SECONDS = 20.0
+# udev's workers are done with a device within seconds.
+_BUSY_SECONDS = 3.0
+# The kernel shows a new size as soon as it has looked at the namespace again.
+_RESIZE_SECONDS = 30.0
 
 
-class NVMeOFConnector(unwritten.UnwrittenConnector):
-    """The name alone."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Here:
+    """What there is of one namespace on this host.
 
-    protocol = initiator.NVMEOF
+    :ivar controllers: those at the portals of the properties.
+    :ivar paths: the namespace behind them.
+    """
+
+    target: Target
+    controllers: tuple[nvme.Controller, ...]
+    paths: tuple[nvme.Path, ...]
+
+    @property
+    def heads(self) -> list[str]:
+        """The block devices of it: one, unless the kernel has no native multipath."""
+        return list(dict.fromkeys(path.head for path in self.paths))
+
+
+class NVMeOFConnector(base.BlockConnector):
+    """Attaches namespaces of NVMe over Fabrics subsystems, alone or as legs of an array."""
+
+    Props = props_nvmeof.Props
+
+    def __init__(
+        self,
+        root_helper: str | None,
+        driver: Any = None,
+        use_multipath: bool = False,
+        device_scan_attempts: int = DEVICE_SCAN_ATTEMPTS_DEFAULT,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            *(root_helper, driver, *args),
+            **{'device_scan_attempts': device_scan_attempts, **kwargs},
+        )
+        self.use_multipath = use_multipath
+
+    @staticmethod
+    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+        """Return who this host is to NVMe subsystems, and whether it has native multipath.
+
+        The names are made once, where nvme-cli is installed. No program is started but for the
+        machine's UUID where its firmware does not show in sysfs.
+        """
+        system = machine.system_uuid()
+        found: Raw = {}
+        if machine.has_nvme_cli():
+            nqn = machine.host_nqn(system or None)
+            of_nqn = fabrics.uuid_of_nqn(nqn or '')
+            found |= {'nqn': nqn, 'nvme_hostid': machine.host_id(of_nqn or system or None)}
+        found |= {'uuid': machine.root_file_system_uuid(), 'system uuid': system}
+        named = {key: value for key, value in found.items() if value}
+        return {**named, 'nvme_native_multipath': nvme.has_native_multipath()}
+
+    @classmethod
+    def nvme_present(cls) -> bool:
+        """Return whether nvme-cli is installed."""
+        return machine.has_nvme_cli()
+
+    def supports_multipath(self) -> bool:
+        """Return whether the kernel's own multipath is on."""
+        return nvme.has_native_multipath()
+
+    def run_nvme_cli(self, nvme_command: Iterable[Any], **kwargs: Any) -> tuple[str, str]:
+        """Run nvme-cli as root and return what it wrote, for drivers that need more of it.
+
+        :raises ProcessExecutionError: if it ends with an error.
+        """
+        words = [str(word) for word in nvme_command]
+        out, err = self._execute('nvme', *words, run_as_root=True, root_helper=self._root_helper)
+        return out, err
+
+    def get_search_path(self) -> str:
+        """Return the directory of the devices."""
+        return DEV_SEARCH_PATH
+
+    def get_volume_paths(
+        self, connection_properties: Raw | Volume, device_info: Raw | None = None
+    ) -> list[str]:
+        """Return the device of a volume if it is here; nothing is connected."""
+        props = (
+            connection_properties
+            if isinstance(connection_properties, props_nvmeof.Props)
+            else props_nvmeof.Props.parse(connection_properties, device_info)
+        )
+        heads = [head for target in props.targets for head in self._here(props, target).heads]
+        if props.replication is not Replication.NONE:
+            array = nvmeof_raid.array_of(props.alias, tuple(heads))
+            if array is not None or props.replication is Replication.ARRAY:
+                return [f'/dev/md/{props.alias}'] if array else []
+        return [f'/dev/{head}' for head in heads]
+
+    def _attach(
+        self, props: Volume, undo: core_undo.Undo, deadline: wait.Deadline
+    ) -> result.Attached:
+        if props.replication is not Replication.NONE:
+            nvmeof_raid.require_alias(props.alias)
+        several = self._has_multipath(props)
+        background.stop(props.key)
+        work = deadline.leaving(_CLEAN_UP_SHARE)
+        attach = functools.partial(self._attach_target, props, several, undo, deadline=work)
+        if props.replication is Replication.NONE:
+            return result.Attached(f'/dev/{attach(props.targets[0])}', '')
+        legs = self._attach_legs(props, attach)
+        if props.replication is Replication.PERHAPS:
+            name = nvmeof_raid.single(legs[0], props.alias, undo, work)
+            is_array = name != legs[0]
+        else:
+            alias = nvmeof_raid.require_alias(props.alias)
+            name = nvmeof_raid.bring(alias, legs, props.replica_count, undo, work)
+            is_array = True
+        return result.Attached(f'/dev/md/{props.alias}' if is_array else f'/dev/{name}', '')
+
+    @staticmethod
+    def _attach_legs(props: Volume, attach: Callable[[Target], str]) -> tuple[str, ...]:
+        """The legs of a replicated volume that can be had, side by side."""
+        found, errors = fanout.fanout(attach, props.targets)
+        for target, error in errors.items():
+            LOG.warning('Volume %s is without its leg: %s: %s', props.volume_id, target, error)
+        if not found:
+            text = '; '.join(str(error) for error in errors.values())
+            raise exception.VolumeDeviceNotFound(f'Volume {props.volume_id} has no leg: {text}')
+        return tuple(found[target] for target in props.targets if target in found)
+
+    def _has_multipath(self, props: Volume) -> bool:
+        if not self.use_multipath:
+            return False
+        if self.supports_multipath():
+            return True
+        if props.enforce_multipath:
+            raise exception.BrickException(
+                'Multipath is enforced, and the kernel has no native multipath for NVMe '
+                '(nvme_core.multipath): nothing was attached'
+            )
+        LOG.warning('Multipath is wanted and the kernel has none for NVMe: one path is used')
+        return False
+
+    def _attach_target(
+        self,
+        props: Volume,
+        several: bool,
+        undo: core_undo.Undo,
+        target: Target,
+        *,
+        deadline: wait.Deadline,
+    ) -> str:
+        """Have one namespace here, readable; return its block device's name."""
+        request = _request(props, target, deadline)
+        ways = _ways(target, several)
+        if several:
+            wanted = min(2, len(ways)) if props.enforce_multipath else 1
+            return self._attach_all(request, ways, wanted, undo, deadline)
+        return self._attach_first(request, ways, undo, deadline)
+
+    @staticmethod
+    def _attach_all(
+        request: nvmeof_ways.Request,
+        ways: tuple[nvmeof_ways.Way, ...],
+        wanted: int,
+        undo: core_undo.Undo,
+        deadline: wait.Deadline,
+    ) -> str:
+        """Use all ways that lead to the namespace."""
+        opening = nvmeof_ways.Opening(request, ways, deadline)
+        undo.add(opening.abandon)
+        brought = opening.run(wanted)
+        head = brought[0].path.head
+        alike = [one for one in brought if one.path.head == head]
+        _require_same(brought)
+        nvme.wait_readable(head, deadline)
+        if len(alike) < wanted:
+            raise exception.BrickException(
+                f'Multipath is enforced, and only {len(alike)} path leads to /dev/{head} '
+                f'({brought[0].way.target}): nothing was attached'
+            )
+        policy = cfg.CONF.os_brick.nvmeof_io_policy
+        if policy:
+            nvme.set_io_policy(brought[0].way.target.nqn, policy)
+        opening.joins(brought[0])
+        return head
+
+    @staticmethod
+    def _attach_first(
+        request: nvmeof_ways.Request,
+        ways: tuple[nvmeof_ways.Way, ...],
+        undo: core_undo.Undo,
+        deadline: wait.Deadline,
+    ) -> str:
+        """Use the first way that leads to a readable namespace; one that is open before others."""
+        failures: list[Exception] = []
+        host = request.host[0] if request.host else None
+        in_turn = sorted(
+            ways,
+            key=lambda way: not nvmeof_ways.controllers_of(way.target, (way.portal,), host),
+        )
+        for number, way in enumerate(in_turn):
+            share = deadline.leaving(1 - 1 / (len(in_turn) - number))
+            opening = nvmeof_ways.Opening(request, (way,), share)
+            try:
+                with core_undo.Undo() as undo_way:
+                    undo_way.add(opening.abandon)
+                    (brought,) = opening.run()
+                    nvme.wait_readable(brought.path.head, share)
+            except Exception as error:
+                LOG.warning('%s cannot be used: %s', way, error)
+                failures.append(error)
+            else:
+                undo.add(opening.abandon)
+                return brought.path.head
+        deciding = ways_plans.deciding_error(failures, nvmeof_ways.Opening.deciding)
+        text = '; '.join(str(error) for error in failures)
+        raise deciding or exception.VolumeDeviceNotFound(text) from failures[0]
+
+    def _here(self, props: Volume, target: Target) -> _Here:
+        """What there is of a namespace: by its names, or by the path that the caller used."""
+        portals = _resolved(target)
+        name = target.host_nqn or machine.host_nqn(machine.system_uuid() or None)
+        controllers = nvmeof_ways.controllers_of(target, portals, name)
+        behind = [path for each in controllers for path in nvme.paths(each.name)]
+        wanted = target.identity
+        found = plans.matching(wanted, behind)
+        if not wanted.is_unique and wanted.nsid is None:
+            used = block.name_of(links.device_of(props.device_path)) if props.device_path else None
+            heads = {path.head for path in found}
+            if len(heads) > 1:
+                found = [path for path in found if path.head == used]
+        return _Here(target, tuple(controllers), tuple(found))
+
+    def _detach(self, props: Volume, steps: base.Teardown, deadline: wait.Deadline) -> None:
+        background.stop(props.key)
+        here = [self._here(props, target) for target in props.targets]
+        heads = [head for each in here for head in each.heads]
+        if not heads:
+            words = '; '.join(str(target) for target in props.targets)
+            LOG.warning('Detach: there is no %s on this host', words)
+        if props.replication is not Replication.NONE:
+            array = nvmeof_raid.array_of(props.alias, tuple(heads))
+            if array is not None:
+                force = steps.on_error.is_forced
+                nvmeof_raid.end(array, steps, deadline.leaving(_CLEAN_UP_SHARE), force=force)
+        for each in here:
+            self._let_go(each, steps, deadline)
+
+    @staticmethod
+    def _let_go(here: _Here, steps: base.Teardown, deadline: wait.Deadline) -> None:
+        """Flush a namespace, and take down the controllers that carry nothing else."""
+        for head in here.heads:
+            steps.run(
+                f'check for users of {head}', functools.partial(_refuse_users, head, deadline)
+            )
+        for head in here.heads:
+            paths = [path for path in here.paths if path.head == head]
+            flush = functools.partial(_flush, head, paths, deadline, steps.on_error.is_forced)
+            steps.run(f'flush of {head}', flush)
+        own = set(here.heads)
+
+        def take_down(controller: nvme.Controller) -> bool:
+            lock = nvmeof_ways.Way(here.target, controller.portal).lock
+            return nvmeof_ways.disconnect(controller, own, lock, deadline)
+
+        gone, errors = fanout.fanout(take_down, here.controllers)
+        for error in errors.values():
+            steps.run('end of a connection', functools.partial(_raise, error))
+        if own and all(gone.values()) and not errors:
+            steps.run('removal of the device', lambda: _wait_gone(own, deadline))
+
+    def _extend(self, props: Volume, deadline: wait.Deadline) -> int:
+        here = [self._here(props, target) for target in props.targets]
+        heads = [head for each in here for head in each.heads]
+        if not heads:
+            words = '; '.join(str(target) for target in props.targets)
+            raise exception.VolumePathsNotFound(f'There is no {words} on this host')
+        sizes, errors = fanout.fanout(lambda each: _grow(each, deadline), here)
+        array = None
+        if props.replication is not Replication.NONE:
+            array = nvmeof_raid.array_of(props.alias, tuple(heads))
+        if array is None or not sizes:
+            for error in errors.values():
+                raise error
+        return min(sizes.values()) if array is None else nvmeof_raid.grow(array, deadline)
+
+
+def _request(props: Volume, target: Target, deadline: wait.Deadline) -> nvmeof_ways.Request:
+    conf = cfg.CONF.os_brick
+    ids = {c.host_nqn: c.host_id for c in nvme.controllers() if c.host_nqn and c.host_id}
+    system = machine.system_uuid() or None
+    name = machine.host_nqn(system)
+    own_id = machine.host_id(fabrics.uuid_of_nqn(name or '') or system)
+    dhchap = target.dhchap
+    options = nvme.Options(
+        queue_size=conf.nvmeof_queue_size,
+        nr_io_queues=conf.nvmeof_nr_io_queues,
+        ctrl_loss_tmo=conf.nvmeof_ctrl_loss_tmo,
+        reconnect_delay=conf.nvmeof_reconnect_delay,
+        fast_io_fail_tmo=conf.nvmeof_fast_io_fail_tmo,
+        keep_alive_tmo=conf.nvmeof_keep_alive_tmo,
+        dhchap_secret=dhchap.host if dhchap else conf.nvmeof_dhchap_secret,
+        dhchap_ctrl_secret=dhchap.controller if dhchap else conf.nvmeof_dhchap_ctrl_secret,
+    )
+    return nvmeof_ways.Request(
+        key=props.key,
+        host=plans.host(name, target.host_nqn, ids, own_id),
+        options=options,
+        scan_seconds=conf.scan_timeout,
+        clean_up_seconds=max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * _CLEAN_UP_SHARE),
+    )
+
+
+def _ways(target: Target, several: bool) -> tuple[nvmeof_ways.Way, ...]:
+    """The ways to a namespace.
+
+    :param several: whether a host name with several addresses means as many ways.
+    """
+    portals = _resolved(target)
+    if not portals:
+        ports = ', '.join(str(portal) for portal in target.portals)
+        raise exception.VolumeDeviceNotFound(
+            f'{target}: no Fibre Channel port of this host is online for {ports}'
+        )
+    LOG.debug('%s has %d ways (several: %s)', target, len(portals), several)
+    return tuple(nvmeof_ways.Way(target, portal) for portal in portals)
+
+
+def _resolved(target: Target) -> tuple[fabrics.Portal, ...]:
+    """The portals with addresses for names, and a port of this host for each of Fibre Channel."""
+    found: list[fabrics.Portal] = []
+    for portal in target.portals:
+        if portal.transport == fabrics.FC and not portal.host_address:
+            ports = nvme.local_fc_ports()
+            found += [dataclasses.replace(portal, host_address=port) for port in ports]
+            continue
+        try:
+            found += nvme.resolve(portal)
+        except OSError as error:
+            LOG.warning('The name of portal %s is unknown: %s', portal, error)
+            found.append(portal)
+    return tuple(dict.fromkeys(found))
+
+
+def _require_same(brought: list[nvmeof_ways.Brought]) -> None:
+    """Have all ways lead to one namespace.
+
+    :raises VolumeIdentityMismatch: naming two that differ.
+    """
+    first = brought[0].path
+    for other in brought[1:]:
+        if other.path.identity != first.identity:
+            raise exception.VolumeIdentityMismatch(
+                device=f'/dev/{other.path.head}',
+                expected=f'{first.identity} of {first.name}',
+                actual=str(other.path.identity),
+            )
+
+
+def _refuse_users(head: str, deadline: wait.Deadline) -> None:
+    found: list[str] = []
+
+    def is_idle() -> bool:
+        found[:] = block.users(head) or block.openers(head) or block.claimant(head)
+        return not found
+
+    # udev's workers open and close a device whenever it changes.
+    if not wait.holds(is_idle, deadline.within(_BUSY_SECONDS)):
+        raise exception.VolumeInUse(device=f'/dev/{head}', holder='; '.join(found))
+
+
+def _flush(head: str, paths: list[nvme.Path], deadline: wait.Deadline, force: bool) -> None:
+    """Have what was written reach the volume, if it is still that volume."""
+    live = [path for path in paths if nvme.why_unusable(path) is None]
+    for path in live:
+        try:
+            actual = nvme.identity(path, deadline.limit(nvme.IDENTIFY_SECONDS))
+        except OSError as error:
+            LOG.warning('Namespace %s does not say who it is: %s', path.name, error)
+            continue
+        if not path.identity.is_of(actual):
+            LOG.warning(
+                'Namespace %s was %s and is %s: not flushed', path.name, path.identity, actual
+            )
+            return
+    if not live:
+        why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
+        raise exception.VolumeDeviceNotFound(f'Namespace /dev/{head} cannot be flushed: {why}')
+    left = deadline.remaining
+    block.flush(head, max(1.0, left / 3 if force else left - _REMOVAL_RESERVE_SECONDS))
+
+
+def _raise(error: Exception) -> None:
+    raise error
+
+
+def _wait_gone(heads: set[str], deadline: wait.Deadline) -> None:
+    what = f'the removal of {", ".join(sorted(heads))}'
+    wait.until(lambda: not any(nvme.paths_of(head) for head in heads) or None, deadline, what)
+
+
+def _grow(here: _Here, deadline: wait.Deadline) -> int:
+    """Have the kernel see the size that the subsystem says a namespace has; return it in bytes."""
+    live = [path for path in here.paths if nvme.why_unusable(path) is None]
+    if not live:
+        why = '; '.join(filter(None, (nvme.why_unusable(path) for path in here.paths)))
+        raise exception.VolumePathsNotFound(f'{here.target} cannot be asked for its size: {why}')
+    asked, head = live[0], live[0].head
+    actual = nvme.identity(asked, deadline.limit(nvme.IDENTIFY_SECONDS))
+    if not (here.target.identity.is_of(actual) and asked.identity.is_of(actual)):
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{head}', expected=str(asked.identity), actual=str(actual)
+        )
+    todo = {path.controller for path in live}
+
+    def probe() -> int | None:
+        size = nvme.asked_size_bytes(asked, deadline.limit(nvme.IDENTIFY_SECONDS))
+        if block.size_bytes(head) == size:
+            return size
+        while todo:
+            nvme.rescan(todo.pop(), deadline)
+        return None
+
+    limit = deadline.within(_RESIZE_SECONDS)
+    return wait.until(probe, limit, f'/dev/{head} to have the size that its subsystem says')
+
+
+# For whoever reads the namespace's directory as the reference does.
+NVME_CTRL_SYSFS_PATH = '/sys/class/nvme-fabrics/ctl/'
+BLK_SYSFS_PATH = '/sys/class/block/'
+RAID_PATH = '/dev/md/'
+OLD_NQN, TRANSPORT, PORTAL, PORT = 'nqn', 'transport_type', 'target_portal', 'target_port'
+NGUID, NSID, HOST_NQN = 'volume_nguid', 'ns_id', 'host_nqn'
+UUID, NQN, PORTALS = 'vol_uuid', 'target_nqn', 'portals'
+ALIAS, REPLICAS, REPLICA_COUNT = 'alias', 'volume_replicas', 'replica_count'
+
+
+def sysfs_property(prop_name: str, path_or_name: str) -> str | None:
+    """Return the text of an attribute below a directory, or ``None``."""
+    return files.read_or(f'{path_or_name}/{prop_name}') or None
+
+
+def ctrl_property(prop_name: str, ctrl_name: str) -> str | None:
+    """Return the text of a controller's attribute, or ``None``."""
+    return sysfs_property(prop_name, f'{NVME_CTRL_SYSFS_PATH}{ctrl_name}')
+
+
+def blk_property(prop_name: str, blk_name: str) -> str | None:
+    """Return the text of a block device's attribute, or ``None``."""
+    return sysfs_property(prop_name, f'{BLK_SYSFS_PATH}{blk_name}')
+
+
+def nvme_basename(path: str) -> str:
+    """Return the block device that users open, of the path of a namespace's entry."""
+    return nvme.head_of(path.rpartition('/')[2])

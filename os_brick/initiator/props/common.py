@@ -8,8 +8,11 @@ import os
 import re
 from typing import Any, TypeVar
 
+from oslo_utils import strutils
+
 from os_brick import exception
 
+_LONGEST_LINE = 255
 T = TypeVar('T')
 Raw = Mapping[str, Any]
 
@@ -73,9 +76,33 @@ def text(raw_value: Any) -> str:
 
     :raises ValueError: if it is something else.
     """
-    if isinstance(raw_value, str) and raw_value:
-        return raw_value
-    raise ValueError(f'a text is wanted, not {type(raw_value).__name__}')
+    if not isinstance(raw_value, str):
+        raise ValueError(f'a text is wanted, not {type(raw_value).__name__}')
+    if not raw_value:
+        raise ValueError('it is empty')
+    return raw_value
+
+
+def line(raw_value: Any) -> str:
+    """A text of one line and of at most 255 bytes, as records and kernels keep them.
+
+    :raises ValueError: if it is something else; the text does not show in the error.
+    """
+    found = text(raw_value)
+    if not found.isprintable() or len(found.encode()) > _LONGEST_LINE:
+        raise ValueError(f'a text of one line of at most {_LONGEST_LINE} bytes is wanted')
+    return found
+
+
+def flag(raw: Raw, key: str) -> bool:
+    """Whether a key is set; a text says so by its meaning (``'False'`` does not).
+
+    :raises InvalidParameterValue: if a text means neither.
+    """
+    found = raw.get(key)
+    if isinstance(found, str):
+        return parsed(key, found, lambda word: strutils.bool_from_string(word, strict=True))
+    return bool(found)
 
 
 def wwid(raw: Raw, *keys: str) -> str | None:

@@ -79,8 +79,8 @@ class Props:
             explicit=_is_plural(found),
             chap=_chap(found, 'auth'),
             discovery_chap=_chap(found, 'discovery_auth'),
-            encrypted=bool(found.get('encrypted')),
-            enforce_multipath=bool(found.get('enforce_multipath')),
+            encrypted=common.flag(found, 'encrypted'),
+            enforce_multipath=common.flag(found, 'enforce_multipath'),
             expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
             or common.wwid(info, 'scsi_wwn', 'multipath_id'),
             device_path=common.device_path(found, info),
@@ -145,6 +145,6 @@ def _chap(raw: common.Raw, prefix: str) -> Chap | None:
         raise common.bad(f'{prefix}_method', f'{method!r} is not CHAP')
     return Chap(
         'CHAP',
-        common.value(raw, f'{prefix}_username', common.text),
-        common.value(raw, f'{prefix}_password', common.text),
+        common.value(raw, f'{prefix}_username', common.line),
+        common.value(raw, f'{prefix}_password', common.line),
     )

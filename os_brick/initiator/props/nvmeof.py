@@ -90,8 +90,8 @@ class Props:
         found = common.mapping(raw)
         replicas = common.items(found, 'volume_replicas')
         shared: dict[str, Any] = {
-            'encrypted': bool(found.get('encrypted')),
-            'enforce_multipath': bool(found.get('enforce_multipath')),
+            'encrypted': common.flag(found, 'encrypted'),
+            'enforce_multipath': common.flag(found, 'enforce_multipath'),
             'device_path': common.device_path(found, device_info),
         }
         if found.get('volume_replicas') is None:

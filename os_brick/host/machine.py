@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who this host is: to NVMe subsystems, to its firmware, and by its root file system."""
+
+from __future__ import annotations
+
+import functools
+import uuid as uuid_lib
+
+from oslo_log import log as logging
+
+from os_brick import fabrics
+from os_brick.core import files
+from os_brick.host import block
+from os_brick.privileged import nvmeof as root
+
+LOG = logging.getLogger(__name__)
+
+_NQN = '/etc/nvme/hostnqn'
+_ID = '/etc/nvme/hostid'
+_BY_UUID = '/dev/disk/by-uuid'
+# Where distributions put nvme-cli; privsep's path may be another one than ours.
+_TOOL = [f'{place}/nvme' for place in ('/usr/sbin', '/sbin', '/usr/local/sbin', '/usr/bin')]
+# What firmware tells where its maker left the field empty.
+_PLACEHOLDERS = {
+    '00000000-0000-0000-0000-000000000000',
+    'ffffffff-ffff-ffff-ffff-ffffffffffff',
+    '03000200-0400-0500-0006-000700080009',
+}
+
+
+def has_nvme_cli() -> bool:
+    """Whether nvme-cli is installed: what a host that is to use NVMe has."""
+    return any(files.exists(path) for path in _TOOL)
+
+
+def host_nqn(of_uuid: str | None = None) -> str | None:
+    """The NVMe name of this host, made and written if there is none; ``None`` if that failed.
+
+    :param of_uuid: what a new one is made of; else nvme-cli decides.
+    """
+    # An empty file is what a crash while writing leaves behind: as good as none.
+    found = files.read_or(_NQN)
+    if found:
+        return found
+    try:
+        return root.create_hostnqn(of_uuid)
+    except Exception as error:
+        # Connector properties are wanted from hosts without NVMe, too.
+        LOG.warning('NVMe will not be usable on this host: %s', error)
+        return None
+
+
+def host_id(of_uuid: str | None = None) -> str | None:
+    """The NVMe ID of this host, made and written if there is none; ``None`` if that failed.
+
+    :param of_uuid: what a new one is; else the UUID in the host's name, or one that is drawn.
+    """
+    found = files.read_or(_ID)
+    if found:
+        return found
+    new = of_uuid or fabrics.uuid_of_nqn(files.read_or(_NQN)) or str(uuid_lib.uuid4())
+    try:
+        return root.create_hostid(new)
+    except Exception as error:
+        LOG.warning('NVMe will not be usable on this host: %s', error)
+        return None
+
+
+@functools.cache
+def system_uuid() -> str:
+    """The UUID of the machine that its firmware tells, in lower case; empty if it tells none."""
+    found = root.get_system_uuid().lower()
+    return '' if found in _PLACEHOLDERS else found
+
+
+@functools.cache
+def root_file_system_uuid() -> str | None:
+    """The UUID of the file system that is mounted on ``/``; ``None`` in a container's overlay."""
+    source, number = '', ''
+    for line in files.read_or('/proc/self/mountinfo').splitlines():
+        # proc(5): id, parent, major:minor, root, place, options, tags, "-", type, source.
+        left, _, right = line.partition(' - ')
+        fields = left.split()
+        if fields[4] == '/':
+            source, number = [*right.split(), '', ''][1], fields[2]
+    device = block.name_of(source) if source.startswith('/dev/') else None
+    # The kernel's own root may be called /dev/root; its number says which device that is.
+    device = device or block.name_of(f'/dev/block/{number}')
+    for uuid in files.names(_BY_UUID) if device else ():
+        if block.name_of(f'{_BY_UUID}/{uuid}') == device:
+            return uuid
+    return None
