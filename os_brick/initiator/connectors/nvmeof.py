@@ -36,6 +36,8 @@ _LEAST_CLEAN_UP_SECONDS = 2.0
 _REMOVAL_RESERVE_SECONDS = 20.0
 # udev's workers are done with a device within seconds.
 _BUSY_SECONDS = 3.0
+# How long I/O to a leg of an array waits for a lost controller.
+_LEG_FAIL_SECONDS = 5
 # The kernel shows a new size as soon as it has looked at the namespace again.
 _RESIZE_SECONDS = 30.0
 
@@ -335,7 +337,7 @@ def _request(props: Volume, target: Target, deadline: wait.Deadline) -> nvmeof_w
         nr_io_queues=conf.nvmeof_nr_io_queues,
         ctrl_loss_tmo=conf.nvmeof_ctrl_loss_tmo,
         reconnect_delay=conf.nvmeof_reconnect_delay,
-        fast_io_fail_tmo=conf.nvmeof_fast_io_fail_tmo,
+        fast_io_fail_tmo=_fast_fail(props, conf.nvmeof_fast_io_fail_tmo),
         keep_alive_tmo=conf.nvmeof_keep_alive_tmo,
         dhchap_secret=dhchap.host if dhchap else conf.nvmeof_dhchap_secret,
         dhchap_ctrl_secret=dhchap.controller if dhchap else conf.nvmeof_dhchap_ctrl_secret,
@@ -347,6 +349,13 @@ def _request(props: Volume, target: Target, deadline: wait.Deadline) -> nvmeof_w
         scan_seconds=conf.scan_timeout,
         clean_up_seconds=max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * _CLEAN_UP_SHARE),
     )
+
+
+def _fast_fail(props: Volume, configured: int | None) -> int | None:
+    """An array learns of a lost leg by errors only, which the kernel would never give."""
+    if configured is not None or props.replication is Replication.NONE:
+        return configured
+    return _LEG_FAIL_SECONDS
 
 
 def _ways(target: Target, several: bool) -> tuple[nvmeof_ways.Way, ...]:

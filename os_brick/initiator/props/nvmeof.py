@@ -101,7 +101,7 @@ class Props:
         count = common.value(found, 'replica_count', _count) or len(replicas)
         return cls(
             targets=tuple(
-                _target(common.parsed('volume_replicas', replica, common.mapping), found)
+                _target(common.parsed('volume_replicas', replica, _replica), found)
                 for replica in replicas
             ),
             replication=Replication.ARRAY if count > 1 else Replication.PERHAPS,
@@ -110,6 +110,12 @@ class Props:
             volume_id=common.value(found, 'vol_uuid', fabrics.uuid),
             **shared,
         )
+
+
+def _replica(value: object) -> common.Raw:
+    if not isinstance(value, Mapping):
+        raise ValueError(f'each is a dictionary, not {type(value).__name__}')
+    return value
 
 
 def _count(value: object) -> int:

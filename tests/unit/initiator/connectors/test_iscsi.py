@@ -269,6 +269,49 @@ def test_detach_leaves_a_disk_that_is_another_volume(
 
 @EITHER
 @pytest.mark.parametrize('force', [False, True])
+@pytest.mark.parametrize('attached', [False, True])
+@pytest.mark.parametrize('kept', ['path', 'device_path', 'wwid', 'everything'])
+def test_what_a_caller_has_kept_may_be_another_volumes(
+    host: Host, target: array.Target, multipath: bool, force: bool, attached: bool, kept: str
+) -> None:
+    """dm names are used again: a stale path, or another volume's answer, takes nothing of it."""
+    target.luns[2] = array.Unit('silver')
+    brick = connector(multipath)
+    silver = brick.connect_volume(target.properties(2, plural=True))
+    props = target.properties(1, plural=True)
+    info: dict[str, Any] | None = {
+        'path': {'path': silver['path']},
+        'device_path': None,
+        'wwid': {'scsi_wwn': silver['scsi_wwn']},
+        'everything': silver,
+    }[kept]
+    before = host.snapshot()
+    if attached:
+        brick.connect_volume(props)
+    given = {**props, 'device_path': silver['path']} if kept == 'device_path' else props
+    with contextlib.suppress(exception.BrickException):
+        brick.disconnect_volume(given, info, force=force)
+    brick.disconnect_volume(props, None)
+    left = host.snapshot()
+    for snapshot in (before, left):
+        snapshot.pop('/etc/multipath/wwids', None)
+    assert left == before
+
+
+def test_a_leg_behind_another_portal_goes_along(host: Host, target: array.Target) -> None:
+    """Attached by two portals, detached by one: the volume goes as a whole."""
+    before = host.snapshot()
+    brick = connector()
+    info = brick.connect_volume(target.properties(plural=True))
+    props = target.properties(plural=True)
+    for key in ('target_portals', 'target_iqns', 'target_luns'):
+        props[key] = props[key][:1]
+    brick.disconnect_volume(props, info)
+    assert host.snapshot() == before
+
+
+@EITHER
+@pytest.mark.parametrize('force', [False, True])
 def test_detach_takes_a_stale_disk_along(
     host: Host, target: array.Target, multipath: bool, force: bool
 ) -> None:
