@@ -100,6 +100,33 @@ def multi(library: None) -> Any:
     return lab.bricks.ours(multipath=True)
 
 
+@pytest.fixture(scope='session')
+def whole_fabric(bench: lab.Bench) -> Iterator[lab.fc.Fabric]:
+    """Two initiator and two target ports of Fibre Channel for the whole run."""
+    fabric = lab.fc.Fabric()
+    yield fabric
+    fabric.close()
+
+
+@pytest.fixture
+def fabric(whole_fabric: lab.fc.Fabric, clean_host: lab.oracle.Snapshot) -> Iterator[lab.fc.Fabric]:
+    """The fabric, every cable plugged and no LUN mapped, before the test and after it."""
+    yield whole_fabric
+    whole_fabric.reset()
+
+
+@pytest.fixture
+def fc(library: None) -> Any:
+    """A connector of ours for Fibre Channel, with multipath."""
+    return lab.bricks.ours('FIBRE_CHANNEL', multipath=True)
+
+
+@pytest.fixture
+def fc_single(library: None) -> Any:
+    """A connector of ours for one path of Fibre Channel."""
+    return lab.bricks.ours('FIBRE_CHANNEL')
+
+
 @pytest.fixture
 def nvme(library: None) -> Any:
     """A connector of ours for NVMe over Fabrics, with multipath."""

@@ -23,6 +23,7 @@ Modules
     nvmet     Store, Subsystem, Port: namespaces, ANA, DH-HMAC-CHAP, paths cut and healed
     fcloop    NVMe over FC without a card
     loops     loop devices on files in RAM, which volumes and stores are made of
+    fc        Fabric: two initiator and two target ports of Fibre Channel, cables cut and healed
     lio       Volume, Target, Group (a portal group): map, unmap, remap, chap, enable
     net       addresses of the lab, cut()/heal(), silent and refusing addresses, host names
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
@@ -56,6 +57,7 @@ The reference in processes of its own (the import is paid once, a worker is a fo
 from tests.functional.lab import (
     bricks,
     daemons,
+    fc,
     fcloop,
     lio,
     loops,
@@ -72,6 +74,7 @@ __all__ = [
     'Bench',
     'bricks',
     'daemons',
+    'fc',
     'fcloop',
     'lio',
     'loops',

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import contextlib
 from types import TracebackType
 
-from tests.functional.lab import daemons, lio, net, nvmet, oracle
+from tests.functional.lab import daemons, fc, lio, net, nvmet, oracle
 
 
 class Bench:
@@ -26,6 +26,7 @@ class Bench:
             self._base.callback(daemons.stop)
             daemons.start_iscsid()
             oracle.clear(lio.IQN)
+            fc.clear()
             lio.clear()
             nvmet.host_identity()
             if self._multipathd:

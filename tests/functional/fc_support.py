@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of Fibre Channel share."""
+
+import os
+
+from tests.functional import lab, support
+
+
+def served(
+    shelf: lab.Bench, fabric: lab.fc.Fabric, name: str, lun: int = 1, megabytes: int = 32
+) -> lab.lio.Volume:
+    """A new volume with its stamp on it, shown as this LUN on every port."""
+    volume = support.stamped(shelf, name, megabytes)
+    fabric.map(lun, volume)
+    return volume
+
+
+def host_of(disk: str) -> str:
+    """``host3`` of a disk."""
+    real = os.path.realpath(support.SYS / 'block' / disk / 'device')
+    return next(part for part in real.split('/') if part.startswith('host'))
+
+
+def port_of(disk: str) -> str:
+    """The name of the array's port that a disk is behind."""
+    real = os.path.realpath(support.SYS / 'block' / disk / 'device' / '..')
+    target = os.path.basename(real)
+    name = support.SYS / 'class' / 'fc_transport' / target / 'port_name'
+    return lab.shell.read(name).removeprefix('0x')
+
+
+def wait_active(volume: lab.lio.Volume, count: int) -> None:
+    """Return when multipathd uses so many paths of a volume."""
+    lab.shell.until(
+        lambda: list(lab.daemons.map_paths(volume.wwid).values()) == ['active'] * count,
+        60,
+        f'{count} active paths of {volume.name}',
+        0.2,
+    )
+
+
+def wait_away(port: lab.fc.Port) -> None:
+    """Return when the kernel has noticed that a port of this host is down."""
+    lab.shell.until(lambda: port.state != 'Online', 10, f'{port.host} is down')

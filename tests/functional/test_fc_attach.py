@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fibre Channel on a real fabric: attach, use, grow, detach."""
+
+import os
+import re
+
+import pytest
+
+from tests.functional import fc_support, lab, support
+
+
+def whole_life(connector, volume, props, count, multipath):
+    """Attach, read and write, grow, detach; the fixture then checks that nothing is left."""
+    info = connector.connect_volume(props)
+    path = info['path']
+    assert info['type'] == 'block'
+    assert info['scsi_wwn'] == volume.wwid
+    assert support.is_multipath(path) == multipath
+    assert ('multipath_id' in info) == multipath
+    support.wait_legs(path, count)
+    support.assert_is(path, volume)
+    bigger = volume.grow(48)
+    assert connector.extend_volume(props) == bigger
+    assert {support.size(leg) for leg in support.legs(path)} == {bigger}
+    assert support.size(path) == bigger
+    block = os.urandom(support.BLOCK)
+    support.write(path, block, bigger - support.BLOCK)
+    assert volume.read(support.BLOCK, bigger - support.BLOCK) == block
+    connector.disconnect_volume(props, info)
+
+
+def test_whole_life_multipath(shelf, fabric, fc):
+    """Two initiator ports by two target ports: four paths; all legs grow, then the map."""
+    volume = fc_support.served(shelf, fabric, 'life')
+    whole_life(fc, volume, fabric.properties(1), 4, multipath=True)
+
+
+def test_whole_life_single_path(shelf, fabric, fc_single, multipathd):
+    """One disk is returned, and there is no other."""
+    multipathd(find_multipaths='strict')
+    volume = fc_support.served(shelf, fabric, 'one')
+    whole_life(fc_single, volume, fabric.properties(1), 1, multipath=False)
+
+
+@pytest.mark.parametrize('policy', ['yes', 'no', 'strict'])
+def test_find_multipaths(shelf, fabric, fc, multipathd, policy):
+    """Whatever multipath.conf says of find_multipaths, a map is built."""
+    multipathd(find_multipaths=policy)
+    volume = fc_support.served(shelf, fabric, f'find{policy}')
+    whole_life(fc, volume, fabric.properties(1), 4, multipath=True)
+
+
+@pytest.mark.parametrize('multipath', [False, True])
+def test_only_the_lun_asked_for(shelf, fabric, multipath, clean_host):
+    """Another LUN of the same ports does not appear, and one that is attached stays untouched."""
+    volume = fc_support.served(shelf, fabric, 'wanted', 1)
+    other = fc_support.served(shelf, fabric, 'other', 2)
+    fc_support.served(shelf, fabric, 'third', 3)
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
+    neighbour = connector.connect_volume(fabric.properties(2))
+    info = connector.connect_volume(fabric.properties(1))
+    count = len(support.legs(info['path'])) + len(support.legs(neighbour['path']))
+    assert count <= 8
+    assert len(support.disks()) <= len(clean_host['disk']) + 8
+    seen = {re.split(r'\s', line)[1].rpartition(':')[2] for line in lab.oracle.disks()}
+    assert '3' not in seen
+    support.assert_is(info['path'], volume)
+    connector.disconnect_volume(fabric.properties(1), info)
+    support.assert_is(neighbour['path'], other)
+    connector.disconnect_volume(fabric.properties(2), neighbour)
+
+
+def test_the_map_of_initiators(shelf, fabric, fc):
+    """Each adapter uses the ports that the map gives it, and no others."""
+    volume = fc_support.served(shelf, fabric, 'zoned')
+    first, second = fabric.initiators
+    zones = {first.wwpn: [fabric.targets[0].wwpn], second.wwpn: [fabric.targets[1].wwpn.upper()]}
+    props = fabric.properties(1, initiator_target_map=zones)
+    info = fc.connect_volume(props)
+    support.wait_legs(info['path'], 2)
+    pairs = {(fc_support.host_of(d), fc_support.port_of(d)) for d in support.legs(info['path'])}
+    assert pairs == {
+        (first.host, fabric.targets[0].wwpn),
+        (second.host, fabric.targets[1].wwpn),
+    }
+    support.assert_is(info['path'], volume)
+    fc.disconnect_volume(props, info)
+
+
+@pytest.mark.parametrize('form', ['singular', 'plural', 'targets', 'no map'])
+def test_forms_of_properties(shelf, fabric, fc, form):
+    """One port as a text; lists of ports and LUNs; pairs; and no map of initiators."""
+    volume = fc_support.served(shelf, fabric, 'form')
+    names = [target.wwpn for target in fabric.targets]
+    forms = {
+        'singular': ({'target_wwn': f'0x{names[0]}'.upper().replace('X', 'x')}, 2),
+        'plural': ({'target_wwns': names, 'target_luns': ['1', 1]}, 4),
+        'targets': ({'target_wwn': None, 'targets': [[name, 1] for name in names]}, 4),
+        'no map': ({'initiator_target_map': None}, 4),
+    }
+    more, count = forms[form]
+    props = fabric.properties(1, **more)
+    info = fc.connect_volume(props)
+    support.wait_legs(info['path'], count)
+    support.assert_is(info['path'], volume)
+    fc.disconnect_volume(props, info)
+
+
+@pytest.mark.parametrize('multipath', [False, True])
+def test_addressing(shelf, fabric, multipath):
+    """LUN 300 under SAM2 is the kernel's LUN 16684, for attach, paths, grow and detach."""
+    volume = support.stamped(shelf, 'flat')
+    fabric.map(16684, volume)
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
+    props = fabric.properties(300, addressing_mode='SAM2')
+    info = connector.connect_volume(props)
+    support.assert_is(info['path'], volume)
+    assert all(p.endswith('-lun-0x412c000000000000') for p in connector.get_volume_paths(props))
+    bigger = volume.grow(48)
+    assert connector.extend_volume(props) == bigger
+    connector.disconnect_volume(props, info)
+
+
+def test_volume_paths(shelf, fabric, fc):
+    """udev's links, on raw properties; none before the attach and none after it."""
+    fc_support.served(shelf, fabric, 'paths')
+    props = fabric.properties(1)
+    assert fc.get_volume_paths(props) == []
+    info = fc.connect_volume(props)
+    support.wait_legs(info['path'], 4)
+    lab.shell.settle()
+    found = fc.get_volume_paths(props)
+    assert len(found) == 4
+    shape = re.compile(r'/dev/disk/by-path/pci-0000:00:[0-9a-f.]+-fc-0x[0-9a-f]{16}-lun-1')
+    assert all(shape.fullmatch(path) for path in found)
+    assert {support.node(path) for path in found} == set(support.legs(info['path']))
+    fc.disconnect_volume(props, info)
+    assert fc.get_volume_paths(props) == []
+
+
+@pytest.mark.parametrize('multipath', [False, True])
+def test_encrypted_link(shelf, fabric, multipath):
+    """The path is a link of ours, which leads to the volume and goes with it."""
+    volume = fc_support.served(shelf, fabric, 'secret')
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
+    props = fabric.properties(1, encrypted=True)
+    info = connector.connect_volume(props)
+    assert info['path'].startswith('/dev/disk/by-id/os-brick+dev+')
+    support.assert_is(info['path'], volume)
+    connector.disconnect_volume(props, info)
+    assert not os.path.lexists(info['path'])
+
+
+@pytest.mark.parametrize(
+    ('multipath', 'attach', 'detach', 'extend'), [(False, 0, 0, 0), (True, 1, 1, 1)]
+)
+def test_programs(shelf, fabric, multipath, attach, detach, extend):
+    """How many programs each operation may start."""
+    volume = fc_support.served(shelf, fabric, 'cost')
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
+    props = fabric.properties(1)
+    connector.disconnect_volume(props, connector.connect_volume(props))
+    with lab.programs.Recorder() as recorder:
+        info = connector.connect_volume(props)
+    assert len(recorder.ours()) <= attach, [*map(str, recorder.ours())]
+    volume.grow(48)
+    with lab.programs.Recorder() as recorder:
+        connector.extend_volume(props)
+    assert len(recorder.ours()) <= extend, [*map(str, recorder.ours())]
+    with lab.programs.Recorder() as recorder:
+        connector.disconnect_volume(props, info)
+    assert len(recorder.ours()) <= detach, [*map(str, recorder.ours())]
+
+
+def test_connector_properties(fabric):
+    """The names of the ports that are online: no more, and no key where there is none."""
+    connector = lab.bricks.ours('FIBRE_CHANNEL')
+    found = connector.get_connector_properties(None, multipath=True, enforce_multipath=False)
+    assert set(found['wwpns']) >= {port.wwpn for port in fabric.initiators}
+    assert len(found['wwpns']) == len(found['wwnns'])
+    fabric.initiators[0].cut()
+    fc_support.wait_away(fabric.initiators[0])
+    found = connector.get_connector_properties(None, multipath=True, enforce_multipath=False)
+    assert fabric.initiators[0].wwpn not in found['wwpns']
+    for port in fabric.ports:
+        port.cut()
+        fc_support.wait_away(port)
+    found = connector.get_connector_properties(None, multipath=True, enforce_multipath=False)
+    assert found == {}

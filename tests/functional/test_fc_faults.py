@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fibre Channel: cables are pulled, ports and LUNs are not there."""
+
+import threading
+import time
+
+import pytest
+
+from os_brick import exception
+from tests.functional import fc_support, lab, support
+
+EITHER = pytest.mark.parametrize('multipath', [False, True])
+# Grace on top of a limit: under emulation.
+MARGIN = 5
+
+
+@EITHER
+def test_port_that_does_not_exist(fabric, options, multipath):
+    """A clear error that names the port and the LUN, within the scan time-out."""
+    options(scan_timeout=4)
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
+    props = fabric.properties(7, target_wwn=['500a0980deadbeef'], initiator_target_map=None)
+    with (
+        support.Stopwatch() as watch,
+        pytest.raises(exception.NoFibreChannelVolumeDeviceFound) as caught,
+    ):
+        connector.connect_volume(props)
+    assert watch.seconds < 4 + MARGIN
+    for word in ('500a0980deadbeef', 'LUN 7'):
+        assert word in str(caught.value)
+
+
+@EITHER
+def test_lun_that_does_not_exist(shelf, fabric, options, multipath):
+    """The same for a LUN behind ports that are there; another LUN of theirs does not appear."""
+    options(scan_timeout=4)
+    fc_support.served(shelf, fabric, 'bystander', 1)
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
+    with (
+        support.Stopwatch() as watch,
+        pytest.raises(exception.NoFibreChannelVolumeDeviceFound) as caught,
+    ):
+        connector.connect_volume(fabric.properties(9))
+    assert watch.seconds < 4 + MARGIN
+    for word in ('LUN 9', *(target.wwpn for target in fabric.targets)):
+        assert word in str(caught.value)
+
+
+def test_cable_cut_before_the_attach(shelf, fabric, fc):
+    """One initiator is down: the other's paths are returned soon; healed, all four are there."""
+    volume = fc_support.served(shelf, fabric, 'half')
+    props = fabric.properties(1)
+    fabric.initiators[1].cut()
+    fc_support.wait_away(fabric.initiators[1])
+    with support.Stopwatch() as watch:
+        info = fc.connect_volume(props)
+    assert watch.seconds < 10
+    support.wait_legs(info['path'], 2)
+    support.assert_is(info['path'], volume)
+    fabric.initiators[1].heal()
+    lab.shell.until(lambda: len(support.legs(info['path'])) == 4, 60, 'four paths', 0.5)
+    fc_support.wait_active(volume, 4)
+    fc.disconnect_volume(props, info)
+
+
+def test_cable_cut_during_the_attach(shelf, fabric, fc):
+    """Whenever it happens: the volume is returned with the paths that live, or nothing is left."""
+    volume = fc_support.served(shelf, fabric, 'during')
+    props = fabric.properties(1)
+    for delay in (0.0, 0.05, 0.2, 0.5):
+        timer = threading.Timer(delay, fabric.initiators[1].cut)
+        timer.start()
+        info = fc.connect_volume(props)
+        timer.join()
+        support.assert_is(info['path'], volume)
+        fabric.initiators[1].heal()
+        fabric.wait()
+        fc.disconnect_volume(props, info)
+
+
+def test_cable_cut_during_io(shelf, fabric, fc, multipathd):
+    """I/O goes on through the other initiator; healed, the paths come back into the map."""
+    multipathd(no_path_retry='queue')
+    volume = fc_support.served(shelf, fabric, 'io')
+    props = fabric.properties(1)
+    info = fc.connect_volume(props)
+    support.wait_legs(info['path'], 4)
+    fabric.initiators[0].cut()
+    for _ in range(10):
+        support.assert_is(info['path'], volume)
+        time.sleep(0.5)
+    fabric.initiators[0].heal()
+    fc_support.wait_active(volume, 4)
+    support.assert_is(info['path'], volume)
+    fc.disconnect_volume(props, info)
+
+
+def test_grow_with_a_cable_cut(shelf, fabric, fc):
+    """The live paths and the map grow; the dead ones come back with the new size."""
+    volume = fc_support.served(shelf, fabric, 'grow')
+    props = fabric.properties(1)
+    info = fc.connect_volume(props)
+    support.wait_legs(info['path'], 4)
+    fabric.initiators[0].cut()
+    fc_support.wait_away(fabric.initiators[0])
+    bigger = volume.grow(48)
+    assert fc.extend_volume(props) == bigger
+    assert support.size(info['path']) == bigger
+    fabric.initiators[0].heal()
+    lab.shell.until(lambda: len(support.legs(info['path'])) == 4, 60, 'four paths', 0.5)
+    assert {support.size(leg) for leg in support.legs(info['path'])} == {bigger}
+    fc.disconnect_volume(props, info)
+
+
+def test_cable_cut_before_the_detach(shelf, fabric, fc):
+    """One initiator is down: what was written is safe, and all is gone but its disks' ghosts."""
+    volume = fc_support.served(shelf, fabric, 'gone')
+    props = fabric.properties(1)
+    info = fc.connect_volume(props)
+    support.wait_legs(info['path'], 4)
+    support.assert_is(info['path'], volume)
+    fabric.initiators[0].cut()
+    fc_support.wait_away(fabric.initiators[0])
+    with support.Stopwatch() as watch:
+        fc.disconnect_volume(props, info)
+    assert watch.seconds < 60
+
+
+@pytest.mark.parametrize('force', [False, True])
+@EITHER
+def test_every_cable_cut_before_the_detach(shelf, fabric, multipathd, options, multipath, force):
+    """Forced, all is gone, even where the map queues. Otherwise there may be an error, and a
+    detach after the cables are healed works."""
+    multipathd(no_path_retry='queue', find_multipaths='strict')
+    options(operation_timeout=40)
+    fc_support.served(shelf, fabric, 'dead')
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
+    props = fabric.properties(1)
+    info = connector.connect_volume(props)
+    for port in fabric.initiators:
+        port.cut()
+        fc_support.wait_away(port)
+    failed = False
+    with support.Stopwatch() as watch:
+        try:
+            connector.disconnect_volume(props, info, force=force, ignore_errors=force)
+        except support.FAILURES:
+            failed = True
+    assert watch.seconds < 40 + MARGIN
+    assert not (force and failed)
+    if failed:
+        for port in fabric.initiators:
+            port.heal()
+        fabric.wait()
+        connector.disconnect_volume(props, info)
+
+
+def test_target_port_away_and_back(shelf, fabric, fc):
+    """The array's port goes down and comes back: its two paths fail and return."""
+    volume = fc_support.served(shelf, fabric, 'port')
+    props = fabric.properties(1)
+    info = fc.connect_volume(props)
+    support.wait_legs(info['path'], 4)
+    fabric.targets[0].cut()
+    support.assert_is(info['path'], volume)
+    fabric.targets[0].heal()
+    fabric.wait()
+    fc_support.wait_active(volume, 4)
+    fc.disconnect_volume(props, info)
+
+
+def test_two_volumes_side_by_side(shelf, fabric, fc):
+    """Attach and detach of several volumes behind the same ports, in threads."""
+    volumes = {lun: fc_support.served(shelf, fabric, f'side{lun}', lun) for lun in (1, 2, 3)}
+    infos: dict[int, dict[str, str]] = {}
+
+    def life(lun: int) -> None:
+        infos[lun] = fc.connect_volume(fabric.properties(lun))
+        support.assert_is(infos[lun]['path'], volumes[lun])
+        fc.disconnect_volume(fabric.properties(lun), infos[lun])
+
+    threads = [threading.Thread(target=life, args=(lun,)) for lun in volumes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert {lun: info['scsi_wwn'] for lun, info in infos.items()} == {
+        lun: volume.wwid for lun, volume in volumes.items()
+    }
