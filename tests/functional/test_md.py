@@ -75,6 +75,7 @@ class Leg:
 def legs(shelf: lab.Bench) -> Iterator[Callable[..., list[Leg]]]:
     """Makes legs; arrays over them are stopped, and they are removed."""
     made: list[Leg] = []
+    forget()
     RULE.parent.mkdir(exist_ok=True)
     quiet(QUIET)
 
@@ -92,6 +93,16 @@ def legs(shelf: lab.Bench) -> Iterator[Callable[..., list[Leg]]]:
     for leg in made:
         leg.close()
     quiet('')
+
+
+def forget() -> None:
+    """Remove what a run that was killed has left."""
+    left = sorted(pathlib.Path('/dev/mapper').glob('labstore-leg*'))
+    for array in md.arrays_over(support.node(str(path)) for path in left):
+        lab.shell.run('mdadm', '--stop', f'/dev/{array}', check=False)
+    for path in left:
+        lab.shell.run('dmsetup', 'remove', '--retry', path.name)
+    lab.loops.forget('labmd-*.img')
 
 
 def quiet(rule: str) -> None:
@@ -208,12 +219,30 @@ def test_a_leg_lost_during_writes_and_found_again(legs):
     end(array)
 
 
+@pytest.fixture
+def connections(shelf: lab.Bench) -> Iterator[Callable[[lab.nvmet.Subsystem], str]]:
+    """Connects to a subsystem; arrays and controllers are gone before the subsystems go."""
+    made: list[str] = []
+
+    def connect(subsystem: lab.nvmet.Subsystem) -> str:
+        made.append(lab.nvmet.connect(subsystem))
+        return made[-1]
+
+    yield connect
+    array = md.array_named(ALIAS)
+    if array:
+        lab.shell.run('mdadm', '--stop', f'/dev/{array}', check=False)
+    for name in made:
+        lab.nvmet.disconnect(name)
+
+
 def namespace(store: lab.nvmet.Store) -> str:
     """The kernel's name of the namespace that shows a store, once it is there."""
 
     def find() -> str:
         for head in support.SYS.glob('block/nvme*n*'):
-            if lab.shell.read(head / 'uuid') == store.uuid:
+            # Not the paths below it, such as nvme1c1n1.
+            if 'c' not in head.name and lab.shell.read(head / 'uuid') == store.uuid:
                 return head.name
         return ''
 
@@ -222,13 +251,13 @@ def namespace(store: lab.nvmet.Store) -> str:
     return find()
 
 
-def test_a_namespace_that_goes_and_comes_back(shelf):
+def test_a_namespace_that_goes_and_comes_back(shelf, connections):
     """Its device is gone, and comes with another name as long as the array holds the old one."""
     stores = [shelf.store(f'mirror{number}', 64) for number in range(2)]
-    subsystems = [shelf.subsystem(store.name, transport='loop') for store in stores]
+    subsystems = [shelf.subsystem(store.name) for store in stores]
     for store, subsystem in zip(stores, subsystems, strict=True):
         subsystem.map(1, store)
-    controllers = [lab.nvmet.connect(subsystem) for subsystem in subsystems]
+    controllers = [connections(subsystem) for subsystem in subsystems]
     names = tuple(namespace(store) for store in stores)
 
     def attach(legs: tuple[str, ...]) -> str:
@@ -240,7 +269,7 @@ def test_a_namespace_that_goes_and_comes_back(shelf):
     lab.nvmet.disconnect(controllers[1])
     support.write(PATH, b'one leg'.ljust(4096, b'.'), 3 << 20)
     lab.shell.until(lambda: state(array, 'degraded') == '1', 10, 'the loss')
-    controllers[1] = lab.nvmet.connect(subsystems[1])
+    controllers[1] = connections(subsystems[1])
     back = (names[0], namespace(stores[1]))
     assert attach(back) == array
     synced(array)
