@@ -120,6 +120,30 @@ def make_shared(path: str) -> None:
         os.close(descriptor)
 
 
+def read_shared(path: str) -> str:
+    """The text of a file beside the lock files, whose path is the host's own; empty if none."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            return file.read()
+    except FileNotFoundError:
+        return ''
+
+
+def write_shared(path: str, text: str) -> None:
+    """Put a whole file beside the lock files, that its group may write to; no text, no file.
+
+    :raises OSError: if it cannot be written.
+    """
+    if not text:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        return
+    make_shared(f'{path}.new')
+    with open(f'{path}.new', 'w', encoding='utf-8') as file:
+        file.write(text)
+    os.rename(f'{path}.new', path)
+
+
 def descriptor(path: str, flags: int) -> int:
     """A file descriptor of ``path``; for devices, through :mod:`os_brick.core.kernel`.
 

@@ -91,6 +91,24 @@ def _file_lock(name: str, what: str, deadline: wait.Deadline) -> Iterator[None]:
         outer.release()
 
 
+def note(kind: str, key: str) -> str:
+    """What was noted with a lock; whoever holds it may look."""
+    return files.read_shared(_note_path(kind, key))
+
+
+def set_note(kind: str, key: str, text: str) -> None:
+    """Note something with a lock, for the next one that holds it in whatever process.
+
+    :raises OSError: if it cannot be written.
+    """
+    files.write_shared(_note_path(kind, key), text)
+
+
+def _note_path(kind: str, key: str) -> str:
+    digest = hashlib.sha256(key.encode()).hexdigest()[:24]
+    return f'{directory()}/{PREFIX}{kind}-note-{digest}'
+
+
 def _prepare(path: str) -> None:
     """Have a lock file that every service of its group can lock, whatever the umask.
 

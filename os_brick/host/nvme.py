@@ -7,7 +7,7 @@ With native multipath (``nvme_core.multipath=Y``) a namespace is one block devic
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 import contextlib
 import dataclasses
 import errno
@@ -435,9 +435,3 @@ def local_fc_ports() -> list[str]:
             port = files.read_or(f'{base}/{name}/port_name')
             found.append(f'nn-{node}:pn-{port}')
     return found
-
-
-def others_behind(controller: str, heads: Iterable[str]) -> list[str]:
-    """The namespaces behind a controller besides these heads."""
-    own = set(heads)
-    return [path.name for path in paths(controller) if path.head not in own]

@@ -298,10 +298,11 @@ class NVMeOFConnector(base.BlockConnector):
             flush = functools.partial(_flush, head, paths, deadline, steps.on_error.is_forced)
             steps.run(f'flush of {head}', flush)
         own = set(here.heads)
+        names = {str(path.identity) for path in here.paths}
 
         def take_down(controller: nvme.Controller) -> bool:
             lock = nvmeof_ways.Way(here.target, controller.portal).lock
-            return nvmeof_ways.disconnect(controller, own, lock, deadline)
+            return nvmeof_ways.let_go(controller, names, lock, deadline, is_new=False)
 
         gone, errors = fanout.fanout(take_down, here.controllers)
         for error in errors.values():

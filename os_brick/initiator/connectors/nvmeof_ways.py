@@ -12,7 +12,7 @@ from oslo_log import log as logging
 from os_brick import exception, fabrics
 from os_brick.core import locks, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import nvme
+from os_brick.host import block, nvme, nvme_users
 from os_brick.initiator.connectors import opening
 from os_brick.initiator.plans import nvmeof as plans
 from os_brick.initiator.props import nvmeof as props_nvmeof
@@ -42,7 +42,8 @@ class Way:
     @property
     def lock(self) -> str:
         """What the connection is locked by."""
-        return f'{self.target.nqn} {self.portal.transport} {self.portal.address}'
+        portal = self.portal
+        return f'{self.target.nqn} {portal.transport} {portal.address} {portal.port}'
 
     def __str__(self) -> str:
         return f'{self.target} at portal {self.portal}'
@@ -117,7 +118,8 @@ class Opening(opening.Opening[Way, Brought]):
 
     def _take_back(self, brought: Brought, deadline: wait.Deadline) -> None:
         if brought.is_new:
-            disconnect(brought.controller, {brought.path.head}, brought.way.lock, deadline)
+            names = {str(brought.path.identity)}
+            let_go(brought.controller, names, brought.way.lock, deadline, is_new=True)
 
     def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
         if brought.path.head != self._head:
@@ -146,17 +148,40 @@ class Opening(opening.Opening[Way, Brought]):
         return exception.VolumeDeviceNotFound('; '.join(texts))
 
 
-def disconnect(
-    controller: nvme.Controller, heads: set[str], lock: str, deadline: wait.Deadline
+def let_go(
+    controller: nvme.Controller,
+    names: set[str],
+    lock: str,
+    deadline: wait.Deadline,
+    *,
+    is_new: bool,
 ) -> bool:
-    """Take a controller down unless it carries another namespace; returns whether it has gone."""
+    """Take a controller down unless it carries another volume; returns whether it has gone.
+
+    :param names: the namespaces that are let go of.
+    :param is_new: whether it was made by this very operation, so that a namespace behind it is
+        another volume only if somebody has attached it meanwhile, or uses it.
+    """
     with locks.hold(locks.TARGET, lock, deadline):
-        others = nvme.others_behind(controller.name, heads)
-        if others and nvme.is_there(controller):
-            LOG.info('The %s stays: %s is behind it, too', controller, ', '.join(others))
+        if not nvme.is_there(controller):
+            return True
+        notes = nvme_users.goes(lock, controller, names)
+        others = [
+            path.name
+            for path in nvme.paths(controller.name)
+            if str(path.identity) not in notes.released | names
+            and (not is_new or str(path.identity) in notes.attached or _is_used(path.head))
+        ]
+        if others or notes.coming:
+            LOG.info('The %s stays: %s', controller, ', '.join(others) or 'an attach is under way')
             return False
         nvme.delete(controller, deadline)
+        nvme_users.forget(lock, controller)
         return True
+
+
+def _is_used(head: str) -> bool:
+    return bool(block.users(head) or block.claimant(head))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -181,7 +206,7 @@ class _Step:
             states = {c: nvme.state(c.name) for c in self._existing()}
             live = [controller for controller, state in states.items() if state == nvme.LIVE]
             if live:
-                return live[0], False
+                return (live[0], False) if self._comes(live[0]) else None
             seen[:] = [f'{controller} is {state or "gone"}' for controller, state in states.items()]
             return None if states else self._connect()
 
@@ -215,11 +240,35 @@ class _Step:
                 raise Refused(f'{way}: {_in_words(error)}') from error
             self.undo.add(self._take_down, made)
             live = nvme.wait_live(made, self.deadline.within(self.request.scan_seconds))
-        if live is None:
-            state = nvme.state(made.name) or 'gone'
-            raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
-        self.undo.add(self._take_down, live)
+            if live is None:
+                state = nvme.state(made.name) or 'gone'
+                raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
+            self.undo.add(self._take_down, live)
+            nvme_users.comes(way.lock, live, nvme_users.token())
         return live, True
+
+    def _comes(self, controller: nvme.Controller) -> bool:
+        """Note that this attach uses a controller; whether it is still there."""
+        lock = self.way.lock
+        with locks.hold(locks.TARGET, lock, self.deadline):
+            if not nvme.is_there(controller):
+                return False
+            who = nvme_users.token()
+            self.undo.add(self._gives_up, controller, who)
+            nvme_users.comes(lock, controller, who)
+            return True
+
+    def _gives_up(self, controller: nvme.Controller, who: str) -> None:
+        """Leave a controller that was there before; whoever let go of it last waited for us."""
+        self._has_come(controller, who, None)
+        if nvme_users.read(self.way.lock, controller).released:
+            until = wait.Deadline.after(self.request.clean_up_seconds)
+            let_go(controller, set(), self.way.lock, until, is_new=False)
+
+    def _has_come(self, controller: nvme.Controller, who: str, name: str | None) -> None:
+        until = wait.Deadline.after(self.request.clean_up_seconds)
+        with locks.hold(locks.TARGET, self.way.lock, until):
+            nvme_users.has_come(self.way.lock, controller, who, name)
 
     def _require_answer(self) -> None:
         if self.ask_first:
@@ -228,8 +277,10 @@ class _Step:
                 raise Silent(f'{self.way}: it does not answer ({why})')
 
     def _take_down(self, made: nvme.Controller) -> None:
+        self._has_come(made, nvme_users.token(), None)
         until = wait.Deadline.after(self.request.clean_up_seconds)
-        disconnect(made, {path.head for path in self._matching(made)}, self.way.lock, until)
+        names = {str(path.identity) for path in self._matching(made)}
+        let_go(made, names, self.way.lock, until, is_new=True)
 
     def _matching(self, controller: nvme.Controller) -> list[nvme.Path]:
         return plans.matching(self.way.target.identity, nvme.paths(controller.name))
@@ -250,7 +301,9 @@ class _Step:
         answer = wait.poll(probe, until)
         if answer is None:
             raise search.failure(str(self.way))
-        return answer if isinstance(answer, nvme.Path) else None
+        path = answer if isinstance(answer, nvme.Path) else None
+        self._has_come(controller, nvme_users.token(), str(path.identity) if path else None)
+        return path
 
 
 class _Search:

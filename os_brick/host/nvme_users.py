@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which volumes use a controller: noted with its lock, because the kernel does not know.
+
+An idle namespace of a subsystem may be a volume that somebody has attached and not opened yet,
+one that has been detached and that the array still maps, or one that nobody has asked for. So
+attaches note what they are about to use and what they have, and detaches what they have let go.
+Notes about an earlier controller of the same name are void.
+
+Every function here is called by a holder of the controller's lock.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import threading
+
+from os_brick.core import files, locks
+from os_brick.host import nvme
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notes:
+    """What is noted about a controller.
+
+    :ivar coming: the attaches under way that use it, with their processes.
+    :ivar attached: the namespaces behind it that attaches have found.
+    :ivar released: those that detaches have let go of; the array may still map them.
+    """
+
+    coming: dict[str, int] = dataclasses.field(default_factory=dict)
+    attached: frozenset[str] = frozenset()
+    released: frozenset[str] = frozenset()
+
+
+def token() -> str:
+    """What an attach of this thread is noted as."""
+    return f'{os.getpid()} {threading.get_ident()}'
+
+
+def read(lock: str, controller: nvme.Controller) -> Notes:
+    """What is noted about a controller."""
+    try:
+        found = json.loads(locks.note(locks.TARGET, _key(lock, controller)) or '{}')
+        if found.get('controller') != _of(controller):
+            return Notes()
+        return Notes(
+            {who: pid for who, pid in found['coming'].items() if files.exists(f'/proc/{pid}')},
+            frozenset(found['attached']),
+            frozenset(found['released']),
+        )
+    except (ValueError, KeyError, AttributeError, OSError):
+        return Notes()  # Half a file, or one of another release: nothing is known.
+
+
+def write(lock: str, controller: nvme.Controller, notes: Notes) -> None:
+    """Note something about a controller; nothing noted leaves no file.
+
+    :raises OSError: if it cannot be written.
+    """
+    if notes == Notes():
+        forget(lock, controller)
+        return
+    text = json.dumps(
+        {
+            'controller': _of(controller),
+            'coming': notes.coming,
+            'attached': sorted(notes.attached),
+            'released': sorted(notes.released),
+        }
+    )
+    locks.set_note(locks.TARGET, _key(lock, controller), text)
+
+
+def forget(lock: str, controller: nvme.Controller) -> None:
+    """Forget what is noted about a controller."""
+    locks.set_note(locks.TARGET, _key(lock, controller), '')
+
+
+def _key(lock: str, controller: nvme.Controller) -> str:
+    return f'{lock} {controller.name}'
+
+
+def _of(controller: nvme.Controller) -> str:
+    boot = files.read_or('/proc/sys/kernel/random/boot_id')
+    return f'{boot} {controller.name} {controller.id}'
+
+
+def comes(lock: str, controller: nvme.Controller, who: str) -> None:
+    """Note that an attach is about to use a controller."""
+    notes = read(lock, controller)
+    pid = int(who.partition(' ')[0])
+    write(lock, controller, dataclasses.replace(notes, coming={**notes.coming, who: pid}))
+
+
+def has_come(lock: str, controller: nvme.Controller, who: str, name: str | None) -> None:
+    """Note that an attach has ended: with a namespace, or (``None``) without."""
+    notes = read(lock, controller)
+    names = {name} if name else set()
+    write(
+        lock,
+        controller,
+        Notes(
+            {each: pid for each, pid in notes.coming.items() if each != who},
+            notes.attached | names,
+            notes.released - names,
+        ),
+    )
+
+
+def goes(lock: str, controller: nvme.Controller, names: set[str]) -> Notes:
+    """Note that namespaces are let go of; return what is noted then."""
+    notes = read(lock, controller)
+    left = Notes(notes.coming, notes.attached - names, notes.released | names)
+    write(lock, controller, left)
+    return left
