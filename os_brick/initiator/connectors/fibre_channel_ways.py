@@ -12,6 +12,7 @@ from os_brick.host import fc, fc_ways, scsi
 from os_brick.host import legs as host_legs
 from os_brick.initiator.connectors import scsi_opening
 from os_brick.initiator.plans import fibre_channel as plans
+from os_brick.initiator.plans import ways as plans_ways
 from os_brick.initiator.props import common
 from os_brick.initiator.props import fibre_channel as props_fc
 
@@ -82,7 +83,7 @@ def find_leg(
     """
     place = way.address
     until = deadline.within(request.scan_seconds)
-    times = plans.scan_times(request.scans, request.scan_seconds)
+    times = plans_ways.scan_times(request.scans, request.scan_seconds)
     is_new = not scsi.is_known(place)
 
     def look() -> None:

@@ -17,7 +17,7 @@ from os_brick.core import undo as core_undo
 from os_brick.host import block, dm, iscsi, links, multipath, scsi, volume
 from os_brick.host import legs as host_legs
 from os_brick.initiator import result
-from os_brick.initiator.connectors import base, base_iscsi, iscsi_ways
+from os_brick.initiator.connectors import base, base_iscsi, iscsi_ways, scsi_opening
 from os_brick.initiator.plans import iscsi as plans
 from os_brick.initiator.plans import ways as ways_plans
 from os_brick.initiator.props import iscsi as props_iscsi
@@ -279,7 +279,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         size, short = volume.grow(here.disks, deadline)
         found = dm.multipath_over(here.disks)
         for disk in short if found else ():
-            iscsi_ways.readmit_later(props.key, disk, found or '')
+            scsi_opening.readmit_later(props.key, disk, found or '')
         return size
 
 

@@ -11,12 +11,13 @@ import functools
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, fanout, locks, wait
+from os_brick.core import fanout, locks, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import dm, iscsi, multipath, scsi, volume
+from os_brick.host import iscsi, scsi
 from os_brick.host import legs as host_legs
-from os_brick.initiator.connectors import base, opening
+from os_brick.initiator.connectors import base, scsi_opening
 from os_brick.initiator.plans import iscsi as plans
+from os_brick.initiator.plans import ways as plans_ways
 from os_brick.initiator.props import iscsi as props_iscsi
 
 LOG = logging.getLogger(__name__)
@@ -96,7 +97,7 @@ def open_way(
             places = [session.address(way.lun) for session in login.sessions]
             new = [place for place in places if not scsi.is_known(place)]
             for place in new:
-                undo.add(_delete_disk_at, place, request.clean_up_seconds)
+                undo.add(scsi_opening.delete_disk_at, place, request.clean_up_seconds)
                 # Under the portal's lock: nobody logs out of a session before its first LUN.
                 scsi.scan(place, deadline.within(request.scan_seconds))
         legs = []
@@ -168,7 +169,7 @@ def _leg(
     is_new: bool,
 ) -> host_legs.Leg:
     place = session.address(way.lun)
-    times = plans.scan_times(request.scans, request.scan_seconds)
+    times = plans_ways.scan_times(request.scans, request.scan_seconds)
     until = deadline.within(request.scan_seconds)
 
     def scan() -> None:
@@ -181,14 +182,6 @@ def _leg(
         return host_legs.find(place, scan, times[1:] if is_new else times, until, is_new=is_new)
     except exception.VolumeDeviceNotFound as error:
         raise exception.VolumeDeviceNotFound(f'{way}: no disk appears ({error})') from error
-
-
-def _delete_disk_at(place: scsi.Address, seconds: float) -> None:
-    """Remove the disk that a scan of ours has brought, be it after its time or not."""
-    disk = scsi.disk_at(place)
-    if disk is not None:
-        multipath.forget_disks([disk])
-        scsi.remove(disk, wait.Deadline.after(seconds))
 
 
 def _close(way: Target, sessions: tuple[int, ...], seconds: float, *, made_node: bool) -> None:
@@ -208,7 +201,7 @@ def take_back(brought: Brought, deadline: wait.Deadline) -> None:
     steps = base.Teardown(base.OnError.IGNORE)
     for leg in brought.legs:
         if leg.is_new:
-            delete = functools.partial(_delete_disk_at, leg.address, deadline.limit())
+            delete = functools.partial(scsi_opening.delete_disk_at, leg.address, deadline.limit())
             steps.run(f'removal of {leg.disk}', delete)
     if brought.made_sessions:
         close = functools.partial(_close, brought.way, brought.made_sessions)
@@ -217,7 +210,7 @@ def take_back(brought: Brought, deadline: wait.Deadline) -> None:
     steps.end()
 
 
-class Opening(opening.Opening[Target, Brought]):
+class Opening(scsi_opening.Opening[Target, Brought]):
     """The opening of all ways to a volume for one attach."""
 
     deciding = (exception.VolumeIdentityMismatch, exception.LoginRefused)
@@ -225,28 +218,12 @@ class Opening(opening.Opening[Target, Brought]):
     def __init__(self, request: Request, ways: tuple[Target, ...], deadline: wait.Deadline) -> None:
         super().__init__(request.props.key, ways, deadline, request.clean_up_seconds)
         self._request = request
-        self._wwid = ''
 
     def _open_way(self, way: Target, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
         return open_way(self._request, way, self._answered, deadline, ask_first=ask_first)
 
     def _take_back(self, brought: Brought, deadline: wait.Deadline) -> None:
         take_back(brought, deadline)
-
-    def joins(self, wwid: str) -> None:
-        """Have the ways that are missing join the map of the volume whenever they can."""
-        self._wwid = wwid
-        self.keep_joining()
-
-    def _is_here(self) -> bool:
-        return dm.multipath_of(self._wwid) is not None
-
-    def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
-        for leg in brought.legs:
-            host_legs.require_expected(leg, self._wwid)
-        found = dm.multipath_of(self._wwid)
-        if found is not None:
-            multipath.join(found, [leg.disk for leg in brought.legs], deadline)
 
     def _before_late(self, way: Target, deadline: wait.Deadline) -> None:
         _require_answer(self._request, way, deadline.within(iscsi.REACH_SECONDS), ask_first=True)
@@ -266,40 +243,6 @@ class Opening(opening.Opening[Target, Brought]):
         if errors and all(isinstance(error, login) for error in errors):
             return login('; '.join(texts))
         return exception.VolumeDeviceNotFound('; '.join(texts))
-
-    def _before_taking_back(self, brought: list[Brought], deadline: wait.Deadline) -> None:
-        _remove_map_over([leg.disk for leg in _new_legs(brought)], deadline)
-
-    def _after_taking_back(self, brought: list[Brought]) -> None:
-        for wwid in {leg.identity.wwid for leg in _new_legs(brought)} - {''}:
-            if dm.multipath_of(wwid) is None:
-                multipath.forget(wwid)
-
-
-def _new_legs(brought: list[Brought]) -> list[host_legs.Leg]:
-    return [leg for one in brought for leg in one.legs if leg.is_new]
-
-
-def _remove_map_over(disks: list[str], deadline: wait.Deadline) -> None:
-    """Remove the map of a volume whose attach has failed, if it has no other disks."""
-    found = dm.multipath_over(disks)
-    if found is not None and set(volume.disks_of(disks)) <= set(disks):
-        steps = base.Teardown(base.OnError.IGNORE)
-        volume.remove(disks, None, steps, deadline, force=True)
-        steps.end()
-
-
-def readmit_later(key: str, disk: str, found: str) -> None:
-    """Have a disk that was dead while its volume grew come back into the map when it can."""
-    wwid = dm.wwid(found)
-
-    def step() -> bool:
-        if dm.wwid(found) != wwid:
-            return True
-        return volume.readmit(disk, found, wait.Deadline.after(opening.LATE_SECONDS))
-
-    what = f'{disk} comes back into map {found}'
-    background.follow(key, what, step, opening.RETRY_PAUSES)
 
 
 def leave(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do about Fibre Channel volumes: which ways to take, when to scan."""
+"""What to do about Fibre Channel volumes: which ways to take."""
 
 from __future__ import annotations
 
@@ -42,14 +42,3 @@ def ways(
     ]
     order = {target.wwpn: number for number, target in enumerate(props.targets)}
     return sorted(found, key=lambda way: order.get(way[1].wwpn, len(order)))
-
-
-def scan_times(attempts: int, scan_seconds: float) -> list[float]:
-    """When to scan for a LUN, in seconds from the start, within the scan time-out.
-
-    The first scan is at once; the distances grow, as for whatever is late.
-
-    :param attempts: how many scans; at least one is made.
-    """
-    count = max(attempts, 1)
-    return [scan_seconds * (number / count) ** 2 for number in range(count)]

@@ -33,17 +33,6 @@ def discovered_ways(
     return tuple(dict.fromkeys([asked, *ways]))
 
 
-def scan_times(attempts: int, scan_seconds: float) -> list[float]:
-    """When to scan for a LUN, in seconds from the start, within the scan time-out.
-
-    The first scan is at once; the distances grow, as for whatever is late.
-
-    :param attempts: how many scans; at least one is made.
-    """
-    count = max(attempts, 1)
-    return [scan_seconds * (number / count) ** 2 for number in range(count)]
-
-
 def may_end(luns: Collection[int], lun: int, *, is_forced: bool) -> bool:
     """Whether a session may end when a volume has gone: no other LUN is behind it.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do about the ways to a volume: when to stop waiting, which error to tell."""
+"""What to do about the ways to a volume: when to scan and to stop waiting, which error to tell."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ import dataclasses
 SILENT_SECONDS = 0.5
 # A way whose portal answers is worth waiting for: its login is under way.
 STRAGGLER_SECONDS = 10.0
+
+
+def scan_times(attempts: int, scan_seconds: float) -> list[float]:
+    """When to scan for a LUN, in seconds from the start, within the scan time-out.
+
+    The first scan is at once; the distances grow, as for whatever is late.
+
+    :param attempts: how many scans; at least one is made.
+    """
+    count = max(attempts, 1)
+    return [scan_seconds * (number / count) ** 2 for number in range(count)]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

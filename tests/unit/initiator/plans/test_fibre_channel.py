@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways, and moments of scans."""
+"""Which pairs of ports are ways."""
 
 from typing import Any, NamedTuple
 
-from hypothesis import given
-from hypothesis import strategies as st
 import pytest
 
 from os_brick.initiator.plans import fibre_channel as plans
@@ -47,12 +45,3 @@ def test_ways(
     remotes: list[tuple[int, str]], more: dict[str, Any], expected: list[tuple[int, str, int]]
 ) -> None:
     assert ways([Port(*each) for each in remotes], **more) == expected
-
-
-@given(st.integers(-1, 9), st.floats(0.1, 100))
-def test_scans_are_within_their_time(attempts: int, seconds: float) -> None:
-    times = plans.scan_times(attempts, seconds)
-    assert len(times) == max(attempts, 1)
-    assert times[0] == 0
-    assert times == sorted(times)
-    assert times[-1] < seconds

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which ways to take, when to scan, when to go on, when a session may end."""
 
-import itertools
-
 from hypothesis import given
 from hypothesis import strategies as st
 import pytest
@@ -61,17 +59,6 @@ def test_every_way_is_one_that_was_told_or_asked_for(found: list[tuple[int, str]
     assert set(ways) <= {ASKED, *(way(number, name) for number, name in found)}
     # No portal of ours is forgotten.
     assert {way(number, name) for number, name in found if name == OURS} <= set(ways)
-
-
-@given(st.integers(-3, 50), st.floats(0.1, 100))
-def test_scan_times(attempts: int, seconds: float) -> None:
-    times = plans.scan_times(attempts, seconds)
-    assert len(times) == max(attempts, 1)
-    assert times[0] == 0
-    assert times == sorted(times)
-    assert all(time < seconds for time in times)
-    gaps = [after - before for before, after in itertools.pairwise(times)]
-    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(gaps))
 
 
 @pytest.mark.parametrize(

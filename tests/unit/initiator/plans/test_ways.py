@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When an attach goes on without further ways, and which error it tells."""
+"""When to scan, when an attach goes on without further ways, and which error it tells."""
+
+import itertools
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -56,3 +58,14 @@ def test_the_weightiest_error_decides() -> None:
     assert plans.deciding_error([away, refused], kinds) is refused
     assert plans.deciding_error([away], kinds) is away
     assert plans.deciding_error([away, other], kinds) is None
+
+
+@given(st.integers(-3, 50), st.floats(0.1, 100))
+def test_scan_times(attempts: int, seconds: float) -> None:
+    times = plans.scan_times(attempts, seconds)
+    assert len(times) == max(attempts, 1)
+    assert times[0] == 0
+    assert times == sorted(times)
+    assert all(time < seconds for time in times)
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(gaps))
