@@ -6,6 +6,7 @@ leaves it so.
 """
 
 from collections.abc import Callable
+import contextlib
 import pathlib
 
 from oslo_concurrency import processutils
@@ -78,6 +79,28 @@ def extend(host: fabric.FabricHost, brick: Connector, storage: fabric.Storage) -
     return ''
 
 
+def killed_then_detached(host: fabric.FabricHost, brick: Connector, storage: fabric.Storage) -> str:
+    """The process is killed in an attach; another one detaches."""
+    with contextlib.suppress(*ERRORS):
+        brick.connect_volume(storage.properties())
+    host.settle()
+    host._fault = None
+    brick.disconnect_volume(storage.properties(), None)
+    return ''
+
+
+def killed_then_attached(host: fabric.FabricHost, brick: Connector, storage: fabric.Storage) -> str:
+    """The process is killed in an attach; another one attaches."""
+    with contextlib.suppress(*ERRORS):
+        brick.connect_volume(storage.properties())
+    host.settle()
+    host._fault = None
+    info = brick.connect_volume(storage.properties())
+    assert info['scsi_wwn'] == storage.luns[1].wwid
+    brick.disconnect_volume(storage.properties(), info)
+    return ''
+
+
 def _round(
     place: pathlib.Path, course: Course, number: int, how: str, machine: str, *, multipath: bool
 ) -> tuple[str, list[str]]:
@@ -114,6 +137,10 @@ CASES = [
     (extend, True, 'late', 'x86'),
     *((attach, True, how, 's390x') for how in HOWS),
     (detach, True, 'refused', 's390x'),
+    *((killed_then_detached, multipath, 'killed', 'x86') for multipath in (False, True)),
+    (killed_then_detached, True, 'killed', 's390x'),
+    (killed_then_attached, True, 'killed', 'x86'),
+    (detach, True, 'killed', 'x86'),
 ]
 
 
