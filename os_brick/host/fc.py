@@ -146,8 +146,9 @@ def remote_ports() -> list[RemotePort]:
 
 
 def silent_ports() -> list[Port]:
-    """The ports that are online and whose driver shows no target of theirs."""
-    telling = {remote.host for remote in remote_ports() if remote.is_target}
+    """The ports that are online and whose driver shows no target of theirs, or no number of it."""
+    targets = [remote for remote in remote_ports() if remote.is_target]
+    telling = {remote.host for remote in targets if remote.target_id is not None}
     return [port for port in ports() if port.is_online and port.host not in telling]
 
 

@@ -614,6 +614,17 @@ def test_a_wide_scan_that_finds_the_wrong_thing_leaves_nothing(host: Host) -> No
     assert host.snapshot() == before
 
 
+def test_a_port_that_is_no_target_yet(host: Host) -> None:
+    """It logged in before the array knew this host: the error says so."""
+    storage = host.storage()
+    storage.luns[1] = array.Unit()
+    adapter = host.adapter()
+    host.see(adapter, storage, storage.ports[0], shown_id=-1)
+    with pytest.raises(exception.NoFibreChannelVolumeDeviceFound, match='no target id'):
+        connector().connect_volume(storage.properties())
+    assert host.scans == [(adapter.host, '- - 1')]
+
+
 # Questions.
 
 
