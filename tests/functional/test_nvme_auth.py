@@ -11,6 +11,7 @@ from tests.functional.lab import nvmet
 
 KEY, CTRL_KEY = nvmet.secret('planted host key'), nvmet.secret('planted controller key')
 WRONG = nvmet.secret('mistaken key')
+NO_KEY = 'planted-4711'
 
 
 def body(key):
@@ -73,5 +74,5 @@ def test_bad_key_is_named_and_not_shown(guarded, nvme, caplog):
     _store, subsystem, _host = guarded
     caplog.set_level(logging.DEBUG)
     with pytest.raises(exception.InvalidParameterValue, match='dhchap_secret') as caught:
-        nvme.connect_volume(subsystem.properties(1, dhchap_secret='planted-4711'))
-    support.assert_nowhere('planted-4711', caplog, [], caught.value, nvme)
+        nvme.connect_volume(subsystem.properties(1, dhchap_secret=NO_KEY))
+    support.assert_nowhere(NO_KEY, caplog, [], caught.value, nvme)

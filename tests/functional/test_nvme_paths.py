@@ -21,7 +21,7 @@ def test_path_cut_and_healed(shelf, nvme, transport):
     info = nvme.connect_volume(props)
     nvme_support.wait_paths(info['path'], 2)
     nvme_support.hasten(subsystem)
-    with nvme_support.Traffic(info['path'], store) as traffic:
+    with nvme_support.Traffic(info['path'], store, lenient=transport == 'fc') as traffic:
         for number in (0, 1):
             subsystem.cut(number)
             nvme_support.wait_cut(subsystem, number)
