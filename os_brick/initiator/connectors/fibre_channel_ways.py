@@ -72,9 +72,7 @@ def missing(props: props_fc.Props) -> str:
     return '; '.join(said)
 
 
-def find_leg(
-    request: Request, way: Way, answered: set[Way], deadline: wait.Deadline
-) -> host_legs.Leg:
+def find_leg(request: Request, way: Way, answered: set[Way], until: wait.Deadline) -> host_legs.Leg:
     """Bring the volume's disk on one way; what was made is taken back if it does not end well.
 
     :param answered: where the way is noted as soon as the array has answered for its LUN.
@@ -82,7 +80,6 @@ def find_leg(
     :raises VolumeIdentityMismatch: if it is another volume's.
     """
     place = way.address
-    until = deadline.within(request.scan_seconds)
     times = plans_ways.scan_times(request.scans, request.scan_seconds)
     is_new = not scsi.is_known(place)
 
@@ -137,10 +134,14 @@ class Opening(scsi_opening.Opening[Way, Brought]):
     def __init__(self, request: Request, found: list[Way], deadline: wait.Deadline) -> None:
         super().__init__(request.props.key, found, deadline, request.clean_up_seconds)
         self._request = request
+        # One end for all ways, whenever their threads begin.
+        self._until = deadline.within(request.scan_seconds)
 
     def _open_way(self, way: Way, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
         self._before_late(way, deadline)
-        return Brought(way, (find_leg(self._request, way, self._answered, deadline),))
+        is_late = deadline is not self._deadline
+        until = deadline.within(self._request.scan_seconds) if is_late else self._until
+        return Brought(way, (find_leg(self._request, way, self._answered, until),))
 
     def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
         why = _why_away(self._request, way)

@@ -61,6 +61,7 @@ def test_a_unit_for_each_way(host: Host, storage: fabric.Storage, multipath: boo
     brick = fibre_channel_s390x.FibreChannelConnectorS390X(None, use_multipath=multipath)
     props = storage.properties()
     info = brick.connect_volume(props)
+    host.settle()
     assert info['scsi_wwn'] == storage.luns[1].wwid
     assert units(host) == {
         f'/{device}/0x{storage.ports[0]}/0x0001000000000000'
@@ -181,6 +182,7 @@ def test_power(host: Host, multipath: bool, place: str, prefix: str) -> None:
     brick = fibre_channel_ppc64.FibreChannelConnectorPPC64(None, use_multipath=multipath)
     props = storage.properties()
     info = brick.connect_volume(props)
+    host.settle()
     assert brick.get_volume_paths(props) == [
         f'/dev/disk/by-path/{prefix}fc-0x{wwpn}-lun-1'
         for wwpn in storage.ports[: 2 if multipath else 1]
