@@ -165,16 +165,17 @@ class Identity:
     def is_of(self, actual: Identity) -> bool:
         """Whether a namespace with the names ``actual`` is the one with these.
 
-        The strongest name that both have decides, so that a UUID that the subsystem does not
+        Every name that both have has to be the same, so that a UUID that the subsystem does not
         support hides no other name; the number decides where there is nothing else.
         """
-        for mine, other in (
+        pairs = (
             (self.uuid, actual.uuid),
             (self.nguid, actual.nguid),
             (self.eui64, actual.eui64),
-        ):
-            if mine and other:
-                return mine == other
+        )
+        both = [(mine, other) for mine, other in pairs if mine and other]
+        if both:
+            return all(mine == other for mine, other in both)
         return not self.is_unique and self.nsid in {None, actual.nsid}
 
     def __str__(self) -> str:

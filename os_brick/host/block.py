@@ -13,6 +13,7 @@ LOG = logging.getLogger(__name__)
 
 # The kernel counts in units of 512 bytes whatever the device's format is.
 _SECTOR_BYTES = 512
+_UDEV = ('(udev-worker)', 'systemd-udevd', 'udevd')
 # A healthy device answers a read in milliseconds; a path in recovery may take seconds.
 READ_SECONDS = 10.0
 
@@ -89,14 +90,17 @@ def claimant(name: str, timeout: float = READ_SECONDS) -> list[str]:
 def openers(name: str) -> list[str]:
     """The processes that have a device or a partition of it open, in words.
 
-    Only those that this process may look into: its own user's, or all if it is root.
+    Only those that this process may look into: its own user's, or all if it is root. Not udev's
+    workers, which look at every device that changes, and are soon done.
     """
     wanted = {f'/dev/{device}' for device in (name, *partitions(name))}
     found = []
     for process in filter(str.isdigit, files.names('/proc')):
         descriptors = files.names(f'/proc/{process}/fd')
         if any(_link(f'/proc/{process}/fd/{each}') in wanted for each in descriptors):
-            found.append(f'process {process} ({files.read_or(f"/proc/{process}/comm", "gone")})')
+            command = files.read_or(f'/proc/{process}/comm', 'gone')
+            if command not in _UDEV:
+                found.append(f'process {process} ({command})')
     return found
 
 

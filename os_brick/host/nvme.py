@@ -166,15 +166,19 @@ def is_there(controller: Controller) -> bool:
     return number == controller.id and (is_new or nqn == controller.nqn)
 
 
-def wait_live(made: Controller, deadline: wait.Deadline) -> Controller | None:
+def wait_live(
+    made: Controller, is_wanted: Callable[[], bool], deadline: wait.Deadline
+) -> Controller | None:
     """A controller that was just made, once it is live; ``None`` if it does not get there.
 
     Those of Fibre Channel are made first and connected then; only a live one has its ID.
+
+    :param is_wanted: whether anybody still waits for it.
     """
 
     def probe() -> Controller | bool | None:
         now = state(made.name)
-        if not now or now in GOING:
+        if not now or now in GOING or not is_wanted():
             return False
         found = _controller(made.name) if now == LIVE else None
         return found if found is not None and found.nqn == made.nqn else None

@@ -82,6 +82,7 @@ A, B = UUID, UUID.replace('1', '2')
     [
         ({'uuid': A}, {'uuid': A, 'nguid': B}, True),
         ({'uuid': A}, {'uuid': B, 'nguid': A}, False),
+        ({'uuid': A, 'nguid': B}, {'uuid': A, 'nguid': A}, False),
         # A UUID that the subsystem does not support hides no other name.
         ({'uuid': A, 'nguid': B}, {'nguid': B, 'nsid': 1}, True),
         ({'uuid': A}, {'nguid': A}, False),

@@ -100,6 +100,14 @@ class Opening(opening.Opening[Way, Brought]):
         self._head = ''
         self._identity = fabrics.Identity()
 
+    def answers(self, way: Way) -> None:
+        """Note that a portal has answered, so that the way is worth waiting for."""
+        self._answered.add(way)
+
+    def is_wanted(self) -> bool:
+        """Whether a way that is being opened is of use to anybody still."""
+        return self._is_wanted()
+
     def joins(self, brought: Brought) -> None:
         """Have the ways that are missing join the namespace whenever they can."""
         self._head, self._identity = brought.path.head, brought.path.identity
@@ -107,10 +115,10 @@ class Opening(opening.Opening[Way, Brought]):
 
     def _open_way(self, way: Way, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
         with core_undo.Undo() as undo:
-            step = _Step(self._request, way, deadline, undo, ask_first=ask_first)
+            step = _Step(self, self._request, way, deadline, undo, ask_first=ask_first)
             while True:
                 controller, is_new = step.controller()
-                self._answered.add(way)
+                self.answers(way)
                 path = step.namespace(controller, is_new=is_new)
                 if path is not None:
                     return Brought(way, controller, path, is_new)
@@ -188,6 +196,7 @@ def _is_used(head: str) -> bool:
 class _Step:
     """The steps of opening one way."""
 
+    opening: Opening
     request: Request
     way: Way
     deadline: wait.Deadline
@@ -239,7 +248,8 @@ class _Step:
             except OSError as error:
                 raise Refused(f'{way}: {_in_words(error)}') from error
             self.undo.add(self._take_down, made)
-            live = nvme.wait_live(made, self.deadline.within(self.request.scan_seconds))
+            until = self.deadline.within(self.request.scan_seconds)
+            live = nvme.wait_live(made, self.opening.is_wanted, until)
             if live is None:
                 state = nvme.state(made.name) or 'gone'
                 raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
@@ -271,10 +281,12 @@ class _Step:
             nvme_users.has_come(self.way.lock, controller, who, name)
 
     def _require_answer(self) -> None:
-        if self.ask_first:
-            why = nvme.why_unreachable(self.way.portal, self.deadline.limit(nvme.REACH_SECONDS))
-            if why is not None:
-                raise Silent(f'{self.way}: it does not answer ({why})')
+        if not self.ask_first or self.way.portal.transport != fabrics.TCP:
+            return
+        why = nvme.why_unreachable(self.way.portal, self.deadline.limit(nvme.REACH_SECONDS))
+        if why is not None:
+            raise Silent(f'{self.way}: it does not answer ({why})')
+        self.opening.answers(self.way)
 
     def _take_down(self, made: nvme.Controller) -> None:
         self._has_come(made, nvme_users.token(), None)

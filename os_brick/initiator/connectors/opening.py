@@ -256,6 +256,12 @@ class Opening(abc.ABC, Generic[Way, Brought]):
     def _after_taking_back(self, brought: list[Brought]) -> None:
         """Forget what was noted of the volume."""
 
+    def _is_wanted(self) -> bool:
+        """Whether a way that is being opened is of use to anybody still."""
+        if self._state is _State.JOINING:
+            return self._is_here()
+        return self._state is _State.OPENING
+
     def _clean_up(self) -> wait.Deadline:
         return wait.Deadline.after(self._clean_up_seconds)
 
