@@ -312,6 +312,25 @@ def test_another_volume_than_expected(host: Host, storage: fabric.Storage, multi
 
 
 @EITHER
+def test_what_took_the_place_of_a_stale_disk_is_taken_back(
+    host: Host, storage: fabric.Storage, multipath: bool
+) -> None:
+    """It is not the volume that the caller expects either."""
+    before = host.snapshot()
+    connector(multipath).connect_volume(storage.properties())
+    host.settle()
+    storage.luns[1] = array.Unit('other')
+    wanted = array.Unit('wanted').wwid
+    with pytest.raises(exception.VolumeIdentityMismatch, match=wanted):
+        connector(multipath).connect_volume(storage.properties(expected_wwid=wanted))
+    left = host.snapshot()
+    assert not host.disks
+    for each in (before, left):
+        each.pop('/etc/multipath/wwids')
+    assert left == before
+
+
+@EITHER
 @pytest.mark.parametrize('force', [False, True])
 def test_detach_leaves_a_disk_that_is_another_volume(
     host: Host, storage: fabric.Storage, multipath: bool, force: bool
@@ -424,6 +443,25 @@ def test_a_dead_port_is_not_waited_for_and_comes_back(host: Host, storage: fabri
     _await_legs(host, 4)
     brick.disconnect_volume(props, info)
     assert host.snapshot() == before
+
+
+def test_a_port_that_dies_in_the_scan_comes_back(host: Host) -> None:
+    """Nobody has said that the volume is not behind it."""
+    storage = host.storage(ports=2)
+    storage.luns[1] = array.Unit()
+    storage.behind[storage.ports[1]] = {}
+    host.adapter(storage, sees=[0])
+    second = host.adapter(storage, sees=[1])
+    host.clock.after(0.3, lambda: host.pull(second))
+    brick = connector()
+    info = brick.connect_volume(storage.properties())
+    host.settle()
+    assert len(host.maps['dm-0'].disks) == 1
+    storage.behind.clear()
+    host.plug(second)
+    _await_legs(host, 2)
+    brick.disconnect_volume(storage.properties(), info)
+    assert not host.disks
 
 
 def _await_legs(host: Host, count: int) -> None:
