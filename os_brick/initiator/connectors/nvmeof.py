@@ -146,13 +146,16 @@ class NVMeOFConnector(base.BlockConnector):
         attach = functools.partial(self._attach_target, props, several, undo, deadline=work)
         if props.replication is Replication.NONE:
             return result.Attached(f'/dev/{attach(props.targets[0])}', '')
+        before = {head for target in props.targets for head in self._here(props, target).heads}
         legs = self._attach_legs(props, attach)
         if props.replication is Replication.PERHAPS:
-            name = nvmeof_raid.single(legs[0], props.alias, undo, work)
+            name = nvmeof_raid.single(legs[0], props.alias, undo, work, attached_before=before)
             is_array = name != legs[0]
         else:
             alias = nvmeof_raid.require_alias(props.alias)
-            name = nvmeof_raid.bring(alias, legs, props.replica_count, undo, work)
+            name = nvmeof_raid.bring(
+                alias, legs, props.replica_count, undo, work, attached_before=before
+            )
             is_array = True
         return result.Attached(f'/dev/md/{props.alias}' if is_array else f'/dev/{name}', '')
 
