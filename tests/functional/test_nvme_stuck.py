@@ -206,6 +206,8 @@ def test_detach_without_paths(nvme, pair, options):
     assert len(nvme_support.controllers(subsystem)) in {0, 2}
     for number in (0, 1):
         subsystem.heal(number)
+        if nvme_support.controllers(subsystem):
+            nvme_support.wait_state(subsystem, number, 'live')
     options(operation_timeout=60)
     nvme.disconnect_volume(props, info)
     assert not nvme_support.controllers(subsystem)

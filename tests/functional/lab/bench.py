@@ -29,6 +29,7 @@ class Bench:
             fc.clear()
             lio.clear()
             nvmet.host_identity()
+            nvmet.sweep()
             if self._multipathd:
                 daemons.start_multipathd()
             self._base = self._base.pop_all()

@@ -32,6 +32,12 @@ _MODULES = {
 _loaded: set[str] = set()
 
 
+def sweep() -> None:
+    """Remove what a killed run left, if there was one in this boot."""
+    if ROOT.exists():
+        start()
+
+
 def start() -> None:
     """Load nvmet and, the first time, clear it."""
     if not _loaded:
@@ -164,6 +170,8 @@ class Port:
 
     def cut(self) -> None:
         """Break this path so that hosts reconnect (FC: the target port goes)."""
+        for subsystem in self._links:
+            subsystem.renumber()
         if self._fc:
             self._fc.cut()
             return
@@ -214,6 +222,7 @@ class Subsystem:
         serial = hashlib.md5(self.nqn.encode(), usedforsecurity=False).hexdigest()[:20]
         shell.write(self.root / 'attr_serial', serial)
         self.stores: dict[int, Store] = {}
+        self._least = 1
         for port in self.ports:
             port.link(self)
 
@@ -264,6 +273,15 @@ class Subsystem:
                 shell.write(root / name, value)
         shell.write(self.root / 'attr_allow_any_host', 0)
         os.symlink(root, self.root / 'allowed_hosts' / host_nqn)
+
+    def renumber(self) -> None:
+        """Give new controllers numbers that none has had.
+
+        nvmet forgets a controller whose path is cut, and would give its number to the next one;
+        a host that still reconnects the first refuses that one as a duplicate.
+        """
+        self._least += 64
+        shell.write(self.root / 'attr_cntlid_min', self._least)
 
     def cut(self, number: int) -> None:
         """Break the path through one port."""
@@ -378,7 +396,8 @@ def controllers(nqn: str = NQN) -> list[str]:
 
 
 def clear() -> None:
-    """Remove what an earlier, killed run left: controllers, ports, subsystems, hosts, stores."""
+    """Remove what an earlier, killed run left: arrays, controllers, ports, subsystems, stores."""
+    _stop_arrays()
     for name in controllers():
         disconnect(name)
     # One that has never been connected (FC tries on its own) has no subsystem yet: "(efault)".
@@ -392,6 +411,12 @@ def clear() -> None:
     for root in (ROOT / 'subsystems').glob(f'{NQN}*'):
         _close_subsystem(root)
     loops.forget('labns-*.img')
+
+
+def _stop_arrays() -> None:
+    for array in pathlib.Path('/sys/block').glob('md*'):
+        if any(name.startswith('nvme') for name in os.listdir(array / 'slaves')):
+            shell.run('mdadm', '--stop', f'/dev/{array.name}', check=False)
 
 
 def _close_port(root: pathlib.Path) -> None:
