@@ -7,7 +7,7 @@ import datetime
 import platform
 from typing import Any
 
-from brickbench import processes, rows, stage, volumes
+from brickbench import namespaces, processes, rows, stage, volumes
 from tests.functional import lab
 
 _ACTS: dict[str, stage.Act] = {
@@ -18,6 +18,9 @@ _ACTS: dict[str, stage.Act] = {
     'hole': volumes.hole,
     'many': volumes.many,
     'crowd': volumes.crowd,
+    'nvme': namespaces.one,
+    'nvme-grown': namespaces.grown,
+    'nvme-hole': namespaces.hole,
     'processes': processes.processes,
 }
 

@@ -53,10 +53,20 @@ ROWS = (
     Row('hole', 'attach, 1 of 4 portals black-holed', 'hole', None, 1.5, EASIER),
     Row('many', '16 volumes of one target at once, attach', 'many', 4, 0.15),
     Row('crowd', 'attach with 256 unrelated disks', 'crowd', None, 1.2, EASIER),
+    Row('nvme-attach', 'NVMe/TCP: attach, 1 portal', 'nvme', 0, 0.7),
+    Row('nvme-over-floor', 'NVMe/TCP: attach beside the bare write', 'nvme', None, 1.3, EASIER),
+    Row('nvme-detach', 'NVMe/TCP: detach', 'nvme', 0, 0.6),
+    Row('nvme-extend', 'NVMe/TCP: extend, 4 KiB blocks', 'nvme-grown', 0, 0.1),
+    Row(
+        'nvme-hole', 'NVMe/TCP: attach, 1 of 4 portals black-holed', 'nvme-hole', None, 1.5, EASIER
+    ),
+    Row('nvme-properties', 'NVMe: connector properties, second call', 'nvme', 0),
     Row('daemon', 'privsep daemon: start to first answer', 'processes', None, 0.6),
     Row('memory', 'resident memory of the importing process', 'processes', None, 0.7, unit='MiB'),
     Row('import', 'import of the connectors, over the libraries', 'processes', most=0.06),
 )
+# What a row is compared with if that is neither the reference nor ours on a healthy network.
+_BESIDE = {'crowd': 'of ours on an empty host', 'nvme-over-floor': 'of the bare write'}
 NAMES = tuple(row.name for row in ROWS)
 
 
@@ -91,7 +101,7 @@ class Line:
         row = self.row
         words = [] if row.starts is None else [f'starts <= {row.starts}']
         if row.ratio is not None:
-            whose = 'of ours healthy' if row.name == 'hole' else 'of ours on an empty host'
+            whose = _BESIDE.get(row.name, 'of ours healthy')
             words.append(f'<= {row.ratio} {whose if row.beside == EASIER else ""}'.strip())
         if row.most is not None:
             words.append(f'<= {row.most} {row.unit}')

@@ -16,23 +16,24 @@ CALL_SECONDS = 120.0
 
 
 class Side:
-    """Ours or the reference: one process without and one with multipath, started when used."""
+    """Ours or the reference: a process a protocol without and with multipath, when used."""
 
     def __init__(self, name: str, python: str) -> None:
         self.name = name
         self.python = python
         self._nursery: lab.bricks.Nursery | None = None
-        self._workers: dict[bool, lab.bricks.Worker] = {}
+        self._workers: dict[tuple[str, bool], lab.bricks.Worker] = {}
 
-    def worker(self, *, multipath: bool) -> lab.bricks.Worker:
+    def worker(self, *, multipath: bool, protocol: str = 'ISCSI') -> lab.bricks.Worker:
         """The process; its connector and its privsep daemon are ready."""
-        if multipath not in self._workers:
+        kind = (protocol, multipath)
+        if kind not in self._workers:
             if self._nursery is None:
                 self._nursery = lab.bricks.Nursery(self.python)
             worker = self._nursery.spawn()
-            worker.make(multipath=multipath)
-            self._workers[multipath] = worker
-        return self._workers[multipath]
+            worker.make(protocol, multipath=multipath)
+            self._workers[kind] = worker
+        return self._workers[kind]
 
     def forget(self) -> None:
         """Kill the processes; new ones are started when they are asked for."""
@@ -85,10 +86,16 @@ class Stage:
             say(f'    {program}')
 
     def call(
-        self, row: str, side: Side, method: str, *args: object, multipath: bool = False
+        self,
+        row: str,
+        side: Side,
+        method: str,
+        *args: object,
+        multipath: bool = False,
+        protocol: str = 'ISCSI',
     ) -> Any:
         """Call a connector's method and keep what it cost under a row (none: keep nothing)."""
-        worker = side.worker(multipath=multipath)
+        worker = side.worker(multipath=multipath, protocol=protocol)
         if not row:
             return worker.call(method, *args, seconds=CALL_SECONDS)
         with recorded() as programs:
