@@ -311,7 +311,7 @@ class NVMeOFConnector(base.BlockConnector):
         for error in errors.values():
             steps.run('end of a connection', functools.partial(_raise, error))
         if own and all(gone.values()) and not errors:
-            steps.run('removal of the device', lambda: _wait_gone(own, deadline))
+            _wait_gone(own, deadline)
 
     def _extend(self, props: Volume, deadline: wait.Deadline) -> int:
         here = [self._here(props, target) for target in props.targets]
@@ -446,8 +446,13 @@ def _raise(error: Exception) -> None:
 
 
 def _wait_gone(heads: set[str], deadline: wait.Deadline) -> None:
-    what = f'the removal of {", ".join(sorted(heads))}'
-    wait.until(lambda: not any(nvme.paths_of(head) for head in heads) or None, deadline, what)
+    """Give the kernel a moment to take the devices away, unless others have paths to them."""
+
+    def have_gone() -> bool:
+        return all(nvme.paths_of(head) or not block.exists(head) for head in heads)
+
+    if not wait.holds(have_gone, deadline.within(_BUSY_SECONDS)):
+        LOG.warning('Of %s the kernel still has a device: somebody has it open', heads)
 
 
 def _grow(here: _Here, deadline: wait.Deadline) -> int:

@@ -212,6 +212,8 @@ class _Step:
         seen: list[str] = []
 
         def probe() -> tuple[nvme.Controller, bool] | None:
+            if not self.opening.is_wanted():
+                raise Silent(f'{self.way} is late: nobody wants it any more')
             states = {c: nvme.state(c.name) for c in self._existing()}
             live = [controller for controller, state in states.items() if state == nvme.LIVE]
             if live:
