@@ -43,6 +43,9 @@ USABLE = frozenset({'', 'optimized', 'non-optimized'})
 REACH_SECONDS = 3.0
 # One command to a live controller; a healthy one needs a millisecond.
 IDENTIFY_SECONDS = 10.0
+# Fibre Channel's controllers are made before they are connected, and the kernel takes down none
+# that has never been (EBUSY): one that gets nowhere has to end by itself.
+_FIRST_CONTACT_SECONDS = 20
 # The kernel's module has been loaded; udev makes its node.
 _NODE_SECONDS = 5.0
 _RESCAN_SECONDS = 10.0
@@ -280,6 +283,8 @@ def connect(
     :raises OSError: what the kernel says.
     """
     _require_fabrics(deadline)
+    if portal.transport == fabrics.FC:
+        options = dataclasses.replace(options, ctrl_loss_tmo=_FIRST_CONTACT_SECONDS)
     text = {
         'nqn': nqn,
         'transport': portal.transport,
@@ -318,10 +323,27 @@ def delete(controller: Controller, deadline: wait.Deadline) -> None:
     :raises OperationTimedOut: if it does not go in time.
     :raises OSError: what the kernel says.
     """
-    with contextlib.suppress(FileNotFoundError):
+    try:
         root.delete(controller.name, controller.nqn, controller.id, deadline.limit())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno == errno.EBUSY and controller.id == root.UNCONNECTED:
+            LOG.info('The %s has never been connected, and ends by itself', controller)
+            return
+        raise
     gone = f'the removal of {controller}'
     wait.until(lambda: not is_there(controller) or None, deadline, gone)
+
+
+def keep_for(controller: Controller, seconds: int | None) -> None:
+    """Have the kernel try so long to reach a controller when it is lost, now that it is live."""
+    if controller.portal.transport != fabrics.FC or seconds is None:
+        return
+    try:
+        root.set_loss_timeout(controller.name, seconds)
+    except OSError as error:
+        LOG.warning('The %s is given up after %d s: %s', controller, _FIRST_CONTACT_SECONDS, error)
 
 
 def rescan(controller: str, deadline: wait.Deadline) -> None:
@@ -405,16 +427,16 @@ def set_io_policy(nqn: str, policy: str) -> None:
         LOG.warning('Subsystem %s keeps its I/O policy: %s', nqn, error)
 
 
-def wait_readable(head: str, deadline: wait.Deadline) -> None:
-    """Wait until a namespace takes I/O through one of its paths, and can be read.
+def wait_readable(path: Path, deadline: wait.Deadline) -> None:
+    """Wait until a namespace takes I/O through this or another path, and can be read.
 
     :raises VolumeDeviceNotFound: if it does not in time, saying why.
     """
-    why = ''
+    why, head = '', path.head
 
     def is_ready() -> bool:
         nonlocal why
-        reasons = [why_unusable(path) for path in paths_of(head)]
+        reasons = [why_unusable(each) for each in paths_of(head)]
         if not reasons or all(reasons):
             why = '; '.join(filter(None, reasons)) or 'it has no path'
             return False
@@ -426,7 +448,9 @@ def wait_readable(head: str, deadline: wait.Deadline) -> None:
         return error is None
 
     if not wait.holds(is_ready, deadline):
-        raise exception.VolumeDeviceNotFound(f'Namespace /dev/{head} takes no I/O: {why}')
+        raise exception.VolumeDeviceNotFound(
+            f'Namespace /dev/{head} ({path.identity}) takes no I/O: {why}'
+        )
 
 
 def local_fc_ports() -> list[str]:

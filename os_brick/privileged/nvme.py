@@ -150,6 +150,16 @@ def rescan(controller: str, timeout: float) -> None:
 
 
 @privileged.entrypoint
+def set_loss_timeout(controller: str, seconds: int) -> None:
+    """Choose how long the kernel tries to reach a lost controller; -1 for ever.
+
+    :raises OSError: if the controller has gone.
+    """
+    limit = -1 if seconds == -1 else check.number(seconds, 2**31 - 1, 'time limit in seconds')
+    files.write(f'{_CLASS}/{_controller(controller)}/ctrl_loss_tmo', str(limit))
+
+
+@privileged.entrypoint
 def set_io_policy(subsystem: str, policy: str) -> None:
     """Choose how the kernel spreads I/O over the paths of a subsystem's namespaces.
 

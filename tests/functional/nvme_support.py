@@ -104,7 +104,7 @@ class Traffic:
     """Writes that go on in a thread while the block runs: each must succeed and arrive.
 
     ``step()`` returns when several more writes have ended, so that they are known to have used
-    the paths as they are now. ``lenient``: a write that ends with EIO is tried once more (fcloop
+    the paths as they are now. ``lenient``: one that ends with EIO is tried again for 10 s (fcloop
     answers a command in flight at the cut with an error that the kernel takes for the target's).
     """
 
@@ -132,12 +132,15 @@ class Traffic:
             self._error = error
 
     def _write(self, data: bytes, offset: int) -> None:
-        try:
-            support.write(self._path, data, offset)
-        except OSError as error:
-            if not (self._lenient and error.errno == errno.EIO):
-                raise
-            support.write(self._path, data, offset)
+        for left in range(20 if self._lenient else 0, -1, -1):
+            try:
+                support.write(self._path, data, offset)
+            except OSError as error:
+                if error.errno != errno.EIO or not left:
+                    raise
+                time.sleep(0.5)
+            else:
+                return
 
     def step(self, seconds: float = 20) -> None:
         """Return when ten more writes have ended well."""

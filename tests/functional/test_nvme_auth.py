@@ -63,7 +63,7 @@ def test_wrong_key(guarded, nvme, caplog, given):
     with watch as leaks, support.Stopwatch() as timer, named as caught:
         nvme.connect_volume(subsystem.properties(1, **keys[given]))
     assert timer.seconds < 15
-    assert subsystem.ports[0].address in str(caught.value)
+    assert any(port.address in str(caught.value) for port in subsystem.ports)
     assert not nvme_support.controllers(subsystem)
     for key in (WRONG, KEY):
         support.assert_nowhere(body(key), caplog, leaks, caught.value, nvme)

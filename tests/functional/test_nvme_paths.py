@@ -35,18 +35,6 @@ def test_path_cut_and_healed(shelf, nvme, transport):
     assert not nvme_support.controllers(subsystem)
 
 
-def test_fc_portal_that_is_not_there(shelf, nvme):
-    """FC connects on its own and goes on trying: of two target ports one has gone before the
-    attach, which goes over the other; the detach leaves no controller that tries for ever."""
-    store, subsystem = nvme_support.served(shelf, 'fcgone', 2, 'fc')
-    props = subsystem.properties(1)
-    subsystem.cut(0)
-    info = nvme.connect_volume(props)
-    support.assert_is(info['path'], store)
-    nvme.disconnect_volume(props, info)
-    assert not nvmet.controllers('')
-
-
 def test_ana_changes(shelf, nvme):
     """ANA states change at run time: I/O follows the usable path, growing goes on, and a volume
     of another group is not concerned."""

@@ -215,11 +215,11 @@ class NVMeOFConnector(base.BlockConnector):
         head = brought[0].path.head
         alike = [one for one in brought if one.path.head == head]
         _require_same(brought)
-        nvme.wait_readable(head, deadline)
+        nvme.wait_readable(brought[0].path, deadline.within(request.scan_seconds))
         if len(alike) < wanted:
             raise exception.BrickException(
                 f'Multipath is enforced, and only {len(alike)} path leads to /dev/{head} '
-                f'({brought[0].way.target}): nothing was attached'
+                f'({brought[0].way.target}); {"; ".join(opening.failures())}'
             )
         policy = cfg.CONF.os_brick.nvmeof_io_policy
         if policy:
@@ -248,7 +248,7 @@ class NVMeOFConnector(base.BlockConnector):
                 with core_undo.Undo() as undo_way:
                     undo_way.add(opening.abandon)
                     (brought,) = opening.run()
-                    nvme.wait_readable(brought.path.head, share)
+                    nvme.wait_readable(brought.path, share.within(request.scan_seconds))
             except Exception as error:
                 LOG.warning('%s cannot be used: %s', way, error)
                 failures.append(error)

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import contextlib
 import dataclasses
 import errno
+import threading
 
 from oslo_log import log as logging
 
@@ -30,6 +32,10 @@ class Silent(exception.VolumeDeviceNotFound):
 
 class Refused(exception.VolumeDeviceNotFound):
     """The kernel or the subsystem does not connect."""
+
+
+class NotAuthenticated(Refused):
+    """The subsystem, or this host, does not believe the other one's secret."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -94,10 +100,15 @@ def controllers_of(
 class Opening(opening.Opening[Way, Brought]):
     """The opening of all ways to a namespace for one attach."""
 
+    deciding = (exception.VolumeIdentityMismatch, NotAuthenticated)
+    ending = (NotAuthenticated,)
+
     def __init__(self, request: Request, ways: tuple[Way, ...], deadline: wait.Deadline) -> None:
         super().__init__(request.key, ways, deadline, request.clean_up_seconds)
         self._request = request
         self._head = ''
+        self.turn = threading.Lock()
+        self.is_refused = False
         self._identity = fabrics.Identity()
 
     def answers(self, way: Way) -> None:
@@ -150,6 +161,7 @@ class Opening(opening.Opening[Way, Brought]):
 
     def _is_final(self, error: Exception) -> bool:
         no_answer = isinstance(error, (Silent, Refused, exception.OperationTimedOut))
+        no_answer = no_answer and not isinstance(error, NotAuthenticated)
         return isinstance(error, exception.BrickException) and not no_answer
 
     def _summary(self, texts: list[str], errors: list[Exception]) -> Exception:
@@ -235,7 +247,7 @@ class _Step:
         """A new controller; ``None`` if somebody else was faster."""
         way = self.way
         self._require_answer()
-        with locks.hold(locks.TARGET, way.lock, self.deadline):
+        with self._turn(), locks.hold(locks.TARGET, way.lock, self.deadline):
             if self._existing():
                 return None
             limit = wait.Deadline.after(CONNECT_SECONDS)
@@ -248,7 +260,9 @@ class _Step:
             except exception.OperationTimedOut as error:
                 raise Silent(f'{way}: {error}') from error
             except OSError as error:
-                raise Refused(f'{way}: {_in_words(error)}') from error
+                kind = NotAuthenticated if error.errno == errno.EKEYREJECTED else Refused
+                self.opening.is_refused |= kind is NotAuthenticated
+                raise kind(f'{way}: {_in_words(error)}') from error
             self.undo.add(self._take_down, made)
             until = self.deadline.within(self.request.scan_seconds)
             live = nvme.wait_live(made, self.opening.is_wanted, until)
@@ -256,8 +270,26 @@ class _Step:
                 state = nvme.state(made.name) or 'gone'
                 raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
             self.undo.add(self._take_down, live)
+            nvme.keep_for(live, self.request.options.ctrl_loss_tmo)
             nvme_users.comes(way.lock, live, nvme_users.token())
         return live, True
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let no portal be tried beside one that may refuse our secret.
+
+        The kernel makes one connection at a time anyway; a second one that is refused just after
+        the first holds it up for a minute (seen with Linux 6.12).
+
+        :raises Refused: if the secret has been refused.
+        """
+        if self.request.options.dhchap_secret is None:
+            yield
+            return
+        with self.opening.turn:
+            if self.opening.is_refused:
+                raise Refused(f'{self.way}: not tried, as another portal has refused the secret')
+            yield
 
     def _comes(self, controller: nvme.Controller) -> bool:
         """Note that this attach uses a controller; whether it is still there."""

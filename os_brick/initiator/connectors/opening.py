@@ -48,6 +48,9 @@ class Opening(abc.ABC, Generic[Way, Brought]):
     # Errors that say alone why there is no volume, whatever the other ways ended in.
     deciding: ClassVar[tuple[type[Exception], ...]] = (exception.VolumeIdentityMismatch,)
 
+    # Errors of one way that hold for all, so that no other is worth waiting for.
+    ending: ClassVar[tuple[type[Exception], ...]] = ()
+
     def __init__(
         self, key: str, ways: Sequence[Way], deadline: wait.Deadline, clean_up_seconds: float
     ) -> None:
@@ -124,7 +127,18 @@ class Opening(abc.ABC, Generic[Way, Brought]):
     def _start_and_wait(self, wanted: int) -> None:
         started = clock.monotonic()
         self._fan.start(self._ways)
-        self._fan.wait_for(lambda: plans.may_go_on(self._progress(started), wanted), self._deadline)
+        self._fan.wait_for(
+            lambda: plans.may_go_on(self._progress(started), wanted) or self._is_hopeless(),
+            self._deadline,
+        )
+
+    def _is_hopeless(self) -> bool:
+        errors = self._fan.errors.values()
+        return not self._brought and any(isinstance(error, self.ending) for error in errors)
+
+    def failures(self) -> list[str]:
+        """What the ways that could not be opened ended in."""
+        return [_named(way, error) for way, error in self._fan.errors.items()]
 
     def _progress(self, started: float) -> plans.Progress:
         pending = self._fan.pending
