@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A kernel with NVMe over fabrics: subsystems, controllers that are made by one write, Identify.
+
+A directory stands for ``/``. ``/dev/nvme-fabrics`` is answered by a thread; the attributes of a
+controller that are written to are pipes, and what comes out of them has consequences.
+"""
+
+from collections.abc import Callable
+import contextlib
+import ctypes
+import dataclasses
+import errno
+import os
+import pathlib
+import shutil
+import socket
+import struct
+import threading
+import time
+from typing import Any
+import uuid as uuids
+
+from os_brick.core import files, kernel
+
+_COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
+_BLKFLSBUF = 0x1261
+_ADMIN = 0xC0484E41
+HOST = 'nqn.2014-08.org.nvmexpress:uuid:5a9c1a5e-7d0f-4c3a-9d39-1f1b3c2d4e5f'
+
+
+@dataclasses.dataclass
+class Volume:
+    """What is behind a namespace. ``power``: of two, the bytes of a block."""
+
+    name: str
+    size: int = 64 << 20
+    power: int = 9
+    has_uuid: bool = True
+
+    @property
+    def uuid(self) -> str:
+        return str(uuids.uuid5(uuids.NAMESPACE_OID, f'{self.name} uuid'))
+
+    @property
+    def nguid(self) -> str:
+        return str(uuids.uuid5(uuids.NAMESPACE_OID, f'{self.name} nguid'))
+
+
+@dataclasses.dataclass
+class Subsystem:
+    """A subsystem at the array. ``portals``: those that answer."""
+
+    nqn: str
+    portals: set[str]
+    namespaces: dict[int, Volume] = dataclasses.field(default_factory=dict)
+
+    def properties(self, nsid: int, **more: Any) -> dict[str, Any]:
+        """Connection properties of one namespace over every portal."""
+        portals = [(address, '4420', 'rdma') for address in sorted(self.portals)]
+        found = {'target_nqn': self.nqn, 'portals': portals}
+        return {**found, 'vol_uuid': self.namespaces[nsid].uuid, **more}
+
+
+class Fabric:
+    """The host and the array; a context during which the library sees it."""
+
+    def __init__(self, root: pathlib.Path, *, native: bool = True) -> None:
+        self.root = root
+        self.native = native
+        self.subsystems: dict[str, Subsystem] = {}
+        self.controllers: dict[str, tuple[Subsystem, str]] = {}
+        self.shown: dict[str, dict[int, tuple[Volume, int]]] = {}
+        self.flushed: list[str] = []
+        self._numbers: list[str] = []
+        self._guard = threading.RLock()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> 'Fabric':
+        for place in ('dev', 'etc/nvme', 'sys/class/nvme-fabrics/ctl', 'sys/class/block', 'proc'):
+            (self.root / place).mkdir(parents=True, exist_ok=True)
+        self.file('/etc/nvme/hostnqn', HOST)
+        self.file('/etc/nvme/hostid', HOST.rpartition(':')[2])
+        self.file('/dev/nvme-fabrics', '')
+        self.file('/sys/module/nvme_core/parameters/multipath', 'Y' if self.native else 'N')
+        self.file('/sys/class/dmi/id/product_uuid', HOST.rpartition(':')[2])
+        self._stack.enter_context(files.use(str(self.root)))
+        self._stack.enter_context(kernel.use(self))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stack.close()
+
+    def file(self, path: str, text: str) -> None:
+        """Have a file with this text."""
+        real = self.root / path.lstrip('/')
+        real.parent.mkdir(parents=True, exist_ok=True)
+        # At once, as the kernel's attributes change: nobody reads half of one.
+        fresh = real.with_name(f'.{real.name}')
+        fresh.write_text(text)
+        fresh.rename(real)
+
+    def subsystem(self, name: str, portals: int = 1) -> Subsystem:
+        """A new subsystem, without namespaces."""
+        nqn = f'nqn.2026-11.org.lab:{name}'
+        found = Subsystem(nqn, {f'10.0.{len(self.subsystems)}.{n + 1}' for n in range(portals)})
+        self.subsystems[nqn] = found
+        return found
+
+    def snapshot(self) -> set[str]:
+        """Every file, but for those of processes and locks."""
+        with self._guard:
+            return {str(p.relative_to(self.root)) for p in self.root.rglob('*') if p.is_file()}
+
+    # What the kernel does.
+
+    def open(self, path: str, flags: int) -> int:
+        """A descriptor of a device."""
+        if path == '/dev/nvme-fabrics':
+            ours, theirs = socket.socketpair()
+            threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
+            return ours.detach()
+        return files.descriptor(path, flags & ~os.O_DIRECT & ~os.O_EXCL)
+
+    def connect(self, address: str, timeout: float) -> socket.socket:
+        """No daemon listens."""
+        raise FileNotFoundError(errno.ENOENT, address)
+
+    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
+        """Flush or Identify."""
+        name = os.readlink(f'/proc/self/fd/{descriptor}').rpartition('/')[2]
+        if request == _BLKFLSBUF:
+            self.flushed.append(name)
+            return 0
+        assert request == _ADMIN
+        assert isinstance(argument, bytearray)
+        words = _COMMAND.unpack(bytes(argument))
+        nsid, address, cns = words[3], words[7], words[10]
+        volume = self.controllers[name][0].namespaces.get(nsid)
+        if volume is None:
+            return 0x0B
+        data = self._namespace(volume) if cns == 0 else self._names(volume)
+        ctypes.memmove(address, data.ljust(4096, b'\0'), 4096)
+        return 0
+
+    @staticmethod
+    def _namespace(volume: Volume) -> bytes:
+        data = bytearray(4096)
+        data[0:8] = (volume.size >> volume.power).to_bytes(8, 'little')
+        data[26] = 1  # The second of two formats.
+        data[104:120] = uuids.UUID(volume.nguid).bytes
+        data[130], data[134] = 14, volume.power
+        return bytes(data)
+
+    @staticmethod
+    def _names(volume: Volume) -> bytes:
+        found = bytes([2, 16, 0, 0]) + uuids.UUID(volume.nguid).bytes
+        if volume.has_uuid:
+            found += bytes([3, 16, 0, 0]) + uuids.UUID(volume.uuid).bytes
+        return found
+
+    def _serve(self, end: socket.socket) -> None:
+        """Answer one write to /dev/nvme-fabrics; a refused one ends the connection."""
+        with end:
+            text = end.recv(4096).decode()
+            options = dict(word.split('=', 1) for word in text.split(','))
+            subsystem = self.subsystems.get(options['nqn'])
+            if subsystem is None or options['traddr'] not in subsystem.portals:
+                end.sendall(b'refused')
+                return
+            with self._guard:
+                name = self._make(subsystem, options)
+            end.sendall(f'instance={name.removeprefix("nvme")},cntlid=7'.encode())
+
+    def _make(self, subsystem: Subsystem, options: dict[str, str]) -> str:
+        name = f'nvme{len(self._numbers)}'
+        self._numbers.append(name)
+        base = f'/sys/class/nvme-fabrics/ctl/{name}'
+        for key, value in {
+            'subsysnqn': subsystem.nqn,
+            'transport': options['transport'],
+            'address': f'traddr={options["traddr"]},trsvcid={options["trsvcid"]},src_addr=10.9.9.9',
+            'hostnqn': options['hostnqn'],
+            'hostid': options['hostid'],
+            'cntlid': '7',
+            'state': 'live',
+        }.items():
+            self.file(f'{base}/{key}', f'{value}\n')
+        self.file(f'/dev/{name}', '')
+        self.controllers[name] = (subsystem, options['traddr'])
+        self.shown[name] = {}
+        self._pipe(name, 'delete_controller', self.delete)
+        self._pipe(name, 'rescan_controller', self.scan)
+        self.scan(name)
+        return name
+
+    def _pipe(self, name: str, attribute: str, act: Callable[[str], None]) -> None:
+        path = self.root / 'sys/class/nvme-fabrics/ctl' / name / attribute
+        os.mkfifo(path)
+        descriptor = os.open(path, os.O_RDWR)
+
+        def serve() -> None:
+            while name in self.controllers and os.read(descriptor, 8):
+                act(name)
+            os.close(descriptor)
+
+        threading.Thread(target=serve, daemon=True).start()
+
+    def scan(self, name: str) -> None:
+        """Look at the namespaces: another one under a number is dropped, and found next time."""
+        with self._guard:
+            subsystem, _ = self.controllers[name]
+            known = self.shown[name]
+            for nsid, (volume, _size) in list(known.items()):
+                if subsystem.namespaces.get(nsid) is not volume:
+                    del known[nsid]
+                    shutil.rmtree(self._path(name, nsid))
+                else:
+                    self._show(name, nsid, volume)
+            for nsid, volume in subsystem.namespaces.items():
+                if nsid not in known and not (self._path(name, nsid)).exists():
+                    self._show(name, nsid, volume)
+            self._heads()
+
+    def _show(self, name: str, nsid: int, volume: Volume) -> None:
+        self.shown[name][nsid] = (volume, volume.size)
+        path = '/' + str(self._path(name, nsid).relative_to(self.root))
+        for key, value in {
+            'nsid': nsid,
+            'nguid': volume.nguid,
+            # Without a UUID the kernel shows the NGUID in its place.
+            'uuid': volume.uuid if volume.has_uuid else volume.nguid,
+            'size': volume.size >> 9,
+            'ana_state': 'optimized',
+        }.items():
+            self.file(f'{path}/{key}', f'{value}\n')
+
+    def _path(self, name: str, nsid: int) -> pathlib.Path:
+        place = self.root / 'sys/class/nvme-fabrics/ctl' / name
+        return place / (
+            f'{self._base(name)}c{name[4:]}n{nsid}' if self.native else f'{name}n{nsid}'
+        )
+
+    def _base(self, name: str) -> str:
+        """Subsystems have numbers of their own."""
+        nqns = list(self.subsystems)
+        return f'nvme{50 + nqns.index(self.controllers[name][0].nqn)}'
+
+    def _heads(self) -> None:
+        """Have a block device for every namespace that has a path, and no other."""
+        wanted: dict[str, int] = {}
+        for name, known in self.shown.items():
+            for nsid, (_volume, size) in known.items():
+                wanted[f'{self._base(name) if self.native else name}n{nsid}'] = size
+        for node in [*(self.root / 'dev').glob('nvme*n*')]:
+            if node.name not in wanted and node.name != 'nvme-fabrics':
+                node.unlink()
+                shutil.rmtree(self.root / 'sys/class/block' / node.name)
+        for head, size in wanted.items():
+            self.file(f'/sys/class/block/{head}/size', str(size >> 9))
+            node = self.root / 'dev' / head
+            if not node.exists():
+                node.write_bytes(b'x' * 4096)
+
+    def delete(self, name: str) -> None:
+        """Take a controller down."""
+        with self._guard:
+            self.shown.pop(name)
+            del self.controllers[name]
+            shutil.rmtree(self.root / 'sys/class/nvme-fabrics/ctl' / name)
+            (self.root / 'dev' / name).unlink()
+            self._heads()
+
+    def by_hand(self, subsystem: Subsystem, address: str) -> str:
+        """Somebody else connects."""
+        host = {'hostnqn': HOST, 'hostid': HOST.rpartition(':')[2]}
+        words = {'traddr': address, 'trsvcid': '4420', 'transport': 'rdma', **host}
+        with self._guard:
+            return self._make(subsystem, words)
+
+    def settle(self) -> None:
+        """Let what was written to the pipes have its consequences."""
+        time.sleep(0.05)

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NVMe over fabrics on a host in a directory: before and after."""
+
+from collections.abc import Iterator
+import pathlib
+
+from oslo_config import cfg
+import pytest
+
+from os_brick import exception
+from os_brick.core import process
+from os_brick.host import machine
+from os_brick.initiator.connectors import nvmeof
+from tests.unit import seams
+from tests.unit.fakehost import nvme
+
+
+@pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
+def fabric(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[nvme.Fabric]:
+    cfg.CONF.set_override('lock_path', str(tmp_path / 'locks'), group='os_brick')
+    cfg.CONF.set_override('scan_timeout', 1, group='os_brick')
+    cfg.CONF.set_override('operation_timeout', 20, group='os_brick')
+    machine.system_uuid.cache_clear()
+    with (
+        process.use(seams.Programs({})),
+        nvme.Fabric(tmp_path / 'root', native=request.param) as found,
+    ):
+        yield found
+    cfg.CONF.clear_override('lock_path', group='os_brick')
+    cfg.CONF.clear_override('scan_timeout', group='os_brick')
+    cfg.CONF.clear_override('operation_timeout', group='os_brick')
+    machine.system_uuid.cache_clear()
+
+
+def connector(*, multipath: bool = True) -> nvmeof.NVMeOFConnector:
+    return nvmeof.NVMeOFConnector(None, use_multipath=multipath)
+
+
+@pytest.mark.parametrize('multipath', [True, False])
+@pytest.mark.parametrize('ports', [1, 2])
+def test_a_whole_life(fabric: nvme.Fabric, multipath: bool, ports: int) -> None:
+    subsystem = fabric.subsystem('life', ports)
+    volume = subsystem.namespaces[3] = nvme.Volume('gold', power=12)
+    before = fabric.snapshot()
+    brick = connector(multipath=multipath)
+    props = subsystem.properties(3)
+    info = brick.connect_volume(props)
+    head = 'nvme50n3' if fabric.native else 'nvme0n3'
+    assert info == {'type': 'block', 'path': f'/dev/{head}'}
+    several = multipath and fabric.native
+    assert len(fabric.controllers) == (ports if several else 1)
+    assert brick.get_volume_paths(props) == [f'/dev/{head}']
+    volume.size = 96 << 20
+    assert brick.extend_volume(props) == 96 << 20
+    assert (fabric.root / f'sys/class/block/{head}/size').read_text() == str(96 << 11)
+    brick.disconnect_volume(props, info)
+    assert fabric.flushed == [head]
+    assert fabric.snapshot() == before
+    brick.disconnect_volume(props, info)
+
+
+def test_the_wrong_namespace_is_not_returned(fabric: nvme.Fabric) -> None:
+    """The subsystem has given the number to another volume."""
+    subsystem = fabric.subsystem('reused')
+    gold = subsystem.namespaces[1] = nvme.Volume('gold')
+    props = subsystem.properties(1, volume_nguid=gold.nguid, ns_id=1)
+    subsystem.namespaces[1] = silver = nvme.Volume('silver')
+    before = fabric.snapshot()
+    with pytest.raises(exception.VolumeIdentityMismatch) as caught:
+        connector().connect_volume(props)
+    assert gold.uuid in str(caught.value)
+    assert silver.uuid in str(caught.value)
+    assert fabric.snapshot() == before
+
+
+@pytest.mark.parametrize('wanted', ['old', 'new'])
+def test_the_kernel_believes_the_old_namespace(fabric: nvme.Fabric, wanted: str) -> None:
+    """Somebody has it connected since before the number was given to another volume."""
+    subsystem = fabric.subsystem('stale')
+    old = subsystem.namespaces[1] = nvme.Volume('gold')
+    fabric.by_hand(subsystem, next(iter(subsystem.portals)))
+    new = subsystem.namespaces[1] = nvme.Volume('silver')
+    props = subsystem.properties(1, vol_uuid=(old if wanted == 'old' else new).uuid)
+    if wanted == 'old':
+        with pytest.raises(exception.BrickException) as caught:
+            connector().connect_volume(props)
+        assert old.uuid in str(caught.value)
+    else:
+        connector().connect_volume(props)
+        ((shown, _size),) = next(iter(fabric.shown.values())).values()
+        assert shown is new
+    assert list(fabric.controllers) == ['nvme0']
+
+
+def test_a_controller_that_was_there_stays(fabric: nvme.Fabric) -> None:
+    """A failing attach takes down only what it has made."""
+    subsystem = fabric.subsystem('kept', 2)
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    own = fabric.by_hand(subsystem, min(subsystem.portals))
+    with pytest.raises(exception.VolumeDeviceNotFound, match='UUID'):
+        connector().connect_volume(subsystem.properties(1, vol_uuid=nvme.Volume('other').uuid))
+    assert list(fabric.controllers) == [own]
+
+
+def test_a_second_attach_that_fails_leaves_the_first(fabric: nvme.Fabric) -> None:
+    subsystem = fabric.subsystem('twice')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    brick = connector()
+    props = subsystem.properties(1)
+    info = brick.connect_volume(props)
+    attached = fabric.snapshot()
+    assert brick.connect_volume(props) == info
+    with pytest.raises(exception.BrickException):
+        brick.connect_volume({**props, 'vol_uuid': nvme.Volume('other').uuid})
+    assert fabric.snapshot() == attached
+
+
+def test_the_last_volume_takes_the_controllers_along(fabric: nvme.Fabric) -> None:
+    """The array still maps both: that a volume was let go of is noted."""
+    subsystem = fabric.subsystem('shared', 2)
+    subsystem.namespaces |= {1: nvme.Volume('gold'), 2: nvme.Volume('silver')}
+    before = fabric.snapshot()
+    brick = connector()
+    one, two = subsystem.properties(1), subsystem.properties(2)
+    first, second = brick.connect_volume(one), brick.connect_volume(two)
+    brick.disconnect_volume(one, first)
+    assert fabric.controllers
+    brick.connect_volume(one)
+    brick.disconnect_volume(two, second)
+    assert fabric.controllers
+    brick.disconnect_volume(one, first)
+    assert not fabric.controllers
+    assert fabric.snapshot() == before
+    assert not list(fabric.root.parent.glob('locks/*note*'))
+
+
+def test_a_namespace_nobody_attached_keeps_the_controller(fabric: nvme.Fabric) -> None:
+    """Who uses it the kernel does not say, so it is not pulled."""
+    subsystem = fabric.subsystem('beside')
+    subsystem.namespaces |= {1: nvme.Volume('gold'), 2: nvme.Volume('silver')}
+    brick = connector()
+    props = subsystem.properties(1)
+    brick.disconnect_volume(props, brick.connect_volume(props))
+    assert len(fabric.controllers) == 1
+
+
+@pytest.mark.parametrize('force', [False, True])
+def test_a_mounted_volume(fabric: nvme.Fabric, force: bool) -> None:
+    subsystem = fabric.subsystem('used')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    brick = connector()
+    props = subsystem.properties(1)
+    info = brick.connect_volume(props)
+    name = info['path'].rpartition('/')[2]
+    fabric.file(f'/sys/class/block/{name}/dev', '259:7')
+    fabric.file('/proc/self/mountinfo', '1 1 259:7 / /srv rw - ext4 /dev/x rw\n')
+    if force:
+        with pytest.raises(exception.ExceptionChainer, match='mount on /srv'):
+            brick.disconnect_volume(props, info, force=True)
+        assert not fabric.controllers
+        return
+    with pytest.raises(exception.VolumeInUse, match='mount on /srv'):
+        brick.disconnect_volume(props, info)
+    assert len(fabric.controllers) == 1
+    assert not fabric.flushed
+
+
+def test_the_array_unmapped_first(fabric: nvme.Fabric) -> None:
+    subsystem = fabric.subsystem('unmapped', 2)
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    before = fabric.snapshot()
+    brick = connector()
+    props = subsystem.properties(1)
+    info = brick.connect_volume(props)
+    subsystem.namespaces.clear()
+    for name in list(fabric.controllers):
+        fabric.scan(name)
+    brick.disconnect_volume({**props, 'device_path': info['path']}, None)
+    assert fabric.snapshot() == before
+
+
+def test_enforced_multipath(fabric: nvme.Fabric) -> None:
+    subsystem = fabric.subsystem('enforced', 2)
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    props = subsystem.properties(1, enforce_multipath=True)
+    before = fabric.snapshot()
+    if fabric.native:
+        brick = connector()
+        brick.disconnect_volume(props, brick.connect_volume(props))
+        subsystem.portals.pop()
+    with pytest.raises(exception.BrickException, match='ultipath is enforced'):
+        connector().connect_volume(props)
+    assert fabric.snapshot() == before
+
+
+def test_no_portal_answers(fabric: nvme.Fabric) -> None:
+    subsystem = fabric.subsystem('away', 2)
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    props = subsystem.properties(1)
+    before = fabric.snapshot()
+    portals = sorted(subsystem.portals)
+    subsystem.portals.clear()
+    with pytest.raises(exception.VolumeDeviceNotFound) as caught:
+        connector().connect_volume(props)
+    assert all(portal in str(caught.value) for portal in portals)
+    assert fabric.snapshot() == before
+
+
+def test_a_subsystem_without_uuids(fabric: nvme.Fabric) -> None:
+    """The kernel shows the NGUID as UUID then; it is none."""
+    subsystem = fabric.subsystem('plain')
+    volume = subsystem.namespaces[1] = nvme.Volume('gold', has_uuid=False)
+    brick = connector()
+    props = subsystem.properties(1, volume_nguid=volume.nguid)
+    brick.disconnect_volume(props, brick.connect_volume(props))
+    with pytest.raises(exception.BrickException):
+        brick.connect_volume(subsystem.properties(1, vol_uuid=volume.nguid))
+    assert not fabric.controllers
+
+
+def test_properties(fabric: nvme.Fabric) -> None:
+    machine.root_file_system_uuid.cache_clear()
+    found = nvmeof.NVMeOFConnector.get_connector_properties(None)
+    assert found['nvme_native_multipath'] is fabric.native
+    assert found['system uuid'] == nvme.HOST.rpartition(':')[2]
+    assert 'nqn' not in found
+    fabric.file('/usr/sbin/nvme', '')
+    found = nvmeof.NVMeOFConnector.get_connector_properties(None)
+    assert (found['nqn'], found['nvme_hostid']) == (nvme.HOST, nvme.HOST.rpartition(':')[2])
+    machine.root_file_system_uuid.cache_clear()
