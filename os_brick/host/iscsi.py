@@ -223,6 +223,11 @@ def ensure_node(
         )
 
 
+def restore_node(target: str, portal: addresses.Portal, iface: str) -> None:
+    """Have a node record say again what it said before it was made to fit."""
+    iscsi_db.restore_node(target, portal.address, portal.port, iface)
+
+
 def login(
     target: str, portal: addresses.Portal, iface: str, deadline: wait.Deadline
 ) -> list[Session]:

@@ -20,6 +20,8 @@ _HOMES = ('/etc/iscsi', '/var/lib/iscsi')
 _INITIATOR_NAME = '/etc/iscsi/initiatorname.iscsi'
 _END = '# END RECORD'
 _SETTING = re.compile(r'(?:node|discovery)\.[a-z0-9_.\[\]]{1,80}')
+# Records as they were before the last settings of ours; secrets, which root keeps to itself.
+_before: dict[str, str] = {}
 _LARGEST_VALUE = 255  # AUTH_STR_MAX_LEN and VALUE_MAXVAL of open-iscsi are no longer.
 
 
@@ -76,11 +78,27 @@ def configure_node(
 ) -> bool:
     """Give a node record settings; returns whether it was found.
 
+    What it was before is kept here, in the root daemon, for :func:`restore_node`.
+
     :raises OSError: if it cannot be written.
     """
     found = _node_files(target, address, port, iface)
     for path in found:
-        files.replace(path, _with(files.read(path), _checked(settings)))
+        before = files.read_bytes(path).decode('utf-8', 'replace')
+        files.replace(path, _with(before.strip(), _checked(settings)))
+        _before[path] = before
+    return bool(found)
+
+
+@privileged.entrypoint
+def restore_node(target: str, address: str, port: int, iface: str) -> bool:
+    """Give a node record back what it had before it was configured; returns whether it is known.
+
+    :raises OSError: if it cannot be written.
+    """
+    found = [path for path in _node_files(target, address, port, iface) if path in _before]
+    for path in found:
+        files.replace(path, _before.pop(path))
     return bool(found)
 
 
@@ -95,6 +113,7 @@ def delete_node(target: str, address: str, port: int, iface: str) -> bool:
     """
     found = _node_files(target, address, port, iface)
     for path in found:
+        _before.pop(path, None)
         files.unlink(path)
         # The directories of the portal (where there is a portal group tag) and of the target.
         for directory in (

@@ -151,6 +151,8 @@ def _log_in(request: Request, way: Target, undo: core_undo.Undo, deadline: wait.
     made_node = not iscsi.has_node(way.name, way.portal, request.iface)
     # Noted before it is made: open-iscsi may be late with it, or fail half-way.
     undo.add(_close, way, (), request.clean_up_seconds, made_node=made_node)
+    if not made_node:
+        undo.add(iscsi.restore_node, way.name, way.portal, request.iface)
     chap = request.props.chap
     secret = (chap.username, chap.password) if chap else None
     iscsi.ensure_node(way.name, way.portal, request.iface, secret)

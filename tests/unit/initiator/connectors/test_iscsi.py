@@ -5,6 +5,7 @@ import concurrent.futures
 import contextlib
 import logging
 import os
+import pathlib
 from typing import Any
 
 from oslo_config import cfg
@@ -341,6 +342,24 @@ def test_wrong_chap_secret(
     assert host.snapshot() == before
     shown = [caplog.text, str(caught.value), repr(caught.value), str(host.commands), str(host.acts)]
     assert not [text for text in shown if SECRET in text]
+
+
+def test_an_operators_record_stays_as_it_is(host: Host, target: array.Target) -> None:
+    """A login that is refused leaves a record that was there as it was, with its secret."""
+    brick = connector(multipath=False)
+    props = target.properties()
+    info = brick.connect_volume(props)
+    root = pathlib.Path(str(host.tree.root))
+    (path,) = [p for p in root.rglob('*') if '/nodes/' in str(p) and p.is_file()]
+    kept = path.read_text().replace('node.startup = manual', 'node.startup = automatic')
+    brick.disconnect_volume(props, info)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(kept)
+    target.chap = ('user', 'another one')
+    secret = {'auth_method': 'CHAP', 'auth_username': 'user', 'auth_password': SECRET}
+    with pytest.raises(exception.LoginRefused):
+        brick.connect_volume({**props, **secret})
+    assert path.read_text() == kept
 
 
 def chap(target: array.Target) -> dict[str, Any]:
