@@ -215,7 +215,13 @@ def ensure_node(
         }
     if iscsi_db.configure_node(*where, settings):
         return
-    code, _, stderr = iscsiadm.new_node(*where)
+    try:
+        code, _, stderr = iscsiadm.new_node(*where)
+    except processutils.ProcessExecutionError as error:
+        raise exception.BrickException(
+            f'No node record for {target} at {portal} ({iface}): iscsiadm does not end '
+            f'({error.description}); does another iscsiadm hang?'
+        ) from error
     if code != SUCCESS or not iscsi_db.configure_node(*where, settings):
         raise exception.BrickException(
             f'No node record for {target} at {portal} ({iface}): '
@@ -240,7 +246,8 @@ def login(
     try:
         code, _, stderr = iscsiadm.login(target, portal.address, portal.port, iface, limit)
     except processutils.ProcessExecutionError as error:
-        raise _no_login(target, portal, str(error.description or error)) from error
+        why = f'iscsiadm does not end ({error.description}); does iscsid run?'
+        raise _no_login(target, portal, why) from error
     if code in _REFUSALS:
         reason = f'{_REFUSALS[code]} (iscsiadm: {code})'
         raise exception.LoginRefused(target=target, portal=portal, reason=reason)
@@ -273,7 +280,11 @@ def logout(found: Session, deadline: wait.Deadline) -> None:
     :raises BrickException: if it does not end.
     """
     limit = deadline.limit(LOGOUT_SECONDS)
-    code, _, stderr = iscsiadm.logout(found.number, limit)
+    try:
+        code, _, stderr = iscsiadm.logout(found.number, limit)
+    except processutils.ProcessExecutionError as error:
+        why = f'iscsiadm does not end ({error.description}); does iscsid run?'
+        raise exception.BrickException(f'No logout of {found}: {why}') from error
     gone = wait.holds(lambda: session(found.number) is None, deadline.within(SESSION_SECONDS))
     if not gone:
         why = f'iscsiadm ended with {code}: {_last_line(stderr)}'
