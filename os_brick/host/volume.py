@@ -200,6 +200,9 @@ def _claimants(disks: Collection[str]) -> list[str]:
     found: list[str] = []
 
     def is_free() -> bool:
+        if dm.multipath_over(disks):
+            found.clear()  # multipathd is just building its map, which is the volume's own.
+            return True
         found[:] = [user for disk in disks for user in block.claimant(disk)]
         return not found
 

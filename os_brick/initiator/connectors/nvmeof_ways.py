@@ -148,8 +148,12 @@ class Opening(opening.Opening[Way, Brought]):
                 actual=str(brought.path.identity),
             )
 
-    def _is_here(self) -> bool:
-        return any(self._identity == path.identity for path in nvme.paths_of(self._head))
+    def _is_here(self, besides: Brought | None = None) -> bool:
+        late = besides.path.controller if besides else ''
+        return any(
+            self._identity == path.identity and path.controller != late
+            for path in nvme.paths_of(self._head)
+        )
 
     def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
         why = nvme.why_unreachable(way.portal, deadline.limit(nvme.REACH_SECONDS))

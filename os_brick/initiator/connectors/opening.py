@@ -84,8 +84,11 @@ class Opening(abc.ABC, Generic[Way, Brought]):
         """
 
     @abc.abstractmethod
-    def _is_here(self) -> bool:
-        """Whether the volume that was attached is still here."""
+    def _is_here(self, besides: Brought | None = None) -> bool:
+        """Whether the volume that was attached is still here.
+
+        :param besides: a late way, which is no reason for the volume to be here.
+        """
 
     @abc.abstractmethod
     def _is_silent(self, error: Exception) -> bool:
@@ -172,7 +175,7 @@ class Opening(abc.ABC, Generic[Way, Brought]):
             self._join_late(way, brought, deadline)
 
     def _join_late(self, way: Way, brought: Brought, deadline: wait.Deadline) -> None:
-        if self._state is not _State.JOINING or not self._is_here():
+        if self._state is not _State.JOINING or not self._is_here(brought):
             raise exception.BrickException(f'{way} is late: the volume has gone')
         self._join(brought, deadline)
         with self._guard:

@@ -38,7 +38,7 @@ class Opening(opening.Opening[Way, Brought]):
         self._wwid = wwid
         self.keep_joining()
 
-    def _is_here(self) -> bool:
+    def _is_here(self, besides: object = None) -> bool:
         return dm.multipath_of(self._wwid) is not None
 
     def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
