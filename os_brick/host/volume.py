@@ -174,7 +174,8 @@ def _map_over(disks: Collection[str], wwid: str | None) -> str | None:
     found = dm.multipath_over(disks)
     if found is None and wwid:
         found = dm.multipath_of(wwid)
-        if found is not None and block.members(found):
+        # Disks that have gone stay in its list until multipathd has heard of it.
+        if found is not None and any(block.exists(disk) for disk in block.members(found)):
             LOG.warning('Map %s of %s is left alone: its disks are on no way given', found, wwid)
             return None
     return found

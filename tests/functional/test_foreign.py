@@ -121,6 +121,9 @@ def test_active_logical_volume(held):
         refused(held, 'labvg-guest')
     finally:
         lvm(info['path'], 'vgchange', '-qq', '-an', 'labvg')
+        # udev's rules activate it again when they hear of what vgchange has written.
+        lab.shell.settle()
+        lvm(info['path'], 'vgchange', '-qq', '-an', 'labvg')
     connector.disconnect_volume(props, info)
 
 
