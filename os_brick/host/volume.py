@@ -32,7 +32,7 @@ RESCAN_SECONDS = 10.0
 # An array may tell its new size on one port later than on another.
 SAME_SIZE_SECONDS = 5.0
 DELETE_SECONDS = 30.0
-# Whoever claims a disk only to look at it is done by then.
+# Whoever claims a disk only to look at it, or to put it under its map, is done by then.
 CLAIM_SECONDS = 2.0
 FORGET_SECONDS = 5.0
 # What a flush may leave of the deadline for the removal that follows it.
@@ -182,6 +182,21 @@ def _map_over(disks: Collection[str], wwid: str | None) -> str | None:
 
 
 def _refuse_users(disks: Collection[str], wwid: str | None) -> None:
+    users: list[str] = []
+
+    def is_idle() -> bool:
+        users[:] = _users(disks, wwid)
+        return not users
+
+    # multipathd may be building the volume's own map, and udev may look at a disk.
+    if not wait.holds(is_idle, wait.Deadline.after(CLAIM_SECONDS)):
+        found = _map_over(disks, wwid)
+        names = [found] if found else disks_of(disks)
+        device = ', '.join(f'/dev/{name}' for name in names)
+        raise exception.VolumeInUse(device=device, holder='; '.join(users))
+
+
+def _users(disks: Collection[str], wwid: str | None) -> list[str]:
     found = _map_over(disks, wwid)
     disks = disks_of(disks)
     # multipathd may build a map at any moment: a holder that is one is the volume's own.
@@ -190,25 +205,8 @@ def _refuse_users(disks: Collection[str], wwid: str | None) -> None:
     maps |= {found} if found else set()
     users += [user for each in sorted(maps) for user in host_legs.map_users(each)]
     if not users and not maps:
-        users = _claimants(disks)
-    if users:
-        device = f'/dev/{found}' if found else ', '.join(f'/dev/{disk}' for disk in disks)
-        raise exception.VolumeInUse(device=device, holder='; '.join(users))
-
-
-def _claimants(disks: Collection[str]) -> list[str]:
-    """Who has a disk for himself alone; multipathd and udev may for a moment."""
-    found: list[str] = []
-
-    def is_free() -> bool:
-        if dm.multipath_over(disks):
-            found.clear()  # multipathd is just building its map, which is the volume's own.
-            return True
-        found[:] = [user for disk in disks for user in block.claimant(disk)]
-        return not found
-
-    wait.holds(is_free, wait.Deadline.after(CLAIM_SECONDS))
-    return found
+        users = [user for disk in disks for user in block.claimant(disk)]
+    return users
 
 
 def _flushable(disks: Collection[str]) -> list[str]:
