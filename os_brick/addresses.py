@@ -16,7 +16,7 @@ _FLAT_SPACE = 0x4000
 _PERIPHERAL_LUNS = 256
 
 _LABEL = r'[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?'
-_HOST_NAME = re.compile(rf'(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*')
+HOST_NAME = re.compile(rf'(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*')
 _WITH_PORT = re.compile(r'(?:\[(?P<v6>[^\]]+)\]|(?P<other>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?')
 
 
@@ -42,16 +42,16 @@ class Portal:
             raise ValueError(f'a text is wanted, not {type(text).__name__}')
         # iscsiadm appends ``,<target portal group tag>``.
         bare = text.strip().partition(',')[0]
-        if (address := _ip(bare)) is not None:
+        if (address := ip(bare)) is not None:
             return cls(address, default_port)
         match = _WITH_PORT.fullmatch(bare)
         if match is None:
             raise ValueError(f'{text!r} is no portal')
         port = int(match['port'] or default_port)
-        name = _ip(match['v6'] or match['other'])
+        name = ip(match['v6'] or match['other'])
         if name is None:
             name = match['other'].lower() if match['other'] else ''
-            if not _HOST_NAME.fullmatch(name):
+            if not HOST_NAME.fullmatch(name):
                 raise ValueError(f'{text!r} is no portal')
         if not 0 < port < 65536:
             raise ValueError(f'{text!r} is no portal: there is no port {port}')
@@ -60,7 +60,7 @@ class Portal:
     @property
     def is_ip(self) -> bool:
         """Whether the address is an IP address and not a host name."""
-        return _ip(self.address) is not None
+        return ip(self.address) is not None
 
     def __str__(self) -> str:
         return (
@@ -70,7 +70,8 @@ class Portal:
         )
 
 
-def _ip(text: str) -> str | None:
+def ip(text: str) -> str | None:
+    """An IP address in its shortest spelling, or ``None`` if the text is none."""
     try:
         found = ipaddress.ip_address(text)
     except ValueError:

@@ -4,16 +4,15 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import re
 import uuid as uuid_lib
+
+from os_brick import addresses
 
 # NVM Express Base Specification 2.0, section 4.5: at most 223 bytes, UTF-8; what would end an
 # option of the kernel (a comma) or a line has no place in one.
 _NQN = re.compile(r'nqn\.[0-9]{4}-[0-9]{2}\.[!-+\--~]{1,211}')
 _UUID_OF_NQN = re.compile(r'nqn\.2014-08\.org\.nvmexpress:uuid:([0-9a-f-]{36})', re.IGNORECASE)
-_LABEL = r'[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?'
-_HOST_NAME = re.compile(rf'(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*')
 # FC-NVMe: node and port name.
 _FC = re.compile(r'nn-(?:0x)?([0-9a-f]{16}):pn-(?:0x)?([0-9a-f]{16})')
 _INTERFACE = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,14}')
@@ -79,7 +78,7 @@ class Portal:
     @property
     def is_ip(self) -> bool:
         """Whether the address is an IP address, and not a host name or that of another network."""
-        return _ip(self.address) is not None
+        return addresses.ip(self.address) is not None
 
     def is_way_of(self, other: Portal) -> bool:
         """Whether a connection through ``other`` is one that was asked for with this portal.
@@ -117,21 +116,12 @@ def _address(kind: str, value: object) -> str:
         return f'nn-0x{match[1]}:pn-0x{match[2]}'
     if kind == LOOP and not text:
         return ''
-    found = _ip(text) or text
-    if ':' not in found and not _HOST_NAME.fullmatch(found):
+    found = addresses.ip(text) or text
+    if ':' not in found and not addresses.HOST_NAME.fullmatch(found):
         raise ValueError(f'{value!r} is neither an IP address nor a host name')
-    if ':' in found and _ip(found) is None:
+    if ':' in found and addresses.ip(found) is None:
         raise ValueError(f'{value!r} is no IP address')
     return found
-
-
-def _ip(text: str) -> str | None:
-    try:
-        found = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return str(mapped or found)
 
 
 def _port(kind: str, value: object) -> str:

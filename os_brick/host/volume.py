@@ -235,16 +235,17 @@ def _flush_map(found: str, deadline: wait.Deadline, *, force: bool) -> None:
         raise exception.VolumeDeviceNotFound(
             f'Map {found} has no path left to write back by what its cache may hold'
         )
-    block.flush(found, _flush_limit(deadline, force))
+    block.flush(found, flush_limit(deadline, force))
 
 
 def _flush_disk(disk: str, deadline: wait.Deadline, force: bool) -> None:
     if force and not scsi.is_running(disk):
         raise exception.VolumeDeviceNotFound(f'Disk {disk} is {scsi.state(disk)}: not flushed')
-    block.flush(disk, _flush_limit(deadline, force))
+    block.flush(disk, flush_limit(deadline, force))
 
 
-def _flush_limit(deadline: wait.Deadline, force: bool) -> float:
+def flush_limit(deadline: wait.Deadline, force: bool) -> float:
+    """How long a flush may take in seconds, so that the removal after it has its time, too."""
     left = deadline.remaining
     return max(1.0, left / 3 if force else left - REMOVAL_RESERVE_SECONDS)
 

@@ -25,6 +25,10 @@ Raw = dict[str, Any]
 
 synchronized = locks.synchronized
 
+# The share of the deadline that is kept for taking back what an attach has done.
+CLEAN_UP_SHARE = 0.15
+_LEAST_CLEAN_UP_SECONDS = 2.0
+
 
 class Props(Protocol):
     """What the connection properties of every block protocol have in common."""
@@ -182,6 +186,16 @@ class BlockConnector(BaseLinuxConnector):
         """Whether multipathd runs."""
         return multipath.is_running()
 
+    def _has_multipath(self, enforced: bool) -> bool:
+        """Whether multipath is possible now.
+
+        :raises BrickException: if it is not, and enforced.
+        """
+        if self.supports_multipath():
+            return True
+        self._without_multipath(enforced)
+        return False
+
     @contextlib.contextmanager
     def _operation(self, name: str, props: Any) -> Iterator[wait.Deadline]:
         deadline = wait.Deadline.after(cfg.CONF.os_brick.operation_timeout)
@@ -247,6 +261,11 @@ class BlockConnector(BaseLinuxConnector):
         props = self.Props.parse(connection_properties)
         with self._operation('extend', props) as deadline:
             return self._extend(props, deadline)
+
+
+def clean_up_seconds(deadline: wait.Deadline) -> float:
+    """How long an attach may take back what it has done, after the deadline of its work."""
+    return max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * CLEAN_UP_SHARE)
 
 
 def ready_seconds() -> float:

@@ -26,9 +26,6 @@ LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]
 
 _BY_PATH = '/dev/disk/by-path'
-# The share of the deadline that is kept for taking back what an attach has done.
-_CLEAN_UP_SHARE = 0.15
-_LEAST_CLEAN_UP_SECONDS = 2.0
 # What is left for the LUN at least where its port came late.
 _LEAST_SCAN_SECONDS = 5.0
 # A disk may be read-only for a moment while its array hands it over.
@@ -103,11 +100,11 @@ class FibreChannelConnector(base.BlockConnector):
     def _attach(
         self, props: props_fc.Props, undo: core_undo.Undo, deadline: wait.Deadline
     ) -> result.Attached:
-        several = self.use_multipath and self._has_multipath(props)
+        several = self.use_multipath and self._has_multipath(props.enforce_multipath)
         if not fc.ports():
             raise exception.NoFibreChannelHostsFound
         background.stop(props.key)
-        work = deadline.leaving(_CLEAN_UP_SHARE)
+        work = deadline.leaving(base.CLEAN_UP_SHARE)
         scan = work.within(cfg.CONF.os_brick.scan_timeout)
         search = fibre_channel_search.Search(props, self.machine)
         found = search.run(undo, scan)
@@ -119,18 +116,12 @@ class FibreChannelConnector(base.BlockConnector):
             scans=self.device_scan_attempts,
             # Without multipath the ways are tried one after the other.
             scan_seconds=max(scan.remaining, _LEAST_SCAN_SECONDS) / (1 if several else len(found)),
-            clean_up_seconds=max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * _CLEAN_UP_SHARE),
+            clean_up_seconds=base.clean_up_seconds(deadline),
         )
         attach = _attach_all if several else _attach_first
         device = attach(request, found, undo, work)
         search.remove_strangers(tuple(found))
         return result.Attached(device.path, device.wwid, device.is_multipath)
-
-    def _has_multipath(self, props: props_fc.Props) -> bool:
-        if self.supports_multipath():
-            return True
-        self._without_multipath(props.enforce_multipath)
-        return False
 
     def _here(self, props: props_fc.Props) -> _Here:
         """What there is of the volume: on its ways, and by identity through other adapters."""
@@ -158,7 +149,7 @@ class FibreChannelConnector(base.BlockConnector):
         if not here.disks:
             LOG.warning('Detach: %s', _no_disk(props))
         volume.remove(
-            *(here.disks, here.wwid, steps, deadline.leaving(_CLEAN_UP_SHARE)),
+            *(here.disks, here.wwid, steps, deadline.leaving(base.CLEAN_UP_SHARE)),
             force=steps.on_error.is_forced,
         )
         background.stop(props.key)

@@ -27,9 +27,6 @@ Raw = dict[str, Any]
 Target = props_iscsi.Target
 
 _BY_PATH = '/dev/disk/by-path'
-# The share of the deadline that is kept for taking back what an attach has done.
-_CLEAN_UP_SHARE = 0.15
-_LEAST_CLEAN_UP_SECONDS = 2.0
 # udev makes a disk's links a moment after the kernel's disk is there.
 _LINK_SECONDS = 5.0
 
@@ -132,15 +129,15 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
     def _attach(
         self, props: props_iscsi.Props, undo: core_undo.Undo, deadline: wait.Deadline
     ) -> result.Attached:
-        several = self.use_multipath and self._has_multipath(props)
-        work = deadline.leaving(_CLEAN_UP_SHARE)
+        several = self.use_multipath and self._has_multipath(props.enforce_multipath)
+        work = deadline.leaving(base.CLEAN_UP_SHARE)
         request = iscsi_ways.Request(
             props=props,
             iface=self.transport,
             scans=self.device_scan_attempts,
             # Without multipath the ways are tried one after the other.
             scan_seconds=cfg.CONF.os_brick.scan_timeout / (1 if several else len(props.targets)),
-            clean_up_seconds=max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * _CLEAN_UP_SHARE),
+            clean_up_seconds=base.clean_up_seconds(deadline),
             every_session=several,
         )
         background.stop(props.key)
@@ -149,12 +146,6 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         else:
             device = self._attach_first(request, undo, work)
         return result.Attached(device.path, device.wwid, device.is_multipath)
-
-    def _has_multipath(self, props: props_iscsi.Props) -> bool:
-        if self.supports_multipath():
-            return True
-        self._without_multipath(props.enforce_multipath)
-        return False
 
     def _attach_first(
         self, request: iscsi_ways.Request, undo: core_undo.Undo, deadline: wait.Deadline
@@ -260,7 +251,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         if not here.disks:
             LOG.warning('Detach: %s', _no_disk(props))
         volume.remove(
-            *(here.disks, here.wwid, steps, deadline.leaving(_CLEAN_UP_SHARE)),
+            *(here.disks, here.wwid, steps, deadline.leaving(base.CLEAN_UP_SHARE)),
             force=steps.on_error.is_forced,
         )
         background.stop(props.key)

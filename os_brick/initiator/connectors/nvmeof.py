@@ -14,7 +14,7 @@ from oslo_log import log as logging
 from os_brick import exception, fabrics
 from os_brick.core import background, fanout, files, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, links, machine, nvme
+from os_brick.host import block, links, machine, nvme, volume
 from os_brick.initiator import result
 from os_brick.initiator.connectors import base, nvmeof_raid, nvmeof_ways
 from os_brick.initiator.plans import nvmeof as plans
@@ -29,11 +29,6 @@ Replication = props_nvmeof.Replication
 
 DEV_SEARCH_PATH = '/dev/'
 DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
-# The share of the deadline that is kept for taking back what an attach has done.
-_CLEAN_UP_SHARE = 0.15
-_LEAST_CLEAN_UP_SECONDS = 2.0
-# What a flush may leave of the deadline for the removal that follows it.
-_REMOVAL_RESERVE_SECONDS = 20.0
 # udev's workers are done with a device within seconds.
 _BUSY_SECONDS = 3.0
 # How long I/O to a leg of an array waits for a lost controller.
@@ -140,9 +135,9 @@ class NVMeOFConnector(base.BlockConnector):
     ) -> result.Attached:
         if props.replication is not Replication.NONE:
             nvmeof_raid.require_alias(props.alias)
-        several = self._has_multipath(props)
+        several = self._wants_multipath(props)
         background.stop(props.key)
-        work = deadline.leaving(_CLEAN_UP_SHARE)
+        work = deadline.leaving(base.CLEAN_UP_SHARE)
         attach = functools.partial(self._attach_target, props, several, undo, deadline=work)
         if props.replication is Replication.NONE:
             return result.Attached(f'/dev/{attach(props.targets[0])}', '')
@@ -170,7 +165,7 @@ class NVMeOFConnector(base.BlockConnector):
             raise exception.VolumeDeviceNotFound(f'Volume {props.volume_id} has no leg: {text}')
         return tuple(found[target] for target in props.targets if target in found)
 
-    def _has_multipath(self, props: Volume) -> bool:
+    def _wants_multipath(self, props: Volume) -> bool:
         if not self.use_multipath:
             return False
         if self.supports_multipath():
@@ -194,7 +189,7 @@ class NVMeOFConnector(base.BlockConnector):
     ) -> str:
         """Have one namespace here, readable; return its block device's name."""
         request = _request(props, target, deadline)
-        ways = _ways(target, several)
+        ways = _ways(target)
         if several:
             wanted = min(2, len(ways)) if props.enforce_multipath else 1
             return self._attach_all(request, ways, wanted, undo, deadline)
@@ -285,7 +280,7 @@ class NVMeOFConnector(base.BlockConnector):
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
             if array is not None:
                 force = steps.on_error.is_forced
-                nvmeof_raid.end(array, steps, deadline.leaving(_CLEAN_UP_SHARE), force=force)
+                nvmeof_raid.end(array, steps, deadline.leaving(base.CLEAN_UP_SHARE), force=force)
         for each in here:
             self._let_go(each, steps, deadline)
 
@@ -351,7 +346,7 @@ def _request(props: Volume, target: Target, deadline: wait.Deadline) -> nvmeof_w
         host=plans.host(name, target.host_nqn, ids, own_id),
         options=options,
         scan_seconds=conf.scan_timeout,
-        clean_up_seconds=max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * _CLEAN_UP_SHARE),
+        clean_up_seconds=base.clean_up_seconds(deadline),
     )
 
 
@@ -362,18 +357,15 @@ def _fast_fail(props: Volume, configured: int | None) -> int | None:
     return _LEG_FAIL_SECONDS
 
 
-def _ways(target: Target, several: bool) -> tuple[nvmeof_ways.Way, ...]:
-    """The ways to a namespace.
-
-    :param several: whether a host name with several addresses means as many ways.
-    """
+def _ways(target: Target) -> tuple[nvmeof_ways.Way, ...]:
+    """The ways to a namespace."""
     portals = _resolved(target)
     if not portals:
         ports = ', '.join(str(portal) for portal in target.portals)
         raise exception.VolumeDeviceNotFound(
             f'{target}: no Fibre Channel port of this host is online for {ports}'
         )
-    LOG.debug('%s has %d ways (several: %s)', target, len(portals), several)
+    LOG.debug('%s has %d ways', target, len(portals))
     return tuple(nvmeof_ways.Way(target, portal) for portal in portals)
 
 
@@ -437,8 +429,7 @@ def _flush(head: str, paths: list[nvme.Path], deadline: wait.Deadline, force: bo
     if not live:
         why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
         raise exception.VolumeDeviceNotFound(f'Namespace /dev/{head} cannot be flushed: {why}')
-    left = deadline.remaining
-    block.flush(head, max(1.0, left / 3 if force else left - _REMOVAL_RESERVE_SECONDS))
+    block.flush(head, volume.flush_limit(deadline, force))
 
 
 def _raise(error: Exception) -> None:

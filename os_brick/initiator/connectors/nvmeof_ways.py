@@ -193,7 +193,7 @@ def let_go(
         others = [
             path.name
             for path in nvme.paths(controller.name)
-            if str(path.identity) not in notes.released | names
+            if str(path.identity) not in notes.released
             and (not is_new or str(path.identity) in notes.attached or _is_used(path.head))
         ]
         if others or notes.coming:
