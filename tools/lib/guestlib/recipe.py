@@ -24,6 +24,7 @@ PACKAGES = (
     'sg3-utils',
     'lsscsi',
     'nvme-cli',
+    'ktls-utils',  # tlshd, which does the handshakes of NVMe over TLS
     'mdadm',
     'cryptsetup-bin',
     'lvm2',
