@@ -1,9 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of Fibre Channel share."""
 
+from collections.abc import Callable
+import ctypes
 import os
+import threading
+from typing import TypeVar
 
 from tests.functional import lab, support
+
+T = TypeVar('T')
+_CLONE_NEWNS = 0x20000
 
 
 def served(
@@ -19,6 +26,11 @@ def host_of(disk: str) -> str:
     """``host3`` of a disk."""
     real = os.path.realpath(support.SYS / 'block' / disk / 'device')
     return next(part for part in real.split('/') if part.startswith('host'))
+
+
+def address_of(disk: str) -> str:
+    """``2:0:1:7``: where a disk is."""
+    return os.path.basename(os.path.realpath(support.SYS / 'block' / disk / 'device'))
 
 
 def port_of(disk: str) -> str:
@@ -42,3 +54,20 @@ def wait_active(volume: lab.lio.Volume, count: int) -> None:
 def wait_away(port: lab.fc.Port) -> None:
     """Return when the kernel has noticed that a port of this host is down."""
     lab.shell.until(lambda: port.state != 'Online', 10, f'{port.host} is down')
+
+
+def behind_mounts(ask: Callable[[], T], *mount: str) -> T:
+    """The answer of ``ask`` in a thread of its own that alone sees this mount (for mount(8))."""
+    answers: list[T] = []
+
+    def inside() -> None:
+        assert ctypes.CDLL(None).unshare(_CLONE_NEWNS) == 0
+        lab.shell.run('mount', '--make-rprivate', '/')
+        lab.shell.run('mount', *mount)
+        answers.append(ask())
+
+    thread = threading.Thread(target=inside)
+    thread.start()
+    thread.join()
+    assert answers, 'the thread has failed'
+    return answers[0]

@@ -15,8 +15,10 @@ When a port comes back the kernel itself scans all it sees: whatever is mapped a
 """
 
 import contextlib
+import dataclasses
 import os
 import pathlib
+import re
 import time
 
 from tests.functional.lab import lio, shell
@@ -29,6 +31,8 @@ _BRIDGE = 'labfcbr'
 _MODULES = ('fcoe', 'libfc', 'libfcoe', 'tcm_fc', 'bridge', 'scsi_transport_fc')
 # FCoE frames carry 2112 bytes of payload.
 _MTU = '2500'
+_TRACING = SYS / 'kernel' / 'tracing'
+_GROUP, _PROBE = 'osbricklab', 'scan'
 _LOGIN_SECONDS = 60
 _STEADY_LOOKS = 5
 
@@ -248,3 +252,50 @@ class Fabric:
             with contextlib.suppress(OSError):
                 port.close()
         shell.run('ip', 'link', 'del', _BRIDGE, check=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class Scan:
+    """One request to the kernel to look for LUNs.
+
+    ``what``: channel, target and LUN, ``-`` for any of them.
+    """
+
+    host: str
+    what: str
+
+    @property
+    def address(self) -> str:
+        """``2:0:1:7``, where it is for one LUN."""
+        return ':'.join([self.host.removeprefix('host'), *self.what.split()])
+
+
+class Scans:
+    """What is written to the ``scan`` files of SCSI hosts while it is open (then see ``seen``)."""
+
+    def __init__(self) -> None:
+        self.seen: set[Scan] = set()
+        self._root = _TRACING / 'instances' / f'osbrick-lab-scan-{os.getpid()}'
+
+    def __enter__(self) -> 'Scans':
+        if not (_TRACING / 'events').exists():
+            shell.run('mount', '-t', 'tracefs', 'tracefs', str(_TRACING))
+        if not (_TRACING / 'events' / _GROUP / _PROBE).exists():
+            # The name of a device is the first thing in it; the text is the third argument.
+            line = f'p:{_GROUP}/{_PROBE} store_scan host=+0(+0(%di)):string what=+0(%dx):string\n'
+            # Not open(…, 'a'): Python would seek, which the file refuses.
+            out = os.open(_TRACING / 'kprobe_events', os.O_WRONLY | os.O_APPEND)
+            try:
+                os.write(out, line.encode())
+            finally:
+                os.close(out)
+        self._root.mkdir()
+        shell.write(self._root / 'events' / _GROUP / _PROBE / 'enable', 1)
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        text = (self._root / 'trace').read_text(errors='replace')
+        shell.write(self._root / 'events' / _GROUP / _PROBE / 'enable', 0)
+        self._root.rmdir()
+        found = re.findall(r'host="(host\d+)" what="([^"]*)"', text)
+        self.seen = {Scan(host, what.strip()) for host, what in found}

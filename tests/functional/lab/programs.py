@@ -54,10 +54,12 @@ class Recorder:
         self._root.mkdir()
         shell.write(self._root / 'buffer_size_kb', 4096)
         self._probe()
-        for event in ('sched/sched_process_fork', 'sched/sched_process_exec'):
-            shell.write(self._root / 'events' / event / 'enable', 1)
-        shell.write(self._root / 'events' / _GROUP / _PROBE / 'enable', 1)
+        # Everybody's parent is known before the first start counts: a short-lived child of udev
+        # would else be one of ours.
+        shell.write(self._root / 'events' / 'sched/sched_process_fork' / 'enable', 1)
         self._living()
+        shell.write(self._root / 'events' / _GROUP / _PROBE / 'enable', 1)
+        shell.write(self._root / 'events' / 'sched/sched_process_exec' / 'enable', 1)
         return self
 
     def __exit__(self, *_exc: object) -> None:

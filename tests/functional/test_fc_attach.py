@@ -6,11 +6,13 @@ import re
 
 import pytest
 
+from os_brick import exception
 from tests.functional import fc_support, lab, support
 
 
 def whole_life(connector, volume, props, count, multipath):
     """Attach, read and write, grow, detach; the fixture then checks that nothing is left."""
+    before = support.disks()
     info = connector.connect_volume(props)
     path = info['path']
     assert info['type'] == 'block'
@@ -27,11 +29,17 @@ def whole_life(connector, volume, props, count, multipath):
     support.write(path, block, bigger - support.BLOCK)
     assert volume.read(support.BLOCK, bigger - support.BLOCK) == block
     connector.disconnect_volume(props, info)
+    # At once, not a moment later: the names may be given to other disks from now on.
+    assert support.disks() == before
+    assert volume.wwid not in lab.daemons.ask('show paths raw format "%d %w"')
 
 
-def test_whole_life_multipath(shelf, fabric, fc):
-    """Two initiator ports by two target ports: four paths; all legs grow, then the map."""
-    volume = fc_support.served(shelf, fabric, 'life')
+@pytest.mark.parametrize('policy', ['yes', 'no', 'strict'])
+def test_whole_life_multipath(shelf, fabric, fc, multipathd, policy):
+    """Two initiator ports by two target ports: four paths; all legs grow, then the map. Whatever
+    multipath.conf says of find_multipaths."""
+    multipathd(find_multipaths=policy)
+    volume = fc_support.served(shelf, fabric, f'life{policy}')
     whole_life(fc, volume, fabric.properties(1), 4, multipath=True)
 
 
@@ -42,14 +50,6 @@ def test_whole_life_single_path(shelf, fabric, fc_single, multipathd):
     whole_life(fc_single, volume, fabric.properties(1), 1, multipath=False)
 
 
-@pytest.mark.parametrize('policy', ['yes', 'no', 'strict'])
-def test_find_multipaths(shelf, fabric, fc, multipathd, policy):
-    """Whatever multipath.conf says of find_multipaths, a map is built."""
-    multipathd(find_multipaths=policy)
-    volume = fc_support.served(shelf, fabric, f'find{policy}')
-    whole_life(fc, volume, fabric.properties(1), 4, multipath=True)
-
-
 @pytest.mark.parametrize('multipath', [False, True])
 def test_only_the_lun_asked_for(shelf, fabric, multipath, clean_host):
     """Another LUN of the same ports does not appear, and one that is attached stays untouched."""
@@ -57,8 +57,11 @@ def test_only_the_lun_asked_for(shelf, fabric, multipath, clean_host):
     other = fc_support.served(shelf, fabric, 'other', 2)
     fc_support.served(shelf, fabric, 'third', 3)
     connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
-    neighbour = connector.connect_volume(fabric.properties(2))
-    info = connector.connect_volume(fabric.properties(1))
+    with lab.fc.Scans() as scans:
+        neighbour = connector.connect_volume(fabric.properties(2))
+        info = connector.connect_volume(fabric.properties(1))
+    assert {scan.what.split()[2] for scan in scans.seen} == {'1', '2'}
+    assert not [scan for scan in scans.seen if '-' in scan.what]
     count = len(support.legs(info['path'])) + len(support.legs(neighbour['path']))
     assert count <= 8
     assert len(support.disks()) <= len(clean_host['disk']) + 8
@@ -76,13 +79,16 @@ def test_the_map_of_initiators(shelf, fabric, fc):
     first, second = fabric.initiators
     zones = {first.wwpn: [fabric.targets[0].wwpn], second.wwpn: [fabric.targets[1].wwpn.upper()]}
     props = fabric.properties(1, initiator_target_map=zones)
-    info = fc.connect_volume(props)
+    with lab.fc.Scans() as scans:
+        info = fc.connect_volume(props)
     support.wait_legs(info['path'], 2)
     pairs = {(fc_support.host_of(d), fc_support.port_of(d)) for d in support.legs(info['path'])}
     assert pairs == {
         (first.host, fabric.targets[0].wwpn),
         (second.host, fabric.targets[1].wwpn),
     }
+    addresses = {fc_support.address_of(disk) for disk in support.legs(info['path'])}
+    assert {scan.address for scan in scans.seen} == addresses
     support.assert_is(info['path'], volume)
     fc.disconnect_volume(props, info)
 
@@ -172,18 +178,58 @@ def test_programs(shelf, fabric, multipath, attach, detach, extend):
     assert len(recorder.ours()) <= detach, [*map(str, recorder.ours())]
 
 
-def test_connector_properties(fabric):
+def test_names_of_ports_stay_out_of_commands(shelf, fabric, fc):
+    """Nothing that the caller writes is on a command line, and a port has to be a port's name."""
+    fc_support.served(shelf, fabric, 'words')
+    props = fabric.properties(1)
+    with lab.programs.watch_cmdlines(*(target.wwpn for target in fabric.targets)) as leaks:
+        fc.disconnect_volume(props, fc.connect_volume(props))
+    assert leaks == []
+    with lab.fc.Scans() as scans, pytest.raises(exception.InvalidParameterValue):
+        fc.connect_volume(fabric.properties(1, target_wwn=['$(touch /run/lab-fc-shell)']))
+    assert not scans.seen
+    assert not os.path.exists('/run/lab-fc-shell')
+
+
+def test_connector_properties(fabric, tmp_path):
     """The names of the ports that are online: no more, and no key where there is none."""
     connector = lab.bricks.ours('FIBRE_CHANNEL')
-    found = connector.get_connector_properties(None, multipath=True, enforce_multipath=False)
-    assert set(found['wwpns']) >= {port.wwpn for port in fabric.initiators}
-    assert len(found['wwpns']) == len(found['wwnns'])
-    fabric.initiators[0].cut()
-    fc_support.wait_away(fabric.initiators[0])
-    found = connector.get_connector_properties(None, multipath=True, enforce_multipath=False)
-    assert fabric.initiators[0].wwpn not in found['wwpns']
+    first, second = fabric.initiators
+
+    def found():
+        return connector.get_connector_properties(None, multipath=True, enforce_multipath=False)
+
+    everything = found()
+    assert set(everything['wwpns']) >= {first.wwpn, second.wwpn}
+    assert len(everything['wwpns']) == len(everything['wwnns'])
+
+    types = tmp_path / 'types'
+    types.write_text('0x00 0x00 0x00 0x00 0x00 0x00 0x01' + ' 0x00' * 25 + '\n')
+    nvme_only = fc_support.behind_mounts(
+        found, '--bind', str(types), f'/sys/class/fc_host/{first.host}/supported_fc4s'
+    )
+    assert set(everything['wwpns']) - set(nvme_only['wwpns']) == {first.wwpn}
+
+    first.cut()
+    fc_support.wait_away(first)
+    assert set(everything['wwpns']) - set(found()['wwpns']) == {first.wwpn}
     for port in fabric.ports:
         port.cut()
         fc_support.wait_away(port)
-    found = connector.get_connector_properties(None, multipath=True, enforce_multipath=False)
-    assert found == {}
+    assert found() == {}
+
+
+def test_host_without_adapters(fabric, fc):
+    """No names and no error when it is asked; a clear error when a volume is to be attached."""
+    no_adapters = ('-t', 'tmpfs', 'none', '/sys/class/fc_host')
+
+    def found():
+        return fc.get_connector_properties(None, multipath=True, enforce_multipath=False)
+
+    def attach():
+        with pytest.raises(exception.NoFibreChannelHostsFound) as caught:
+            fc.connect_volume(fabric.properties(1))
+        return caught.value
+
+    assert fc_support.behind_mounts(found, *no_adapters) == {}
+    assert 'Fibre Channel' in str(fc_support.behind_mounts(attach, *no_adapters))
