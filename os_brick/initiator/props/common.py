@@ -94,12 +94,13 @@ def line(raw_value: Any) -> str:
     return found
 
 
-def flag(raw: Raw, key: str) -> bool:
+def flag(raw: Raw, key: str, *, default: bool = False) -> bool:
     """Whether a key is set; a text says so by its meaning (``'False'`` does not).
 
+    :param default: what a key means that is missing.
     :raises InvalidParameterValue: if a text means neither.
     """
-    found = raw.get(key)
+    found = raw.get(key, default)
     if isinstance(found, str):
         return parsed(key, found, lambda word: strutils.bool_from_string(word, strict=True))
     return bool(found)

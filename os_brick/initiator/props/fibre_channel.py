@@ -77,10 +77,10 @@ class Props:
         return cls(
             targets=targets,
             by_initiator=_by_initiator(found, targets),
-            encrypted=bool(found.get('encrypted')),
-            enforce_multipath=bool(found.get('enforce_multipath')),
+            encrypted=common.flag(found, 'encrypted'),
+            enforce_multipath=common.flag(found, 'enforce_multipath'),
             is_read_only=found.get('access_mode') == 'ro',
-            may_scan_widely=bool(found.get('enable_wildcard_scan', True)),
+            may_scan_widely=common.flag(found, 'enable_wildcard_scan', default=True),
             expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
             or common.wwid(info, 'scsi_wwn', 'multipath_id'),
             device_path=common.device_path(found, info),

@@ -106,6 +106,7 @@ def test_which_initiator_uses_which_target(more: dict[str, Any], expected: Any) 
         ({'target_wwn': A, 'initiator_target_map': {OWN: ['x']}}, 'initiator_target_map'),
         ({'target_wwn': A, 'initiator_target_lun_map': {OWN: [A]}}, 'initiator_target_lun_map'),
         ({'target_wwn': A, 'expected_wwid': '../x'}, 'expected_wwid'),
+        ({'target_wwn': A, 'encrypted': 'maybe'}, 'encrypted'),
     ],
 )
 def test_a_wrong_key_is_named(raw: dict[str, Any], key: str) -> None:
@@ -117,6 +118,18 @@ def test_a_wrong_key_is_named(raw: dict[str, Any], key: str) -> None:
 def test_something_else_than_properties(raw: object) -> None:
     with pytest.raises(exception.InvalidParameterValue, match='dictionary'):
         Props.parse(raw)
+
+
+@pytest.mark.parametrize(
+    ('value', 'meaning'),
+    [(True, True), (False, False), (None, False), ('True', True), ('False', False), ('0', False)],
+)
+def test_a_flag_as_text_says_what_it_means(value: object, meaning: bool) -> None:
+    """Cinder sends JSON, and some drivers put what a database or a command line gave them."""
+    keys = ('encrypted', 'enforce_multipath', 'enable_wildcard_scan')
+    props = Props.parse({'target_wwn': A, **dict.fromkeys(keys, value)})
+    found = (props.encrypted, props.enforce_multipath, props.may_scan_widely)
+    assert found == (meaning,) * 3
 
 
 def test_the_rest() -> None:
