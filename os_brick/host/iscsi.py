@@ -17,7 +17,7 @@ from oslo_log import log as logging
 
 from os_brick import addresses, exception
 from os_brick.core import files, wait
-from os_brick.host import scsi
+from os_brick.host import scsi, tcp
 from os_brick.privileged import iscsi_db, iscsiadm
 
 LOG = logging.getLogger(__name__)
@@ -49,9 +49,6 @@ LOGOUT_SECONDS = 30.0
 DISCOVERY_SECONDS = 30.0
 # Between login and the session's files: the kernel makes both before iscsiadm ends.
 SESSION_SECONDS = 5.0
-# A TCP handshake in a data centre takes a millisecond; this long covers one lost packet (the
-# first SYN is sent again after 1 s).
-REACH_SECONDS = 3.0
 
 # The records say what a session is to be like; nothing of it is left to iscsid.conf's defaults:
 # scan=manual: only our LUN shall appear on this host, not every volume of the target.
@@ -176,17 +173,13 @@ def resolve(portal: addresses.Portal) -> frozenset[addresses.Portal]:
     return frozenset(addresses.Portal.parse(str(info[4][0]), portal.port) for info in infos)
 
 
-def why_unreachable(portal: addresses.Portal, seconds: float = REACH_SECONDS) -> str | None:
+def why_unreachable(portal: addresses.Portal, seconds: float = tcp.REACH_SECONDS) -> str | None:
     """Why no TCP connection to a portal comes about, or ``None`` if one does.
 
     Asked before open-iscsi is, which would try a silent portal for minutes and could not be
     called back from it.
     """
-    try:
-        socket.create_connection((portal.address, portal.port), timeout=seconds).close()
-    except OSError as error:
-        return str(error) or type(error).__name__
-    return None
+    return tcp.why_unreachable(portal.address, portal.port, seconds)
 
 
 def has_node(target: str, portal: addresses.Portal, iface: str) -> bool:

@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, fabrics
 from os_brick.core import files, wait
-from os_brick.host import block
+from os_brick.host import block, tcp
 from os_brick.privileged import nvme as root
 
 LOG = logging.getLogger(__name__)
@@ -259,13 +259,8 @@ def why_unreachable(portal: fabrics.Portal, seconds: float = REACH_SECONDS) -> s
     """
     if portal.transport != fabrics.TCP:
         return None
-    source = (portal.host_address, 0) if portal.host_address else None
-    place = (portal.address, int(portal.port))
-    try:
-        socket.create_connection(place, timeout=seconds, source_address=source).close()
-    except OSError as error:
-        return str(error) or type(error).__name__
-    return None
+    address, port = portal.address, int(portal.port)
+    return tcp.why_unreachable(address, port, seconds, source=portal.host_address)
 
 
 def connect(

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import fanout, locks, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import iscsi, scsi
+from os_brick.host import iscsi, scsi, tcp
 from os_brick.host import legs as host_legs
 from os_brick.initiator.connectors import base, scsi_opening
 from os_brick.initiator.plans import iscsi as plans
@@ -127,7 +127,7 @@ def _require_answer(
         if not back:
             raise Silent(f'{existing[0]} is {existing[0].state} and does not come back')
     elif ask_first and request.iface == _OWN_TCP:
-        limit = deadline.limit(iscsi.REACH_SECONDS)
+        limit = deadline.limit(tcp.REACH_SECONDS)
         why = iscsi.why_unreachable(way.portal, limit)
         if why is not None:
             raise Silent(f'Portal {way.portal} does not answer: {why}')
@@ -228,7 +228,7 @@ class Opening(scsi_opening.Opening[Target, Brought]):
         take_back(brought, deadline)
 
     def _before_late(self, way: Target, deadline: wait.Deadline) -> None:
-        _require_answer(self._request, way, deadline.within(iscsi.REACH_SECONDS), ask_first=True)
+        _require_answer(self._request, way, deadline.within(tcp.REACH_SECONDS), ask_first=True)
 
     def _is_silent(self, error: Exception) -> bool:
         return isinstance(error, Silent)
