@@ -2,14 +2,12 @@
 """The acts with NVMe namespaces."""
 
 import functools
-import itertools
 import pathlib
 import time
 
-from brickbench import rows, stage
+from brickbench import lives, rows, stage
 from tests.functional import lab, support
 
-_MEBIBYTES = 32
 _NSID = 1
 _PROTOCOL = 'NVMEOF'
 _BLOCK = 4096
@@ -18,7 +16,7 @@ _BLOCK = 4096
 def _served(
     where: stage.Stage, name: str, ports: int, block: int = 512
 ) -> tuple[lab.nvmet.Store, lab.nvmet.Subsystem]:
-    store = where.bench.store(f'bench{name}', _MEBIBYTES, block)
+    store = where.bench.store(f'bench{name}', lives.MEBIBYTES, block)
     subsystem = where.bench.subsystem(f'bench{name}', ports, 'tcp')
     subsystem.map(_NSID, store)
     return store, subsystem
@@ -28,7 +26,7 @@ def one(where: stage.Stage) -> None:
     """Attach over one portal, with the bare write to the kernel beside it, and detach."""
     _store, subsystem = _served(where, 'nvme', 1)
     props = subsystem.properties(_NSID)
-    _warm_up(where, props)
+    lives.warm_up(where, props, protocol=_PROTOCOL, extend=False)
     for side in where.turns():
         with where.clean(side):
             call = functools.partial(where.call, protocol=_PROTOCOL)
@@ -72,19 +70,11 @@ def _heads(controller: str) -> set[str]:
     return found
 
 
-def _warm_up(where: stage.Stage, props: stage.Props, *, multipath: bool = False) -> None:
-    for side in where.sides:
-        with where.clean(side):
-            call = functools.partial(where.call, multipath=multipath, protocol=_PROTOCOL)
-            info = call('', side, 'connect_volume', props)
-            call('', side, 'disconnect_volume', props, info)
-
-
 def grown(where: stage.Stage) -> None:
     """Extend a namespace with 4 KiB blocks."""
     store, subsystem = _served(where, 'nvme4k', 1, _BLOCK)
     props = subsystem.properties(_NSID)
-    sizes = itertools.count(_MEBIBYTES + 8, 8)
+    sizes = lives.sizes()
     for side in where.turns(min(where.rounds, 2)):
         with where.clean(side):
             call = functools.partial(where.call, protocol=_PROTOCOL)
@@ -102,7 +92,7 @@ def hole(where: stage.Stage) -> None:
     _store, subsystem = _served(where, 'nvmehole', 4)
     props = subsystem.properties(_NSID)
     dead = subsystem.ports[2].address
-    _warm_up(where, props, multipath=True)
+    lives.warm_up(where, props, multipath=True, protocol=_PROTOCOL, extend=False)
     try:
         for _ in range(where.rounds):
             for column in (rows.EASIER, rows.OURS):

@@ -7,7 +7,7 @@ import datetime
 import platform
 from typing import Any
 
-from brickbench import namespaces, processes, rows, stage, volumes
+from brickbench import fabrics, namespaces, processes, rows, stage, volumes
 from tests.functional import lab
 
 _ACTS: dict[str, stage.Act] = {
@@ -18,6 +18,8 @@ _ACTS: dict[str, stage.Act] = {
     'hole': volumes.hole,
     'many': volumes.many,
     'crowd': volumes.crowd,
+    'fc': fabrics.one,
+    'fc-several': fabrics.several,
     'nvme': namespaces.one,
     'nvme-grown': namespaces.grown,
     'nvme-hole': namespaces.hole,
@@ -31,7 +33,7 @@ def run(options: argparse.Namespace) -> tuple[str, list[rows.Line]]:
     rounds = 2 if options.quick else options.rounds
     with contextlib.ExitStack() as stack:
         bench = stack.enter_context(lab.Bench())
-        lab.daemons.configure(find_multipaths='strict')
+        lab.daemons.configure(**stage.MULTIPATHD)
         sides = _sides(options)
         for side in sides:
             stack.callback(side.close)

@@ -53,6 +53,12 @@ ROWS = (
     Row('hole', 'attach, 1 of 4 portals black-holed', 'hole', None, 1.5, EASIER),
     Row('many', '16 volumes of one target at once, attach', 'many', 4, 0.15),
     Row('crowd', 'attach with 256 unrelated disks', 'crowd', None, 1.2, EASIER),
+    Row('fc-attach-1', 'Fibre Channel: attach, 1 path', 'fc', 0, 0.4),
+    Row('fc-detach-1', 'Fibre Channel: detach, 1 path', 'fc', 0, 0.4),
+    Row('fc-extend-1', 'Fibre Channel: extend, 1 path', 'fc', 0),
+    Row('fc-attach-mp', 'Fibre Channel: attach, 2x2 ports, multipath', 'fc-several', 1, 0.4),
+    Row('fc-detach-mp', 'Fibre Channel: detach, 2x2 ports, multipath', 'fc-several', 1, 0.4),
+    Row('fc-extend-mp', 'Fibre Channel: extend, 2x2 ports, multipath', 'fc-several', 1),
     Row('nvme-attach', 'NVMe/TCP: attach, 1 portal', 'nvme', 0, 0.7),
     Row('nvme-over-floor', 'NVMe/TCP: attach beside the bare write', 'nvme', None, 1.3, EASIER),
     Row('nvme-detach', 'NVMe/TCP: detach', 'nvme', 0, 0.6),
@@ -91,9 +97,11 @@ class Line:
 
     @property
     def ratio(self) -> float | None:
-        """Ours as a share of what it is compared with."""
+        """Ours as a share of what it is compared with; None if that did not come to its end."""
         ours, other = self.cells.get(OURS), self.cells.get(self.row.beside)
-        return ours.value / other.value if ours and other and other.value else None
+        if ours is None or other is None or other.at_least or not other.value:
+            return None
+        return ours.value / other.value
 
     @property
     def bar(self) -> str:

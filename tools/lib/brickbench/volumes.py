@@ -3,14 +3,12 @@
 
 import contextlib
 import functools
-import itertools
 import pathlib
 import time
 
-from brickbench import rows, stage
+from brickbench import lives, rows, stage
 from tests.functional import lab, support
 
-_MEBIBYTES = 32
 _LUN = 1
 _MANY = 16
 # One call of the reference with a dead portal: its limit is minutes, ours to wait is not.
@@ -71,49 +69,27 @@ def four(where: stage.Stage) -> None:
 
 
 def _lives(where: stage.Stage, name: str, portals: int) -> None:
-    several = portals > 1
-    volume = where.bench.volume(f'bench{name}', _MEBIBYTES)
+    volume = where.bench.volume(f'bench{name}', lives.MEBIBYTES)
     target = where.bench.target(f'bench{name}', portals)
     target.map(_LUN, volume)
-    props = target.properties(_LUN, plural=several)
-    _warm_up(where, props, multipath=several)
-    sizes = itertools.count(_MEBIBYTES + 8, 8)
-    for side in where.turns():
-        call = functools.partial(where.call, multipath=several)
-        with where.clean(side):
-            info = call(f'attach-{portals}', side, 'connect_volume', props)
-            if several:
-                support.wait_legs(info['path'], portals)
-            volume.grow(next(sizes))
-            call(f'extend-{portals}', side, 'extend_volume', props)
-            if support.size(info['path']) != volume.size:
-                stage.say(f'extend-{portals} {side.name}: the device has not grown')
-            call(f'detach-{portals}', side, 'disconnect_volume', props, info)
+    props = target.properties(_LUN, plural=portals > 1)
+    lives.play(where, f'{{}}-{portals}', volume, props, paths=portals)
 
 
 def _target(where: stage.Stage, name: str, portals: int, luns: int = 1) -> lab.lio.Target:
     """A target with so many volumes, from LUN 1 on."""
-    volumes = [where.bench.volume(f'bench{name}{n}', _MEBIBYTES) for n in range(luns)]
+    volumes = [where.bench.volume(f'bench{name}{n}', lives.MEBIBYTES) for n in range(luns)]
     target = where.bench.target(f'bench{name}', portals)
     for number, volume in enumerate(volumes, _LUN):
         target.map(number, volume)
     return target
 
 
-def _warm_up(where: stage.Stage, props: stage.Props, *, multipath: bool = False) -> None:
-    """One life that is not counted: daemons import what they need when they first need it."""
-    for side in where.sides:
-        with where.clean(side):
-            info = where.call('', side, 'connect_volume', props, multipath=multipath)
-            where.call('', side, 'extend_volume', props, multipath=multipath)
-            where.call('', side, 'disconnect_volume', props, info, multipath=multipath)
-
-
 def stays(where: stage.Stage) -> None:
     """Attach and detach one LUN while another of the same target is attached."""
     target = _target(where, 'stays', 1, luns=2)
     other, props = target.properties(_LUN), target.properties(_LUN + 1)
-    _warm_up(where, props)
+    lives.warm_up(where, props)
     for side in where.turns():
         with where.clean(side):
             held = where.call('', side, 'connect_volume', other)
@@ -126,7 +102,7 @@ def many(where: stage.Stage) -> None:
     """Attach sixteen volumes of one target in sixteen threads."""
     target = _target(where, 'many', 1, luns=_MANY)
     every = [target.properties(lun) for lun in range(_LUN, _LUN + _MANY)]
-    _warm_up(where, every[0])
+    lives.warm_up(where, every[0])
     for side in where.turns(min(where.rounds, _FEW)):
         with where.clean(side):
             _many(where, side, every)
@@ -148,7 +124,7 @@ def hole(where: stage.Stage) -> None:
     target = _target(where, 'hole', 4)
     props = target.properties(_LUN, plural=True)
     dead = target.portals[2].partition(':')[0]
-    _warm_up(where, props, multipath=True)
+    lives.warm_up(where, props, multipath=True)
     for name, value in _PATIENT.items():
         lab.daemons.iscsid_default(name, value)
     try:
@@ -190,11 +166,10 @@ def _with_hole(where: stage.Stage, side: stage.Side, props: stage.Props, dead: s
 def crowd(where: stage.Stage) -> None:
     """Attach on a host with 256 disks that have nothing to do with it, and without them."""
     props = _target(where, 'crowd', 1).properties(_LUN)
-    _warm_up(where, props)
+    lives.warm_up(where, props)
     _attaches(where, rows.EASIER, props)
-    lab.daemons.configure(find_multipaths='strict', blacklisted_product='scsi_debug')
     with contextlib.ExitStack() as stack:
-        stack.callback(lab.daemons.configure, find_multipaths='strict')
+        stack.enter_context(stage.multipathd(blacklisted_product='scsi_debug'))
         stack.callback(_disperse)
         stack.callback(where.bench.reset)
         _gather()
