@@ -129,7 +129,9 @@ def isolated(
     """
     try:
         return cast(T, _current.isolated(functools.partial(call, *args, **kwargs), timeout))
-    except TimeoutError:
+    except TimeoutError as error:
+        if error.errno is not None:
+            raise  # The kernel's ETIMEDOUT is an answer.
         raise exception.OperationTimedOut(what=what, seconds=round(timeout, 1)) from None
 
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 import contextlib
+import errno
 import os
 import pathlib
 import signal
@@ -183,6 +184,16 @@ def test_isolated_runs_elsewhere() -> None:
     changed: list[int] = []
     assert process.isolated('it', 10, lambda: changed.append(1) or os.getpid()) != os.getpid()  # type: ignore[func-returns-value]
     assert changed == []
+
+
+def _times_out() -> None:
+    raise OSError(errno.ETIMEDOUT, 'says the kernel')
+
+
+def test_the_kernels_timeout_is_an_answer() -> None:
+    """Python makes a TimeoutError of ETIMEDOUT; that is not the child's time limit."""
+    with pytest.raises(TimeoutError, match='says the kernel'):
+        process.isolated('it', 10, _times_out)
 
 
 def test_isolated_keeps_the_number_of_an_error() -> None:
