@@ -114,6 +114,14 @@ _opts: list[cfg.Opt] = [
         secret=True,
         help='The secret by which a subsystem has to prove itself, with nvmeof_dhchap_secret.',
     ),
+    cfg.StrOpt(
+        'nvmeof_tls_psk',
+        secret=True,
+        help=(
+            'The key of this host for TLS (NVMeTLSkey-1:...), for volumes over TCP whose '
+            'connection properties bring none. They are attached over TLS only.'
+        ),
+    ),
 ]
 
 cfg.CONF.register_opts(_opts, group=_GROUP)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one way to devices and to local daemons: open, ioctl, connect.
+"""The one way to devices, to local daemons and to the kernel's keys: open, ioctl, connect.
 
 Everything else of the kernel is files (:mod:`os_brick.core.files`). A test puts a kernel of its
 own in the place with :func:`use`.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import ctypes
 import fcntl
 import os
 import socket
@@ -38,6 +39,18 @@ class Kernel(Protocol):
         :raises OSError: if nobody listens.
         """
 
+    def add_key(self, kind: str, name: str, value: bytes) -> int:
+        """The number of a new key of this process, which others of its user may read.
+
+        :raises OSError: if there can be none.
+        """
+
+    def drop_key(self, number: int) -> None:
+        """Let go of a key; it ends when nobody in the kernel uses it.
+
+        :raises OSError: if it has gone.
+        """
+
 
 class _SystemKernel:
     def open(self, path: str, flags: int) -> int:
@@ -55,6 +68,30 @@ class _SystemKernel:
             connection.close()
             raise
         return connection
+
+    def add_key(self, kind: str, name: str, value: bytes) -> int:
+        number = _keyutils('add_key', kind.encode(), name.encode(), value, len(value), _OF_PROCESS)
+        _keyutils('keyctl_setperm', number, _READ_BY_USER)
+        return number
+
+    def drop_key(self, number: int) -> None:
+        _keyutils('keyctl_unlink', number, _OF_PROCESS)
+
+
+# linux/keyctl.h: the keyring of this process, and what its possessor (all) and its user (view,
+# read and search) may do with a key.
+_OF_PROCESS = -2
+_READ_BY_USER = 0x3F0B0000
+
+
+def _keyutils(function: str, *arguments: object) -> int:
+    # Whoever uses keys has this library: nvme-cli and tlshd do, too.
+    library = ctypes.CDLL('libkeyutils.so.1', use_errno=True)
+    found = int(getattr(library, function)(*arguments))
+    if found < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, f'{function}: {os.strerror(error)}')
+    return found
 
 
 _current: Kernel = _SystemKernel()
@@ -87,6 +124,19 @@ def connect(address: str, timeout: float) -> socket.socket:
     :raises OSError: if nobody listens.
     """
     return _current.connect(address, timeout)
+
+
+@contextlib.contextmanager
+def key(kind: str, name: str, value: bytes) -> Iterator[int]:
+    """The number of a key that the kernel has during the block, and as long as it uses it.
+
+    :raises OSError: if there can be none.
+    """
+    number = _current.add_key(kind, name, value)
+    try:
+        yield number
+    finally:
+        _current.drop_key(number)
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ LOG = logging.getLogger(__name__)
 
 HIDDEN = '***'
 
-_WORDS = r'passw|passphrase|passwd|secret|token|keyring|credential|auth_|private_?key|\bpsk\b'
+_WORDS = r'passw|passphrase|passwd|secret|token|keyring|credential|auth_|private_?key|(?:\b|_)psk\b'
 
 _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
 

@@ -7,7 +7,7 @@ With native multipath (``nvme_core.multipath=Y``) a namespace is one block devic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import contextlib
 import dataclasses
 import errno
@@ -16,7 +16,7 @@ import socket
 
 from oslo_log import log as logging
 
-from os_brick import exception, fabrics
+from os_brick import exception, fabrics, nvme_psk
 from os_brick.core import files, wait
 from os_brick.host import block, tcp
 from os_brick.privileged import nvme as root
@@ -46,6 +46,8 @@ IDENTIFY_SECONDS = 10.0
 # Fibre Channel's controllers are made before they are connected, and the kernel takes down none
 # that has never been (EBUSY): one that gets nowhere has to end by itself.
 _FIRST_CONTACT_SECONDS = 20
+# Why a connection over TLS fails whatever the key is.
+_NOT_THE_KEY = frozenset({errno.EALREADY, errno.ECONNREFUSED, errno.EKEYREJECTED})
 # The kernel's module has been loaded; udev makes its node.
 _NODE_SECONDS = 5.0
 _RESCAN_SECONDS = 10.0
@@ -58,6 +60,7 @@ class Controller:
     :ivar name: the kernel's, such as ``nvme3``; it is used again for another one.
     :ivar id: its number at the subsystem, which tells it from another one of its name.
     :ivar host_nqn: by what name this host has connected; empty where the kernel does not tell.
+    :ivar is_encrypted: whether the connection is one over TLS.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Controller:
     id: str
     host_nqn: str = ''
     host_id: str = ''
+    is_encrypted: bool = False
 
     def __str__(self) -> str:
         return f'controller {self.name} of {self.nqn} at {self.portal}'
@@ -153,6 +157,7 @@ def _controller(name: str) -> Controller | None:
         attribute('cntlid'),
         attribute('hostnqn'),
         attribute('hostid'),
+        bool(attribute('tls_key')),
     )
 
 
@@ -269,10 +274,12 @@ def connect(
     host: tuple[str, str] | None,
     options: Options,
     deadline: wait.Deadline,
+    tls: Sequence[nvme_psk.TlsKey] = (),
 ) -> Controller:
     """Connect to a controller of a subsystem.
 
     :param host: the name and the ID of this host; ``None`` leaves both to the kernel.
+    :param tls: the keys for TLS, of which the subsystem knows one; empty for no TLS.
     :raises FileExistsError: if the kernel has that connection already.
     :raises OperationTimedOut: if the target does not answer in time.
     :raises OSError: what the kernel says.
@@ -295,13 +302,26 @@ def connect(
         },
     }
     try:
-        made = root.connect({k: v for k, v in text.items() if v}, deadline.limit())
+        name, number = _connect({k: v for k, v in text.items() if v}, tls, deadline)
     except OSError as error:
         if error.errno == errno.EALREADY:
             raise FileExistsError(errno.EEXIST, str(error)) from error
         raise
-    name, number = made
-    return Controller(name, nqn, portal, str(number), *(host or ('', '')))
+    return Controller(name, nqn, portal, str(number), *(host or ('', '')), is_encrypted=bool(tls))
+
+
+def _connect(
+    options: dict[str, str], tls: Sequence[nvme_psk.TlsKey], deadline: wait.Deadline
+) -> tuple[str, int]:
+    for key in tls[:-1]:
+        try:
+            return root.connect(options, deadline.limit(), (key.identity, key.value))
+        except OSError as error:
+            if error.errno in _NOT_THE_KEY:
+                raise
+            LOG.info('No connection by TLS key %s: %s', key.identity, error)
+    last = (tls[-1].identity, tls[-1].value) if tls else None
+    return root.connect(options, deadline.limit(), last)
 
 
 def _require_fabrics(deadline: wait.Deadline) -> None:

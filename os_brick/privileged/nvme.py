@@ -20,6 +20,7 @@ from os_brick.privileged import check
 
 FABRICS = '/dev/nvme-fabrics'
 _CLASS = '/sys/class/nvme-fabrics/ctl'
+_KEYRING = '/sys/module/nvme_keyring'
 _SUBSYSTEMS = '/sys/class/nvme-subsystem'
 _CONTROLLER = re.compile(r'nvme[0-9]{1,7}')
 _SUBSYSTEM = re.compile(r'nvme-subsys[0-9]{1,7}')
@@ -65,16 +66,27 @@ def load_fabrics() -> None:
 
 
 @privileged.entrypoint
-def connect(options: dict[str, str], timeout: float) -> tuple[str, int]:
+def connect(
+    options: dict[str, str], timeout: float, tls: tuple[str, bytes] | None = None
+) -> tuple[str, int]:
     """Make a controller; return its name, such as ``nvme3``, and its ID at the subsystem.
 
     :param options: by the kernel's own names, which are those of nvme-cli.
+    :param tls: identity and value of the key for a connection over TLS. The controller alone
+        holds the key: it ends with it, and is in no keyring.
     :raises OperationTimedOut: if the target does not answer in time; the kernel may go on.
     :raises OSError: ``EALREADY`` if there is one with these options; what the kernel says.
     """
     text = ','.join(f'{_option(name)}={_value(name, options[name])}' for name in options)
     where = f'the connection to {options.get("nqn")} at {options.get("traddr")}'
-    answer = process.isolated(where, check.seconds(timeout), _connect, text)
+    limit = check.seconds(timeout)
+    if tls is None:
+        answer = process.isolated(where, limit, _connect, text)
+    else:
+        # Where the type of the key is known; nvme-tcp has this module loaded.
+        if not files.exists(_KEYRING):
+            process.run('modprobe', 'nvme-tcp', timeout=_MODPROBE_SECONDS)
+        answer = process.isolated(where, limit, _connect_tls, text, *tls)
     match = _ANSWER.search(answer)
     if match is None:
         raise OSError(errno.EIO, f'{FABRICS} does not name the controller of {where}')
@@ -91,6 +103,11 @@ def _value(name: str, value: object) -> str:
     if isinstance(value, str) and _VALUE.fullmatch(value):
         return value
     raise exception.InvalidParameterValue(err=f'the value of option {name} is none')
+
+
+def _connect_tls(text: str, identity: str, value: bytes) -> str:
+    with kernel.key('psk', identity, value) as number:
+        return _connect(f'{text},tls,tls_key={number}')
 
 
 def _connect(text: str) -> str:

@@ -22,6 +22,7 @@ AREAS = {
     'os_brick.i18n': 'words',
     'os_brick.addresses': 'words',
     'os_brick.fabrics': 'words',
+    'os_brick.nvme_psk': 'words',
     'os_brick.initiator': 'words',
     'os_brick.initiator.props': 'facts',
     'os_brick.initiator.plans': 'facts',

@@ -92,6 +92,7 @@ def test_list_opts_is_for_the_sample_generator() -> None:
         'nvmeof_nr_io_queues',
         'nvmeof_queue_size',
         'nvmeof_reconnect_delay',
+        'nvmeof_tls_psk',
         'operation_timeout',
         'scan_timeout',
         'wait_mpath_device_attempts',

@@ -11,7 +11,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import exception, fabrics
+from os_brick import exception, fabrics, nvme_psk
 from os_brick.core import background, fanout, files, wait
 from os_brick.core import undo as core_undo
 from os_brick.host import block, links, machine, nvme, volume
@@ -347,7 +347,18 @@ def _request(props: Volume, target: Target, deadline: wait.Deadline) -> nvmeof_w
         options=options,
         scan_seconds=conf.scan_timeout,
         clean_up_seconds=base.clean_up_seconds(deadline),
+        psk=target.psk or _configured_psk(),
     )
+
+
+def _configured_psk() -> nvme_psk.Psk | None:
+    found = cfg.CONF.os_brick.nvmeof_tls_psk
+    try:
+        return nvme_psk.Psk.parse(found) if found else None
+    except ValueError as error:
+        raise exception.InvalidParameterValue(
+            err=f'option [os_brick] nvmeof_tls_psk: {error}'
+        ) from None
 
 
 def _fast_fail(props: Volume, configured: int | None) -> int | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 import dataclasses
 import errno
@@ -11,7 +11,7 @@ import threading
 
 from oslo_log import log as logging
 
-from os_brick import exception, fabrics
+from os_brick import exception, fabrics, nvme_psk
 from os_brick.core import locks, wait
 from os_brick.core import undo as core_undo
 from os_brick.host import block, nvme, nvme_users
@@ -63,6 +63,7 @@ class Request:
     :ivar host: the name and the ID of this host; ``None`` leaves them to the kernel.
     :ivar scan_seconds: how long a controller or a namespace may take to appear.
     :ivar clean_up_seconds: what taking back may take after the deadline.
+    :ivar psk: the key for TLS, without which no portal over TCP is used then.
     """
 
     key: str
@@ -70,6 +71,18 @@ class Request:
     options: nvme.Options
     scan_seconds: float
     clean_up_seconds: float
+    psk: nvme_psk.Psk | None = None
+
+    def tls_keys(self, way: Way) -> tuple[nvme_psk.TlsKey, ...]:
+        """The keys for a way, of which the subsystem knows one; none where there is no TLS.
+
+        :raises Refused: if this host has no name.
+        """
+        if self.psk is None or way.portal.transport != fabrics.TCP:
+            return ()
+        if self.host is None:
+            raise Refused(f'{way}: TLS needs the name of this host (/etc/nvme/hostnqn)')
+        return self.psk.tls_keys(self.host[0], way.target.nqn)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -231,6 +244,7 @@ class _Step:
             if not self.opening.is_wanted():
                 raise Silent(f'{self.way} is late: nobody wants it any more')
             states = {c: nvme.state(c.name) for c in self._existing()}
+            self._require_tls(states)
             live = [controller for controller, state in states.items() if state == nvme.LIVE]
             if live:
                 return (live[0], False) if self._comes(live[0]) else None
@@ -242,6 +256,11 @@ class _Step:
             why = '; '.join(seen) or 'the kernel has a connection that does not show'
             raise Silent(f'{self.way}: no controller becomes live ({why})')
         return found
+
+    def _require_tls(self, found: Iterable[nvme.Controller]) -> None:
+        plain = [controller for controller in found if not controller.is_encrypted]
+        if plain and self.request.tls_keys(self.way):
+            raise Refused(f'{self.way}: {plain[0]} is connected without TLS, and TLS is asked for')
 
     def _existing(self) -> list[nvme.Controller]:
         host = self.request.host
@@ -255,10 +274,10 @@ class _Step:
             if self._existing():
                 return None
             limit = wait.Deadline.after(CONNECT_SECONDS)
+            tls = self.request.tls_keys(way)
+            host, options = self.request.host, self.request.options
             try:
-                made = nvme.connect(
-                    way.target.nqn, way.portal, self.request.host, self.request.options, limit
-                )
+                made = nvme.connect(way.target.nqn, way.portal, host, options, limit, tls)
             except FileExistsError:
                 return None
             except exception.OperationTimedOut as error:
@@ -266,7 +285,10 @@ class _Step:
             except OSError as error:
                 kind = NotAuthenticated if error.errno == errno.EKEYREJECTED else Refused
                 self.opening.is_refused |= kind is NotAuthenticated
-                raise kind(f'{way}: {_in_words(error)}') from error
+                words = _in_words(error)
+                if tls:
+                    words += '; over TLS: does tlshd run, and has the subsystem this key?'
+                raise kind(f'{way}: {words}') from error
             self.undo.add(self._take_down, made)
             until = self.deadline.within(self.request.scan_seconds)
             live = nvme.wait_live(made, self.opening.is_wanted, until)

@@ -9,7 +9,7 @@ import enum
 import re
 from typing import Any, Self
 
-from os_brick import fabrics
+from os_brick import fabrics, nvme_psk
 from os_brick.initiator.props import common
 
 # NVM Express TP 8018: DHHC-1:<hash>:<key and checksum in base 64>:
@@ -46,6 +46,7 @@ class Target:
     identity: fabrics.Identity
     host_nqn: str | None = None
     dhchap: Dhchap | None = None
+    psk: nvme_psk.Psk | None = None
 
     def __str__(self) -> str:
         return f'namespace ({self.identity}) of subsystem {self.nqn}'
@@ -131,18 +132,24 @@ def _target(raw: common.Raw, outer: common.Raw | None = None) -> Target:
     raw = {**common_keys, **raw}
     is_old = raw.get('target_nqn') is None
     key = 'nqn' if is_old else 'target_nqn'
+    nqn = common.value(raw, key, fabrics.nqn)
+    portals = (_old_portal(raw),) if is_old else _portals(raw)
     return Target(
-        nqn=common.value(raw, key, fabrics.nqn),
-        portals=(_old_portal(raw),) if is_old else _portals(raw),
+        nqn=nqn,
+        portals=portals,
         identity=_identity(raw),
         host_nqn=common.parsed('host_nqn', raw['host_nqn'], fabrics.nqn)
         if raw.get('host_nqn')
         else None,
         dhchap=_dhchap(raw),
+        psk=_psk(raw, portals),
     )
 
 
-_INHERITED = ('host_nqn', 'host_traddr', 'host_iface', 'dhchap_secret', 'dhchap_ctrl_secret')
+_INHERITED = (
+    *('host_nqn', 'host_traddr', 'host_iface'),
+    *('dhchap_secret', 'dhchap_ctrl_secret', 'tls_psk'),
+)
 
 
 def _old_portal(raw: common.Raw) -> fabrics.Portal:
@@ -203,6 +210,15 @@ def _identity(raw: common.Raw) -> fabrics.Identity:
         eui64=eui64,
         nsid=name('ns_id', _nsid),
     )
+
+
+def _psk(raw: common.Raw, portals: tuple[fabrics.Portal, ...]) -> nvme_psk.Psk | None:
+    if raw.get('tls_psk') is None:
+        return None
+    for portal in portals:
+        if portal.transport != fabrics.TCP:
+            raise common.bad('tls_psk', f'there is TLS over TCP only, and portal {portal} is there')
+    return common.parsed('tls_psk', raw['tls_psk'], nvme_psk.Psk.parse)
 
 
 def _nsid(value: object) -> int:

@@ -30,6 +30,7 @@ Modules
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
     programs  Recorder: programs started by us and not by udev, with their command lines
     bricks    ours() in this process; Nursery and Worker: ours or the reference in processes
+    tls       tlshd, and what a target over TLS knows
     rdma      soft RoCE for iSER and NVMe
     shell     run(), read(), write(), until(): the four things that everything is made of
 
@@ -67,6 +68,7 @@ from tests.functional.lab import (
     programs,
     rdma,
     shell,
+    tls,
 )
 from tests.functional.lab.bench import Bench
 
@@ -84,4 +86,5 @@ __all__ = [
     'programs',
     'rdma',
     'shell',
+    'tls',
 ]

@@ -7,7 +7,8 @@ somebody else on the host would do it: the lab needs neither nvme-cli nor the li
 """
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+import contextlib
 import hashlib
 import os
 import pathlib
@@ -167,6 +168,18 @@ class Port:
         if subsystem in self._links:
             (self.root / 'subsystems' / subsystem.nqn).unlink()
             self._links.remove(subsystem)
+
+    @contextlib.contextmanager
+    def closed(self) -> Iterator[None]:
+        """Offer nothing here during the block, so that the port itself can be changed."""
+        links = list(self._links)
+        for subsystem in links:
+            self.unlink(subsystem)
+        try:
+            yield
+        finally:
+            for subsystem in links:
+                self.link(subsystem)
 
     def cut(self) -> None:
         """Break this path so that hosts reconnect (FC: the target port goes)."""

@@ -29,6 +29,9 @@ SECRET_NAMES = [
     'passphrase',
     'new-passwd',
     'credentials',
+    'psk',
+    'tls_psk',
+    'nvmeof_tls_psk',
 ]
 
 names = st.sampled_from(SECRET_NAMES)

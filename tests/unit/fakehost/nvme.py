@@ -48,11 +48,13 @@ class Volume:
 
 @dataclasses.dataclass
 class Subsystem:
-    """A subsystem at the array. ``portals``: those that answer."""
+    """A subsystem at the array. ``portals``: those that answer. ``tls``: the keys it knows."""
 
     nqn: str
     portals: set[str]
     namespaces: dict[int, Volume] = dataclasses.field(default_factory=dict)
+    tls: dict[str, bytes] | None = None
+    port: int = 4420
 
     def properties(self, nsid: int, **more: Any) -> dict[str, Any]:
         """Connection properties of one namespace over every portal."""
@@ -71,6 +73,8 @@ class Fabric:
         self.controllers: dict[str, tuple[Subsystem, str]] = {}
         self.shown: dict[str, dict[int, tuple[Volume, int]]] = {}
         self.flushed: list[str] = []
+        self.keys: dict[int, tuple[str, bytes]] = {}
+        self.tried: list[str] = []
         self._numbers: list[str] = []
         self._guard = threading.RLock()
         self._stack = contextlib.ExitStack()
@@ -82,6 +86,7 @@ class Fabric:
         self.file('/etc/nvme/hostid', HOST.rpartition(':')[2])
         self.file('/dev/nvme-fabrics', '')
         self.file('/sys/module/nvme_core/parameters/multipath', 'Y' if self.native else 'N')
+        self.file('/sys/module/nvme_keyring/refcnt', '1')
         self.file('/sys/class/dmi/id/product_uuid', HOST.rpartition(':')[2])
         self._stack.enter_context(files.use(str(self.root)))
         self._stack.enter_context(kernel.use(self))
@@ -125,6 +130,18 @@ class Fabric:
         """No daemon listens."""
         raise FileNotFoundError(errno.ENOENT, address)
 
+    def add_key(self, kind: str, name: str, value: bytes) -> int:
+        """A key of the type that the handshakes of NVMe read."""
+        assert kind == 'psk'
+        number = 4711 + len(self.tried)
+        self.keys[number] = (name, value)
+        self.tried.append(name)
+        return number
+
+    def drop_key(self, number: int) -> None:
+        """The process has it no more."""
+        del self.keys[number]
+
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         """Flush or Identify."""
         name = os.readlink(f'/proc/self/fd/{descriptor}').rpartition('/')[2]
@@ -162,14 +179,25 @@ class Fabric:
         """Answer one write to /dev/nvme-fabrics; a refused one ends the connection."""
         with end:
             text = end.recv(4096).decode()
-            options = dict(word.split('=', 1) for word in text.split(','))
+            words = (word.partition('=') for word in text.split(','))
+            options = {key: value for key, _, value in words}
             subsystem = self.subsystems.get(options['nqn'])
-            if subsystem is None or options['traddr'] not in subsystem.portals:
+            if (
+                subsystem is None
+                or options['traddr'] not in subsystem.portals
+                or not self._shakes_hands(subsystem, options)
+            ):
                 end.sendall(b'refused')
                 return
             with self._guard:
                 name = self._make(subsystem, options)
             end.sendall(f'instance={name.removeprefix("nvme")},cntlid=7'.encode())
+
+    def _shakes_hands(self, subsystem: Subsystem, options: dict[str, str]) -> bool:
+        if subsystem.tls is None or 'tls' not in options:
+            return subsystem.tls is None and 'tls' not in options
+        identity, value = self.keys[int(options['tls_key'])]
+        return subsystem.tls.get(identity) == value
 
     def _make(self, subsystem: Subsystem, options: dict[str, str]) -> str:
         name = f'nvme{len(self._numbers)}'
@@ -183,6 +211,7 @@ class Fabric:
             'hostid': options['hostid'],
             'cntlid': '7',
             'state': 'live',
+            'tls_key': options.get('tls_key', ''),
         }.items():
             self.file(f'{base}/{key}', f'{value}\n')
         self.file(f'/dev/{name}', '')

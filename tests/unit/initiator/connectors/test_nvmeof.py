@@ -3,11 +3,12 @@
 
 from collections.abc import Iterator
 import pathlib
+import socket
 
 from oslo_config import cfg
 import pytest
 
-from os_brick import exception
+from os_brick import exception, nvme_psk
 from os_brick.core import process
 from os_brick.host import machine
 from os_brick.initiator.connectors import nvmeof
@@ -228,3 +229,92 @@ def test_properties(fabric: nvme.Fabric) -> None:
     found = nvmeof.NVMeOFConnector.get_connector_properties(None)
     assert (found['nqn'], found['nvme_hostid']) == (nvme.HOST, nvme.HOST.rpartition(':')[2])
     machine.root_file_system_uuid.cache_clear()
+
+
+PSK = 'NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:'
+
+
+@pytest.fixture
+def encrypted(fabric: nvme.Fabric) -> Iterator[nvme.Subsystem]:
+    """A subsystem whose portal over TCP (it takes connections) wants a key."""
+    subsystem = fabric.subsystem('guarded')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    subsystem.portals = {'127.0.0.1'}
+    subsystem.tls = {}
+    with socket.create_server(('127.0.0.1', 0)) as server:
+        subsystem.port = server.getsockname()[1]
+        yield subsystem
+
+
+def over_tcp(subsystem: nvme.Subsystem, **more: object) -> dict[str, object]:
+    portals = [('127.0.0.1', subsystem.port, 'tcp')]
+    return subsystem.properties(1, **{'portals': portals, **more})
+
+
+@pytest.mark.parametrize('form', [0, 1], ids=['today', 'older form'])
+@pytest.mark.parametrize('where', ['properties', 'option'])
+def test_a_life_over_tls(
+    fabric: nvme.Fabric, encrypted: nvme.Subsystem, form: int, where: str
+) -> None:
+    """The subsystem knows one of the two forms of the key; none is left in a keyring."""
+    key = nvme_psk.Psk.parse(PSK).tls_keys(nvme.HOST, encrypted.nqn)[form]
+    encrypted.tls = {key.identity: key.value}
+    before = fabric.snapshot()
+    props = over_tcp(encrypted)
+    if where == 'properties':
+        props['tls_psk'] = PSK
+    else:
+        cfg.CONF.set_override('nvmeof_tls_psk', PSK, group='os_brick')
+    try:
+        brick = connector()
+        info = brick.connect_volume(props)
+        assert fabric.tried[-1] == key.identity
+        assert len(fabric.controllers) == 1
+        assert not fabric.keys
+        assert brick.connect_volume(props) == info
+        brick.disconnect_volume(props, info)
+    finally:
+        cfg.CONF.clear_override('nvmeof_tls_psk', group='os_brick')
+    assert fabric.snapshot() == before
+
+
+def test_no_plain_connection_where_tls_is_wanted(
+    fabric: nvme.Fabric, encrypted: nvme.Subsystem
+) -> None:
+    """A controller that somebody has made without TLS is not used, and stays."""
+    encrypted.tls = None
+    brick = connector()
+    info = brick.connect_volume(over_tcp(encrypted))
+    before = fabric.snapshot()
+    with pytest.raises(exception.VolumeDeviceNotFound, match=r'without TLS.*127\.0\.0\.1|TLS'):
+        brick.connect_volume(over_tcp(encrypted, tls_psk=PSK))
+    assert fabric.snapshot() == before
+    brick.disconnect_volume(over_tcp(encrypted), info)
+
+
+@pytest.mark.parametrize('given', [PSK, None], ids=['another key', 'no key'])
+def test_a_subsystem_that_refuses_the_key(
+    fabric: nvme.Fabric, encrypted: nvme.Subsystem, given: str | None
+) -> None:
+    encrypted.tls = {'somebody else': b''}
+    before = fabric.snapshot()
+    with pytest.raises(exception.VolumeDeviceNotFound) as caught:
+        connector().connect_volume(over_tcp(encrypted, tls_psk=given))
+    assert '127.0.0.1' in str(caught.value)
+    assert ('tlshd' in str(caught.value)) == bool(given)
+    assert PSK[20:40] not in str(caught.value)
+    assert len(fabric.tried) == (2 if given else 0)
+    assert fabric.snapshot() == before
+    assert not fabric.keys
+
+
+def test_a_broken_key_of_the_configuration_is_named(
+    fabric: nvme.Fabric, encrypted: nvme.Subsystem
+) -> None:
+    cfg.CONF.set_override('nvmeof_tls_psk', 'geheim', group='os_brick')
+    try:
+        with pytest.raises(exception.InvalidParameterValue, match='nvmeof_tls_psk') as caught:
+            connector().connect_volume(over_tcp(encrypted))
+    finally:
+        cfg.CONF.clear_override('nvmeof_tls_psk', group='os_brick')
+    assert 'geheim' not in str(caught.value)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from os_brick import exception, fabrics
+from os_brick import exception, fabrics, nvme_psk
 from os_brick.initiator.props import nvmeof
 
 NQN = 'nqn.2026-11.org.lab:t1'
@@ -21,6 +21,7 @@ OLD = {
 }
 NEW = {'target_nqn': NQN, 'portals': [('10.0.0.1', '4420', 'tcp')]}
 REPLICA = {**NEW, 'vol_uuid': UUID}
+PSK = 'NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:'
 SECRET = 'DHHC-1:00:' + 'ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:'
 
 
@@ -94,6 +95,9 @@ def test_replicas(count: Any, legs: int, kind: nvmeof.Replication) -> None:
         ({**NEW, 'host_traddr': ['10.0.0.2', '10.0.0.3'][:0] or []}, 'host_traddr'),
         ({**NEW, 'dhchap_secret': 'geheim'}, 'dhchap_secret'),
         ({**NEW, 'dhchap_ctrl_secret': SECRET}, 'dhchap_secret'),
+        ({**NEW, 'tls_psk': 'geheim'}, 'tls_psk'),
+        ({**NEW, 'tls_psk': 7}, 'tls_psk'),
+        ({**NEW, 'portals': [('10.0.0.1', '4420', 'rdma')], 'tls_psk': PSK}, 'tls_psk'),
         ({'volume_replicas': [], 'vol_uuid': UUID, 'replica_count': 2}, 'volume_replicas'),
         ({'volume_replicas': [REPLICA], 'vol_uuid': UUID}, 'replica_count'),
         ({'volume_replicas': [REPLICA], 'replica_count': 1}, 'vol_uuid'),
@@ -111,6 +115,13 @@ def test_a_secret_does_not_show() -> None:
     props = nvmeof.Props.parse({**NEW, 'dhchap_secret': SECRET, 'dhchap_ctrl_secret': SECRET})
     assert props.targets[0].dhchap == nvmeof.Dhchap(SECRET, SECRET)
     assert SECRET not in repr(props)
+
+
+def test_a_key_for_tls_is_that_of_every_leg_without_one() -> None:
+    raw = {'vol_uuid': UUID, 'volume_replicas': [REPLICA, REPLICA], 'replica_count': 2}
+    props = nvmeof.Props.parse({**raw, 'alias': 'gold', 'tls_psk': PSK})
+    assert [target.psk for target in props.targets] == [nvme_psk.Psk.parse(PSK)] * 2
+    assert PSK[20:40] not in repr(props)
 
 
 def test_own_addresses_of_several_portals() -> None:
