@@ -146,24 +146,40 @@ def remove(
     known = wwid or (dm.wwid(found) if found else None) or scsi.first_wwid(disks)
     if found is not None:
         steps.run(f'resume of {found}', lambda: multipath.resume_if_suspended(found, deadline))
-    alive = _flushable(disks)
-    if found is not None:
-        if alive:
-            steps.run(f'flush of {found}', lambda: _flush_map(found, deadline, force=force))
-        given_up = force or not alive
-        steps.run(
-            f'removal of {found}', lambda: multipath.release(found, deadline, give_up_io=given_up)
-        )
-    else:
-        for disk in alive:
-            steps.run(f'flush of {disk}', functools.partial(_flush_disk, disk, deadline, force))
+    is_released = _write_back(found, disks, steps, deadline, force)
     addresses = {disk: scsi.address_of(disk) for disk in disks}
     if found is not None and known_to_multipathd:
         multipath.forget_disks(disks)
     steps.run('removal of disks', lambda: _delete(disks, deadline))
     steps.run('multipathd', lambda: wait_forgotten(addresses, deadline))
+    if is_released:
+        steps.run('removal of a late map', lambda: _release_late_map(known, deadline))
     if known and dm.multipath_of(known) is None:
         steps.run(f'removal of WWID {known}', lambda: multipath.forget(known))
+
+
+def _write_back(
+    found: str | None, disks: Collection[str], steps: Steps, deadline: wait.Deadline, force: bool
+) -> bool:
+    """Flush a volume and remove its map; return whether it has none any more."""
+    alive = _flushable(disks)
+    if found is None:
+        for disk in alive:
+            steps.run(f'flush of {disk}', functools.partial(_flush_disk, disk, deadline, force))
+        return True
+    if alive:
+        steps.run(f'flush of {found}', lambda: _flush_map(found, deadline, force=force))
+    given_up = force or not alive
+    return steps.run(
+        f'removal of {found}', lambda: multipath.release(found, deadline, give_up_io=given_up)
+    )
+
+
+def _release_late_map(wwid: str | None, deadline: wait.Deadline) -> None:
+    """Remove the map that multipathd has built over a disk it just heard of while that went."""
+    late = _map_over((), wwid)
+    if late is not None:
+        multipath.release(late, deadline, give_up_io=True)
 
 
 def _map_over(disks: Collection[str], wwid: str | None) -> str | None:

@@ -330,6 +330,33 @@ def test_what_took_the_place_of_a_stale_disk_is_taken_back(
     assert left == before
 
 
+def test_a_map_that_multipathd_builds_during_the_detach_goes_as_well(
+    host: Host, storage: fabric.Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """multipathd hears late of a disk, and has a map over it when it goes: neither the map nor
+    the WWID stays."""
+    before = host.snapshot()
+    props = storage.properties()
+    info = connector().connect_volume(props)
+    host.settle()
+    remove = host.remove_disk
+
+    def remove_as_it_is_heard_of(disk: Any) -> None:
+        found = None
+        if len(host.disks) == 1:
+            host.claim(disk.name)
+            found = host.map_over(disk.name)
+            assert found is not None
+            found.open_count = 1  # multipathd is at it still.
+        remove(disk)
+        if found is not None:
+            found.open_count = 0
+
+    monkeypatch.setattr(host, 'remove_disk', remove_as_it_is_heard_of)
+    connector().disconnect_volume(props, info)
+    assert host.snapshot() == before
+
+
 @EITHER
 @pytest.mark.parametrize('force', [False, True])
 def test_detach_leaves_a_disk_that_is_another_volume(
