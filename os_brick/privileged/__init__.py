@@ -7,7 +7,10 @@ the daemon imports this module before it answers.
 """
 
 from collections.abc import Callable
+import errno
 import functools
+import os
+import threading
 from typing import Any, ParamSpec, TypeVar, cast
 
 from oslo_config import cfg
@@ -43,11 +46,53 @@ cfg.CONF.set_default('thread_pool_size', _THREADS, group=_SECTION)
 brick_privsep_hide_output = default
 
 
+_watched: tuple[int, object] | None = None
+_watch_guard = threading.Lock()
+
+
+def _end_waits(channel: Any) -> None:
+    """Have nobody wait for a daemon that has died, and the next call start another one.
+
+    oslo.privsep sees to that where it reads the end of the connection. Where the daemon had not
+    read a request yet, it gets ECONNRESET instead, its reader dies, and callers wait for ever.
+    """
+    channel.reader_thread.join()
+    with channel.lock:
+        if channel.running:
+            channel.running = False
+            for answer in channel.outstanding_msgs.values():
+                answer.set_exception(OSError(errno.EPIPE, 'The privileged daemon has died'))
+
+
+def _watch() -> None:
+    global _watched  # noqa: PLW0603 there is one daemon
+    channel = default.channel
+    # A forked process has the channel, and nobody who reads it.
+    found = (os.getpid(), channel)
+    if channel is None or found == _watched:
+        return
+    with _watch_guard:
+        if found != _watched:
+            _watched = found
+            threading.Thread(target=_end_waits, args=(channel,), daemon=True).start()
+
+
 def entrypoint(func: Callable[P, R]) -> Callable[P, R]:
     """Return ``func`` such that a call runs in the daemon; the signature stays visible.
 
-    privsep finds the function by module and name, and asks the object found there
-    whether it is an entry point, so the object that privsep makes is handed back.
+    :raises OSError: from each call, if the daemon dies meanwhile.
     """
     wrapped: Any = default.entrypoint(func)
-    return cast(Callable[P, R], functools.update_wrapper(wrapped, func))
+
+    @functools.wraps(func)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if default.client_mode:
+            if default.channel is None:
+                default.start()
+            _watch()
+        return cast(R, wrapped(*args, **kwargs))
+
+    # privsep finds the function by module and name, and asks the object found there whether it
+    # is an entry point.
+    vars(call).update(vars(wrapped))
+    return call

@@ -4,11 +4,14 @@
 import inspect
 import os
 import pathlib
+import select
+import socket
 import subprocess
 import sys
+import threading
 
 from oslo_config import cfg
-from oslo_privsep import capabilities, priv_context
+from oslo_privsep import capabilities, comm, priv_context
 import pytest
 
 from os_brick import privileged
@@ -86,6 +89,35 @@ def test_the_daemon_answers_sixteen_at_once_and_errors_keep_their_text(
 
 def test_the_number_of_threads_that_is_configured_wins(tmp_path: pathlib.Path) -> None:
     assert float(_client(tmp_path, 'thread_pool_size = 4')['seconds']) >= 2
+
+
+class Channel(comm.ClientChannel):
+    """A connection to a daemon that is not there."""
+
+
+def test_nobody_waits_for_a_daemon_that_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It dies with a request that it has not read, which oslo.privsep's reader does not survive."""
+    # Its thread ends with an error, which is the point.
+    monkeypatch.setattr(threading, 'excepthook', lambda _args: None)
+    ours, daemon = socket.socketpair()
+    channel = Channel(ours)
+    monkeypatch.setattr(privileged.default, 'channel', channel)
+    privileged._watch()
+    said: list[Exception] = []
+
+    def call() -> None:
+        try:
+            channel.send_recv(('ask', 1))
+        except OSError as error:
+            said.append(error)
+
+    caller = threading.Thread(target=call, daemon=True)
+    caller.start()
+    assert select.select([daemon], [], [], 5)[0], 'no request came'
+    daemon.close()
+    caller.join(10)
+    assert said
+    assert not channel.running, 'the next call would not start another one'
 
 
 def test_the_context_is_the_one_that_filters_of_services_name() -> None:
