@@ -113,6 +113,11 @@ def head_of(path: str) -> str:
     return match[1] + match[2] if match else path
 
 
+def is_head(name: str) -> bool:
+    """Whether a name is that of a namespace's block device, such as ``nvme0n2``."""
+    return _PATH.fullmatch(name) is not None and head_of(name) == name
+
+
 def has_native_multipath() -> bool:
     """Whether the kernel puts the paths to a namespace under one block device."""
     return files.read_or('/sys/module/nvme_core/parameters/multipath') == 'Y'

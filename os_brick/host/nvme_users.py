@@ -4,6 +4,7 @@
 An idle namespace of a subsystem may be a volume that somebody has attached and not opened yet,
 one that has been detached and that the array still maps, or one that nobody has asked for. So
 attaches note what they are about to use and what they have, and detaches what they have let go.
+Of a controller that an attach has made, nobody else has namespaces unless he uses them.
 Notes about an earlier controller of the same name are void.
 
 Every function here is called by a holder of the controller's lock.
@@ -27,11 +28,13 @@ class Notes:
     :ivar coming: the attaches under way that use it, with their processes.
     :ivar attached: the namespaces behind it that attaches have found.
     :ivar released: those that detaches have let go of; the array may still map them.
+    :ivar is_made: whether an attach has made the controller.
     """
 
     coming: dict[str, int] = dataclasses.field(default_factory=dict)
     attached: frozenset[str] = frozenset()
     released: frozenset[str] = frozenset()
+    is_made: bool = False
 
 
 def token() -> str:
@@ -49,6 +52,7 @@ def read(lock: str, controller: nvme.Controller) -> Notes:
             {who: pid for who, pid in found['coming'].items() if files.exists(f'/proc/{pid}')},
             frozenset(found['attached']),
             frozenset(found['released']),
+            found['made'] is True,
         )
     except (ValueError, KeyError, AttributeError, OSError):
         return Notes()  # Half a file, or one of another release: nothing is known.
@@ -68,6 +72,7 @@ def write(lock: str, controller: nvme.Controller, notes: Notes) -> None:
             'coming': notes.coming,
             'attached': sorted(notes.attached),
             'released': sorted(notes.released),
+            'made': notes.is_made,
         }
     )
     locks.set_note(locks.TARGET, _key(lock, controller), text)
@@ -87,11 +92,12 @@ def _of(controller: nvme.Controller) -> str:
     return f'{boot} {controller.name} {controller.id}'
 
 
-def comes(lock: str, controller: nvme.Controller, who: str) -> None:
-    """Note that an attach is about to use a controller."""
+def comes(lock: str, controller: nvme.Controller, who: str, *, is_made: bool = False) -> None:
+    """Note that an attach is about to use a controller, or has made it."""
     notes = read(lock, controller)
-    pid = int(who.partition(' ')[0])
-    write(lock, controller, dataclasses.replace(notes, coming={**notes.coming, who: pid}))
+    coming = {**notes.coming, who: int(who.partition(' ')[0])}
+    is_made = is_made or notes.is_made
+    write(lock, controller, dataclasses.replace(notes, coming=coming, is_made=is_made))
 
 
 def has_come(lock: str, controller: nvme.Controller, who: str, name: str | None) -> None:
@@ -101,10 +107,11 @@ def has_come(lock: str, controller: nvme.Controller, who: str, name: str | None)
     write(
         lock,
         controller,
-        Notes(
-            {each: pid for each, pid in notes.coming.items() if each != who},
-            notes.attached | names,
-            notes.released - names,
+        dataclasses.replace(
+            notes,
+            coming={each: pid for each, pid in notes.coming.items() if each != who},
+            attached=notes.attached | names,
+            released=notes.released - names,
         ),
     )
 
@@ -112,6 +119,8 @@ def has_come(lock: str, controller: nvme.Controller, who: str, name: str | None)
 def goes(lock: str, controller: nvme.Controller, names: set[str]) -> Notes:
     """Note that namespaces are let go of; return what is noted then."""
     notes = read(lock, controller)
-    left = Notes(notes.coming, notes.attached - names, notes.released | names)
+    left = dataclasses.replace(
+        notes, attached=notes.attached - names, released=notes.released | names
+    )
     write(lock, controller, left)
     return left

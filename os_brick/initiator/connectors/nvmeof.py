@@ -262,10 +262,10 @@ class NVMeOFConnector(base.BlockConnector):
         behind = [path for each in controllers for path in nvme.paths(each.name)]
         wanted = target.identity
         found = plans.matching(wanted, behind)
-        if not wanted.is_unique and wanted.nsid is None:
-            used = block.name_of(links.device_of(props.device_path)) if props.device_path else None
-            heads = {path.head for path in found}
-            if len(heads) > 1:
+        if not wanted.is_unique:
+            # What a number means, or no name at all, may have changed since the attach.
+            used = _used_head(props.device_path)
+            if used or (wanted.nsid is None and len({path.head for path in found}) > 1):
                 found = [path for path in found if path.head == used]
         return _Here(target, tuple(controllers), tuple(found))
 
@@ -441,6 +441,12 @@ def _flush(head: str, paths: list[nvme.Path], deadline: wait.Deadline, force: bo
         why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
         raise exception.VolumeDeviceNotFound(f'Namespace /dev/{head} cannot be flushed: {why}')
     block.flush(head, volume.flush_limit(deadline, force))
+
+
+def _used_head(device_path: str | None) -> str | None:
+    """The namespace's head that a caller has used, whether it is there or not."""
+    name = links.device_of(device_path).rpartition('/')[2] if device_path else ''
+    return name if nvme.is_head(name) else None
 
 
 def _raise(error: Exception) -> None:

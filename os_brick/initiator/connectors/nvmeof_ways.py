@@ -196,19 +196,23 @@ def let_go(
     """Take a controller down unless it carries another volume; returns whether it has gone.
 
     :param names: the namespaces that are let go of.
-    :param is_new: whether it was made by this very operation, so that a namespace behind it is
-        another volume only if somebody has attached it meanwhile, or uses it.
+    :param is_new: whether it was made by this very operation. Behind one that an attach has made
+        a namespace is another volume only if somebody has attached it, or uses it.
     """
     with locks.hold(locks.TARGET, lock, deadline):
         if not nvme.is_there(controller):
             return True
         notes = nvme_users.goes(lock, controller, names)
-        others = [
-            path.name
-            for path in nvme.paths(controller.name)
-            if str(path.identity) not in notes.released
-            and (not is_new or str(path.identity) in notes.attached or _is_used(path.head))
-        ]
+        is_ours = is_new or notes.is_made
+
+        def is_others(path: nvme.Path) -> bool:
+            name = str(path.identity)
+            if name in names:
+                return False
+            is_kept = name in notes.attached or not (is_ours or name in notes.released)
+            return is_kept or _is_used(path.head)
+
+        others = [path.name for path in nvme.paths(controller.name) if is_others(path)]
         if others or notes.coming:
             LOG.info('The %s stays: %s', controller, ', '.join(others) or 'an attach is under way')
             return False
@@ -218,7 +222,7 @@ def let_go(
 
 
 def _is_used(head: str) -> bool:
-    return bool(block.users(head) or block.claimant(head))
+    return bool(block.users(head) or block.openers(head) or block.claimant(head))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -297,7 +301,7 @@ class _Step:
                 raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
             self.undo.add(self._take_down, live)
             nvme.keep_for(live, self.request.options.ctrl_loss_tmo)
-            nvme_users.comes(way.lock, live, nvme_users.token())
+            nvme_users.comes(way.lock, live, nvme_users.token(), is_made=True)
         return live, True
 
     @contextlib.contextmanager

@@ -135,14 +135,57 @@ def test_the_last_volume_takes_the_controllers_along(fabric: nvme.Fabric) -> Non
     assert not list(fabric.root.parent.glob('locks/*note*'))
 
 
-def test_a_namespace_nobody_attached_keeps_the_controller(fabric: nvme.Fabric) -> None:
-    """Who uses it the kernel does not say, so it is not pulled."""
+@pytest.mark.parametrize('ours', [True, False], ids=['made by the attach', 'there before'])
+def test_a_namespace_nobody_attached(fabric: nvme.Fabric, ours: bool) -> None:
+    """Somebody may use it behind a controller that was there; who, the kernel does not say. Behind
+    one that an attach has made, nobody does."""
     subsystem = fabric.subsystem('beside')
     subsystem.namespaces |= {1: nvme.Volume('gold'), 2: nvme.Volume('silver')}
+    before = fabric.snapshot()
+    if not ours:
+        fabric.connect_by_hand(subsystem)
     brick = connector()
     props = subsystem.properties(1)
     brick.disconnect_volume(props, brick.connect_volume(props))
+    assert len(fabric.controllers) == (0 if ours else 1)
+    assert (fabric.snapshot() == before) is ours
+
+
+def test_a_volume_that_was_let_go_of_and_is_used_again(fabric: nvme.Fabric) -> None:
+    """Mounted by hand after its detach: another volume's detach does not pull it."""
+    subsystem = fabric.subsystem('again')
+    subsystem.namespaces |= {1: nvme.Volume('gold'), 2: nvme.Volume('silver')}
+    brick = connector()
+    one, two = subsystem.properties(1), subsystem.properties(2)
+    first, second = brick.connect_volume(one), brick.connect_volume(two)
+    brick.disconnect_volume(two, second)
+    name = second['path'].rpartition('/')[2]
+    fabric.file(f'/sys/class/block/{name}/dev', '259:7')
+    fabric.file('/proc/self/mountinfo', '1 1 259:7 / /srv rw - ext4 /dev/x rw\n')
+    brick.disconnect_volume(one, first)
     assert len(fabric.controllers) == 1
+
+
+@pytest.mark.parametrize('by', [{}, {'ns_id': 1}], ids=['no name', 'a number'])
+def test_a_volume_without_a_name_is_the_one_that_was_used(
+    fabric: nvme.Fabric, by: dict[str, object]
+) -> None:
+    """Another volume in its place has another name in the kernel, and is left alone."""
+    subsystem = fabric.subsystem('unnamed')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    brick = connector()
+    props = {**subsystem.properties(1), **by}
+    del props['vol_uuid']
+    info = brick.connect_volume(props)
+    used = {**props, 'device_path': '/dev/nvme77n1'}
+    assert brick.get_volume_paths(props) == [info['path']]
+    assert brick.get_volume_paths(used) == []
+    with pytest.raises(exception.VolumePathsNotFound):
+        brick.extend_volume(used)
+    brick.disconnect_volume(used, None)
+    assert len(fabric.controllers) == 1
+    brick.disconnect_volume(props, info)
+    assert not fabric.controllers
 
 
 @pytest.mark.parametrize('force', [False, True])
