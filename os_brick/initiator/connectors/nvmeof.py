@@ -318,6 +318,10 @@ class NVMeOFConnector(base.BlockConnector):
         array = None
         if props.replication is not Replication.NONE:
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
+        if array is None and props.replication is Replication.ARRAY:
+            raise exception.VolumePathsNotFound(
+                f'There is no array {props.alias} over {", ".join(heads)} on this host'
+            )
         if array is None or not sizes:
             for error in errors.values():
                 raise error

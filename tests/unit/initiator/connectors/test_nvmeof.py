@@ -274,6 +274,7 @@ def test_properties(fabric: nvme.Fabric) -> None:
     machine.root_file_system_uuid.cache_clear()
 
 
+UUID = '12345678-90ab-cdef-1234-567890abcdef'
 PSK = 'NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:'
 
 
@@ -361,3 +362,19 @@ def test_a_broken_key_of_the_configuration_is_named(
     finally:
         cfg.CONF.clear_override('nvmeof_tls_psk', group='os_brick')
     assert 'geheim' not in str(caught.value)
+
+
+def test_extend_of_a_mirror_that_is_not_here(fabric: nvme.Fabric) -> None:
+    """Its legs are, as volumes of their own: the size of one of them is not the mirror's."""
+    brick = connector()
+    legs = []
+    for name in ('left', 'right'):
+        subsystem = fabric.subsystem(name)
+        subsystem.namespaces[1] = nvme.Volume(name)
+        legs.append(subsystem.properties(1))
+        brick.connect_volume(legs[-1])
+    mirror = {'vol_uuid': UUID, 'alias': 'gold', 'volume_replicas': legs, 'replica_count': 2}
+    with pytest.raises(exception.VolumePathsNotFound, match='gold'):
+        brick.extend_volume(mirror)
+    for leg in legs:
+        brick.disconnect_volume(leg, None)
