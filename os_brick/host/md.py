@@ -6,7 +6,7 @@ Nothing is looked for in the text of ``/proc/mdstat`` or of mdadm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 import contextlib
 import dataclasses
 
@@ -223,14 +223,33 @@ def stop(array: str, deadline: wait.Deadline) -> None:
     _stop_late(legs, deadline)
 
 
+def stop_strangers(legs: Collection[str], deadline: wait.Deadline) -> None:
+    """Stop what udev has made of legs that are about to go, and of nothing else.
+
+    A leg may carry another array. One whose last leg is taken away stays behind without any.
+    """
+    _wait_for_udev(deadline)
+    for array in arrays_over(legs):
+        if all(member.name in legs for member in members(array)):
+            _stop_udevs(array, deadline)
+
+
 def _stop_late(legs: Iterable[str], deadline: wait.Deadline) -> None:
     """Stop what udev makes of the legs with events from before: it starts what mdadm just ended."""
-    if not wait.holds(lambda: not files.exists(_UDEV_IS_BUSY), deadline.within(UDEV_SECONDS)):
-        LOG.debug('udev is still busy')
+    _wait_for_udev(deadline)
     for array in arrays_over(legs):
         if not is_running(array):
-            with _naming(f'Array {array}, which udev began to assemble, could not be stopped'):
-                root.stop(array, deadline.limit(MDADM_SECONDS))
+            _stop_udevs(array, deadline)
+
+
+def _wait_for_udev(deadline: wait.Deadline) -> None:
+    if not wait.holds(lambda: not files.exists(_UDEV_IS_BUSY), deadline.within(UDEV_SECONDS)):
+        LOG.debug('udev is still busy')
+
+
+def _stop_udevs(array: str, deadline: wait.Deadline) -> None:
+    with _naming(f'Array {array}, which udev began to assemble, could not be stopped'):
+        root.stop(array, deadline.limit(MDADM_SECONDS))
 
 
 def _is_there(array: str) -> bool:

@@ -14,7 +14,7 @@ from oslo_log import log as logging
 from os_brick import exception, fabrics, nvme_psk
 from os_brick.core import background, fanout, files, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, links, machine, nvme, volume
+from os_brick.host import block, links, machine, md, nvme, volume
 from os_brick.initiator import result
 from os_brick.initiator.connectors import base, nvmeof_raid, nvmeof_ways
 from os_brick.initiator.plans import nvmeof as plans
@@ -143,6 +143,8 @@ class NVMeOFConnector(base.BlockConnector):
             return result.Attached(f'/dev/{attach(props.targets[0])}', '')
         before = {head for target in props.targets for head in self._here(props, target).heads}
         legs = self._attach_legs(props, attach)
+        new = [leg for leg in legs if leg not in before]
+        undo.add(lambda: md.stop_strangers(new, wait.Deadline.after(base.clean_up_seconds(work))))
         if props.replication is Replication.PERHAPS:
             name = nvmeof_raid.single(legs[0], props.alias, undo, work, attached_before=before)
             is_array = name != legs[0]

@@ -212,6 +212,25 @@ def test_what_udev_begins_anew_is_stopped(host: mirrors.Mirrors) -> None:
     assert not md.arrays_over([ONE, TWO])
 
 
+@pytest.mark.parametrize(
+    ('over', 'going', 'is_left'),
+    [((ONE,), {ONE}, False), ((ONE, TWO), {ONE, TWO}, False), ((ONE, TWO), {TWO}, True)],
+)
+def test_what_udev_makes_of_legs_that_go(
+    host: mirrors.Mirrors, over: tuple[str, ...], going: set[str], is_left: bool
+) -> None:
+    """An array of theirs alone is stopped, when udev is done; one with another leg stays."""
+    host.tree.file('/run/udev/queue')
+
+    def happens() -> None:
+        host.array(over)
+        host.tree.remove('/run/udev/queue')
+
+    host.after = [lambda: None, happens]
+    md.stop_strangers(going, deadline())
+    assert bool(md.arrays_over([ONE, TWO])) is is_left
+
+
 def test_no_mdadm(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
     host.is_installed = False
