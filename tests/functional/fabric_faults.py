@@ -14,6 +14,12 @@ EITHER = pytest.mark.parametrize('multipath', [False, True])
 MARGIN = 5
 
 
+def _heal(fabric):
+    for port in fabric.initiators:
+        port.heal()
+    fabric.wait()
+
+
 @EITHER
 def test_port_that_does_not_exist(fabric, options, multipath):
     """A clear error that names the port and the LUN, within the scan time-out."""
@@ -22,10 +28,14 @@ def test_port_that_does_not_exist(fabric, options, multipath):
     props = fabric.properties(7, target_wwn=['500a0980deadbeef'], initiator_target_map=None)
     with (
         support.Stopwatch() as watch,
+        lab.fc.Scans() as scans,
         pytest.raises(exception.NoFibreChannelVolumeDeviceFound) as caught,
     ):
         connector.connect_volume(props)
     assert watch.seconds < 4 + MARGIN
+    # These adapters tell what they see: nothing is looked for on the off-chance. (The array's
+    # ports, which are adapters of this machine as well, see no target.)
+    assert {scan.host for scan in scans.seen}.isdisjoint(port.host for port in fabric.initiators)
     for word in ('500a0980deadbeef', 'LUN 7'):
         assert word in str(caught.value)
 
@@ -38,10 +48,13 @@ def test_lun_that_does_not_exist(shelf, fabric, options, multipath):
     connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
     with (
         support.Stopwatch() as watch,
+        lab.fc.Scans() as scans,
         pytest.raises(exception.NoFibreChannelVolumeDeviceFound) as caught,
     ):
         connector.connect_volume(fabric.properties(9))
     assert watch.seconds < 4 + MARGIN
+    assert {scan.what.split()[2] for scan in scans.seen} == {'9'}
+    assert {scan.host for scan in scans.seen} == {port.host for port in fabric.initiators}
     for word in ('LUN 9', *(target.wwpn for target in fabric.targets)):
         assert word in str(caught.value)
 
@@ -52,9 +65,10 @@ def test_cable_cut_before_the_attach(shelf, fabric, fc):
     props = fabric.properties(1)
     fabric.initiators[1].cut()
     fc_support.wait_away(fabric.initiators[1])
-    with support.Stopwatch() as watch:
+    with support.Stopwatch() as watch, lab.fc.Scans() as scans:
         info = fc.connect_volume(props)
     assert watch.seconds < 10
+    assert {scan.host for scan in scans.seen} == {fabric.initiators[0].host}
     support.wait_legs(info['path'], 2)
     support.assert_is(info['path'], volume)
     fabric.initiators[1].heal()
@@ -67,7 +81,7 @@ def test_cable_cut_during_the_attach(shelf, fabric, fc):
     """Whenever it happens: the volume is returned with the paths that live, or nothing is left."""
     volume = fc_support.served(shelf, fabric, 'during')
     props = fabric.properties(1)
-    for delay in (0.0, 0.05, 0.2, 0.5):
+    for delay in (0.05, 0.2, 0.5):
         timer = threading.Timer(delay, fabric.initiators[1].cut)
         timer.start()
         info = fc.connect_volume(props)
@@ -149,14 +163,46 @@ def test_every_cable_cut_before_the_detach(shelf, fabric, multipathd, options, m
     assert watch.seconds < 40 + MARGIN
     assert not (force and failed)
     if failed:
-        for port in fabric.initiators:
-            port.heal()
-        fabric.wait()
+        _heal(fabric)
         connector.disconnect_volume(props, info)
 
 
-def test_target_port_away_and_back(shelf, fabric, fc):
+def test_cable_cut_during_the_detach(shelf, fabric, fc, options, clean_host):
+    """Whenever it happens: all is gone. With every cable cut there may be an error unless forced,
+    and then a detach after the cables are healed works."""
+    options(operation_timeout=40)
+    volume = support.stamped(shelf, 'leaving')
+    props = fabric.properties(1)
+    one, both = fabric.initiators[1:], fabric.initiators
+    for delay, cut, force in ((0.05, one, False), (0.2, both, False), (0.1, both, True)):
+        fabric.map(1, volume)
+        info = fc.connect_volume(props)
+        support.wait_legs(info['path'], 4)
+        support.assert_is(info['path'], volume)
+        timers = [threading.Timer(delay, port.cut) for port in cut]
+        for timer in timers:
+            timer.start()
+        failed = False
+        with support.Stopwatch() as watch:
+            try:
+                fc.disconnect_volume(props, info, force=force, ignore_errors=force)
+            except support.FAILURES:
+                failed = True
+        assert watch.seconds < 40 + MARGIN
+        for timer in timers:
+            timer.join()
+        assert not failed or (cut is both and not force)
+        if failed:
+            _heal(fabric)
+            fc.disconnect_volume(props, info)
+        lab.oracle.assert_same(clean_host)
+        fabric.reset()
+
+
+def test_target_port_away_and_back(shelf, fabric, fc, multipathd):
     """The array's port goes down and comes back: its two paths fail and return."""
+    # The kernel may ask the dead path for the states of all (ALUA), and then all fail once.
+    multipathd(no_path_retry='queue')
     volume = fc_support.served(shelf, fabric, 'port')
     props = fabric.properties(1)
     info = fc.connect_volume(props)

@@ -34,6 +34,7 @@ _MTU = '2500'
 _TRACING = SYS / 'kernel' / 'tracing'
 _GROUP, _PROBE = 'osbricklab', 'scan'
 _LOGIN_SECONDS = 60
+_PATIENCE_SECONDS = 25
 _STEADY_LOOKS = 5
 
 
@@ -90,6 +91,12 @@ class Port:
         """Plug it in again."""
         shell.run('ip', 'link', 'set', self.card, 'up')
         self.is_cut = False
+
+    def replug(self) -> None:
+        """Pull the cable, until the port is down, and plug it in again."""
+        self.cut()
+        shell.until(lambda: self.state != 'Online', 10, f'{self.host} is down')
+        self.heal()
 
     def close(self) -> None:
         """Make a plain card of it again."""
@@ -184,7 +191,17 @@ class Fabric:
         self.wait()
 
     def wait(self, seconds: float = _LOGIN_SECONDS) -> None:
-        """Return when every initiator sees every target, as a target, for a second."""
+        """Return when every initiator sees every target, as a target, for a second.
+
+        libfc tries to log in three times: a port that was used while its cable was cut may stay
+        away for good. It is forgotten with the initiators' own cables.
+        """
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not self.is_whole() and time.monotonic() < deadline:
+            time.sleep(0.2)
+        if not self.is_whole():
+            for initiator in self.initiators:
+                initiator.replug()
         for _ in range(_STEADY_LOOKS):
             shell.until(self.is_whole, seconds, f'every port sees every target: {self.seen()}', 0.2)
             time.sleep(1 / _STEADY_LOOKS)
