@@ -277,7 +277,7 @@ class NVMeOFConnector(base.BlockConnector):
         heads = [head for each in here for head in each.heads]
         if not heads:
             words = '; '.join(str(target) for target in props.targets)
-            LOG.warning('Detach: there is no %s on this host', words)
+            LOG.warning('Detach: there is no %s on this host%s', words, _elsewhere(props))
         if props.replication is not Replication.NONE:
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
             if array is not None:
@@ -447,6 +447,21 @@ def _flush(head: str, paths: list[nvme.Path], deadline: wait.Deadline, force: bo
         why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
         raise exception.VolumeDeviceNotFound(f'Namespace /dev/{head} cannot be flushed: {why}')
     block.flush(head, volume.flush_limit(deadline, force))
+
+
+def _elsewhere(props: Volume) -> str:
+    """Where a volume is that the properties do not lead to, in words for a log.
+
+    It was attached by another name of this host, or a portal's name has another address by now.
+    """
+    found = [
+        f'{controller} (connected as {controller.host_nqn or "?"})'
+        for target in props.targets
+        if target.identity.is_unique
+        for controller in nvme.controllers(target.nqn)
+        if plans.matching(target.identity, nvme.paths(controller.name))
+    ]
+    return f'; it stays behind {"; ".join(found)}, where the properties do not lead' if found else ''
 
 
 def _used_head(device_path: str | None) -> str | None:

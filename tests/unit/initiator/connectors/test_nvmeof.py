@@ -364,6 +364,22 @@ def test_a_broken_key_of_the_configuration_is_named(
     assert 'geheim' not in str(caught.value)
 
 
+def test_a_detach_that_does_not_reach_the_volume_says_where_it_is(
+    fabric: nvme.Fabric, caplog: pytest.LogCaptureFixture
+) -> None:
+    """This host has another name by now: whose controller that is it cannot know."""
+    subsystem = fabric.subsystem('renamed')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    brick = connector()
+    props = subsystem.properties(1)
+    info = brick.connect_volume(props)
+    fabric.file('/etc/nvme/hostnqn', 'nqn.2026-11.org.lab:renamed')
+    brick.disconnect_volume(props, info)
+    assert len(fabric.controllers) == 1
+    assert f'stays behind controller nvme0 of {subsystem.nqn}' in caplog.text
+    assert f'connected as {nvme.HOST}' in caplog.text
+
+
 def test_extend_of_a_mirror_that_is_not_here(fabric: nvme.Fabric) -> None:
     """Its legs are, as volumes of their own: the size of one of them is not the mirror's."""
     brick = connector()
