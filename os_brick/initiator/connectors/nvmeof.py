@@ -461,7 +461,9 @@ def _elsewhere(props: Volume) -> str:
         for controller in nvme.controllers(target.nqn)
         if plans.matching(target.identity, nvme.paths(controller.name))
     ]
-    return f'; it stays behind {"; ".join(found)}, where the properties do not lead' if found else ''
+    return (
+        f'; it stays behind {"; ".join(found)}, where the properties do not lead' if found else ''
+    )
 
 
 def _used_head(device_path: str | None) -> str | None:
