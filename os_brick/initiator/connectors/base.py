@@ -248,9 +248,16 @@ class BlockConnector(BaseLinuxConnector):
             given = props.device_path or ''
             # Not every caller knows the link; one that led to the device leads nowhere now.
             dangling = [link for link in before if not files.exists(link)]
-            own = [given] if links.device_of(given) != given else []
+            device = links.device_of(given)
+            # What a caller has kept may be another volume's by now, whose device is there.
+            is_own = not files.exists(device) or self._still_shows(props, device)
+            own = [given] if device != given and is_own else []
             for link in dict.fromkeys([*own, *dangling]):
                 steps.run(f'removal of link {link}', functools.partial(links.remove, link))
+
+    def _still_shows(self, _props: Any, _device: str) -> bool:
+        """Whether a device that is here after a detach is the volume's all the same."""
+        return False
 
     def extend_volume(self, connection_properties: Raw) -> int:
         """Have the host see a volume's new size.

@@ -106,7 +106,8 @@ def _is_ours(found: md_superblock.Superblock, alias: str | None) -> bool:
 def array_of(alias: str | None, legs: tuple[str, ...]) -> str | None:
     """The array of a volume that is here, running or not, or ``None``.
 
-    By its legs, or if it has lost them by its name and their UUID; without any leg by its name.
+    By its legs, or if it has lost them by its name and their UUID. Without any leg by its name, if
+    it has none left itself: one whose members are there is somebody else's.
     """
     if alias is not None and not _ALIAS.fullmatch(alias):
         return None
@@ -114,8 +115,11 @@ def array_of(alias: str | None, legs: tuple[str, ...]) -> str | None:
         if alias is None or _has_name(array, alias):
             return array
     named = md.array_named(alias) if alias else None
-    if named is None or not legs:
-        return named
+    if named is None:
+        return None
+    if not legs:
+        has_members = any(block.exists(member.name) for member in md.members(named))
+        return None if has_members else named
     return named if md.uuid(named) in _uuids(legs) else None
 
 

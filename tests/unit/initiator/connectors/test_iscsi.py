@@ -596,6 +596,21 @@ def test_encrypted_volumes_have_a_link(host: Host, target: array.Target, multipa
     assert host.snapshot() == before
 
 
+def test_the_link_of_another_volume_stays(host: Host, target: array.Target) -> None:
+    """A caller that mixes up what attaches have returned."""
+    brick = connector(False)
+    target.luns[2] = array.Unit('silver')
+    before = host.snapshot()
+    props = [target.properties(lun=lun, plural=True, encrypted=True) for lun in (1, 2)]
+    infos = [brick.connect_volume(each) for each in props]
+    with contextlib.suppress(exception.BrickException):
+        brick.disconnect_volume(props[0], infos[1])
+    assert host.tree.at(infos[1]['path']).is_symlink()
+    brick.disconnect_volume(props[1], infos[1])
+    brick.disconnect_volume(props[0], infos[0])
+    assert host.snapshot() == before
+
+
 @EITHER
 def test_link_not_made(host: Host, target: array.Target, multipath: bool) -> None:
     device = '/dev/dm-0' if multipath else '/dev/sda'

@@ -364,6 +364,24 @@ def test_a_broken_key_of_the_configuration_is_named(
     assert 'geheim' not in str(caught.value)
 
 
+def test_links_of_encrypted_volumes_of_one_subsystem(fabric: nvme.Fabric) -> None:
+    """A volume's own link goes, though the array still shows the volume; another's stays."""
+    subsystem = fabric.subsystem('locked')
+    subsystem.namespaces |= {1: nvme.Volume('gold'), 2: nvme.Volume('silver')}
+    before = fabric.snapshot()
+    brick = connector()
+    props = [subsystem.properties(nsid, encrypted=True) for nsid in (1, 2)]
+    infos = [brick.connect_volume(each) for each in props]
+    paths = [fabric.root / info['path'].lstrip('/') for info in infos]
+    brick.disconnect_volume(props[0], infos[1])
+    assert paths[1].is_symlink()
+    brick.disconnect_volume(props[0], infos[0])
+    assert [path.is_symlink() for path in paths] == [False, True]
+    brick.disconnect_volume(props[1], infos[1])
+    assert fabric.snapshot() == before
+    assert not paths[1].is_symlink()
+
+
 def test_a_detach_that_does_not_reach_the_volume_says_where_it_is(
     fabric: nvme.Fabric, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -402,7 +402,7 @@ def test_single_that_cannot_be_read(host: mirrors.Mirrors) -> None:
 def test_array_of(host: mirrors.Mirrors) -> None:
     assert nvmeof_raid.array_of('vol1', LEGS) is None
     host.array((ONE,))
-    for legs in (LEGS, (ONE,), (TWO,), ()):
+    for legs in (LEGS, (ONE,), (TWO,)):
         assert nvmeof_raid.array_of('vol1', legs) == 'md127'
     assert nvmeof_raid.array_of(None, (ONE,)) == 'md127'
     assert nvmeof_raid.array_of('vol2', LEGS) is None
@@ -410,6 +410,15 @@ def test_array_of(host: mirrors.Mirrors) -> None:
     stranger = host.leg('nvme9n1', mirrors.superblock(OTHER))
     assert nvmeof_raid.array_of('vol1', (stranger,)) is None
     assert nvmeof_raid.array_of('vol1', (host.leg('nvme8n1'),)) is None
+
+
+@pytest.mark.usefixtures('legs')
+def test_array_by_its_name_alone(host: mirrors.Mirrors) -> None:
+    """Only where its legs have gone: any other one is somebody else's, of the same name."""
+    host.array((ONE,))
+    assert nvmeof_raid.array_of('vol1', ()) is None
+    host.tree.remove(f'/sys/class/block/{ONE}')
+    assert nvmeof_raid.array_of('vol1', ()) == 'md127'
 
 
 @pytest.mark.usefixtures('legs')
