@@ -185,6 +185,14 @@ def exists(path: str) -> bool:
     return os.path.exists(_inside(path))
 
 
+def inode(path: str) -> int:
+    """The number of a file or directory, which sysfs gives no other one; 0 if there is none."""
+    try:
+        return os.stat(_inside(path)).st_ino
+    except OSError:
+        return 0
+
+
 def is_link(path: str) -> bool:
     """Whether ``path`` is a symbolic link, dangling or not."""
     return os.path.islink(_inside(path))

@@ -179,6 +179,11 @@ def is_there(controller: Controller) -> bool:
     return number == controller.id and (is_new or nqn == controller.nqn)
 
 
+def number_of(controller: Controller) -> int:
+    """The kernel's number of a controller's directory: no other one has had it; 0 if it is gone."""
+    return files.inode(f'{_CLASS}/{controller.name}')
+
+
 def wait_live(
     made: Controller, is_wanted: Callable[[], bool], deadline: wait.Deadline
 ) -> Controller | None:

@@ -89,7 +89,9 @@ def _key(lock: str, controller: nvme.Controller) -> str:
 
 def _of(controller: nvme.Controller) -> str:
     boot = files.read_or('/proc/sys/kernel/random/boot_id')
-    return f'{boot} {controller.name} {controller.id}'
+    # Both its name and its ID may be those of another one that is gone.
+    made = nvme.number_of(controller)
+    return f'{boot} {controller.name} {controller.id} {made}'
 
 
 def comes(lock: str, controller: nvme.Controller, who: str, *, is_made: bool = False) -> None:

@@ -204,12 +204,16 @@ def _identity(raw: common.Raw) -> fabrics.Identity:
                 eui64 = fabrics.eui64(given)
             except ValueError:
                 raise common.bad('volume_nguid', str(error)) from None
-    return fabrics.Identity(
+    found = fabrics.Identity(
         uuid=name('vol_uuid', fabrics.uuid),
         nguid=nguid,
         eui64=eui64,
         nsid=name('ns_id', _nsid),
     )
+    given = [key for key in ('vol_uuid', 'volume_nguid', 'eui64') if raw.get(key)]
+    if given and not found.is_unique and found.nsid is None:
+        raise common.bad(given[0], 'it is of zeros only, which is the name of no namespace')
+    return found
 
 
 def _psk(raw: common.Raw, portals: tuple[fabrics.Portal, ...]) -> nvme_psk.Psk | None:

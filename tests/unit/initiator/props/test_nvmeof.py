@@ -87,6 +87,8 @@ def test_replicas(count: Any, legs: int, kind: nvmeof.Replication) -> None:
         ({**NEW, 'portals': [('10.0.0.1', '4420')]}, 'portals'),
         ({**NEW, 'vol_uuid': 'nonsense'}, 'vol_uuid'),
         ({**NEW, 'vol_uuid': []}, 'vol_uuid'),
+        ({**NEW, 'vol_uuid': '0' * 32}, 'vol_uuid'),
+        ({**NEW, 'volume_nguid': '0' * 32}, 'volume_nguid'),
         ({**NEW, 'volume_nguid': 'nonsense'}, 'volume_nguid'),
         ({**NEW, 'ns_id': True}, 'ns_id'),
         ({**NEW, 'ns_id': 0}, 'ns_id'),
