@@ -199,6 +199,16 @@ class Fabric:
         identity, value = self.keys[int(options['tls_key'])]
         return subsystem.tls.get(identity) == value
 
+    def lose(self, *names: str) -> None:
+        """Controllers are gone, and their names free again."""
+        with self._guard:
+            for name in names:
+                # Kept elsewhere: unlike sysfs, a file system gives inodes again.
+                place = self.root / 'sys/class/nvme-fabrics/ctl' / name
+                place.rename(self.root / f'{name}-as-it-was')
+                del self.controllers[name], self.shown[name]
+                self._numbers.remove(name)
+
     def connect_by_hand(self, subsystem: Subsystem) -> str:
         """The controller that somebody else makes; its name."""
         place = {'transport': 'rdma', 'traddr': min(subsystem.portals), 'trsvcid': '4420'}

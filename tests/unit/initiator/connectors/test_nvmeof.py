@@ -151,6 +151,19 @@ def test_a_namespace_nobody_attached(fabric: nvme.Fabric, ours: bool) -> None:
     assert (fabric.snapshot() == before) is ours
 
 
+def test_notes_are_not_those_of_a_later_controller(fabric: nvme.Fabric) -> None:
+    """Ours was disconnected by hand, and somebody else's has got its name and its ID."""
+    subsystem = fabric.subsystem('reborn')
+    subsystem.namespaces |= {1: nvme.Volume('gold'), 2: nvme.Volume('silver')}
+    brick = connector()
+    props = subsystem.properties(1)
+    info = brick.connect_volume(props)
+    fabric.lose(*fabric.controllers)
+    assert fabric.connect_by_hand(subsystem) == 'nvme0'
+    brick.disconnect_volume(props, info)
+    assert list(fabric.controllers) == ['nvme0']
+
+
 def test_a_volume_that_was_let_go_of_and_is_used_again(fabric: nvme.Fabric) -> None:
     """Mounted by hand after its detach: another volume's detach does not pull it."""
     subsystem = fabric.subsystem('again')
