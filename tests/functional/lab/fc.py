@@ -306,6 +306,9 @@ class Scans:
                 os.write(out, line.encode())
             finally:
                 os.close(out)
+        # Names of tasks are not needed here. Noting them has the scheduler's code patched at each
+        # start and stop, which an emulated guest has once not survived.
+        shell.write(_TRACING / 'options' / 'record-cmd', 0)
         self._root.mkdir()
         shell.write(self._root / 'events' / _GROUP / _PROBE / 'enable', 1)
         return self
