@@ -39,8 +39,6 @@ GOING = frozenset({'deleting', 'deleting (no IO)', 'dead'})
 # ANA states (NVM Express Base Specification 2.0, section 8.1) in which a path takes I/O.
 USABLE = frozenset({'', 'optimized', 'non-optimized'})
 
-# A target that is there takes a TCP connection within one round trip.
-REACH_SECONDS = 3.0
 # One command to a live controller; a healthy one needs a millisecond.
 IDENTIFY_SECONDS = 10.0
 # Fibre Channel's controllers are made before they are connected, and the kernel takes down none
@@ -266,7 +264,7 @@ def resolve(portal: fabrics.Portal) -> list[fabrics.Portal]:
     return [dataclasses.replace(portal, address=address) for address in addresses]
 
 
-def why_unreachable(portal: fabrics.Portal, seconds: float = REACH_SECONDS) -> str | None:
+def why_unreachable(portal: fabrics.Portal, seconds: float = tcp.REACH_SECONDS) -> str | None:
     """Why no TCP connection to a portal comes about, or ``None`` if one does.
 
     Asked before the kernel is, which makes one connection at a time on the whole host and would

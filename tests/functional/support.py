@@ -193,3 +193,23 @@ def assert_nowhere(secret: str, caplog: Any, leaks: list[str], *things: object) 
         assert secret not in text
         if isinstance(thing, BaseException):
             assert secret not in ''.join(traceback.format_exception(thing))
+
+
+def live(connector: Any, volume: Any, props: Any, count: int, multipath: bool) -> None:
+    """The whole life of a SCSI volume with so many legs: attach, read and write, grow, detach."""
+    info = connector.connect_volume(props)
+    path = info['path']
+    assert info['type'] == 'block'
+    assert info['scsi_wwn'] == volume.wwid
+    assert is_multipath(path) == multipath
+    assert ('multipath_id' in info) == multipath
+    wait_legs(path, count)
+    assert_is(path, volume)
+    bigger = volume.grow(48)
+    assert connector.extend_volume(props) == bigger
+    assert {size(leg) for leg in legs(path)} == {bigger}
+    assert size(path) == bigger
+    block = os.urandom(BLOCK)
+    write(path, block, bigger - BLOCK)
+    assert volume.read(BLOCK, bigger - BLOCK) == block
+    connector.disconnect_volume(props, info)

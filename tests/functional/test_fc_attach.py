@@ -13,22 +13,7 @@ from tests.functional import fc_support, lab, support
 def whole_life(connector, volume, props, count, multipath):
     """Attach, read and write, grow, detach; the fixture then checks that nothing is left."""
     before = support.disks()
-    info = connector.connect_volume(props)
-    path = info['path']
-    assert info['type'] == 'block'
-    assert info['scsi_wwn'] == volume.wwid
-    assert support.is_multipath(path) == multipath
-    assert ('multipath_id' in info) == multipath
-    support.wait_legs(path, count)
-    support.assert_is(path, volume)
-    bigger = volume.grow(48)
-    assert connector.extend_volume(props) == bigger
-    assert {support.size(leg) for leg in support.legs(path)} == {bigger}
-    assert support.size(path) == bigger
-    block = os.urandom(support.BLOCK)
-    support.write(path, block, bigger - support.BLOCK)
-    assert volume.read(support.BLOCK, bigger - support.BLOCK) == block
-    connector.disconnect_volume(props, info)
+    support.live(connector, volume, props, count, multipath)
     # At once, not a moment later: the names may be given to other disks from now on.
     assert support.disks() == before
     assert volume.wwid not in lab.daemons.ask('show paths raw format "%d %w"')

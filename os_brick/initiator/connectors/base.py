@@ -255,7 +255,7 @@ class BlockConnector(BaseLinuxConnector):
             for link in dict.fromkeys([*own, *dangling]):
                 steps.run(f'removal of link {link}', functools.partial(links.remove, link))
 
-    def _still_shows(self, _props: Any, _device: str) -> bool:
+    def _still_shows(self, props: Any, device: str) -> bool:
         """Whether a device that is here after a detach is the volume's all the same."""
         return False
 

@@ -286,9 +286,9 @@ class NVMeOFConnector(base.BlockConnector):
         for each in here:
             self._let_go(each, steps, deadline)
 
-    def _still_shows(self, _props: Volume, _device: str) -> bool:
+    def _still_shows(self, props: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.
-        return _device in self.get_volume_paths(_props)
+        return device in self.get_volume_paths(props)
 
     @staticmethod
     def _let_go(here: _Here, steps: base.Teardown, deadline: wait.Deadline) -> None:

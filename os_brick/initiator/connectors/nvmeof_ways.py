@@ -14,7 +14,7 @@ from oslo_log import log as logging
 from os_brick import exception, fabrics, nvme_psk
 from os_brick.core import locks, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, nvme, nvme_users
+from os_brick.host import block, nvme, nvme_users, tcp
 from os_brick.initiator.connectors import opening
 from os_brick.initiator.plans import nvmeof as plans
 from os_brick.initiator.props import nvmeof as props_nvmeof
@@ -169,7 +169,7 @@ class Opening(opening.Opening[Way, Brought]):
         )
 
     def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
-        why = nvme.why_unreachable(way.portal, deadline.limit(nvme.REACH_SECONDS))
+        why = nvme.why_unreachable(way.portal, deadline.limit(tcp.REACH_SECONDS))
         if why is not None:
             raise Silent(f'Portal {way.portal} does not answer: {why}')
 
@@ -347,7 +347,7 @@ class _Step:
     def _require_answer(self) -> None:
         if not self.ask_first or self.way.portal.transport != fabrics.TCP:
             return
-        why = nvme.why_unreachable(self.way.portal, self.deadline.limit(nvme.REACH_SECONDS))
+        why = nvme.why_unreachable(self.way.portal, self.deadline.limit(tcp.REACH_SECONDS))
         if why is not None:
             raise Silent(f'{self.way}: it does not answer ({why})')
         self.opening.answers(self.way)

@@ -21,7 +21,7 @@ import pathlib
 import re
 import time
 
-from tests.functional.lab import lio, shell
+from tests.functional.lab import lio, programs, shell
 
 SYS = pathlib.Path('/sys')
 _TARGETS = lio.ROOT / 'fc'
@@ -31,8 +31,7 @@ _BRIDGE = 'labfcbr'
 _MODULES = ('fcoe', 'libfc', 'libfcoe', 'tcm_fc', 'bridge', 'scsi_transport_fc')
 # FCoE frames carry 2112 bytes of payload.
 _MTU = '2500'
-_TRACING = SYS / 'kernel' / 'tracing'
-_GROUP, _PROBE = 'osbricklab', 'scan'
+_PROBE = 'scan'
 _LOGIN_SECONDS = 60
 _PATIENCE_SECONDS = 25
 _STEADY_LOOKS = 5
@@ -292,30 +291,18 @@ class Scans:
 
     def __init__(self) -> None:
         self.seen: set[Scan] = set()
-        self._root = _TRACING / 'instances' / f'osbrick-lab-scan-{os.getpid()}'
+        self._root = programs.TRACING / 'instances' / f'osbrick-lab-scan-{os.getpid()}'
 
     def __enter__(self) -> 'Scans':
-        if not (_TRACING / 'events').exists():
-            shell.run('mount', '-t', 'tracefs', 'tracefs', str(_TRACING))
-        if not (_TRACING / 'events' / _GROUP / _PROBE).exists():
-            # The name of a device is the first thing in it; the text is the third argument.
-            line = f'p:{_GROUP}/{_PROBE} store_scan host=+0(+0(%di)):string what=+0(%dx):string\n'
-            # Not open(…, 'a'): Python would seek, which the file refuses.
-            out = os.open(_TRACING / 'kprobe_events', os.O_WRONLY | os.O_APPEND)
-            try:
-                os.write(out, line.encode())
-            finally:
-                os.close(out)
-        # Names of tasks are not needed here. Noting them has the scheduler's code patched at each
-        # start and stop, which an emulated guest has once not survived.
-        shell.write(_TRACING / 'options' / 'record-cmd', 0)
-        self._root.mkdir()
-        shell.write(self._root / 'events' / _GROUP / _PROBE / 'enable', 1)
+        # The name of a device is the first thing in it; the text is the third argument.
+        where = 'store_scan host=+0(+0(%di)):string what=+0(%dx):string'
+        programs.open_record(self._root, f'{programs.GROUP}/{_PROBE}', where)
+        shell.write(self._root / 'events' / programs.GROUP / _PROBE / 'enable', 1)
         return self
 
     def __exit__(self, *_exc: object) -> None:
         text = (self._root / 'trace').read_text(errors='replace')
-        shell.write(self._root / 'events' / _GROUP / _PROBE / 'enable', 0)
+        shell.write(self._root / 'events' / programs.GROUP / _PROBE / 'enable', 0)
         self._root.rmdir()
         found = re.findall(r'host="(host\d+)" what="([^"]*)"', text)
         self.seen = {Scan(host, what.strip()) for host, what in found}

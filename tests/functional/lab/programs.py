@@ -17,12 +17,31 @@ import time
 from tests.functional.lab import shell
 
 TRACING = pathlib.Path('/sys/kernel/tracing')
-_GROUP, _PROBE = 'osbricklab', 'execve'
+GROUP, _PROBE = 'osbricklab', 'execve'
 _ARGUMENTS = 24
 # These and what they start are not us: udev's rules, the daemons, the kernel's helper.
 _FOREIGN = {'systemd-udevd', '(udev-worker)', 'udev-worker', 'iscsid', 'multipathd', 'kthreadd'}
 _EVENT = re.compile(r'^\s*(?P<comm>.+)-(?P<pid>\d+)\s+\[\d+\].*?: (?P<name>\w+): (?P<rest>.*)$')
 _QUOTED = re.compile(r'a\d+="(.*?)"(?= a\d+=|$)')
+
+
+def open_record(root: pathlib.Path, probe: str, where: str) -> None:
+    """Have a record of the kernel's at ``root``, and a probe (group and name) at a place in it."""
+    if not (TRACING / 'events').exists():
+        shell.run('mount', '-t', 'tracefs', 'tracefs', str(TRACING))
+    if not (TRACING / 'events' / probe).exists():
+        # Not open(…, 'a'): Python would seek, which the file refuses.
+        out = os.open(TRACING / 'kprobe_events', os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(out, f'p:{probe} {where}\n'.encode())
+        finally:
+            os.close(out)
+    if root.exists():
+        root.rmdir()
+    # Names of tasks are not needed here. Noting them has the scheduler's code patched at each
+    # start and stop, which an emulated guest has once not survived.
+    shell.write(TRACING / 'options' / 'record-cmd', 0)
+    root.mkdir()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,45 +66,26 @@ class Recorder:
         self._lines: list[str] = []
 
     def __enter__(self) -> 'Recorder':
-        if not (TRACING / 'events').exists():
-            shell.run('mount', '-t', 'tracefs', 'tracefs', str(TRACING))
-        if self._root.exists():
-            self._root.rmdir()
-        # Names of tasks are not needed here. Noting them has the scheduler's code patched at each
-        # start and stop, which an emulated guest has once not survived.
-        shell.write(TRACING / 'options' / 'record-cmd', 0)
-        self._root.mkdir()
+        # struct pt_regs of x86-64: rsi (argv) at 104.
+        words = ' '.join(f'a{n}=+0(+u{8 * n}(+104(%di))):ustring' for n in range(_ARGUMENTS))
+        open_record(self._root, f'{GROUP}/{_PROBE}', f'__x64_sys_execve {words}')
         shell.write(self._root / 'buffer_size_kb', 4096)
-        self._probe()
         # Everybody's parent is known before the first start counts: a short-lived child of udev
         # would else be one of ours.
         shell.write(self._root / 'events' / 'sched/sched_process_fork' / 'enable', 1)
         self._living()
-        shell.write(self._root / 'events' / _GROUP / _PROBE / 'enable', 1)
+        shell.write(self._root / 'events' / GROUP / _PROBE / 'enable', 1)
         shell.write(self._root / 'events' / 'sched/sched_process_exec' / 'enable', 1)
         return self
 
     def __exit__(self, *_exc: object) -> None:
         shell.write(self._root / 'tracing_on', 0)
         self._lines = (self._root / 'trace').read_text(errors='replace').splitlines()
-        for event in ('sched/sched_process_fork', 'sched/sched_process_exec', f'{_GROUP}/{_PROBE}'):
+        for event in ('sched/sched_process_fork', 'sched/sched_process_exec', f'{GROUP}/{_PROBE}'):
             shell.write(self._root / 'events' / event / 'enable', 0)
         self._root.rmdir()
         for line in self._lines:
             self._follow(line)
-
-    @staticmethod
-    def _probe() -> None:
-        if (TRACING / 'events' / _GROUP / _PROBE).exists():
-            return
-        # struct pt_regs of x86-64: rsi (argv) at 104.
-        words = ' '.join(f'a{n}=+0(+u{8 * n}(+104(%di))):ustring' for n in range(_ARGUMENTS))
-        # Not open(…, 'a'): Python would seek, which the file refuses.
-        out = os.open(TRACING / 'kprobe_events', os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(out, f'p:{_GROUP}/{_PROBE} __x64_sys_execve {words}\n'.encode())
-        finally:
-            os.close(out)
 
     def _living(self) -> None:
         for task in pathlib.Path('/proc').glob('[0-9]*/task/[0-9]*'):
