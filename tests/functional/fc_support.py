@@ -41,12 +41,13 @@ def port_of(disk: str) -> str:
     return lab.shell.read(name).removeprefix('0x')
 
 
-def wait_active(volume: lab.lio.Volume, count: int) -> None:
-    """Return when multipathd uses so many paths of a volume."""
+def wait_active(volume: lab.lio.Volume, count: int, failed: int = 0) -> None:
+    """Return when multipathd uses so many paths of a volume, and shows so many others as failed."""
+    wanted = ['active'] * count + ['failed'] * failed
     lab.shell.until(
-        lambda: list(lab.daemons.map_paths(volume.wwid).values()) == ['active'] * count,
+        lambda: sorted(lab.daemons.map_paths(volume.wwid).values()) == wanted,
         60,
-        f'{count} active paths of {volume.name}',
+        f'{count} active and {failed} failed paths of {volume.name}',
         0.2,
     )
 

@@ -50,6 +50,7 @@ class Port:
 
     def __init__(self, number: int) -> None:
         self.is_cut = False
+        self.has_left = False
         self.card = _card(f'02:fc:00:00:00:1{number}')
         self.end = _card(f'02:fc:00:00:01:1{number}')
         for device in (self.card, self.end):
@@ -57,12 +58,15 @@ class Port:
             shell.run('ip', 'link', 'set', device, 'mtu', _MTU, 'up')
         if not self._hosts():
             shell.write(_PARAMETERS / 'create_vn2vn', self.card)
-        shell.until(self._hosts, 10, f'{self.card} is an adapter')
-        self.host = self._hosts()[0].name
+        self.host = self._adapter()
         self.wwpn = shell.read(self._hosts()[0] / 'port_name').removeprefix('0x')
 
     def _hosts(self) -> list[pathlib.Path]:
         return list((_NETWORK / self.card).glob('ctlr_*/host*/fc_host/host*'))
+
+    def _adapter(self) -> str:
+        shell.until(self._hosts, 10, f'{self.card} is an adapter')
+        return self._hosts()[0].name
 
     @property
     def state(self) -> str:
@@ -96,6 +100,28 @@ class Port:
         self.cut()
         shell.until(lambda: self.state != 'Online', 10, f'{self.host} is down')
         self.heal()
+
+    def leave(self) -> None:
+        """Log out of every other port and end, as when a controller of an array restarts.
+
+        The others know at once. Of a port whose cable is pulled they only miss the beacons, and what
+        was sent to it meanwhile keeps the error handlers of their hosts busy for minutes.
+        """
+        shell.write(_PARAMETERS / 'destroy', self.card)
+        shell.until(lambda: not self._hosts(), 20, f'{self.card} is no adapter any more')
+        self.has_left = True
+
+    def come_back(self) -> None:
+        """Be there again; no initiator looks before its own cable is plugged in anew (``replug``).
+
+        A switch would tell them. Here, without one, they wait for an answer to what was lost.
+        """
+        # No frame may arrive before the port is ready.
+        shell.run('ip', 'link', 'set', self.end, 'nomaster')
+        shell.write(_PARAMETERS / 'create_vn2vn', self.card)
+        self.host = self._adapter()
+        self.plug()
+        self.has_left = False
 
     def close(self) -> None:
         """Make a plain card of it again."""
@@ -208,8 +234,17 @@ class Fabric:
 
     def is_whole(self) -> bool:
         """Whether every initiator sees every target, as a target."""
-        wanted = {(i.host, t.wwpn) for i in self.initiators for t in self.targets}
-        return wanted <= self.seen() and all(port.state == 'Online' for port in self.ports)
+        return all(map(self.sees_all, self.initiators)) and all(
+            port.state == 'Online' for port in self.ports
+        )
+
+    def wait_for(self, initiator: Port) -> None:
+        """Return when one initiator sees every target, as a target."""
+        shell.until(lambda: self.sees_all(initiator), 30, f'{initiator.host} sees all', 0.2)
+
+    def sees_all(self, initiator: Port) -> bool:
+        """Whether one initiator sees every target, as a target."""
+        return {(initiator.host, target.wwpn) for target in self.targets} <= self.seen()
 
     @staticmethod
     def seen() -> set[tuple[str, str]]:
@@ -254,11 +289,27 @@ class Fabric:
         """Take every LUN away, then plug in every cable: the kernel finds nothing then."""
         for target in self.targets:
             target.clear()
+            if target.has_left:
+                target.come_back()
         cut = [port for port in self.ports if port.is_cut]
         for port in cut:
             port.heal()
-        if cut or not self.is_whole():
-            self.wait()
+        try:
+            if cut or not self.is_whole():
+                self.wait()
+        except AssertionError:
+            self.rebuild()
+
+    def rebuild(self) -> None:
+        """Make every port anew: one test's broken fabric is not the next one's."""
+        for port in self.ports:
+            shell.run('ip', 'link', 'set', port.end, 'nomaster')
+        for port in self.ports:
+            if not port.has_left:
+                port.leave()
+        for port in self.ports:
+            port.come_back()
+        self.wait()
 
     def close(self) -> None:
         """Take the fabric down: initiators first, as nobody may log in meanwhile."""

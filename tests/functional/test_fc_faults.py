@@ -207,11 +207,16 @@ def test_target_port_away_and_back(shelf, fabric, fc, multipathd):
     props = fabric.properties(1)
     info = fc.connect_volume(props)
     support.wait_legs(info['path'], 4)
-    fabric.targets[0].cut()
+    fabric.targets[0].leave()
+    fc_support.wait_active(volume, 2, failed=2)
     support.assert_is(info['path'], volume)
-    fabric.targets[0].heal()
-    fabric.wait()
-    fc_support.wait_active(volume, 4)
+    fabric.targets[0].come_back()
+    for number, initiator in enumerate(fabric.initiators):
+        # One after the other: the volume stays usable.
+        initiator.replug()
+        fabric.wait_for(initiator)
+        fc_support.wait_active(volume, 3 + number, failed=1 - number)
+        support.assert_is(info['path'], volume)
     fc.disconnect_volume(props, info)
 
 
