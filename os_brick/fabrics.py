@@ -63,14 +63,14 @@ class Portal:
 
         :raises ValueError: saying which of these is wrong.
         """
-        kind = _transport(transport)
+        kind = transport_of(transport)
         interface = str(host_interface or '')
         if interface and not _INTERFACE.fullmatch(interface):
             raise ValueError(f'{interface!r} is no network interface')
         return cls(
             kind,
             _address(kind, address),
-            _port(kind, port),
+            port_of(kind, port),
             _address(kind, host_address) if host_address else '',
             interface,
         )
@@ -99,7 +99,11 @@ class Portal:
         return f'{self.transport} {place}{via if len(via) > len(" from ") else ""}'
 
 
-def _transport(word: object) -> str:
+def transport_of(word: object) -> str:
+    """The kernel's word for a transport.
+
+    :raises ValueError: if it is none.
+    """
     text = str(word or '').strip().lower()
     for kind, words in _WORDS.items():
         if any(each in text for each in words):
@@ -124,7 +128,11 @@ def _address(kind: str, value: object) -> str:
     return found
 
 
-def _port(kind: str, value: object) -> str:
+def port_of(kind: str, value: object) -> str:
+    """The service's ID in a transport; empty where it has none.
+
+    :raises ValueError: if it is no port.
+    """
     if kind in {FC, LOOP}:
         return ''
     text = str(DEFAULT_PORT if value in (None, '') else value).strip()

@@ -25,13 +25,13 @@ from os_brick.host import nvme
 class Notes:
     """What is noted about a controller.
 
-    :ivar coming: the attaches under way that use it, with their processes.
+    :ivar coming: the attaches under way that use it, each with its process.
     :ivar attached: the namespaces behind it that attaches have found.
     :ivar released: those that detaches have let go of; the array may still map them.
     :ivar is_made: whether an attach has made the controller.
     """
 
-    coming: dict[str, int] = dataclasses.field(default_factory=dict)
+    coming: dict[str, str] = dataclasses.field(default_factory=dict)
     attached: frozenset[str] = frozenset()
     released: frozenset[str] = frozenset()
     is_made: bool = False
@@ -49,13 +49,25 @@ def read(lock: str, controller: nvme.Controller) -> Notes:
         if found.get('controller') != _of(controller):
             return Notes()
         return Notes(
-            {who: pid for who, pid in found['coming'].items() if files.exists(f'/proc/{pid}')},
+            {who: process for who, process in found['coming'].items() if _is_alive(process)},
             frozenset(found['attached']),
             frozenset(found['released']),
             found['made'] is True,
         )
     except (ValueError, KeyError, AttributeError, OSError):
         return Notes()  # Half a file, or one of another release: nothing is known.
+
+
+def _process(pid: str) -> str:
+    """The process that has a PID now, told by its start from a later one (proc_pid_stat(5), 22)."""
+    # The second field is the name of its program, in which anything may stand.
+    fields = files.read_or(f'/proc/{pid}/stat').rpartition(')')[2].split()
+    return f'{pid} {fields[19]}' if len(fields) > 19 else pid
+
+
+def _is_alive(process: str) -> bool:
+    pid, _, start = process.partition(' ')
+    return bool(start) and _process(pid) == process
 
 
 def write(lock: str, controller: nvme.Controller, notes: Notes) -> None:
@@ -97,7 +109,7 @@ def _of(controller: nvme.Controller) -> str:
 def comes(lock: str, controller: nvme.Controller, who: str, *, is_made: bool = False) -> None:
     """Note that an attach is about to use a controller, or has made it."""
     notes = read(lock, controller)
-    coming = {**notes.coming, who: int(who.partition(' ')[0])}
+    coming = {**notes.coming, who: _process(who.partition(' ')[0])}
     is_made = is_made or notes.is_made
     write(lock, controller, dataclasses.replace(notes, coming=coming, is_made=is_made))
 
@@ -111,7 +123,7 @@ def has_come(lock: str, controller: nvme.Controller, who: str, name: str | None)
         controller,
         dataclasses.replace(
             notes,
-            coming={each: pid for each, pid in notes.coming.items() if each != who},
+            coming={each: at for each, at in notes.coming.items() if each != who},
             attached=notes.attached | names,
             released=notes.released - names,
         ),

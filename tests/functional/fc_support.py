@@ -33,6 +33,11 @@ def address_of(disk: str) -> str:
     return os.path.basename(os.path.realpath(support.SYS / 'block' / disk / 'device'))
 
 
+def lun_of(disk: str) -> str:
+    """The kernel's LUN of a disk."""
+    return address_of(disk).rpartition(':')[2]
+
+
 def port_of(disk: str) -> str:
     """The name of the array's port that a disk is behind."""
     real = os.path.realpath(support.SYS / 'block' / disk / 'device' / '..')

@@ -78,6 +78,40 @@ def test_the_map_of_initiators(shelf, fabric, fc):
     fc.disconnect_volume(props, info)
 
 
+@pytest.mark.parametrize('multipath', [False, True])
+@pytest.mark.parametrize('form', ['lists', 'map of LUNs'])
+def test_another_lun_behind_each_port(shelf, fabric, form, multipath):
+    """A volume is LUN 1 of one port and LUN 5 of the other. Whoever crosses the two gets disks of
+    another volume."""
+    volume, stranger = support.stamped(shelf, 'split'), support.stamped(shelf, 'stranger')
+    one, two = fabric.targets
+    for target, lun in ((one, 1), (two, 5)):
+        target.map(lun, volume)
+        target.map(6 - lun, stranger)
+    first, second = fabric.initiators
+    if form == 'lists':
+        more, count = {'target_wwns': [one.wwpn, two.wwpn], 'target_luns': [1, 5]}, 4
+    else:
+        pairs = {first.wwpn: [(one.wwpn, 1)], second.wwpn.upper(): [[two.wwpn, '5']]}
+        more = {'initiator_target_map': None, 'initiator_target_lun_map': pairs}
+        more |= {'target_wwn': None, 'targets': [(one.wwpn, 1), (two.wwpn, 5)]}
+        count = 2
+    props = fabric.properties(1, **more)
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
+    with lab.fc.Scans() as scans:
+        info = connector.connect_volume(props)
+        if multipath:
+            support.wait_legs(info['path'], count)
+    assert info['scsi_wwn'] == volume.wwid
+    support.assert_is(info['path'], volume)
+    found = {(fc_support.port_of(disk), fc_support.lun_of(disk)) for disk in support.disks()}
+    assert found <= {(one.wwpn, '1'), (two.wwpn, '5')}
+    assert len(scans.seen) == (count if multipath else 1)
+    bigger = volume.grow(48)
+    assert connector.extend_volume(props) == bigger
+    connector.disconnect_volume(props, info)
+
+
 @pytest.mark.parametrize('form', ['singular', 'plural', 'targets', 'no map'])
 def test_forms_of_properties(shelf, fabric, fc, form):
     """One port as a text; lists of ports and LUNs; pairs; and no map of initiators."""

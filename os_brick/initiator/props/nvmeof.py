@@ -15,6 +15,8 @@ from os_brick.initiator.props import common
 # NVM Express TP 8018: DHHC-1:<hash>:<key and checksum in base 64>:
 _DHCHAP = re.compile(r'DHHC-1:0[0-3]:[A-Za-z0-9+/=]{40,120}:')
 _PORTAL_PARTS = (3, 5)
+# This host's side of a portal, as the kernel calls it, in the order of those parts.
+_OWN_KEYS = ('host_traddr', 'host_iface')
 
 
 class Replication(enum.Enum):
@@ -147,7 +149,7 @@ def _target(raw: common.Raw, outer: common.Raw | None = None) -> Target:
 
 
 _INHERITED = (
-    *('host_nqn', 'host_traddr', 'host_iface'),
+    *('host_nqn', *_OWN_KEYS),
     *('dhchap_secret', 'dhchap_ctrl_secret', 'tls_psk'),
 )
 
@@ -156,12 +158,20 @@ def _old_portal(raw: common.Raw) -> fabrics.Portal:
     for key in ('target_portal', 'target_port', 'transport_type'):
         if raw.get(key) is None:
             raise common.bad(key, 'missing')
-    own = (_own(raw, 'host_traddr', 0), _own(raw, 'host_iface', 0))
-    return common.parsed(
-        'target_portal',
-        (raw['target_portal'], raw['target_port'], raw['transport_type'], *own),
-        lambda words: fabrics.Portal.parse(*words),
-    )
+    words = (raw['target_portal'], raw['target_port'], raw['transport_type'])
+    kind = common.parsed('transport_type', words[2], fabrics.transport_of)
+    common.parsed('target_port', words[1], lambda value: fabrics.port_of(kind, value))
+    return _portal('target_portal', words, raw, 0)
+
+
+def _portal(key: str, words: tuple[Any, ...], raw: common.Raw, number: int) -> fabrics.Portal:
+    """One portal; this host's side of it, where ``words`` do not say it, stands in its own keys."""
+    least, _ = _PORTAL_PARTS
+    found = common.parsed(key, words, lambda each: fabrics.Portal.parse(*each))
+    for own in _OWN_KEYS[len(words) - least :]:
+        words = (*words, _own(raw, own, number))
+        found = common.parsed(own, words, lambda each: fabrics.Portal.parse(*each))
+    return found
 
 
 def _portals(raw: common.Raw) -> tuple[fabrics.Portal, ...]:
@@ -172,9 +182,7 @@ def _portals(raw: common.Raw) -> tuple[fabrics.Portal, ...]:
         least, most = _PORTAL_PARTS
         if not isinstance(item, (list, tuple)) or not least <= len(item) <= most:
             raise common.bad('portals', 'each is a list of address, port and transport')
-        own = (_own(raw, 'host_traddr', number), _own(raw, 'host_iface', number))
-        words = (*item, *own[len(item) - least :])
-        found.append(common.parsed('portals', words, lambda each: fabrics.Portal.parse(*each)))
+        found.append(_portal('portals', tuple(item), raw, number))
     return tuple(dict.fromkeys(found))
 
 

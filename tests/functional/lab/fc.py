@@ -104,8 +104,8 @@ class Port:
     def leave(self) -> None:
         """Log out of every other port and end, as when a controller of an array restarts.
 
-        The others know at once. Of a port whose cable is pulled they only miss the beacons, and what
-        was sent to it meanwhile keeps the error handlers of their hosts busy for minutes.
+        The others know at once. Of a port whose cable is pulled they only miss the beacons, and
+        what was sent to it meanwhile keeps the error handlers of their hosts busy for minutes.
         """
         shell.write(_PARAMETERS / 'destroy', self.card)
         shell.until(lambda: not self._hosts(), 20, f'{self.card} is no adapter any more')
