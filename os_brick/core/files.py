@@ -60,6 +60,18 @@ def write(path: str, text: str) -> None:
         os.close(descriptor)
 
 
+def write_in(directory: int, name: str, text: str) -> None:
+    """Write to a file in an open directory, which is the one that was looked at.
+
+    :raises OSError: if it cannot be opened or does not take the text.
+    """
+    file = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.write(file, text.encode())
+    finally:
+        os.close(file)
+
+
 def replace(path: str, text: str, mode: int = 0o600) -> None:
     """Put a whole file in the place of ``path`` at once, so that no reader sees half of it.
 

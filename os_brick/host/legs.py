@@ -90,21 +90,23 @@ def discard_if_stale(disk: str, deadline: wait.Deadline) -> vpd.Identity | None:
     :raises VolumeIdentityMismatch: if it is stale and in use.
     :raises OSError: if it cannot be asked.
     """
-    cached = scsi.cached_identity(disk)
+    number, cached = scsi.number_of(disk), scsi.cached_identity(disk)
     try:
         actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
     except scsi.NothingMapped as error:
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
-        _discard(disk, cached, 'nothing', deadline)
+        _discard(disk, number, cached, 'nothing', deadline)
         return None
     if actual != cached:
         LOG.warning('Disk %s is %s now and was %s: it is removed', disk, actual, cached)
-        _discard(disk, cached, str(actual), deadline)
+        _discard(disk, number, cached, str(actual), deadline)
         return None
     return actual
 
 
-def _discard(disk: str, cached: vpd.Identity, actual: str, deadline: wait.Deadline) -> None:
+def _discard(
+    disk: str, number: int, cached: vpd.Identity, actual: str, deadline: wait.Deadline
+) -> None:
     """Remove a stale disk, and its old map if that has no other; nothing that is in use.
 
     Nothing is flushed: what the old volume's cache holds would reach the new volume.
@@ -121,7 +123,7 @@ def _discard(disk: str, cached: vpd.Identity, actual: str, deadline: wait.Deadli
     if found is not None and block.members(found) == [disk]:
         multipath.release(found, deadline, give_up_io=True)
     multipath.forget_disks([disk])
-    scsi.remove(disk, deadline)
+    scsi.remove(disk, deadline, number)
     # Several stale disks of one map may go side by side; whoever is last takes the map along.
     if found is not None and dm.wwid(found) and not block.members(found):
         multipath.release(found, deadline, give_up_io=True)

@@ -47,6 +47,20 @@ def is_known(address: Address) -> bool:
     return files.exists(f'/sys/bus/scsi/devices/{address}')
 
 
+def number_at(address: Address) -> int:
+    """The kernel's number of the device at an address: no other one has had it; 0 if none.
+
+    It is that of a directory in sysfs, where numbers are given one after the other (Linux,
+    fs/kernfs/dir.c).
+    """
+    return files.inode(f'/sys/bus/scsi/devices/{address}')
+
+
+def number_of(disk: str) -> int:
+    """The same of a disk: its name and its address may be those of another one tomorrow."""
+    return files.inode(f'/sys/block/{disk}/device')
+
+
 def disk_at(address: Address) -> str | None:
     """The disk at an address, such as ``sdc``, or ``None``."""
     found = files.names(f'/sys/bus/scsi/devices/{address}/block')
@@ -149,23 +163,25 @@ def rescan(disk: str, deadline: wait.Deadline) -> None:
     root.rescan(disk, deadline.limit())
 
 
-def remove(disk: str, deadline: wait.Deadline) -> None:
-    """Have the kernel forget a disk, and wait until it has.
+def remove(disk: str, deadline: wait.Deadline, number: int | None = None) -> None:
+    """Have the kernel forget a disk, and wait until it has; another one of its name stays.
 
+    :param number: what :func:`number_of` has said of the disk when it was decided to remove it;
+        ``None`` if that is now.
     :raises OperationTimedOut: if it does not happen in time.
     :raises OSError: if the kernel refuses it.
     """
-    address = address_of(disk)
+    number = number_of(disk) if number is None else number
     try:
-        root.delete(disk, deadline.limit())
+        root.delete(disk, number, deadline.limit())
     except FileNotFoundError:
         return
-    wait.until(lambda: has_gone(disk, address) or None, deadline, f'the removal of {disk}')
+    wait.until(lambda: has_gone(disk, number) or None, deadline, f'the removal of {disk}')
 
 
-def has_gone(disk: str, address: Address | None) -> bool:
+def has_gone(disk: str, number: int) -> bool:
     """Whether a disk is not there any more; its name may belong to another one by now."""
-    return not files.exists(f'/sys/block/{disk}') or address_of(disk) != address
+    return number_of(disk) != number or not number
 
 
 def first_wwid(disks: Iterable[str]) -> str | None:

@@ -146,12 +146,12 @@ def remove(
     known = wwid or (dm.wwid(found) if found else None) or scsi.first_wwid(disks)
     if found is not None:
         steps.run(f'resume of {found}', lambda: multipath.resume_if_suspended(found, deadline))
+    devices = {disk: scsi.number_of(disk) for disk in disks}
     is_released = _write_back(found, disks, steps, deadline, force)
-    addresses = {disk: scsi.address_of(disk) for disk in disks}
     if found is not None and known_to_multipathd:
         multipath.forget_disks(disks)
-    steps.run('removal of disks', lambda: _delete(disks, deadline))
-    steps.run('multipathd', lambda: wait_forgotten(addresses, deadline))
+    steps.run('removal of disks', lambda: _delete(devices, deadline))
+    steps.run('multipathd', lambda: wait_forgotten(devices, deadline))
     if is_released:
         steps.run('removal of a late map', lambda: _release_late_map(known, deadline))
     if known and dm.multipath_of(known) is None:
@@ -266,25 +266,25 @@ def flush_limit(deadline: wait.Deadline, force: bool) -> float:
     return max(1.0, left / 3 if force else left - REMOVAL_RESERVE_SECONDS)
 
 
-def _delete(disks: Collection[str], deadline: wait.Deadline) -> None:
+def _delete(devices: dict[str, int], deadline: wait.Deadline) -> None:
     limit = deadline.within(DELETE_SECONDS)
-    _, errors = fanout.fanout(lambda disk: scsi.remove(disk, limit), disks)
+    _, errors = fanout.fanout(lambda disk: scsi.remove(disk, limit, devices[disk]), devices)
     if errors:
         raise exception.VolumePathNotRemoved(
             volume_path=[f'/dev/{disk}: {error}' for disk, error in errors.items()]
         )
 
 
-def wait_forgotten(addresses: dict[str, scsi.Address | None], deadline: wait.Deadline) -> None:
+def wait_forgotten(devices: dict[str, int], deadline: wait.Deadline) -> None:
     """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names.
 
-    :param addresses: where each disk was; a new disk may have its name by now.
+    :param devices: the number that each disk had; a new disk may have its name by now.
     :raises MultipathdPathsNotRemoved: if it has not.
     """
 
     def still_known() -> list[str]:
         known = multipath.known_disks()
-        return [d for d, place in addresses.items() if d in known and scsi.has_gone(d, place)]
+        return [d for d, number in devices.items() if d in known and scsi.has_gone(d, number)]
 
     def is_forgotten() -> bool:
         left = still_known()

@@ -204,7 +204,7 @@ class LinuxSCSI(executor.Executor):
 
         :raises MultipathdPathsNotRemoved: if it has not.
         """
-        volume.wait_forgotten(dict.fromkeys(existing_devices), _deadline())
+        volume.wait_forgotten(dict.fromkeys(existing_devices, 0), _deadline())
 
     # Removing
 

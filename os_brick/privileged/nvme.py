@@ -139,11 +139,7 @@ def _delete(path: str, nqn: str, cntlid: str) -> None:
         is_meant = subsystem == nqn or (subsystem in UNKNOWN and cntlid == UNCONNECTED)
         if not is_meant or _read_in(directory, 'cntlid') != cntlid:
             raise OSError(errno.ENOENT, f'{path} is another controller by now')
-        file = os.open('delete_controller', os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
-        try:
-            os.write(file, b'1')
-        finally:
-            os.close(file)
+        files.write_in(directory, 'delete_controller', '1')
     finally:
         os.close(directory)
 

@@ -60,14 +60,28 @@ def rescan(disk: str, timeout: float) -> None:
 
 
 @privileged.entrypoint
-def delete(disk: str, timeout: float) -> None:
+def delete(disk: str, number: int, timeout: float) -> None:
     """Have the kernel forget a disk; whoever still has it open gets errors.
 
+    Names are given again, so the directory that was looked at is the one that is written to.
+
+    :param number: the kernel's number of the disk's device (its inode in sysfs).
     :raises OperationTimedOut: if it does not happen in time.
-    :raises OSError: if the kernel refuses it, or the disk has gone.
+    :raises OSError: ``ENOENT`` if it has gone, or is another one by now; if the kernel refuses it.
     """
-    path = f'/sys/block/{check.disk(disk)}/device/delete'
-    process.isolated(f'the removal of {disk}', check.seconds(timeout), files.write, path, '1')
+    path = f'/sys/block/{check.disk(disk)}/device'
+    number = check.number(number, 2**64 - 1, 'number of a device')
+    process.isolated(f'the removal of {disk}', check.seconds(timeout), _delete, path, number)
+
+
+def _delete(path: str, number: int) -> None:
+    directory = files.descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if os.fstat(directory).st_ino != number:
+            raise OSError(errno.ENOENT, f'{path} is another disk by now')
+        files.write_in(directory, 'delete', '1')
+    finally:
+        os.close(directory)
 
 
 @privileged.entrypoint

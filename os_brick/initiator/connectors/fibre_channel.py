@@ -30,6 +30,10 @@ _BY_PATH = '/dev/disk/by-path'
 _LEAST_SCAN_SECONDS = 5.0
 # A disk may be read-only for a moment while its array hands it over.
 _WRITABLE_SECONDS = 10.0
+# How often a detach looks for what a scan has brought meanwhile, and how long the kernel takes
+# for a disk that it has found.
+_LATE_LOOKS = 3
+_DISK_SECONDS = 1.0
 # udev makes a disk's links a moment after the kernel's disk is there.
 _LINK_SECONDS = 5.0
 
@@ -148,11 +152,16 @@ class FibreChannelConnector(base.BlockConnector):
         here = self._here(props)
         if not here.disks:
             LOG.warning('Detach: %s', _no_disk(props))
-        volume.remove(
-            *(here.disks, here.wwid, steps, deadline.leaving(base.CLEAN_UP_SHARE)),
-            force=steps.on_error.is_forced,
-        )
+        work, force = deadline.leaving(base.CLEAN_UP_SHARE), steps.on_error.is_forced
+        devices = {scsi.number_at(way.address) for way in here.ways}
+        volume.remove(here.disks, here.wwid, steps, work, force=force)
         background.stop(props.key)
+        for _ in range(_LATE_LOOKS):
+            late = _late(here, devices)
+            if not late:
+                break
+            LOG.info('A scan has brought %s meanwhile; they go, too', ', '.join(late))
+            volume.remove(late, here.wwid, steps, work, force=force)
         for disk in here.others:
             discard = functools.partial(host_legs.discard_if_stale, disk, deadline)
             steps.run(f'look at disk {disk}, which is another volume', discard)
@@ -252,6 +261,25 @@ def _await_writable(
 
 def _is_locked(disk: str) -> bool:
     return files.read_or(f'/sys/class/block/{disk}/ro') == '1'
+
+
+def _late(here: _Here, devices: set[int]) -> list[str]:
+    """The volume's disks that a scan has brought while it was detached.
+
+    Of the kernel's own, because a port has just logged in, or of somebody else's.
+
+    :param devices: those that were on its ways before.
+    """
+    if here.wwid is None:
+        return []
+
+    def has_come(way: fcw.Way) -> bool:
+        return scsi.disk_at(way.address) is not None or not scsi.is_known(way.address)
+
+    new = [way for way in here.ways if scsi.number_at(way.address) not in devices]
+    # There is a moment between a device and its disk.
+    wait.holds(lambda: all(map(has_come, new)), wait.Deadline.after(_DISK_SECONDS if new else 0))
+    return [disk for disk in _disks(new) if scsi.cached_identity(disk).wwid == here.wwid]
 
 
 def _no_disk(props: props_fc.Props) -> str:

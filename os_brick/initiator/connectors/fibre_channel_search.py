@@ -72,5 +72,6 @@ class Search:
         for port, lun, before in self._scanned:
             for place, disk in fc_ways.disks_at(port, lun).items():
                 if place not in before | keep:
+                    number = scsi.number_at(place)
                     multipath.forget_disks([disk])
-                    scsi.remove(disk, deadline)
+                    scsi.remove(disk, deadline, number)

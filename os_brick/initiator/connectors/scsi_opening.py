@@ -69,10 +69,10 @@ def _new_legs(brought: Sequence[HasLegs]) -> list[host_legs.Leg]:
 
 def delete_disk_at(place: scsi.Address, seconds: float) -> None:
     """Remove the disk that a scan of ours has brought, be it after its time or not."""
-    disk = scsi.disk_at(place)
+    number, disk = scsi.number_at(place), scsi.disk_at(place)
     if disk is not None:
         multipath.forget_disks([disk])
-        scsi.remove(disk, wait.Deadline.after(seconds))
+        scsi.remove(disk, wait.Deadline.after(seconds), number)
 
 
 def readmit_later(key: str, disk: str, found: str) -> None:

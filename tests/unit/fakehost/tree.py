@@ -3,7 +3,7 @@
 
 import os
 import pathlib
-import shutil
+import tempfile
 
 
 class Tree:
@@ -42,8 +42,10 @@ class Tree:
         place = self.at(path)
         if place.is_symlink() or place.is_file():
             place.unlink(missing_ok=True)
-        else:
-            shutil.rmtree(place, ignore_errors=True)
+        elif place.exists():
+            # Moved and kept: a later directory must not have its number (sysfs gives none again).
+            grave = tempfile.mkdtemp(prefix='gone-', dir=self.root.parent)
+            place.rename(f'{grave}/{place.name}')
 
     def prune(self, path: str) -> None:
         """Remove a directory if nothing is in it."""

@@ -8,6 +8,7 @@ import pathlib
 import pytest
 
 from os_brick import exception
+from os_brick.host import scsi as host_scsi
 from os_brick.privileged import scsi
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
@@ -51,18 +52,30 @@ def test_rescan_and_delete(host: fake_host.Host) -> None:
     host.targets[0].luns[1].megabytes = 96
     scsi.rescan('sda', 5.0)
     assert host.tree.at('/sys/block/sda/size').read_text() == f'{96 * 2048}\n'
-    scsi.delete('sda', 5.0)
+    number = host_scsi.number_of('sda')
+    assert number == host_scsi.number_at(host_scsi.Address(3, 0, 0, 1)) != 0
+    scsi.delete('sda', number, 5.0)
     assert host.disks == {}
-    for act in (scsi.rescan, scsi.delete):
-        with pytest.raises(FileNotFoundError):
-            act('sda', 5.0)
+    with pytest.raises(FileNotFoundError):
+        scsi.rescan('sda', 5.0)
+    with pytest.raises(FileNotFoundError):
+        scsi.delete('sda', number, 5.0)
+
+
+@pytest.mark.parametrize('number', [0, 1])
+def test_a_name_that_another_disk_has_by_now(host: fake_host.Host, number: int) -> None:
+    before = host.snapshot()
+    with pytest.raises(FileNotFoundError, match='another disk'):
+        scsi.delete('sda', number, 5.0)
+    assert host.snapshot() == before
 
 
 @pytest.mark.parametrize('name', ['../sda', 'sda/../sdb', 'dm-0', 'sda1', ''])
 def test_only_disks(host: fake_host.Host, name: str) -> None:
-    for act in (scsi.rescan, scsi.delete):
-        with pytest.raises(exception.InvalidParameterValue):
-            act(name, 5.0)
+    with pytest.raises(exception.InvalidParameterValue):
+        scsi.rescan(name, 5.0)
+    with pytest.raises(exception.InvalidParameterValue):
+        scsi.delete(name, 1, 5.0)
     assert list(host.disks) == ['sda']
 
 

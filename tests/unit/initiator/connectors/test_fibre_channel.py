@@ -95,6 +95,53 @@ def test_attach_twice_is_the_same_volume(
 
 
 @EITHER
+def test_a_scan_that_ends_during_the_detach(
+    host: Host, storage: fabric.Storage, multipath: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A port has just logged in: the kernel scans all of it, and the array still maps the LUN."""
+    before = host.snapshot()
+    brick = connector(multipath)
+    info = brick.connect_volume(storage.properties())
+    host.settle()
+    storage.luns[2] = array.Unit('silver')
+    scanned: list[str] = []
+
+    def remove_and_find(disk: Any) -> None:
+        fabric.FabricHost.remove_disk(host, disk)
+        if disk.lun == 1 and disk.address not in scanned:
+            scanned.append(disk.address)
+            host.find_lun(disk.session, 1)
+
+    monkeypatch.setattr(host, 'remove_disk', remove_and_find)
+    brick.disconnect_volume(storage.properties(), info)
+    assert len(scanned) == (4 if multipath else 1)
+    assert host.snapshot() == before
+
+
+def test_a_name_that_another_volume_gets_during_the_flush(
+    host: Host, storage: fabric.Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else removes the disk, and the next one that comes is called like it."""
+    brick = connector(multipath=False)
+    info = brick.connect_volume(storage.properties())
+    host.settle()
+    storage.luns[2] = array.Unit('silver')
+    (gold,) = host.disks.values()
+
+    def flush_and_replace(name: str) -> None:
+        fabric.FabricHost.flushed(host, name)
+        host.remove_disk(gold)
+        host.find_lun(gold.session, 2)
+        host.settle()
+
+    monkeypatch.setattr(host, 'flushed', flush_and_replace)
+    brick.disconnect_volume(storage.properties(), info)
+    ((name, disk),) = host.disks.items()
+    assert (name, disk.unit.name) == (gold.name, 'silver')
+    assert host.tree.at(f'/sys/block/{name}/size').exists()
+
+
+@EITHER
 @pytest.mark.parametrize('device_info', [None, {}, 'the properties'])
 def test_detach_knows_the_volume_by_its_properties(
     host: Host, storage: fabric.Storage, multipath: bool, device_info: Any
