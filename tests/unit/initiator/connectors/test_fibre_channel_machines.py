@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fibre Channel on IBM Z and on POWER: sysfs as it is there, units, and udev's names.
 
-The trees are made after the kernel's sources and udev's path_id; nobody has recorded them.
+The trees are made after the kernel's sources and udev's path_id; nobody has recorded them. One real
+machine of IBM Z is known by what IBM's documentation prints of it.
 """
 
 from collections.abc import Iterator
@@ -118,6 +119,32 @@ def test_luns(host: Host, storage: fabric.Storage, asked: int, kernel: int, text
     assert {path.rpartition('/')[2] for path in units(host)} == {text}
     assert [path.rpartition('/')[2] for path in brick.get_volume_paths(props)] == [
         f'ccw-0.0.3080-fc-0x{storage.ports[0]}-lun-{text if kernel > 255 else kernel}'
+    ]
+    brick.disconnect_volume(props, info)
+    assert host.snapshot() == before
+
+
+def test_the_machine_in_ibms_documentation(host: Host) -> None:
+    """ "Linux on IBM Systems", "Mapping the representations of a SCSI device in sysfs": what readlink
+    prints of a SCSI device, and its FCP LUN, port and FCP device. udev's name: "SCSI device nodes"."""
+    whole = '/sys/devices/css0/0.0.000a/0.0.1800/host2/rport-2:0-1/target2:0:1/2:0:1:1074741413'
+    lun, port = '0x40a5400f00000000', '50050763030bd327'
+    storage = fabric.Storage(['50050763030b1234', port])
+    storage.luns[1074741413] = array.Unit('gold')
+    host.adapter(storage, place='/sys/devices/css0/0.0.000a/0.0.1800')
+    host.tree.file(f'{zfcp.DRIVER}/0.0.1800/port_rescan', '1')
+    host.settle()
+    before = host.snapshot()
+    brick = fibre_channel_s390x.FibreChannelConnectorS390X(None)
+    props = {'target_wwn': [f'0x{port}'], 'target_lun': int(lun[:10], 16)}
+    info = brick.connect_volume(props)
+    name = info['path'].rpartition('/')[2]
+    assert host.tree.at(f'/sys/block/{name}/device').resolve() == host.tree.at(whole).resolve()
+    assert host.tree.at(whole).is_dir()
+    assert units(host) == {f'/0.0.1800/0x{port}/{lun}'}
+    host.settle()
+    assert brick.get_volume_paths(props) == [
+        f'/dev/disk/by-path/ccw-0.0.1800-fc-0x{port}-lun-{lun}'
     ]
     brick.disconnect_volume(props, info)
     assert host.snapshot() == before
