@@ -126,7 +126,7 @@ def test_luns(host: Host, storage: fabric.Storage, asked: int, kernel: int, text
 
 def test_the_machine_in_ibms_documentation(host: Host) -> None:
     """ "Linux on IBM Systems", "Mapping the representations of a SCSI device in sysfs": what readlink
-    prints of a SCSI device, and its FCP LUN, port and FCP device. udev's name: "SCSI device nodes"."""
+    a SCSI device in sysfs"), its FCP LUN, port and FCP device; udev's name ("SCSI device nodes")."""
     whole = '/sys/devices/css0/0.0.000a/0.0.1800/host2/rport-2:0-1/target2:0:1/2:0:1:1074741413'
     lun, port = '0x40a5400f00000000', '50050763030bd327'
     storage = fabric.Storage(['50050763030b1234', port])
