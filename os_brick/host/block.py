@@ -45,7 +45,8 @@ def members(name: str) -> list[str]:
 
 def partitions(name: str) -> list[str]:
     """The partitions the kernel has made on a disk."""
-    inside = files.names(f'/sys/block/{name}')
+    # Their names begin with the disk's (Linux, block/partitions/core.c).
+    inside = [part for part in files.names(f'/sys/block/{name}') if part.startswith(name)]
     return [part for part in inside if files.exists(f'/sys/block/{name}/{part}/partition')]
 
 

@@ -78,6 +78,24 @@ class RemotePort:
         return f'{self.wwpn} ({self.state}, {role})'
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sight:
+    """This host's ports and what they see, at one moment."""
+
+    ports: tuple[Port, ...]
+    remotes: tuple[RemotePort, ...]
+
+
+def sight() -> Sight:
+    """What there is now; each file is read once."""
+    return Sight(tuple(ports()), tuple(remote_ports()))
+
+
+def has_ports() -> bool:
+    """Whether this host has a Fibre Channel adapter."""
+    return bool(files.names(_HOSTS))
+
+
 def ports() -> list[Port]:
     """This host's ports, in whatever state."""
     found = []

@@ -222,9 +222,16 @@ def resume_if_suspended(found: str, deadline: wait.Deadline) -> None:
 
 
 def forget_disks(disks: Iterable[str]) -> None:
-    """Have multipathd forget disks that are about to go, so that it cannot hold on to them."""
+    """Have multipathd forget disks that are about to go, so that it cannot hold on to them.
+
+    Where it does not run there is nobody to ask.
+    """
     for disk in disks:
-        ask_to_forget(disk)
+        try:
+            multipathd.remove_path(disk, ANSWER_SECONDS)
+        except OSError as error:
+            LOG.debug('multipathd is not asked to forget disks: %s', error)
+            return
 
 
 def ask_to_forget(disk: str) -> str:

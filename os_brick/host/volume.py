@@ -136,9 +136,8 @@ def remove(
     :raises VolumeInUse: if somebody else holds it, without ``force``.
     """
     steps.run('check for users', lambda: _refuse_users(disks, wwid))
-    known_to_multipathd = multipath.is_running()
     found = _map_over(disks, wwid)
-    if found is None and known_to_multipathd:
+    if found is None:
         # It hears of new disks late; it must not build a map over one that is about to go.
         multipath.forget_disks(disks)
         found = _map_over(disks, wwid)
@@ -148,7 +147,7 @@ def remove(
         steps.run(f'resume of {found}', lambda: multipath.resume_if_suspended(found, deadline))
     devices = {disk: scsi.number_of(disk) for disk in disks}
     is_released = _write_back(found, disks, steps, deadline, force)
-    if found is not None and known_to_multipathd:
+    if found is not None:
         multipath.forget_disks(disks)
     steps.run('removal of disks', lambda: _delete(devices, deadline))
     steps.run('multipathd', lambda: wait_forgotten(devices, deadline))

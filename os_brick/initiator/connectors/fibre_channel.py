@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import dataclasses
 import functools
 from typing import Any, ClassVar
@@ -105,7 +105,7 @@ class FibreChannelConnector(base.BlockConnector):
         self, props: props_fc.Props, undo: core_undo.Undo, deadline: wait.Deadline
     ) -> result.Attached:
         several = self.use_multipath and self._has_multipath(props.enforce_multipath)
-        if not fc.ports():
+        if not fc.has_ports():
             raise exception.NoFibreChannelHostsFound
         background.stop(props.key)
         work = deadline.leaving(base.CLEAN_UP_SHARE)
@@ -129,23 +129,25 @@ class FibreChannelConnector(base.BlockConnector):
 
     def _here(self, props: props_fc.Props) -> _Here:
         """What there is of the volume: on its ways, and by identity through other adapters."""
-        ways = fcw.ways(props, self.machine)
-        everywhere = fcw.ways(dataclasses.replace(props, by_initiator=None), self.machine)
+        seen = fc.sight()
+        ways = fcw.ways(props, self.machine, seen)
+        everywhere = fcw.ways(dataclasses.replace(props, by_initiator=None), self.machine, seen)
+        every = tuple(dict.fromkeys([*ways, *everywhere]))
         named = _disks(ways)
-        wwid = props.expected_wwid or _wwid(named, props.device_path)
+        wwids = {disk: scsi.cached_identity(disk).wwid for disk in [*named, *_disks(every)]}
+        wwid = props.expected_wwid or _wwid({disk: wwids[disk] for disk in named}, props)
         own: dict[str, None] = {}
         others: dict[str, None] = {}
         for disk in named:
-            actual = scsi.cached_identity(disk).wwid
+            actual = wwids[disk]
             if wwid and actual and actual.lower() != wwid.lower():
                 LOG.warning('Disk %s is left alone: it is volume %s, not %s', disk, actual, wwid)
                 others[disk] = None
             else:
                 own[disk] = None
-        for disk in _disks(everywhere):
-            if wwid and disk not in others and scsi.cached_identity(disk).wwid == wwid:
+        for disk, actual in wwids.items():
+            if wwid and disk not in others and actual == wwid:
                 own[disk] = None
-        every = tuple(dict.fromkeys([*ways, *everywhere]))
         return _Here(tuple(own), tuple(others), every, wwid)
 
     def _detach(self, props: props_fc.Props, steps: base.Teardown, deadline: wait.Deadline) -> None:
@@ -286,22 +288,25 @@ def _no_disk(props: props_fc.Props) -> str:
     return f'There is no disk of {props} on this host'
 
 
-def _disks(ways: list[fcw.Way]) -> list[str]:
+def _disks(ways: Iterable[fcw.Way]) -> list[str]:
     return [disk for way in ways if (disk := scsi.disk_at(way.address))]
 
 
-def _wwid(disks: list[str], path: str | None) -> str | None:
+def _wwid(wwids: dict[str, str], props: props_fc.Props) -> str | None:
     """The volume's identity where the caller does not say it.
 
     The device that he used decides if it is on the volume's ways, and else the first disk. A map
     that has lost its disks is believed too; with disks of other ways it is another volume's.
+
+    :param wwids: the identities of the disks on the volume's ways.
     """
+    path = props.device_path
     name = block.name_of(links.device_of(path)) if path else None
     used = (dm.wwid(name) or scsi.cached_identity(name).wwid) if name else ''
-    wwids = [wwid for disk in disks if (wwid := scsi.cached_identity(disk).wwid)]
-    if used in wwids:
+    known = list(filter(None, wwids.values()))
+    if used in known:
         return used
-    if wwids:
-        return wwids[0]
+    if known:
+        return known[0]
     is_bare_map = name is not None and bool(dm.wwid(name)) and not block.members(name)
     return used if is_bare_map else None

@@ -46,14 +46,18 @@ class Brought:
     legs: tuple[host_legs.Leg, ...]
 
 
-def ways(props: props_fc.Props, machine: fc_ways.Machine) -> list[Way]:
+def ways(
+    props: props_fc.Props, machine: fc_ways.Machine, seen: fc.Sight | None = None
+) -> list[Way]:
     """Each pair of ports that leads to the volume, and has a number as a target, in any state.
 
+    :param seen: what this host sees, if that was looked at just now.
     :raises InvalidParameterValue: if the machine has no such LUN.
     """
+    seen = seen or fc.sight()
     return [
         Way(port, remote, common.parsed('target_lun', lun, machine.kernel_lun))
-        for port, remote, lun in plans.ways(fc.ports(), fc.remote_ports(), props)
+        for port, remote, lun in plans.ways(seen.ports, seen.remotes, props)
         if remote.target_id is not None
     ]
 
@@ -115,8 +119,11 @@ def _why_away(request: Request, way: Way) -> str | None:
     found = [each for each in ways(request.props, request.machine) if each.address == way.address]
     if any(each.is_usable for each in found):
         return None
-    said = [f'{each.port} is {each.port.state}, port {each.remote}' for each in found]
-    return said[0] if said else 'its port has gone'
+    return _states(found[0]) if found else 'its port has gone'
+
+
+def _states(way: Way) -> str:
+    return f'{way.port} is {way.port.state}, port {way.remote}'
 
 
 def _take_back(request: Request, way: Way) -> None:
@@ -138,8 +145,11 @@ class Opening(scsi_opening.Opening[Way, Brought]):
         self._until = deadline.within(request.scan_seconds)
 
     def _open_way(self, way: Way, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
-        self._before_late(way, deadline)
         is_late = deadline is not self._deadline
+        if is_late:
+            self._before_late(way, deadline)
+        elif not way.is_usable:
+            raise Away(f'{way}: {_states(way)}')
         until = deadline.within(self._request.scan_seconds) if is_late else self._until
         return Brought(way, (find_leg(self._request, way, self._answered, until),))
 

@@ -125,8 +125,10 @@ def test_luns(host: Host, storage: fabric.Storage, asked: int, kernel: int, text
 
 
 def test_the_machine_in_ibms_documentation(host: Host) -> None:
-    """What readlink prints of a SCSI device (in "Linux on IBM Systems", "Mapping the representations
-    of a SCSI device in sysfs"), its FCP LUN, port and FCP device, and udev's name for such disks."""
+    """What readlink prints of a SCSI device, its FCP LUN, port and FCP device, and udev's name.
+
+    "Linux on IBM Systems": "Mapping the representations of a SCSI device in sysfs".
+    """
     whole = '/sys/devices/css0/0.0.000a/0.0.1800/host2/rport-2:0-1/target2:0:1/2:0:1:1074741413'
     lun, port = '0x40a5400f00000000', '50050763030bd327'
     storage = fabric.Storage(['50050763030b1234', port])
