@@ -187,7 +187,8 @@ def wait_live(
 ) -> Controller | None:
     """A controller that was just made, once it is live; ``None`` if it does not get there.
 
-    Those of Fibre Channel are made first and connected then; only a live one has its ID.
+    Those of Fibre Channel are made first and connected then; only a live one has its ID. For the
+    others a look that it is still the same is enough.
 
     :param is_wanted: whether anybody still waits for it.
     """
@@ -196,7 +197,11 @@ def wait_live(
         now = state(made.name)
         if not now or now in GOING or not is_wanted():
             return False
-        found = _controller(made.name) if now == LIVE else None
+        if now != LIVE:
+            return None
+        if made.id != root.UNCONNECTED:
+            return made if is_there(made) else None
+        found = _controller(made.name)
         return found if found is not None and found.nqn == made.nqn else None
 
     answer = wait.poll(probe, deadline)

@@ -65,6 +65,10 @@ def _process(pid: str) -> str:
     return f'{pid} {fields[19]}' if len(fields) > 19 else pid
 
 
+def _process_of(who: str) -> str:
+    return _process(who.partition(' ')[0])
+
+
 def _is_alive(process: str) -> bool:
     pid, _, start = process.partition(' ')
     return bool(start) and _process(pid) == process
@@ -106,12 +110,16 @@ def _of(controller: nvme.Controller) -> str:
     return f'{boot} {controller.name} {controller.id} {made}'
 
 
-def comes(lock: str, controller: nvme.Controller, who: str, *, is_made: bool = False) -> None:
-    """Note that an attach is about to use a controller, or has made it."""
+def made(lock: str, controller: nvme.Controller, who: str) -> None:
+    """Note that an attach has made a controller, of which nobody can have noted anything."""
+    write(lock, controller, Notes(coming={who: _process_of(who)}, is_made=True))
+
+
+def comes(lock: str, controller: nvme.Controller, who: str) -> None:
+    """Note that an attach is about to use a controller."""
     notes = read(lock, controller)
-    coming = {**notes.coming, who: _process(who.partition(' ')[0])}
-    is_made = is_made or notes.is_made
-    write(lock, controller, dataclasses.replace(notes, coming=coming, is_made=is_made))
+    coming = {**notes.coming, who: _process_of(who)}
+    write(lock, controller, dataclasses.replace(notes, coming=coming))
 
 
 def has_come(lock: str, controller: nvme.Controller, who: str, name: str | None) -> None:

@@ -301,7 +301,7 @@ class _Step:
                 raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
             self.undo.add(self._take_down, live)
             nvme.keep_for(live, self.request.options.ctrl_loss_tmo)
-            nvme_users.comes(way.lock, live, nvme_users.token(), is_made=True)
+            nvme_users.made(way.lock, live, nvme_users.token())
         return live, True
 
     @contextlib.contextmanager

@@ -31,7 +31,9 @@ class RemoteError(Exception):
         self.representation = representation
 
 
-def write_config(directory: pathlib.Path, python: str = sys.executable, **options: object) -> str:
+def write_config(
+    directory: pathlib.Path, python: str = sys.executable, *, debug: bool = True, **options: object
+) -> str:
     """A configuration file for a connector's process; ``options`` go to ``[os_brick]``."""
     locks = directory / 'locks'
     locks.mkdir(parents=True, exist_ok=True)
@@ -41,7 +43,7 @@ def write_config(directory: pathlib.Path, python: str = sys.executable, **option
     helper = pathlib.Path(python).with_name('privsep-helper')
     lines = [f'{name} = {value}' for name, value in options.items()]
     path.write_text(
-        f'[DEFAULT]\ndebug = true\n[oslo_concurrency]\nlock_path = {locks}\n'
+        f'[DEFAULT]\ndebug = {debug}\n[oslo_concurrency]\nlock_path = {locks}\n'
         f'[os_brick]\nlock_path = {locks}\n' + '\n'.join(lines) + '\n'
         f'[privsep_osbrick]\nhelper_command = {helper} --config-file {path}\n'
     )
@@ -206,14 +208,20 @@ class Worker:
 
 
 class Nursery:
-    """A process that has imported the library and forks workers at once."""
+    """A process that has imported the library and forks workers at once.
 
-    def __init__(self, python: str = sys.executable, **options: object) -> None:
+    With ``debug`` its workers and their privsep daemons log everything, else what services log.
+    """
+
+    def __init__(
+        self, python: str = sys.executable, *, debug: bool = True, **options: object
+    ) -> None:
         self._directory = pathlib.Path(tempfile.mkdtemp(prefix='lab-nursery-'))
-        config = write_config(self._directory, python, **options)
+        config = write_config(self._directory, python, debug=debug, **options)
         mine, theirs = socket.socketpair()
         argv = [python, '-P', str(_WORKER), config, str(theirs.fileno())]
         environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTHON')}
+        environment['LAB_DEBUG'] = '1' if debug else ''
         if python == sys.executable:
             argv.append(str(CHECKOUT))
         self._process = subprocess.Popen(

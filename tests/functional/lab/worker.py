@@ -17,7 +17,7 @@ import time
 
 
 class Memory(logging.Handler):
-    """Keeps every line that is logged, at every level."""
+    """Keeps every line that is logged, at every level that is asked for."""
 
     def __init__(self):
         super().__init__(logging.DEBUG)
@@ -38,7 +38,7 @@ class Server:
 
     def serve(self):
         root = logging.getLogger()
-        root.setLevel(logging.DEBUG)
+        root.setLevel(logging.DEBUG if os.environ.get('LAB_DEBUG') else logging.INFO)
         root.addHandler(self.memory)
         for line in self.reader:
             self.answer(json.loads(line))

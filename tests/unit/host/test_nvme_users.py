@@ -54,7 +54,7 @@ def notes() -> nvme_users.Notes:
 def test_life(host: Host, tmp_path: pathlib.Path) -> None:
     assert notes() == nvme_users.Notes()
     who = nvme_users.token()
-    nvme_users.comes(LOCK, CONTROLLER, who, is_made=True)
+    nvme_users.made(LOCK, CONTROLLER, who)
     assert list(notes().coming) == [who]
     nvme_users.has_come(LOCK, CONTROLLER, who, 'gold')
     assert notes() == nvme_users.Notes(attached=frozenset({'gold'}), is_made=True)
@@ -75,7 +75,7 @@ def test_an_attach_that_was_killed_keeps_nothing(host: Host, fate: str) -> None:
 
 
 def test_a_later_controller_of_the_same_name_and_id(host: Host) -> None:
-    nvme_users.comes(LOCK, CONTROLLER, nvme_users.token(), is_made=True)
+    nvme_users.made(LOCK, CONTROLLER, nvme_users.token())
     place = host.root / 'sys/class/nvme-fabrics/ctl'
     (place / 'nvme0').rename(place / 'was')
     (place / 'nvme0').mkdir()

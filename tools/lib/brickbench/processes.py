@@ -29,7 +29,7 @@ def processes(where: stage.Stage) -> None:
 
 def _ask(side: stage.Side) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix='bench-') as directory:
-        config = lab.bricks.write_config(pathlib.Path(directory), side.python)
+        config = lab.bricks.write_config(pathlib.Path(directory), side.python, debug=False)
         environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTHON')}
         if side.name == rows.OURS:
             environment['PYTHONPATH'] = str(lab.bricks.CHECKOUT)

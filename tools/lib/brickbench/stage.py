@@ -31,7 +31,7 @@ class Side:
         kind = (protocol, multipath)
         if kind not in self._workers:
             if self._nursery is None:
-                self._nursery = lab.bricks.Nursery(self.python)
+                self._nursery = lab.bricks.Nursery(self.python, debug=False)
             worker = self._nursery.spawn()
             worker.make(protocol, multipath=multipath)
             self._workers[kind] = worker
