@@ -220,7 +220,8 @@ def difference(before: Snapshot, after: Snapshot) -> str:
     for name in before:
         gone = sorted(f'- {name}: {line}' for line in before[name] - after.get(name, frozenset()))
         come = sorted(f'+ {name}: {line}' for line in after.get(name, frozenset()) - before[name])
-        lines += gone + come
+        # Whoever is stuck no more was only waiting for a disk at that moment.
+        lines += come if name == 'stuck' else gone + come
     return '\n'.join(lines)
 
 
