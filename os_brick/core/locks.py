@@ -8,14 +8,15 @@ volume   attach, extend and detach of one volume              threads and proces
 target   log in to, scan and log out of one target            threads and processes
 ======== ==================================================== =====================
 
-Whoever takes two takes them in the order of the table. Nothing here is host-wide: two attaches
-on two targets never wait for each other. The names are hashed into a bounded number of lock
-files, which are never removed; a file a volume would pile up for ever.
+Whoever takes two takes them in the order of the table, and several of one kind all at once
+(:func:`hold_all`). Nothing here is host-wide: two attaches on two targets never wait for each
+other. The names are hashed into a bounded number of lock files, which are never removed; a file a
+volume would pile up for ever.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import contextlib
 import functools
 import hashlib
@@ -59,8 +60,28 @@ def hold(kind: str, key: str, deadline: wait.Deadline) -> Iterator[None]:
     :raises OperationTimedOut: if somebody else holds it until the deadline.
     :raises RequiredOptError: if no directory for lock files is configured.
     """
-    name = _bucket(kind, key)
-    what = f'the lock of {kind} {key}'
+    with _hold(_bucket(kind, key), f'the lock of {kind} {key}', deadline):
+        yield
+
+
+@contextlib.contextmanager
+def hold_all(kind: str, keys: Iterable[str], deadline: wait.Deadline) -> Iterator[None]:
+    """Hold the locks of several things of one kind at once.
+
+    Two of them may share a file, which is taken once then; and everybody takes the files in one
+    order, which is not that of the things' names.
+
+    :raises OperationTimedOut: if somebody else holds one of them until the deadline.
+    """
+    names = {_bucket(kind, key): key for key in keys}
+    with contextlib.ExitStack() as stack:
+        for name in sorted(names):
+            stack.enter_context(_hold(name, f'the lock of {kind} {names[name]}', deadline))
+        yield
+
+
+@contextlib.contextmanager
+def _hold(name: str, what: str, deadline: wait.Deadline) -> Iterator[None]:
     inner: threading.Semaphore = lockutils.internal_lock(f'{PREFIX}{name}')
     if not inner.acquire(timeout=deadline.remaining):
         raise exception.OperationTimedOut(what=what, seconds=round(deadline.seconds, 1))

@@ -65,9 +65,9 @@ class Brought:
 @contextlib.contextmanager
 def _portal_lock(ways: Iterable[Target], deadline: wait.Deadline) -> Iterator[None]:
     """Keep others from logging in to, scanning and logging out of portals of a target."""
-    with contextlib.ExitStack() as stack:
-        for key in sorted({f'{way.name.lower()} {way.portal}' for way in ways}):
-            stack.enter_context(locks.hold(locks.TARGET, key, deadline))
+    with locks.hold_all(
+        locks.TARGET, (f'{way.name.lower()} {way.portal}' for way in ways), deadline
+    ):
         yield
 
 

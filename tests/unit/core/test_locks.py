@@ -2,6 +2,7 @@
 """Threads and processes exclude each other, nobody waits past his deadline."""
 
 from collections.abc import Iterator
+import itertools
 import os
 import pathlib
 import subprocess
@@ -50,6 +51,55 @@ def other(place: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
     yield child
     child.kill()
     child.wait()
+
+
+def _names(count: int, *, apart: bool) -> list[str]:
+    """So many names that share one lock file, or names of files in the reverse order of theirs."""
+    found: dict[str, list[str]] = {}
+    for name in map(str, itertools.count()):
+        file = locks._bucket(locks.TARGET, name)
+        found.setdefault(file, []).append(name)
+        if apart and len(found) > 50:
+            pairs = itertools.combinations(sorted((a[0], f) for f, a in found.items()), 2)
+            return next([a, b] for (a, f), (b, g) in pairs if f > g)
+        if not apart and len(found[file]) == count:
+            return found[file]
+    raise AssertionError
+
+
+def test_two_that_share_a_file_are_taken_once() -> None:
+    """Four portals of a volume share a lock file once in 700 volumes."""
+    names = _names(2, apart=False)
+    with locks.hold_all(locks.TARGET, names, wait.Deadline.after(5)):
+        for name in names:
+            with (
+                pytest.raises(exception.OperationTimedOut),
+                locks.hold(locks.TARGET, name, wait.Deadline.after(0.05)),
+            ):
+                pass
+    for name in names:
+        with locks.hold(locks.TARGET, name, wait.Deadline.after(5)):
+            pass
+
+
+def test_several_are_taken_in_one_order() -> None:
+    """Whatever the order of names: two that take the same two never block each other for good."""
+    names = _names(2, apart=True)
+    rounds = 50
+    done: list[int] = []
+
+    def work(order: list[str]) -> None:
+        for _ in range(rounds):
+            with locks.hold_all(locks.TARGET, order, wait.Deadline.after(20)):
+                time.sleep(0.0005)
+            done.append(1)
+
+    threads = [threading.Thread(target=work, args=(order,)) for order in (names, names[::-1])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert len(done) == 2 * rounds
 
 
 def test_threads_exclude_each_other() -> None:
