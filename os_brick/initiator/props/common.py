@@ -18,6 +18,7 @@ Raw = Mapping[str, Any]
 
 # Device names that may follow a WWID in udev's spelling are hexadecimal or replaced text.
 _WWID = re.compile(r'[A-Za-z0-9][A-Za-z0-9._:+=@#,~-]{1,127}')
+_BINARY_WWID = re.compile(r'[238](?:[0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})')
 
 
 def bad(key: str, why: str) -> exception.InvalidParameterValue:
@@ -116,16 +117,22 @@ def wwid(raw: Raw, *keys: str) -> str | None:
             found = parsed(key, raw[key], text).strip()
             if not _WWID.fullmatch(found):
                 raise bad(key, f'{found!r} is no WWID')
-            return found
+            # What is made of a name of 8 or 16 bytes (NAA, EUI-64) udev writes in lower case.
+            return found.lower() if _BINARY_WWID.fullmatch(found) else found
     return None
 
 
 def device_path(raw: Raw, device_info: object = None) -> str | None:
-    """The path the caller used, from ``device_info`` or else from the properties."""
+    """The path the caller used, from ``device_info`` or else from the properties.
+
+    :raises InvalidParameterValue: if it can be none.
+    """
     for place, key in ((device_info, 'path'), (raw, 'device_path')):
         found = place.get(key) if isinstance(place, Mapping) else None
         if isinstance(found, bytes):
             found = os.fsdecode(found)
         if found and isinstance(found, str):
+            if '\0' in found:
+                raise bad(key, f'{found!r} is no path')
             return found
     return None

@@ -95,6 +95,17 @@ def test_attach_twice_is_the_same_volume(
 
 
 @EITHER
+def test_detach_by_a_wwid_in_upper_case(
+    host: Host, storage: fabric.Storage, multipath: bool
+) -> None:
+    before = host.snapshot()
+    brick = connector(multipath)
+    info = brick.connect_volume(storage.properties())
+    brick.disconnect_volume(storage.properties(), {'scsi_wwn': info['scsi_wwn'].upper()})
+    assert host.snapshot() == before
+
+
+@EITHER
 def test_a_scan_that_ends_during_the_detach(
     host: Host, storage: fabric.Storage, multipath: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ def test_which_initiator_uses_which_target(more: dict[str, Any], expected: Any) 
         ({'target_wwn': A, 'initiator_target_map': {OWN: ['x']}}, 'initiator_target_map'),
         ({'target_wwn': A, 'initiator_target_lun_map': {OWN: [A]}}, 'initiator_target_lun_map'),
         ({'target_wwn': A, 'expected_wwid': '../x'}, 'expected_wwid'),
+        ({'target_wwn': A, 'device_path': '/dev/\0'}, 'device_path'),
         ({'target_wwn': A, 'encrypted': 'maybe'}, 'encrypted'),
     ],
 )
@@ -171,3 +172,18 @@ def test_anything_else_is_refused_and_nothing_else_raised(value: Any) -> None:
     for key in ('target_wwn', 'target_wwns', 'targets', 'initiator_target_map', 'target_luns'):
         with contextlib.suppress(exception.InvalidParameterValue):
             Props.parse({'target_wwn': A, key: value})
+
+
+@pytest.mark.parametrize(
+    ('said', 'wwid'),
+    [
+        ('3600A0980ABCDEF0123456789ABCDEF01', '3600a0980abcdef0123456789abcdef01'),
+        ('2001B4D2A3F00E5C1', '2001b4d2a3f00e5c1'),
+        # A text of the vendor's is one in its own spelling.
+        ('SLIO-ORG_gold_ABC', 'SLIO-ORG_gold_ABC'),
+    ],
+)
+def test_a_wwid_in_udevs_spelling(said: str, wwid: str) -> None:
+    assert fc.Props.parse({'target_wwn': A, 'scsi_wwn': said}).expected_wwid == wwid
+    info = {'scsi_wwn': said}
+    assert fc.Props.parse({'target_wwn': A}, info).expected_wwid == wwid
