@@ -124,6 +124,11 @@ def _discard(
         multipath.release(found, deadline, give_up_io=True)
     multipath.forget_disks([disk])
     scsi.remove(disk, deadline, number)
+    # multipathd may be building a map of it at this moment, and notes the WWID after that: it
+    # answers when it is done.
+    multipath.known_disks()
+    if found is None and cached.wwid:
+        found = dm.multipath_of(cached.wwid)
     # Several stale disks of one map may go side by side; whoever is last takes the map along.
     if found is not None and dm.wwid(found) and not block.members(found):
         multipath.release(found, deadline, give_up_io=True)
