@@ -120,7 +120,9 @@ def _several(value: Any) -> Sequence[Any]:
 
 def _luns(raw: common.Raw, count: int) -> list[int]:
     key = 'target_luns' if raw.get('target_luns') else 'target_lun'
-    luns = [common.parsed(key, each, addresses.lun) for each in _several(raw.get(key) or 0)]
+    # A key that is missing is LUN 0; one that holds nothing is a mistake, and LUN 0 another volume.
+    given = common.items(raw, key) if key == 'target_luns' else _several(raw.get(key, 0))
+    luns = [common.parsed(key, each, addresses.lun) for each in given]
     if len(luns) == 1:
         return luns * count
     if len(luns) != count:

@@ -187,3 +187,15 @@ def test_a_wwid_in_udevs_spelling(said: str, wwid: str) -> None:
     assert fc.Props.parse({'target_wwn': A, 'scsi_wwn': said}).expected_wwid == wwid
     info = {'scsi_wwn': said}
     assert fc.Props.parse({'target_wwn': A}, info).expected_wwid == wwid
+
+
+@pytest.mark.parametrize('nothing', [None, '', [], {}, False, True, 'x', 1.5])
+def test_a_lun_that_is_none_is_not_lun_0(nothing: Any) -> None:
+    with pytest.raises(exception.InvalidParameterValue, match='target_lun'):
+        fc.Props.parse({'target_wwn': A, 'target_lun': nothing})
+    assert fc.Props.parse({'target_wwn': A}).targets[0].lun == 0
+
+
+def test_a_text_is_no_list_of_luns() -> None:
+    with pytest.raises(exception.InvalidParameterValue, match='target_luns'):
+        fc.Props.parse({'target_wwns': [A, A[:-1] + '9'], 'target_luns': '11'})
