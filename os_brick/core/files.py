@@ -150,13 +150,10 @@ def write_shared(path: str, text: str) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         return
-    fresh = f'{path}.new'
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o660)
-    with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
-        with contextlib.suppress(PermissionError):  # Left by a process of another user.
-            os.fchmod(descriptor, 0o660)  # The umask may have taken the group's right.
+    make_shared(f'{path}.new')
+    with open(f'{path}.new', 'w', encoding='utf-8') as file:
         file.write(text)
-    os.rename(fresh, path)
+    os.rename(f'{path}.new', path)
 
 
 def descriptor(path: str, flags: int) -> int:

@@ -92,8 +92,8 @@ def sight() -> Sight:
 
 
 def has_ports() -> bool:
-    """Whether this host has a Fibre Channel adapter."""
-    return bool(files.names(_HOSTS))
+    """Whether this host has a Fibre Channel adapter that says its name."""
+    return any(_name(f'{_HOSTS}/{name}/port_name') for name in files.names(_HOSTS))
 
 
 def ports() -> list[Port]:

@@ -25,21 +25,37 @@ from os_brick.host import nvme
 class Notes:
     """What is noted about a controller.
 
-    :ivar coming: the attaches under way that use it, each with its process.
+    :ivar coming: the attaches under way that use it, by their tokens.
     :ivar attached: the namespaces behind it that attaches have found.
     :ivar released: those that detaches have let go of; the array may still map them.
     :ivar is_made: whether an attach has made the controller.
     """
 
-    coming: dict[str, str] = dataclasses.field(default_factory=dict)
+    coming: frozenset[str] = frozenset()
     attached: frozenset[str] = frozenset()
     released: frozenset[str] = frozenset()
     is_made: bool = False
 
 
 def token() -> str:
-    """What an attach of this thread is noted as."""
-    return f'{os.getpid()} {threading.get_ident()}'
+    """What an attach of this thread is noted as: the process, and the thread of it."""
+    return f'{_process(os.getpid())}/{threading.get_ident()}'
+
+
+def _process(pid: object) -> str:
+    """The process that has a PID now, told by its start from a later one (proc_pid_stat(5), 22).
+
+    Without a start if there is none.
+    """
+    # The second field is the name of its program, in which anything may stand.
+    fields = files.read_or(f'/proc/{pid}/stat').rpartition(')')[2].split()
+    return f'{pid} {fields[19]}' if len(fields) > 19 else f'{pid}'
+
+
+def _is_alive(who: str) -> bool:
+    process = who.partition('/')[0]
+    pid, _, start = process.partition(' ')
+    return bool(start) and _process(pid) == process
 
 
 def read(lock: str, controller: nvme.Controller) -> Notes:
@@ -49,29 +65,13 @@ def read(lock: str, controller: nvme.Controller) -> Notes:
         if found.get('controller') != _of(controller):
             return Notes()
         return Notes(
-            {who: process for who, process in found['coming'].items() if _is_alive(process)},
+            frozenset(filter(_is_alive, found['coming'])),
             frozenset(found['attached']),
             frozenset(found['released']),
             found['made'] is True,
         )
     except (ValueError, KeyError, AttributeError, OSError):
         return Notes()  # Half a file, or one of another release: nothing is known.
-
-
-def _process(pid: str) -> str:
-    """The process that has a PID now, told by its start from a later one (proc_pid_stat(5), 22)."""
-    # The second field is the name of its program, in which anything may stand.
-    fields = files.read_or(f'/proc/{pid}/stat').rpartition(')')[2].split()
-    return f'{pid} {fields[19]}' if len(fields) > 19 else pid
-
-
-def _process_of(who: str) -> str:
-    return _process(who.partition(' ')[0])
-
-
-def _is_alive(process: str) -> bool:
-    pid, _, start = process.partition(' ')
-    return bool(start) and _process(pid) == process
 
 
 def write(lock: str, controller: nvme.Controller, notes: Notes) -> None:
@@ -85,7 +85,7 @@ def write(lock: str, controller: nvme.Controller, notes: Notes) -> None:
     text = json.dumps(
         {
             'controller': _of(controller),
-            'coming': notes.coming,
+            'coming': sorted(notes.coming),
             'attached': sorted(notes.attached),
             'released': sorted(notes.released),
             'made': notes.is_made,
@@ -106,20 +106,19 @@ def _key(lock: str, controller: nvme.Controller) -> str:
 def _of(controller: nvme.Controller) -> str:
     boot = files.read_or('/proc/sys/kernel/random/boot_id')
     # Both its name and its ID may be those of another one that is gone.
-    made = nvme.number_of(controller)
-    return f'{boot} {controller.name} {controller.id} {made}'
+    number = nvme.number_of(controller)
+    return f'{boot} {controller.name} {controller.id} {number}'
 
 
 def made(lock: str, controller: nvme.Controller, who: str) -> None:
     """Note that an attach has made a controller, of which nobody can have noted anything."""
-    write(lock, controller, Notes(coming={who: _process_of(who)}, is_made=True))
+    write(lock, controller, Notes(coming=frozenset({who}), is_made=True))
 
 
 def comes(lock: str, controller: nvme.Controller, who: str) -> None:
     """Note that an attach is about to use a controller."""
     notes = read(lock, controller)
-    coming = {**notes.coming, who: _process_of(who)}
-    write(lock, controller, dataclasses.replace(notes, coming=coming))
+    write(lock, controller, dataclasses.replace(notes, coming=notes.coming | {who}))
 
 
 def has_come(lock: str, controller: nvme.Controller, who: str, name: str | None) -> None:
@@ -131,7 +130,7 @@ def has_come(lock: str, controller: nvme.Controller, who: str, name: str | None)
         controller,
         dataclasses.replace(
             notes,
-            coming={each: at for each, at in notes.coming.items() if each != who},
+            coming=notes.coming - {who},
             attached=notes.attached | names,
             released=notes.released - names,
         ),

@@ -20,6 +20,15 @@ def _heal(fabric):
     fabric.wait()
 
 
+def _attached(shelf, fabric, fc, name):
+    """A new volume, attached through its four paths, with what it was attached by and as."""
+    volume = fc_support.served(shelf, fabric, name)
+    props = fabric.properties(1)
+    info = fc.connect_volume(props)
+    support.wait_legs(info['path'], 4)
+    return volume, props, info
+
+
 def _detach_fails(connector, props, info, force):
     """Whether a detach ends with an error; it ends within an operation_timeout of 40 s."""
     failed = False
@@ -107,10 +116,7 @@ def test_cable_cut_during_the_attach(shelf, fabric, fc):
 def test_cable_cut_during_io(shelf, fabric, fc, multipathd):
     """I/O goes on through the other initiator; healed, the paths come back into the map."""
     multipathd(no_path_retry='queue')
-    volume = fc_support.served(shelf, fabric, 'io')
-    props = fabric.properties(1)
-    info = fc.connect_volume(props)
-    support.wait_legs(info['path'], 4)
+    volume, props, info = _attached(shelf, fabric, fc, 'io')
     fabric.initiators[0].cut()
     for _ in range(10):
         support.assert_is(info['path'], volume)
@@ -123,10 +129,7 @@ def test_cable_cut_during_io(shelf, fabric, fc, multipathd):
 
 def test_grow_with_a_cable_cut(shelf, fabric, fc):
     """The live paths and the map grow; the dead ones come back with the new size."""
-    volume = fc_support.served(shelf, fabric, 'grow')
-    props = fabric.properties(1)
-    info = fc.connect_volume(props)
-    support.wait_legs(info['path'], 4)
+    volume, props, info = _attached(shelf, fabric, fc, 'grow')
     fabric.initiators[0].cut()
     fc_support.wait_away(fabric.initiators[0])
     bigger = volume.grow(48)
@@ -140,10 +143,7 @@ def test_grow_with_a_cable_cut(shelf, fabric, fc):
 
 def test_cable_cut_before_the_detach(shelf, fabric, fc):
     """One initiator is down: what was written is safe, and all is gone but its disks' ghosts."""
-    volume = fc_support.served(shelf, fabric, 'gone')
-    props = fabric.properties(1)
-    info = fc.connect_volume(props)
-    support.wait_legs(info['path'], 4)
+    volume, props, info = _attached(shelf, fabric, fc, 'gone')
     support.assert_is(info['path'], volume)
     fabric.initiators[0].cut()
     fc_support.wait_away(fabric.initiators[0])
@@ -203,10 +203,7 @@ def test_target_port_away_and_back(shelf, fabric, fc, multipathd):
     """The array's port goes down and comes back: its two paths fail and return."""
     # The kernel may ask the dead path for the states of all (ALUA), and then all fail once.
     multipathd(no_path_retry='queue')
-    volume = fc_support.served(shelf, fabric, 'port')
-    props = fabric.properties(1)
-    info = fc.connect_volume(props)
-    support.wait_legs(info['path'], 4)
+    volume, props, info = _attached(shelf, fabric, fc, 'port')
     fabric.targets[0].leave()
     fc_support.wait_active(volume, 2, failed=2)
     support.assert_is(info['path'], volume)

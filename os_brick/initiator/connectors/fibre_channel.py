@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 import dataclasses
 import functools
 from typing import Any, ClassVar
@@ -133,9 +133,12 @@ class FibreChannelConnector(base.BlockConnector):
         ways = fcw.ways(props, self.machine, seen)
         everywhere = fcw.ways(dataclasses.replace(props, by_initiator=None), self.machine, seen)
         every = tuple(dict.fromkeys([*ways, *everywhere]))
-        named = _disks(ways)
-        wwids = {disk: scsi.cached_identity(disk).wwid for disk in [*named, *_disks(every)]}
-        wwid = props.expected_wwid or _wwid({disk: wwids[disk] for disk in named}, props)
+        at = {way: disk for way in every if (disk := scsi.disk_at(way.address))}
+        wwids = {disk: scsi.cached_identity(disk).wwid for disk in at.values()}
+        named = [at[way] for way in ways if way in at]
+        wwid = props.expected_wwid or _wwid(
+            [wwids[disk] for disk in named if wwids[disk]], props.device_path
+        )
         own: dict[str, None] = {}
         others: dict[str, None] = {}
         for disk in named:
@@ -280,30 +283,25 @@ def _late(here: _Here, devices: set[int]) -> list[str]:
 
     new = [way for way in here.ways if scsi.number_at(way.address) not in devices]
     # There is a moment between a device and its disk.
-    wait.holds(lambda: all(map(has_come, new)), wait.Deadline.after(_DISK_SECONDS if new else 0))
-    return [disk for disk in _disks(new) if scsi.cached_identity(disk).wwid == here.wwid]
+    wait.holds(lambda: all(map(has_come, new)), wait.Deadline.after(_DISK_SECONDS))
+    disks = [disk for way in new if (disk := scsi.disk_at(way.address))]
+    return [disk for disk in disks if scsi.cached_identity(disk).wwid == here.wwid]
 
 
 def _no_disk(props: props_fc.Props) -> str:
     return f'There is no disk of {props} on this host'
 
 
-def _disks(ways: Iterable[fcw.Way]) -> list[str]:
-    return [disk for way in ways if (disk := scsi.disk_at(way.address))]
-
-
-def _wwid(wwids: dict[str, str], props: props_fc.Props) -> str | None:
+def _wwid(known: list[str], path: str | None) -> str | None:
     """The volume's identity where the caller does not say it.
 
     The device that he used decides if it is on the volume's ways, and else the first disk. A map
     that has lost its disks is believed too; with disks of other ways it is another volume's.
 
-    :param wwids: the identities of the disks on the volume's ways.
+    :param known: the identities of the disks on the volume's ways.
     """
-    path = props.device_path
     name = block.name_of(links.device_of(path)) if path else None
     used = (dm.wwid(name) or scsi.cached_identity(name).wwid) if name else ''
-    known = list(filter(None, wwids.values()))
     if used in known:
         return used
     if known:

@@ -8,8 +8,9 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import undo as core_undo
 from os_brick.core import wait
-from os_brick.host import fc, fc_ways, multipath, scsi
+from os_brick.host import fc, fc_ways, scsi
 from os_brick.initiator.connectors import fibre_channel_ways as fcw
+from os_brick.initiator.connectors import scsi_opening
 from os_brick.initiator.props import fibre_channel as props_fc
 
 LOG = logging.getLogger(__name__)
@@ -70,8 +71,6 @@ class Search:
         keep = {way.address for way in own}
         deadline = wait.Deadline.after(_CLEAN_UP_SECONDS)
         for port, lun, before in self._scanned:
-            for place, disk in fc_ways.disks_at(port, lun).items():
+            for place in fc_ways.disks_at(port, lun):
                 if place not in before | keep:
-                    number = scsi.number_at(place)
-                    multipath.forget_disks([disk])
-                    scsi.remove(disk, deadline, number)
+                    scsi_opening.delete_disk_at(place, deadline.remaining)

@@ -56,8 +56,6 @@ class Port:
         for device in (self.card, self.end):
             shell.write(f'/proc/sys/net/ipv6/conf/{device}/disable_ipv6', 1)
             shell.run('ip', 'link', 'set', device, 'mtu', _MTU, 'up')
-        if not self._hosts():
-            shell.write(_PARAMETERS / 'create_vn2vn', self.card)
         self.host = self._adapter()
         self.wwpn = shell.read(self._hosts()[0] / 'port_name').removeprefix('0x')
 
@@ -65,6 +63,9 @@ class Port:
         return list((_NETWORK / self.card).glob('ctlr_*/host*/fc_host/host*'))
 
     def _adapter(self) -> str:
+        """Have the card be an adapter; return its name."""
+        if not self._hosts():
+            shell.write(_PARAMETERS / 'create_vn2vn', self.card)
         shell.until(self._hosts, 10, f'{self.card} is an adapter')
         return self._hosts()[0].name
 
@@ -118,7 +119,6 @@ class Port:
         """
         # No frame may arrive before the port is ready.
         shell.run('ip', 'link', 'set', self.end, 'nomaster')
-        shell.write(_PARAMETERS / 'create_vn2vn', self.card)
         self.host = self._adapter()
         self.plug()
         self.has_left = False
@@ -127,8 +127,7 @@ class Port:
         """Make a plain card of it again."""
         shell.run('ip', 'link', 'set', self.end, 'nomaster', check=False)
         if self._hosts():
-            shell.write(_PARAMETERS / 'destroy', self.card)
-            shell.until(lambda: not self._hosts(), 20, f'{self.card} is no adapter any more')
+            self.leave()
 
 
 class Target(Port):
@@ -234,17 +233,14 @@ class Fabric:
 
     def is_whole(self) -> bool:
         """Whether every initiator sees every target, as a target."""
-        return all(map(self.sees_all, self.initiators)) and all(
-            port.state == 'Online' for port in self.ports
-        )
+        return self._see_all(self.initiators) and all(port.state == 'Online' for port in self.ports)
 
     def wait_for(self, initiator: Port) -> None:
         """Return when one initiator sees every target, as a target."""
-        shell.until(lambda: self.sees_all(initiator), 30, f'{initiator.host} sees all', 0.2)
+        shell.until(lambda: self._see_all([initiator]), 30, f'{initiator.host} sees all', 0.2)
 
-    def sees_all(self, initiator: Port) -> bool:
-        """Whether one initiator sees every target, as a target."""
-        return {(initiator.host, target.wwpn) for target in self.targets} <= self.seen()
+    def _see_all(self, initiators: list[Port]) -> bool:
+        return {(i.host, t.wwpn) for i in initiators for t in self.targets} <= self.seen()
 
     @staticmethod
     def seen() -> set[tuple[str, str]]:

@@ -53,23 +53,30 @@ def other(place: pathlib.Path) -> Iterator[subprocess.Popen[str]]:
     child.wait()
 
 
-def _names(count: int, *, apart: bool) -> list[str]:
-    """So many names that share one lock file, or names of files in the reverse order of theirs."""
-    found: dict[str, list[str]] = {}
-    for name in map(str, itertools.count()):
-        file = locks._bucket(locks.TARGET, name)
-        found.setdefault(file, []).append(name)
-        if apart and len(found) > 50:
-            pairs = itertools.combinations(sorted((a[0], f) for f, a in found.items()), 2)
-            return next([a, b] for (a, f), (b, g) in pairs if f > g)
-        if not apart and len(found[file]) == count:
-            return found[file]
-    raise AssertionError
+def _files(count: int) -> list[tuple[str, str]]:
+    """So many names, each with its lock file."""
+    return [(name, locks._bucket(locks.TARGET, name)) for name in map(str, range(count))]
+
+
+def _sharing() -> list[str]:
+    """Two names that share a lock file; among more names than files there are some."""
+    first: dict[str, str] = {}
+    return next(
+        [other, name]
+        for name, file in _files(locks.FILES_A_KIND + 1)
+        if (other := first.setdefault(file, name)) != name
+    )
+
+
+def _crossed() -> list[str]:
+    """Two names whose files are in the reverse order of theirs."""
+    pairs = itertools.combinations(sorted(_files(50)), 2)
+    return next([a, b] for (a, file), (b, other) in pairs if file > other)
 
 
 def test_two_that_share_a_file_are_taken_once() -> None:
     """Four portals of a volume share a lock file once in 700 volumes."""
-    names = _names(2, apart=False)
+    names = _sharing()
     with locks.hold_all(locks.TARGET, names, wait.Deadline.after(5)):
         for name in names:
             with (
@@ -84,7 +91,7 @@ def test_two_that_share_a_file_are_taken_once() -> None:
 
 def test_several_are_taken_in_one_order() -> None:
     """Whatever the order of names: two that take the same two never block each other for good."""
-    names = _names(2, apart=True)
+    names = _crossed()
     rounds = 50
     done: list[int] = []
 
@@ -206,3 +213,10 @@ def test_volume_then_target_may_be_held_together() -> None:
     deadline = wait.Deadline.after(5)
     with locks.hold(locks.VOLUME, 'x', deadline), locks.hold(locks.TARGET, 'x', deadline):
         pass
+
+
+def test_a_note_needs_no_lock_before_it(place: pathlib.Path) -> None:
+    """Where locks between processes are switched off nobody else has made the directory."""
+    cfg.CONF.set_override('lock_path', str(place / 'new'), group='os_brick')
+    locks.set_note(locks.TARGET, 'v', 'text')
+    assert locks.note(locks.TARGET, 'v') == 'text'

@@ -68,8 +68,11 @@ def test_a_port_that_is_not_online(tree: fake_tree.Tree, state: str) -> None:
 def test_a_port_without_a_name_is_left_out(
     tree: fake_tree.Tree, caplog: pytest.LogCaptureFixture
 ) -> None:
-    host(tree)
+    assert not fc.has_ports()
     host(tree, 'host10', port_name='')
+    assert not fc.has_ports()
+    host(tree)
+    assert fc.has_ports()
     assert [port.host for port in fc.ports()] == [2]
     assert 'host10' in caplog.text
 

@@ -4,7 +4,6 @@
 from collections.abc import Iterator
 import os
 import pathlib
-import shutil
 
 from oslo_config import cfg
 import pytest
@@ -23,7 +22,6 @@ class Host:
     """A host with one controller and this process on it."""
 
     def __init__(self, root: pathlib.Path) -> None:
-        self.root = root
         self.tree = fake_tree.Tree(root)
         self.tree.directory('/sys/class/nvme-fabrics/ctl/nvme0')
         self.starts(100)
@@ -34,7 +32,7 @@ class Host:
         self.tree.value(f'/proc/{os.getpid()}/stat', f'{os.getpid()} (a) b (c) {" ".join(fields)}')
 
     def ends(self) -> None:
-        shutil.rmtree(self.root / 'proc' / str(os.getpid()))
+        self.tree.remove(f'/proc/{os.getpid()}')
 
 
 @pytest.fixture
@@ -76,9 +74,8 @@ def test_an_attach_that_was_killed_keeps_nothing(host: Host, fate: str) -> None:
 
 def test_a_later_controller_of_the_same_name_and_id(host: Host) -> None:
     nvme_users.made(LOCK, CONTROLLER, nvme_users.token())
-    place = host.root / 'sys/class/nvme-fabrics/ctl'
-    (place / 'nvme0').rename(place / 'was')
-    (place / 'nvme0').mkdir()
+    host.tree.remove('/sys/class/nvme-fabrics/ctl/nvme0')
+    host.tree.directory('/sys/class/nvme-fabrics/ctl/nvme0')
     assert notes() == nvme_users.Notes()
 
 
