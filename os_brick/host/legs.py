@@ -84,7 +84,10 @@ def _asked_anew(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Le
 
 
 def discard_if_stale(disk: str, deadline: wait.Deadline) -> vpd.Identity | None:
-    """Remove a disk that is not what the kernel believes any more; return who a live one is.
+    """Remove a disk that is not what the kernel or its map believes; return who a live one is.
+
+    A map keeps its WWID when the LUN below it is given to another volume, and the kernel is told
+    so by a rescan.
 
     :return: ``None`` once it is gone.
     :raises VolumeIdentityMismatch: if it is stale and in use.
@@ -95,17 +98,38 @@ def discard_if_stale(disk: str, deadline: wait.Deadline) -> vpd.Identity | None:
         actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
     except scsi.NothingMapped as error:
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
-        _discard(disk, number, cached, 'nothing', deadline)
+        _discard(disk, number, cached, None, deadline)
         return None
-    if actual != cached:
-        LOG.warning('Disk %s is %s now and was %s: it is removed', disk, actual, cached)
-        _discard(disk, number, cached, str(actual), deadline)
-        return None
-    return actual
+    above = wwid_above(disk)
+    if actual == cached and not actual.denies(above):
+        return actual
+    was = f'{cached}, under the map of {above}' if cached.denies(above) else cached
+    LOG.warning('Disk %s is %s now and was %s: it is removed', disk, actual, was)
+    _discard(disk, number, cached, actual, deadline)
+    return None
+
+
+def wwid_above(disk: str) -> str:
+    """The WWID of the multipath map above a disk; empty without one."""
+    found = dm.multipath_over([disk])
+    return dm.wwid(found) if found else ''
+
+
+def belongs_to(disk: str, wwid: str) -> bool:
+    """Whether a disk is a volume's, for all that is known here: by its identity, or by its map."""
+    actual = scsi.cached_identity(disk).wwid
+    if not actual or wwid.lower() in (actual.lower(), wwid_above(disk).lower()):
+        return True
+    LOG.warning('Disk %s is left alone: it is volume %s, not %s', disk, actual, wwid)
+    return False
 
 
 def _discard(
-    disk: str, number: int, cached: vpd.Identity, actual: str, deadline: wait.Deadline
+    disk: str,
+    number: int,
+    cached: vpd.Identity,
+    actual: vpd.Identity | None,
+    deadline: wait.Deadline,
 ) -> None:
     """Remove a stale disk, and its old map if that has no other; nothing that is in use.
 
@@ -114,11 +138,14 @@ def _discard(
     :raises VolumeIdentityMismatch: naming both, if somebody uses it.
     """
     found = dm.multipath_over([disk])
+    above = dm.wwid(found) if found else ''
     users = block.users(disk, frozenset({found} if found else ()))
     users += (map_users(found) or multipath.why_open(found, deadline)) if found else []
     if users:
         raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk} (in use: {"; ".join(users)})', expected=str(cached), actual=actual
+            device=f'/dev/{disk} (in use: {"; ".join(users)})',
+            expected=above if cached.denies(above) else str(cached),
+            actual=str(actual or 'nothing'),
         )
     if found is not None and block.members(found) == [disk]:
         multipath.release(found, deadline, give_up_io=True)
@@ -132,8 +159,9 @@ def _discard(
     # Several stale disks of one map may go side by side; whoever is last takes the map along.
     if found is not None and dm.wwid(found) and not block.members(found):
         multipath.release(found, deadline, give_up_io=True)
-    if cached.wwid and dm.multipath_of(cached.wwid) is None:
-        multipath.forget(cached.wwid)
+    for wwid in {above, cached.wwid} - {'', actual.wwid if actual else ''}:
+        if dm.multipath_of(wwid) is None:
+            multipath.forget(wwid)
 
 
 def map_users(found: str) -> list[str]:

@@ -26,6 +26,8 @@ FIRST_OFFER_SECONDS = 0.5
 # Once there is a map udev has had its time; whatever is missing is offered sooner.
 FIRST_LATE_OFFER_SECONDS = 0.3
 OFFER_GROWTH = 2.0
+# What multipathd answers where it cannot do what is asked (multipath-tools, uxlsnr.c).
+_REFUSAL = 'fail'
 # How long multipathd may take for a map, from the moment its disks are there.
 BUILD_SECONDS = 20.0
 # udev's workers open and close every new map and disk; a map may be busy for that long.
@@ -33,7 +35,7 @@ BUSY_SECONDS = 5.0
 
 
 class NotClaimed(exception.BrickException):
-    """multipathd does not want the disks (blacklist), or has not made a map of them."""
+    """multipathd refuses to make a map of the disks: a blacklist, or somebody else has them."""
 
     message = 'multipathd makes no map of %(disks)s: %(why)s'
 
@@ -52,9 +54,22 @@ def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
     The WWID is made known first: with ``find_multipaths`` multipathd ignores a first path
     otherwise.
 
-    :raises NotClaimed: if multipathd does not want the disks or makes no map in time.
+    :raises NotClaimed: if multipathd refuses, and has been made to forget the volume.
+    :raises OperationTimedOut: if it is late: it may take the disks at any moment, so that nobody
+        should be given one of them.
     """
-    remember(wwid)
+    is_new = remember(wwid)
+    try:
+        return _build(wwid, disks, deadline)
+    except exception.BrickException as error:
+        if isinstance(error, NotClaimed):
+            forget_disks(disks)
+        if is_new and dm.multipath_of(wwid) is None:
+            forget(wwid)
+        raise
+
+
+def _build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
     offers = _Offers(FIRST_OFFER_SECONDS)
     turn = itertools.cycle(disks)
 
@@ -65,10 +80,15 @@ def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
         offers.repeat([next(turn)])
         return None
 
-    found = wait.poll(probe, deadline.within(BUILD_SECONDS))
-    if found is None:
-        raise NotClaimed(disks=', '.join(disks), why=offers.answer or 'no answer in time')
-    return found
+    limit = deadline.within(BUILD_SECONDS)
+    found = wait.poll(probe, limit)
+    if found is not None:
+        return found
+    names = ', '.join(disks)
+    if offers.answer.startswith(_REFUSAL) and not deadline.passed:
+        raise NotClaimed(disks=names, why=offers.answer)
+    what = f'the building of a multipath map over {names} (multipathd: {offers.answer or "silent"})'
+    raise exception.OperationTimedOut(what=what, seconds=round(limit.seconds, 1))
 
 
 def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str]:
@@ -155,17 +175,17 @@ def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
 
     def attempt() -> bool:
         nonlocal answer
-        if dm.wwid(found) != wwid:
-            return True
-        answer = _remove(found, name, deadline)
+        # The maps of partitions go before it, so nothing is begun that would stop half-way.
+        if dm.wwid(found) == wwid and not _opened(found):
+            answer = _remove(found, name, deadline)
         return dm.wwid(found) != wwid
 
     if wait.holds(attempt, deadline.within(BUSY_SECONDS)):
         return
     resume_if_suspended(found, deadline)
-    opened = _open_count(found)
+    opened = _opened(found)
     if opened:
-        holder = f'open {opened} time(s)'
+        holder = f'whoever has it open: {"; ".join(opened)}'
         raise exception.VolumeInUse(device=f'multipath map {name} ({found})', holder=holder)
     raise exception.OperationTimedOut(
         what=f'the removal of multipath map {name} ({answer})', seconds=BUSY_SECONDS
@@ -190,19 +210,26 @@ def _remove(found: str, name: str, deadline: wait.Deadline) -> str:
     return 'ok'
 
 
-def _open_count(found: str) -> int:
-    """How often a map is open, besides for the maps of its partitions."""
+def _opened(found: str) -> list[str]:
+    """Which of a map and the maps of its partitions are open, in words; empty if none is."""
+    parts = dm.partition_maps(found)
+    counts = {each: _open_count(each) for each in (found, *parts)}
+    counts[found] -= len(parts)  # They have it open themselves.
+    return [f'{dm.name(each)} ({each}) {n} time(s)' for each, n in counts.items() if n > 0]
+
+
+def _open_count(name: str) -> int:
     try:
-        return dm.status(found).open_count - len(dm.partition_maps(found))
+        return dm.status(name).open_count
     except OSError:
         return 0
 
 
 def why_open(found: str, deadline: wait.Deadline) -> list[str]:
     """Who has a map open, in words; empty if nobody does but udev for a moment."""
-    if wait.holds(lambda: _open_count(found) <= 0, deadline.within(BUSY_SECONDS)):
+    if wait.holds(lambda: not _opened(found), deadline.within(BUSY_SECONDS)):
         return []
-    return [f'map {dm.name(found)} ({found}) is open {_open_count(found)} time(s)']
+    return [f'whoever has it open: {each}' for each in _opened(found)]
 
 
 def stop_queueing(found: str, name: str) -> None:

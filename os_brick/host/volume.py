@@ -88,7 +88,8 @@ def open_multipath(
     :param ready_seconds: how long its first path may still be in activation (ALUA, a slow
         checker) when the map is there.
 
-    :raises NotClaimed: if multipathd makes no map of them.
+    :raises NotClaimed: if multipathd refuses to make a map of them.
+    :raises OperationTimedOut: if it makes none in time.
     :raises VolumeDeviceNotFound: if the map takes no I/O in time.
     """
     wwid = legs[0].identity.wwid
@@ -142,7 +143,7 @@ def remove(
         multipath.forget_disks(disks)
         found = _map_over(disks, wwid)
     disks = disks_of(disks)
-    known = wwid or (dm.wwid(found) if found else None) or scsi.first_wwid(disks)
+    known = {wwid or '', dm.wwid(found) if found else ''} - {''} or {scsi.first_wwid(disks) or ''}
     if found is not None:
         steps.run(f'resume of {found}', lambda: multipath.resume_if_suspended(found, deadline))
     devices = {disk: scsi.number_of(disk) for disk in disks}
@@ -151,20 +152,25 @@ def remove(
         multipath.forget_disks(disks)
     steps.run('removal of disks', lambda: _delete(devices, deadline))
     steps.run('multipathd', lambda: wait_forgotten(devices, deadline))
-    if is_released:
-        steps.run('removal of a late map', lambda: _release_late_map(known, deadline))
-    if known and dm.multipath_of(known) is None:
-        steps.run(f'removal of WWID {known}', lambda: multipath.forget(known))
+    for each in known - {''}:
+        if is_released:
+            late = functools.partial(_release_late_map, each, deadline)
+            steps.run('removal of a late map', late)
+        if dm.multipath_of(each) is None:
+            steps.run(f'removal of WWID {each}', functools.partial(multipath.forget, each))
 
 
 def _write_back(
     found: str | None, disks: Collection[str], steps: Steps, deadline: wait.Deadline, force: bool
 ) -> bool:
     """Flush a volume and remove its map; return whether it has none any more."""
-    alive = _flushable(disks)
+    flushable = _flushable(disks)
+    below = block.members(found) if found else []
+    alive = [disk for disk in flushable if disk in below]
+    # A map none of whose disks is its volume any more is not what was written through.
+    for disk in flushable if not alive else ():
+        steps.run(f'flush of {disk}', functools.partial(_flush_disk, disk, deadline, force))
     if found is None:
-        for disk in alive:
-            steps.run(f'flush of {disk}', functools.partial(_flush_disk, disk, deadline, force))
         return True
     if alive:
         steps.run(f'flush of {found}', lambda: _flush_map(found, deadline, force=force))
@@ -174,7 +180,7 @@ def _write_back(
     )
 
 
-def _release_late_map(wwid: str | None, deadline: wait.Deadline) -> None:
+def _release_late_map(wwid: str, deadline: wait.Deadline) -> None:
     """Remove the map that multipathd has built over a disk it just heard of while that went."""
     late = _map_over((), wwid)
     if late is not None:
@@ -227,15 +233,18 @@ def _users(disks: Collection[str], wwid: str | None) -> list[str]:
 def _flushable(disks: Collection[str]) -> list[str]:
     """The disks that are still the volume their cache is of, or that do not say.
 
-    After the array has given the LUN to another volume a flush would write into that one; where
-    it maps nothing any more there is nothing to flush to.
+    After the array has given the LUN to another volume a flush would write into that one, be it
+    that the kernel has heard of it and the map above has not; where it maps nothing any more
+    there is nothing to flush to.
     """
     running = [disk for disk in disks if scsi.is_running(disk)]
     actual, errors = fanout.fanout(scsi.identity, running)
     found = [disk for disk in disks if disk not in running]
     for disk in running:
         cached, error = scsi.cached_identity(disk), errors.get(disk)
-        is_another = error is None and actual[disk] != cached
+        is_another = error is None and (
+            actual[disk] != cached or cached.denies(host_legs.wwid_above(disk))
+        )
         if is_another or isinstance(error, scsi.NothingMapped):
             LOG.warning('Disk %s (%s) is not flushed: %s', disk, cached, error or actual[disk])
         else:
@@ -250,13 +259,23 @@ def _flush_map(found: str, deadline: wait.Deadline, *, force: bool) -> None:
         raise exception.VolumeDeviceNotFound(
             f'Map {found} has no path left to write back by what its cache may hold'
         )
-    block.flush(found, flush_limit(deadline, force))
+    try:
+        block.flush(found, flush_limit(deadline, force))
+    except OSError as error:
+        raise exception.VolumeDeviceNotFound(
+            f'Map {found} does not take what its cache may hold: {error}'
+        ) from error
 
 
 def _flush_disk(disk: str, deadline: wait.Deadline, force: bool) -> None:
     if force and not scsi.is_running(disk):
         raise exception.VolumeDeviceNotFound(f'Disk {disk} is {scsi.state(disk)}: not flushed')
-    block.flush(disk, flush_limit(deadline, force))
+    try:
+        block.flush(disk, flush_limit(deadline, force))
+    except OSError as error:
+        raise exception.VolumeDeviceNotFound(
+            f'Disk {disk} ({scsi.state(disk)}) does not take what its cache may hold: {error}'
+        ) from error
 
 
 def flush_limit(deadline: wait.Deadline, force: bool) -> float:
@@ -342,9 +361,12 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
         raise OSError(f'disk {disk} is {state or "gone"}')
     limit = deadline.within(RESCAN_SECONDS)
     cached, actual = scsi.cached_identity(disk), scsi.identity(disk, limit.limit(60))
-    if actual != cached:
+    above = host_legs.wwid_above(disk)
+    if actual != cached or actual.denies(above):
         raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk}', expected=str(cached), actual=str(actual)
+            device=f'/dev/{disk}',
+            expected=above if cached.denies(above) else str(cached),
+            actual=str(actual),
         )
     scsi.rescan(disk, limit)
     return block.size_bytes(disk)

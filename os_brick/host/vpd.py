@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import dataclasses
+import re
 
 _LOGICAL_UNIT = 0
 _TEXT_CODINGS = (2, 3)  # ASCII and UTF-8.
@@ -21,6 +22,8 @@ _NAME = 8
 _NAA_RANKS = {6: 0, 5: 1, 2: 2, 3: 6}
 _KIND_RANKS = {_EUI64: 3, _NAME: 4, _T10: 5, _VENDOR_SPECIFIC: 8}
 _KINDS = {_NAA, *_KIND_RANKS}
+# A WWID made of a name that its maker has registered: EUI-64 of 8, 12 or 16 bytes, NAA of 8 or 16.
+_REGISTERED = re.compile('2([0-9a-f]{16}|[0-9a-f]{24}|[0-9a-f]{32})|3([0-9a-f]{16}){1,2}')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +42,16 @@ class Identity:
 
     def __str__(self) -> str:
         return f'{self.wwid or "no WWID"} (serial {self.serial or "unknown"})'
+
+    def denies(self, wwid: str) -> bool:
+        """Whether a WWID is certainly another unit's.
+
+        Only registered names tell: with ``uid_attrs`` in its configuration multipathd takes
+        anything at all for a WWID, and a unit may not have been asked for its names.
+        """
+        names = {f'{name[0]}{name[2:].hex()}' for name in self.designators}
+        known = {name for name in names if _REGISTERED.fullmatch(name)}
+        return bool(known and _REGISTERED.fullmatch(wwid)) and wwid not in known
 
 
 def identity(page80: bytes, page83: bytes, inquiry: str = '') -> Identity:

@@ -98,6 +98,13 @@ def disks() -> set[str]:
     return {line.split()[0] for line in lab.oracle.disks()}
 
 
+def rescan(disks: list[str]) -> None:
+    """Have the kernel ask these disks anew who they are, as a cron job of an operator may."""
+    for disk in disks:
+        lab.shell.write(SYS / 'block' / disk / 'device' / 'rescan', 1)
+    lab.shell.settle()
+
+
 def session_of(disk: str) -> str:
     """``session7`` of an iSCSI disk."""
     real = os.path.realpath(SYS / 'block' / disk / 'device')

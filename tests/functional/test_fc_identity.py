@@ -29,6 +29,27 @@ def test_remapped_lun_that_nobody_detached(shelf, fabric, multipath):
     connector.disconnect_volume(props, info)
 
 
+@pytest.mark.parametrize('detaches', [True, False])
+def test_remapped_lun_that_somebody_rescanned(shelf, fabric, fc, detaches):
+    """The kernel believes the new volume, the old one's map is still there: a detach of the old
+    one takes it away, and the new volume gets a map of its own."""
+    old, new = fc_support.served(shelf, fabric, 'rold'), support.stamped(shelf, 'rnew')
+    props = fabric.properties(1)
+    first = fc.connect_volume(props)
+    support.wait_legs(first['path'], 4)
+    fabric.remap(1, new)
+    support.rescan(support.legs(first['path']))
+    if detaches:
+        fc.disconnect_volume(props, first)
+        assert not any(old.wwid in line for line in lab.oracle.maps())
+        assert not any(fabric_disk.startswith('sd') for fabric_disk in support.disks())
+    info = fc.connect_volume(props)
+    assert info['scsi_wwn'] == info['multipath_id'] == new.wwid
+    support.assert_is(info['path'], new)
+    assert not any(old.wwid in line for line in lab.oracle.maps())
+    fc.disconnect_volume(props, info)
+
+
 def test_stale_disk_in_use_is_not_pulled(shelf, fabric, fc):
     """Somebody holds the old map: an error with both identities, and nothing is touched."""
     old, new = fc_support.served(shelf, fabric, 'held'), support.stamped(shelf, 'wanting')

@@ -2,6 +2,8 @@
 """Not our disks: sessions, mounts, LVs and mappings of others."""
 
 import os
+import pathlib
+import struct
 import subprocess
 
 import pytest
@@ -187,3 +189,37 @@ def test_force_goes_past_a_holder(shelf, multi):
         finally:
             holder.kill()
     multi.disconnect_volume(props, info, force=True, ignore_errors=True)
+
+
+def partition(volume, count):
+    """Give a volume so many partitions of 1 MiB: a master boot record, in the array."""
+    sectors = 2048
+    entries = [
+        struct.pack('<8B2I', 0, 0, 0, 0, 0x83, 0, 0, 0, sectors * (1 + number), sectors)
+        for number in range(count)
+    ]
+    table = b''.join(entries).ljust(64, b'\0')
+    volume.write(bytes(446) + table + b'\x55\xaa')
+
+
+def test_partition_map_that_is_open(shelf, multi):
+    """Somebody has the map of a partition open: the detach is refused, and no map has gone."""
+    volume = shelf.volume('parted', 32)
+    partition(volume, 3)
+    target = shelf.target('parted', 2)
+    target.map(1, volume)
+    props = target.properties(1, plural=True)
+    info = multi.connect_volume(props)
+    support.wait_legs(info['path'], 2)
+    lab.shell.run('kpartx', '-a', '-s', f'/dev/mapper/{volume.wwid}')
+    before = lab.oracle.maps()
+    parts = sorted(pathlib.Path('/dev/mapper').glob(f'{volume.wwid}?*'))
+    assert len(parts) == 3
+    descriptor = os.open(parts[1], os.O_RDONLY)
+    try:
+        with pytest.raises(exception.VolumeInUse, match=parts[1].name):
+            multi.disconnect_volume(props, info)
+        assert lab.oracle.maps() == before
+    finally:
+        os.close(descriptor)
+    multi.disconnect_volume(props, info)

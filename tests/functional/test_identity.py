@@ -75,6 +75,71 @@ def test_multipathd_believes_the_new_identity(shelf, multi):
     multi.disconnect_volume(props, info)
 
 
+@pytest.fixture
+def rescanned(shelf, multi):
+    """A volume attached, its LUN given to another, and the kernel told: (props, info, new)."""
+    old, new = support.stamped(shelf, 'rold'), support.stamped(shelf, 'rnew')
+    target = shelf.target('rescanned', 2)
+    target.map(1, old)
+    props = target.properties(1, plural=True)
+    info = multi.connect_volume(props)
+    support.wait_legs(info['path'], 2)
+    target.remap(1, new)
+    support.rescan(support.legs(info['path']))
+    return props, info, new
+
+
+def test_remapped_lun_that_somebody_rescanned(rescanned, multi):
+    """The kernel believes the new volume, the old one's map is still there: the new volume gets
+    a map of its own."""
+    props, old, new = rescanned
+    info = multi.connect_volume(props)
+    assert info['scsi_wwn'] == info['multipath_id'] == new.wwid
+    support.assert_is(info['path'], new)
+    support.wait_legs(info['path'], 2)
+    assert not any(old['scsi_wwn'] in line for line in lab.oracle.maps())
+    multi.disconnect_volume(props, info)
+
+
+@pytest.mark.parametrize('knows', [True, False])
+def test_detach_after_somebody_rescanned(rescanned, multi, knows):
+    """The old volume is detached: its map and its disks go, and nothing is written to the new."""
+    props, old, new = rescanned
+    content = new.read(new.size)
+    with pytest.raises(exception.VolumeIdentityMismatch):
+        multi.extend_volume({**props, 'device_path': old['path']})
+    multi.disconnect_volume(props, old if knows else None)
+    assert new.read(new.size) == content
+
+
+def test_single_path_after_somebody_rescanned(rescanned, single, multi):
+    """Without multipath the new volume is no disk below the old map."""
+    props, old, new = rescanned
+    info = single.connect_volume(props)
+    assert info['scsi_wwn'] == new.wwid
+    assert old['scsi_wwn'] not in str(lab.oracle.maps()) or len(support.legs(old['path'])) == 1
+    support.assert_is(info['path'], new)
+    single.disconnect_volume(props, info)
+    multi.disconnect_volume(props, old)
+
+
+def test_map_in_use_after_somebody_rescanned(rescanned, multi):
+    """Somebody has the old map open: an error with both identities, and nothing is touched."""
+    props, old, new = rescanned
+    descriptor = os.open(old['path'], os.O_RDONLY)
+    try:
+        with pytest.raises(exception.VolumeIdentityMismatch) as caught:
+            multi.connect_volume(props)
+        with pytest.raises(exception.VolumeInUse):
+            multi.disconnect_volume(props, old)
+        assert len(support.legs(old['path'])) == 2
+    finally:
+        os.close(descriptor)
+    for wwid in (old['scsi_wwn'], new.wwid):
+        assert wwid in str(caught.value)
+    multi.disconnect_volume(props, old)
+
+
 def test_exactly_the_stale_disk_is_removed(shelf, single):
     """A stale disk is removed (exactly that one): the other LUN of the session keeps its disk."""
     old, new = support.stamped(shelf, 'xold'), support.stamped(shelf, 'xnew')

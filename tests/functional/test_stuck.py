@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from os_brick import exception
+from os_brick.host import multipath
 from tests.functional import lab, support
 
 # Grace on top of a limit: programs that are being killed, under emulation.
@@ -181,6 +182,62 @@ def test_multipathd_stopped(shelf, multi, without_multipathd):
 
 
 @pytest.mark.leaves('multipathd')
+@pytest.mark.parametrize('enforce', [True, False])
+def test_multipathd_hangs_in_the_attach(shelf, multi, options, monkeypatch, enforce):
+    """multipathd stops answering when it is to build the map, and has the order in its socket: no
+    disk is handed out that it takes for itself when it goes on. An error in time, nothing left."""
+    options(operation_timeout=8)
+    target = shelf.target('hangs', 2)
+    target.map(1, support.stamped(shelf, 'hangs'))
+    build = multipath.build
+
+    def stop_and_build(*args):
+        lab.daemons.freeze_multipathd()
+        return build(*args)
+
+    monkeypatch.setattr(multipath, 'build', stop_and_build)
+    try:
+        with support.Stopwatch() as watch, pytest.raises(exception.OperationTimedOut) as caught:
+            multi.connect_volume(target.properties(1, plural=True, enforce_multipath=enforce))
+    finally:
+        lab.daemons.thaw_multipathd()
+    assert 'multipath' in str(caught.value)
+    assert watch.seconds < 8 + 3 * MARGIN
+
+
+def test_multipathd_is_slow(shelf, multi, options):
+    """The whole deadline is too short for multipathd: an error or the map, never one disk."""
+    options(operation_timeout=1)
+    target = shelf.target('slow', 2)
+    volume = support.stamped(shelf, 'slow')
+    target.map(1, volume)
+    props = target.properties(1, plural=True)
+    for _ in range(3):
+        try:
+            info = multi.connect_volume(props)
+        except exception.BrickException:
+            continue
+        assert info['multipath_id'] == volume.wwid
+    options(operation_timeout=60)
+    multi.disconnect_volume(props, None)
+
+
+def test_flush_that_fails(shelf, single):
+    """The only disk takes no commands any more: the error names it and its state, and it stays;
+    force takes it away."""
+    target = shelf.target('blocked', 1)
+    target.map(1, support.stamped(shelf, 'blocked'))
+    props = target.properties(1)
+    info = single.connect_volume(props)
+    disk = support.node(info['path'])
+    state = support.SYS / 'block' / disk / 'device' / 'state'
+    lab.shell.write(state, 'offline\n')
+    with pytest.raises(exception.BrickException, match=f'{disk}.*offline'):
+        single.disconnect_volume(props, info)
+    assert state.exists()
+    single.disconnect_volume(props, info, force=True, ignore_errors=True)
+
+
 def test_multipathd_stops_while_attached(shelf, multi):
     """multipathd is gone when a map is to be detached: the map goes all the same."""
     target = shelf.target('gone', 2)

@@ -157,9 +157,9 @@ class BaseLinuxConnector(initiator_connector.InitiatorConnector):
     def _without_multipath(enforced: bool) -> None:
         if enforced:
             raise exception.BrickException(
-                'Multipath is enforced and multipathd does not run: nothing was attached'
+                'Multipath is enforced and multipathd does not answer: nothing was attached'
             )
-        LOG.warning('Multipath is wanted and multipathd does not run: one path is used')
+        LOG.warning('Multipath is wanted and multipathd does not answer: one path is used')
 
 
 class BlockConnector(BaseLinuxConnector):

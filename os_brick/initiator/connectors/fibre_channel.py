@@ -142,12 +142,10 @@ class FibreChannelConnector(base.BlockConnector):
         own: dict[str, None] = {}
         others: dict[str, None] = {}
         for disk in named:
-            actual = wwids[disk]
-            if wwid and actual and actual.lower() != wwid.lower():
-                LOG.warning('Disk %s is left alone: it is volume %s, not %s', disk, actual, wwid)
-                others[disk] = None
-            else:
+            if wwid is None or host_legs.belongs_to(disk, wwid):
                 own[disk] = None
+            else:
+                others[disk] = None
         for disk, actual in wwids.items():
             if wwid and disk not in others and actual == wwid:
                 own[disk] = None

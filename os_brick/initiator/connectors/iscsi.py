@@ -181,6 +181,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             device = volume.open_multipath(legs, base.ready_seconds(), deadline)
         except multipath.NotClaimed as error:
             LOG.warning('One path is used: %s', error)
+            opening.stop()
             return volume.open_single(legs[0], deadline)
         opening.joins(device.wwid)
         return device
@@ -314,12 +315,10 @@ def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> tuple[li
         disk = scsi.disk_at(session.address(lun))
         if disk is None:
             continue
-        actual = scsi.cached_identity(disk).wwid
-        if wwid and actual and actual.lower() != wwid.lower():
-            LOG.warning('Disk %s is left alone: it is volume %s, not %s', disk, actual, wwid)
-            others[disk] = None
-        else:
+        if wwid is None or host_legs.belongs_to(disk, wwid):
             own[disk] = None
+        else:
+            others[disk] = None
     return list(own), list(others)
 
 

@@ -181,6 +181,20 @@ def stop_multipathd() -> None:
         _end('multipathd')
 
 
+def freeze_multipathd() -> None:
+    """Have multipathd answer nobody, as in a hang; what it is told waits for it."""
+    for pid in pids('multipathd'):
+        os.kill(pid, signal.SIGSTOP)
+
+
+def thaw_multipathd() -> None:
+    """Have multipathd go on, and return when it has done what had waited for it."""
+    for pid in pids('multipathd'):
+        os.kill(pid, signal.SIGCONT)
+    shell.until(multipathd_runs, 30, 'multipathd answers again')
+    shell.settle()
+
+
 def configure(**wishes: str) -> None:
     """Change multipath.conf (fields of ``Multipath``) and have the running daemon read it."""
     start_multipathd(Multipath(**wishes))

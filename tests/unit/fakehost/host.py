@@ -187,7 +187,8 @@ class Host:
         self.maps: dict[str, Map] = {}
         self.paths_known: dict[str, str] = {}
         self.multipathd_runs = True
-        self.multipath_blacklists = False
+        # What multipathd answers instead of taking a disk.
+        self.multipath_refusal = ''
         self.acts: list[str] = []
         self.flushes: list[str] = []
         # How long a login at a portal takes.
@@ -578,7 +579,7 @@ class Host:
             disk = self.disks.get(name)
             if disk is None or not self.tree.at(f'/sys/block/{name}').exists():
                 return False
-            if self.multipath_blacklists:
+            if self.multipath_refusal:
                 return False
             wwid = disk.unit.wwid
             self.paths_known[name] = wwid

@@ -57,8 +57,8 @@ def _add(host: 'Host', rest: str) -> str:
     assert what == 'path'
     if disk not in host.disks:
         return 'fail'
-    if host.multipath_blacklists:
-        return 'blacklisted'
+    if host.multipath_refusal:
+        return host.multipath_refusal
     return 'ok' if host.claim(disk) else 'fail'
 
 

@@ -113,6 +113,28 @@ def test_any_bytes_are_some_identity(page80: bytes, page83: bytes, inquiry: str)
     assert str(found)
 
 
+@pytest.mark.parametrize(
+    ('name', 'denied'),
+    [
+        ('3' + NAA6.hex(), False),
+        ('2' + EUI.hex(), False),
+        ('3' + NAA6[:-1].hex() + '00', True),
+        ('2' + NAA6.hex(), True),
+        ('3' + NAA5.hex(), True),
+        # What multipathd may take from anywhere, and what is nothing at all.
+        ('mpatha', False),
+        ('1ACME_x', False),
+        ('SLIO-ORG_gold', False),
+        ('', False),
+    ],
+)
+def test_whose_name_it_is_not(name: str, denied: bool) -> None:
+    names = [array.designator(3, 1, NAA6), array.designator(2, 1, EUI)]
+    assert vpd.identity(b'', page83(*names)).denies(name) is denied
+    assert not vpd.identity(b'', b'').denies(name)
+    assert not vpd.identity(b'', page83(array.designator(1, 2, b'ACME x'))).denies(name)
+
+
 NAMES = st.builds(
     array.designator,
     st.integers(0, 9),

@@ -641,7 +641,7 @@ def test_multipathd_stopped(host: Host, storage: fabric.Storage) -> None:
 
 
 def test_multipathd_does_not_want_the_disks(host: Host, storage: fabric.Storage) -> None:
-    host.multipath_blacklists = True
+    host.multipath_refusal = 'blacklisted'
     before = host.snapshot()
     info = connector().connect_volume(storage.properties())
     assert host.disk_of(info['path']).unit is storage.luns[1]

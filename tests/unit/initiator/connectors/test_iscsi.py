@@ -449,17 +449,24 @@ def test_multipathd_stopped(host: Host, target: array.Target) -> None:
     assert host.snapshot() == before
 
 
-def test_multipathd_does_not_want_the_disks(host: Host, target: array.Target) -> None:
-    host.multipath_blacklists = True
+@pytest.mark.parametrize('answer', ['blacklisted', 'fail\nsomebody has it'])
+def test_multipathd_does_not_want_the_disks(host: Host, target: array.Target, answer: str) -> None:
+    host.multipath_refusal = answer
     before = host.snapshot()
     props = target.properties(plural=True)
-    try:
-        info = connector().connect_volume(props)
-    except exception.BrickException:
-        info = None
-    else:
-        assert host.disk_of(info['path']).unit is target.luns[1]
-        connector().disconnect_volume(props, info)
+    info = connector().connect_volume(props)
+    assert host.disk_of(info['path']).unit is target.luns[1]
+    assert target.luns[1].wwid not in host.tree.at('/etc/multipath/wwids').read_text()
+    connector().disconnect_volume(props, info)
+    assert host.snapshot() == before
+
+
+def test_multipathd_is_too_slow(host: Host, target: array.Target) -> None:
+    """It says ok and makes no map in time: it may take any disk that we would hand out."""
+    host.multipath_refusal = 'ok'
+    before = host.snapshot()
+    with pytest.raises(exception.OperationTimedOut, match=r'multipath map.*ok'):
+        connector().connect_volume(target.properties(plural=True))
     assert host.snapshot() == before
 
 
