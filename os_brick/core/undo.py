@@ -30,6 +30,10 @@ class Undo:
         name = getattr(step, '__name__', repr(step))
         self._steps.callback(self._run, lambda: step(*args, **kwargs), name)
 
+    def drop(self) -> None:
+        """Forget the steps: what they would take back was there before."""
+        self._steps.pop_all()
+
     def _run(self, step: Callable[[], object], name: str) -> None:
         try:
             step()
@@ -47,7 +51,7 @@ class Undo:
         traceback: TracebackType | None,
     ) -> None:
         if error is None:
-            self._steps.pop_all()
+            self.drop()
             return
         self._steps.close()
         for failure in self._failures:

@@ -52,7 +52,7 @@ def partitions(name: str) -> list[str]:
 
 def name_of(path: str) -> str | None:
     """The kernel's name of the device that a path leads to, or ``None`` where it leads nowhere."""
-    name = files.realpath(path).rpartition('/')[2]
+    name = '' if '\0' in path else files.realpath(path).rpartition('/')[2]
     return name if name and files.exists(f'/sys/class/block/{name}') else None
 
 
@@ -66,12 +66,14 @@ def users(name: str, besides: frozenset[str] = frozenset()) -> list[str]:
     found: list[str] = []
     mounts = _mounts()
     swaps = _swaps()
+    loops = _loops()
     for device in (name, *partitions(name)):
         found += [_describe(holder) for holder in holders(device) if holder not in besides]
         places = dict.fromkeys((*mounts.get(number(device), ()), *mounts.get(device, ())))
         found += [f'mount on {place}' for place in places]
         if device in swaps:
             found.append(f'swap space {device}')
+        found += [f'loop device {loop}' for loop in loops.get(device, ())]
     return found
 
 
@@ -113,12 +115,11 @@ def _link(path: str) -> str:
 
 
 def _describe(holder: str) -> str:
-    uuid = files.read_or(f'/sys/class/block/{holder}/dm/uuid')
-    if not uuid:
-        return holder
-    kind = uuid.partition('-')[0]
-    words = {'LVM': 'active logical volume', 'CRYPT': 'dm-crypt device', 'mpath': 'multipath map'}
     name = files.read_or(f'/sys/class/block/{holder}/dm/name')
+    if not name:
+        return holder
+    kind = files.read_or(f'/sys/class/block/{holder}/dm/uuid').partition('-')[0]
+    words = {'LVM': 'active logical volume', 'CRYPT': 'dm-crypt device', 'mpath': 'multipath map'}
     return f'{words.get(kind, "device-mapper device")} {name} ({holder})'
 
 
@@ -150,6 +151,17 @@ def _device_name(path: str) -> str:
 def _swaps() -> set[str]:
     lines = files.read_or('/proc/swaps').splitlines()[1:]
     return {_device_name(line.split()[0]) for line in lines if line.strip()}
+
+
+def _loops() -> dict[str, list[str]]:
+    """The loop devices that read and write a block device, by its name."""
+    found: dict[str, list[str]] = {}
+    for loop in files.names('/sys/block'):
+        if loop.startswith('loop'):
+            below = _device_name(files.read_or(f'/sys/block/{loop}/loop/backing_file'))
+            found.setdefault(below, []).append(loop)
+    found.pop('', None)
+    return found
 
 
 def is_readable(name: str, timeout: float = READ_SECONDS) -> bool:

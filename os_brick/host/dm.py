@@ -8,7 +8,7 @@ import dataclasses
 import re
 
 from os_brick.core import files
-from os_brick.host import block
+from os_brick.host import block, vpd
 from os_brick.privileged import dm as root
 
 _MULTIPATH = 'mpath-'
@@ -64,6 +64,16 @@ def multipath_of(wanted: str) -> str | None:
         if candidate.startswith('dm-') and wwid(candidate) == wanted:
             return candidate
     return None
+
+
+def wwid_meant(text: str | None) -> str | None:
+    """The WWID that a caller means, who may have kept the name of a map (``mpatha``) for one."""
+    if not text or vpd.is_registered(text):
+        return text
+    for candidate in files.names('/sys/block'):
+        if candidate.startswith('dm-') and name(candidate) == text:
+            return wwid(candidate) or text
+    return text
 
 
 def partition_maps(dm: str) -> list[str]:

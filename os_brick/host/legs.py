@@ -184,7 +184,7 @@ def _appear(
     def probe() -> str | None:
         if schedule and schedule[0].passed and not scsi.is_known(address):
             del schedule[0]
-            scan()
+            _scan(scan, address)
         disk = scsi.disk_at(address)
         # A disk is listed at its address a moment before it is among the block devices.
         return disk if disk is not None and scsi.address_of(disk) == address else None
@@ -194,6 +194,16 @@ def _appear(
         raise exception.VolumeDeviceNotFound(device=f'SCSI address {address}')
     wait.holds(lambda: files.exists(f'/dev/{disk}'), deadline.within(NODE_SECONDS))
     return disk
+
+
+def _scan(scan: Callable[[], None], address: scsi.Address) -> None:
+    try:
+        scan()
+    except OSError as error:
+        # EINVAL says that the adapter's driver has no such LUN (Linux, scsi_scan_host_selected).
+        raise exception.VolumeDeviceNotFound(
+            f'The kernel refuses to scan for SCSI address {address}: {error}'
+        ) from error
 
 
 def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Leg:

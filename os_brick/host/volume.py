@@ -326,11 +326,14 @@ def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str
     """
     found = dm.multipath_over(disks)
     disks = disks_of(disks)
+    before = block.size_bytes(found or disks[0])
     live, dead = _rescan(disks, deadline)
     if not live:
         why = '; '.join(f'{disk}: {error}' for disk, error in dead.items())
         raise exception.VolumePathsNotFound(f'No disk of the volume answers: {why}')
     size = _smallest(live, deadline)
+    if size < before:
+        LOG.warning('The volume has become smaller: %s bytes instead of %s', size, before)
     short = [disk for disk in dead if block.size_bytes(disk) != size]
     if found is not None and block.size_bytes(found) != size:
         # multipathd gives a map its first disk's size, or refuses where one has another.

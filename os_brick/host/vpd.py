@@ -50,8 +50,13 @@ class Identity:
         anything at all for a WWID, and a unit may not have been asked for its names.
         """
         names = {f'{name[0]}{name[2:].hex()}' for name in self.designators}
-        known = {name for name in names if _REGISTERED.fullmatch(name)}
-        return bool(known and _REGISTERED.fullmatch(wwid)) and wwid not in known
+        known = set(filter(is_registered, names))
+        return bool(known) and is_registered(wwid) and wwid not in known
+
+
+def is_registered(wwid: str) -> bool:
+    """Whether a WWID is made of a name that its maker has registered, as most are."""
+    return _REGISTERED.fullmatch(wwid) is not None
 
 
 def identity(page80: bytes, page83: bytes, inquiry: str = '') -> Identity:

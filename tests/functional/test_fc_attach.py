@@ -252,3 +252,24 @@ def test_host_without_adapters(fabric, fc):
 
     assert fc_support.behind_mounts(found, *no_adapters) == {}
     assert 'Fibre Channel' in str(fc_support.behind_mounts(attach, *no_adapters))
+
+
+def test_detach_by_the_name_of_the_map(shelf, fabric, fc, multipathd):
+    """A caller has kept the alias of ``user_friendly_names`` for the WWID."""
+    multipathd(user_friendly_names='yes')
+    fc_support.served(shelf, fabric, 'alias')
+    props = fabric.properties(1)
+    info = fc.connect_volume(props)
+    alias = lab.shell.read(f'/sys/block/{support.node(info["path"])}/dm/name')
+    assert alias.startswith('mpath')
+    fc.disconnect_volume(props, {'type': 'block', 'path': info['path'], 'multipath_id': alias})
+
+
+def test_a_lun_beyond_the_driver(fabric, fc, options):
+    """The kernel refuses the scan: the error says so and names the LUN, and comes at once."""
+    options(scan_timeout=20)
+    with support.Stopwatch() as watch, pytest.raises(exception.BrickException) as caught:
+        fc.connect_volume(fabric.properties(0xFFFFFF))
+    assert 'refuses to scan' in str(caught.value)
+    assert str(0xFFFFFF) in str(caught.value)
+    assert watch.seconds < 10

@@ -133,7 +133,7 @@ class BaseLinuxConnector(initiator_connector.InitiatorConnector):
 
         :param run_as_root: ignored; it is always read as root.
         """
-        name = block.name_of(os.fspath(path))
+        name = block.name_of(os.fsdecode(path))
         return name is not None and block.is_readable(name)
 
     def get_all_available_volumes(self, connection_properties: Raw | None = None) -> list[str]:

@@ -29,7 +29,7 @@ class HereConnector(base.BaseLinuxConnector):
     def connect_volume(self, connection_properties: Raw) -> Raw:
         """Return the volume's path.
 
-        :raises ValueError: if the properties have no ``device_path``.
+        :raises ValueError: if ``device_path`` is missing or no path.
         """
         return {'type': self.kind, 'path': _path(connection_properties)}
 
@@ -45,7 +45,7 @@ class HereConnector(base.BaseLinuxConnector):
     def get_volume_paths(self, connection_properties: Raw) -> list[str]:
         """Return the volume's path.
 
-        :raises ValueError: if the properties have no ``device_path``.
+        :raises ValueError: if ``device_path`` is missing or no path.
         """
         return [_path(connection_properties)]
 
@@ -60,7 +60,7 @@ class HereConnector(base.BaseLinuxConnector):
     def extend_volume(self, connection_properties: Raw) -> int:
         """Return the volume's size in bytes; whoever has it here has grown it here.
 
-        :raises ValueError: if the properties have no ``device_path``.
+        :raises ValueError: if ``device_path`` is missing or no path.
         :raises VolumeDeviceNotFound: if there is no block device at it.
         """
         path = _path(connection_properties)
@@ -71,7 +71,10 @@ class HereConnector(base.BaseLinuxConnector):
 
 
 def _path(connection_properties: Raw) -> str:
-    found = common.device_path(common.mapping(connection_properties))
+    raw = common.mapping(connection_properties)
+    found = common.device_path(raw)
     if found is None:
-        raise ValueError('connection property device_path: missing')
+        given = raw.get('device_path')
+        why = f'{given!r} is no path' if given else 'missing'
+        raise ValueError(f'connection property device_path: {why}')
     return found

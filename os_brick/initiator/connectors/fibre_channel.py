@@ -136,7 +136,7 @@ class FibreChannelConnector(base.BlockConnector):
         at = {way: disk for way in every if (disk := scsi.disk_at(way.address))}
         wwids = {disk: scsi.cached_identity(disk).wwid for disk in at.values()}
         named = [at[way] for way in ways if way in at]
-        wwid = props.expected_wwid or _wwid(
+        wwid = dm.wwid_meant(props.expected_wwid) or _wwid(
             [wwids[disk] for disk in named if wwids[disk]], props.device_path
         )
         own: dict[str, None] = {}

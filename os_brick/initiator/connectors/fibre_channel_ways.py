@@ -65,11 +65,11 @@ def ways(
 def missing(props: props_fc.Props) -> str:
     """What of a volume's ports this host sees, in words, for an error."""
     remotes = fc.remote_ports()
-    names = {target.wwpn for target in props.targets}
     said = []
     for port in fc.ports():
-        if props.by_initiator is not None and port.wwpn not in props.by_initiator:
-            said.append(f'{port} is not in initiator_target_map')
+        names = {target.wwpn for target in props.reached_from(port.wwpn)}
+        if not names:
+            said.append(f'{port} has none of them in {" or ".join(props_fc.MAPS)}')
             continue
         seen = [str(each) for each in remotes if each.host == port.host and each.wwpn in names]
         said.append(f'{port} is {port.state} and sees {", ".join(seen) or "none of them"}')

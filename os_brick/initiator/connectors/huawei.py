@@ -15,6 +15,8 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files, locks, process, trace, wait
+from os_brick.core import undo as core_undo
+from os_brick.host import block
 from os_brick.initiator.connectors import base
 from os_brick.initiator.props import common
 
@@ -26,6 +28,12 @@ _PLACE = '/usr/local/bin/sds/sds_cli'
 _ANSWERS = ('ret_code', 'ret_desc', 'dev_addr')
 # A volume's name is a word on a command line: never an option.
 _VOLUME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,254}')
+_DEVICE = re.compile(r'/dev/[A-Za-z0-9_.:@/-]{1,254}')
+_CODE = re.compile(r'[0-9]{1,18}')
+# Of what the program says, in an error.
+_LONGEST_MESSAGE = 1000
+# udev's node may come after the agent's answer.
+_NODE_SECONDS = 5.0
 
 
 class HuaweiStorHyperConnector(base.BaseLinuxConnector):
@@ -77,8 +85,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
 
         :raises BrickException: if the program does not answer.
         """
-        volume = common.parsed('volume_id', volume_name, _name)
-        return _code(self._ask('querydev', volume, _deadline())) == self.attached_success_code
+        return self._is_attached(common.parsed('volume_id', volume_name, _name), _deadline())
 
     def connect_volume(self, connection_properties: Raw) -> Raw:
         """Attach a volume; one that is attached already is no error.
@@ -88,19 +95,14 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         """
         volume = _volume(connection_properties)
         with _operation('connect', volume) as deadline:
-            known = (
-                self.attached_success_code,
-                self.has_been_attached_code,
-                self.attach_mnid_done_code,
-            )
-            code = self._do('attach', volume, known, deadline)
-            try:
-                return {'type': 'block', 'path': self._device_of(volume, deadline)}
-            except Exception:
-                if code == self.attached_success_code:
-                    with contextlib.suppress(exception.BrickException):
-                        self._detach(volume, deadline)
-                raise
+            work = deadline.leaving(base.CLEAN_UP_SHARE)
+            with core_undo.Undo() as undo:
+                # Whatever an attach ends in may have attached the volume; the agent tells only
+                # before it whether somebody else has.
+                if not self._is_attached(volume, work):
+                    undo.add(self._detach, volume, deadline)
+                self._attach(volume, undo, work)
+                return {'type': 'block', 'path': self._block_device_of(volume, work)}
 
     def disconnect_volume(
         self,
@@ -124,23 +126,42 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         """
         raise NotImplementedError
 
+    def _is_attached(self, volume: str, deadline: wait.Deadline) -> bool:
+        answer = self._ask('querydev', volume, deadline)
+        if _code(answer) is None:
+            raise _failure('querydev', volume, answer)
+        return _code(answer) == self.attached_success_code
+
+    def _attach(self, volume: str, undo: core_undo.Undo, deadline: wait.Deadline) -> None:
+        was_attached = (self.has_been_attached_code, self.attach_mnid_done_code)
+        known = (self.attached_success_code, *was_attached)
+        if self._do('attach', volume, known, deadline) in was_attached:
+            undo.drop()
+
     def _detach(self, volume: str, deadline: wait.Deadline) -> None:
         known = (self.attached_success_code, self.vbs_unnormal_code, self.not_mount_node_code)
         self._do('detach', volume, known, deadline)
 
     def _device_of(self, volume: str, deadline: wait.Deadline) -> str:
         answer = self._ask('querydev', volume, deadline)
-        if _code(answer) != self.attached_success_code or not answer.get('dev_addr'):
+        path = answer.get('dev_addr', '')
+        if _code(answer) != self.attached_success_code or not _DEVICE.fullmatch(path):
             raise _failure('querydev', volume, answer)
-        return answer['dev_addr']
+        return path
 
-    def _do(
-        self, verb: str, volume: str, known: Collection[int], deadline: wait.Deadline
-    ) -> int | None:
+    def _block_device_of(self, volume: str, deadline: wait.Deadline) -> str:
+        """The path of an attached volume, once there is a block device at it."""
+        path = self._device_of(volume, deadline)
+        limit = deadline.within(_NODE_SECONDS)
+        if not wait.holds(lambda: block.name_of(path) is not None, limit):
+            raise exception.VolumeDeviceNotFound(device=f'{path}, where volume {volume} is to be')
+        return path
+
+    def _do(self, verb: str, volume: str, known: Collection[int], deadline: wait.Deadline) -> int:
         """Have the program do something; return its code, which is one of the known ones."""
         answer = self._ask(verb, volume, deadline)
         code = _code(answer)
-        if code not in known:
+        if code is None or code not in known:
             raise _failure(verb, volume, answer)
         return code
 
@@ -152,9 +173,14 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         try:
             done = process.run(*words, timeout=deadline.limit())
         except processutils.ProcessExecutionError as error:
-            raise exception.BrickException(f'{" ".join(words)} failed: {error}') from error
+            said = str(error)[:_LONGEST_MESSAGE]
+            raise exception.BrickException(f'{" ".join(words)} failed: {said}') from error
         pairs = (line.partition('=') for line in done.stdout.splitlines())
-        return {key.strip(): text.strip() for key, _, text in pairs if key.strip() in _ANSWERS}
+        return {
+            key.strip(): text.strip()[:_LONGEST_MESSAGE]
+            for key, _, text in pairs
+            if key.strip() in _ANSWERS
+        }
 
 
 @contextlib.contextmanager
@@ -181,7 +207,7 @@ def _name(raw: object) -> str:
 
 def _code(answer: dict[str, str]) -> int | None:
     text = answer.get('ret_code', '')
-    return int(text) if text.isdecimal() else None
+    return int(text) if _CODE.fullmatch(text) else None
 
 
 def _failure(verb: str, volume: str, answer: dict[str, str]) -> exception.BrickException:

@@ -230,8 +230,9 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             for way in props.targets
             for session in iscsi.sessions_at(way.name, way.portal)
         }
-        disks, others = _own_disks(sessions, props.expected_wwid)
-        wwid = props.expected_wwid or scsi.first_wwid(disks) or _wwid_of_path(props.device_path)
+        wwid = dm.wwid_meant(props.expected_wwid)
+        disks, others = _own_disks(sessions, wwid)
+        wwid = wwid or scsi.first_wwid(disks) or _wwid_of_path(props.device_path)
         if wwid and not props.explicit:
             lun = props.targets[0].lun
             found = {s: lun for s in iscsi.sessions() if _is_volume(s, lun, wwid)}

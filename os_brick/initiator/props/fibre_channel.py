@@ -13,6 +13,8 @@ from os_brick.initiator.props import common
 
 # FC-FS-4, 15: eight bytes. Drivers write them with and without 0x, and with colons.
 _NAME = re.compile(r'[0-9a-f]{16}')
+# The keys that say which of this host's ports leads to which of the array's.
+MAPS = ('initiator_target_map', 'initiator_target_lun_map')
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -144,18 +146,17 @@ def _pairs(key: str, value: Any, mode: Any) -> tuple[Target, ...]:
 def _by_initiator(
     raw: common.Raw, targets: tuple[Target, ...]
 ) -> Mapping[str, tuple[Target, ...]] | None:
-    key = 'initiator_target_map'
+    key, lun_key = MAPS
     if raw.get(key):
         return {
             common.parsed(key, own, name): _known(key, theirs, targets)
             for own, theirs in _mapping(key, raw[key]).items()
         }
-    key = 'initiator_target_lun_map'
-    if raw.get(key):
+    if raw.get(lun_key):
         mode = raw.get('addressing_mode')
         return {
-            common.parsed(key, own, name): _pairs(key, pairs, mode)
-            for own, pairs in _mapping(key, raw[key]).items()
+            common.parsed(lun_key, own, name): _pairs(lun_key, pairs, mode)
+            for own, pairs in _mapping(lun_key, raw[lun_key]).items()
         }
     return None
 

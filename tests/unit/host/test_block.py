@@ -116,6 +116,22 @@ def test_a_mount_is_named_once(tree: fake_tree.Tree) -> None:
     assert block.users('sda') == ['mount on /srv']
 
 
+def test_a_loop_device_is_named(tree: fake_tree.Tree) -> None:
+    tree.value('/sys/block/loop3/loop/backing_file', '/dev/sda1')
+    tree.value('/sys/block/loop4/loop/backing_file', '/srv/sda1')
+    tree.directory('/sys/block/loop5')
+    assert block.users('sda') == ['loop device loop3']
+    assert block.users('dm-0') == []
+
+
+def test_a_holder_is_named_by_its_name(tree: fake_tree.Tree) -> None:
+    """A map made by hand has no UUID; an array is no map."""
+    tree.value('/sys/class/block/dm-3/dm/uuid', '')
+    for holder in ('dm-3', 'md0'):
+        tree.link(f'/sys/class/block/sda/holders/{holder}', f'/sys/class/block/{holder}')
+    assert block.users('sda') == ['device-mapper device name-dm-3 (dm-3)', 'md0']
+
+
 def test_swap_is_named(tree: fake_tree.Tree) -> None:
     tree.file('/proc/swaps', 'Filename\tType\tSize\tUsed\tPriority\n/dev/sda1 partition 1 0 -2\n')
     assert block.users('sda') == ['swap space sda1']

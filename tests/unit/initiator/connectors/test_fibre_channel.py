@@ -491,7 +491,7 @@ def test_no_adapter(host: Host) -> None:
 
 def test_no_adapter_of_the_map_is_here(host: Host, storage: fabric.Storage) -> None:
     props = storage.properties(initiator_target_map={'2100000000000000': storage.ports})
-    with pytest.raises(exception.NoFibreChannelVolumeDeviceFound, match='initiator_target_map'):
+    with pytest.raises(exception.NoFibreChannelVolumeDeviceFound, match='none of them in init'):
         connector().connect_volume(props)
 
 
@@ -626,6 +626,20 @@ def test_grow_with_a_dead_leg(host: Host, storage: fabric.Storage) -> None:
     host.find(host.adapters[0].remotes[0])
     brick.disconnect_volume(props, info)
     assert not host.disks
+
+
+@EITHER
+def test_a_volume_that_has_become_smaller(
+    host: Host, storage: fabric.Storage, multipath: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is so is told: the size, and a warning."""
+    brick = connector(multipath)
+    info = brick.connect_volume(storage.properties())
+    before = storage.luns[1].megabytes
+    storage.luns[1].megabytes = before // 2
+    assert brick.extend_volume(storage.properties()) == before // 2 << 20
+    assert 'smaller' in caplog.text
+    brick.disconnect_volume(storage.properties(), info)
 
 
 def test_multipathd_stopped(host: Host, storage: fabric.Storage) -> None:

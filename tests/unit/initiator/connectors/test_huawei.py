@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import contextlib
 import logging
 import pathlib
+import subprocess
 from typing import Any
 
 from oslo_config import cfg
@@ -19,6 +20,7 @@ from tests.unit.fakehost import tree as fake_tree
 PLACE = '/usr/local/bin/sds/sds_cli'
 VOLUME = 'volume-b2a2e1c4'
 PROPS = {'volume_id': VOLUME}
+AWAY = (0, 'ret_code=50151400\nret_desc=not attached\n', '')
 DONE = (0, 'ret_code=0\nret_desc=success\n', '')
 HERE = (0, 'ret_code=0\nret_desc=success\ndev_addr=/dev/vdx\nother=1\n', '')
 
@@ -31,6 +33,8 @@ def said(code: int) -> tuple[int, str, str]:
 def tree(tmp_path: pathlib.Path) -> Iterator[fake_tree.Tree]:
     found = fake_tree.Tree(tmp_path / 'root')
     found.file(PLACE)
+    found.file('/dev/vdx')
+    found.directory('/sys/class/block/vdx')
     (tmp_path / 'locks').mkdir()
     cfg.CONF.set_override('lock_path', str(tmp_path / 'locks'), group='os_brick')
     with files.use(str(tmp_path / 'root')):
@@ -47,35 +51,90 @@ def answers(**verbs: Any) -> Iterator[seams.Programs]:
         yield programs
 
 
+def verbs(programs: seams.Programs) -> list[str]:
+    return [line.split()[2] for line in programs.started]
+
+
 @pytest.mark.parametrize('code', [0, 50151401, 50151405])
 def test_attach(tree: fake_tree.Tree, code: int) -> None:
     """New, attached already, or attached by another node of the same name."""
-    with answers(attach=[said(code)], querydev=[HERE]) as programs:
+    with answers(attach=[said(code)], querydev=[AWAY, HERE]) as programs:
         info = huawei.HuaweiStorHyperConnector(None).connect_volume(PROPS)
     assert info == {'type': 'block', 'path': '/dev/vdx'}
-    assert [line.split()[2] for line in programs.started] == ['attach', 'querydev']
+    assert verbs(programs) == ['querydev', 'attach', 'querydev']
     assert all(0 < float(each['timeout']) <= 120 for each in programs.keywords)
 
 
-@pytest.mark.parametrize('answer', [said(50151400), (0, '', ''), (1, '', 'boom')])
+@pytest.mark.parametrize(
+    'answer',
+    [
+        said(50151400),
+        (0, '', ''),
+        (1, '', 'boom'),
+        # It has attached the volume, and then hangs, or ends as a failure.
+        (1, 'ret_code=0\nret_desc=success\n', ''),
+        subprocess.TimeoutExpired(PLACE, 100),
+    ],
+    ids=['refused', 'silent', 'exit 1', 'done and exit 1', 'hangs'],
+)
 def test_attach_that_fails(tree: fake_tree.Tree, answer: Any) -> None:
-    with answers(attach=[answer]), pytest.raises(exception.BrickException, match=VOLUME):
+    """Whatever the agent has done of it is taken back, and there is time left for that."""
+    program = answers(querydev=[AWAY], attach=[answer], detach=[DONE])
+    with program as programs, pytest.raises(exception.BrickException, match=VOLUME):
         huawei.HuaweiStorHyperConnector(None).connect_volume(PROPS)
+    assert verbs(programs) == ['querydev', 'attach', 'detach']
+    limits = [float(each['timeout']) for each in programs.keywords]
+    assert limits[1] < limits[2] - 10
 
 
-@pytest.mark.parametrize('answer', [said(50151400), DONE, (0, '', '')])
+@pytest.mark.parametrize(
+    'answer',
+    [
+        said(50151400),
+        DONE,
+        (0, '', ''),
+        (0, 'ret_code=0\ndev_addr=/etc/passwd\n', ''),
+        (0, 'ret_code=0\ndev_addr=/dev/vd x\n', ''),
+        subprocess.TimeoutExpired(PLACE, 100),
+    ],
+)
 def test_an_attach_without_a_device_is_taken_back(tree: fake_tree.Tree, answer: Any) -> None:
-    program = answers(attach=[DONE], querydev=[answer], detach=[DONE])
+    program = answers(attach=[DONE], querydev=[AWAY, answer], detach=[DONE])
     with program as programs, pytest.raises(exception.BrickException, match='querydev'):
         huawei.HuaweiStorHyperConnector(None).connect_volume(PROPS)
-    assert 'detach' in programs.started[-1]
+    assert verbs(programs)[-1] == 'detach'
 
 
-def test_what_was_attached_before_is_not_taken_back(tree: fake_tree.Tree) -> None:
-    program = answers(attach=[said(50151401)], querydev=[DONE])
+def test_a_device_that_never_comes_is_taken_back(tree: fake_tree.Tree) -> None:
+    tree.remove('/sys/class/block/vdx')
+    program = answers(attach=[DONE], querydev=[AWAY, HERE], detach=[DONE])
+    with program as programs, pytest.raises(exception.VolumeDeviceNotFound, match='/dev/vdx'):
+        huawei.HuaweiStorHyperConnector(None).connect_volume(PROPS)
+    assert verbs(programs)[-1] == 'detach'
+
+
+@pytest.mark.parametrize('before', [AWAY, HERE])
+def test_what_was_attached_before_is_not_taken_back(tree: fake_tree.Tree, before: Any) -> None:
+    """The agent says so before the attach, or as its answer to it."""
+    code = 50151401 if before is AWAY else 0
+    program = answers(attach=[said(code)], querydev=[before, DONE])
     with program as programs, pytest.raises(exception.BrickException):
         huawei.HuaweiStorHyperConnector(None).connect_volume(PROPS)
-    assert len(programs.started) == 2
+    assert verbs(programs) == ['querydev', 'attach', 'querydev']
+
+
+def test_an_agent_that_answers_nonsense_is_not_asked_to_attach(tree: fake_tree.Tree) -> None:
+    with answers(querydev=[(0, 'ret_code=\u0660', '')] * 2) as programs:
+        for method, volume in (('connect_volume', PROPS), ('is_volume_connected', VOLUME)):
+            with pytest.raises(exception.BrickException, match='ret_code'):
+                getattr(huawei.HuaweiStorHyperConnector(None), method)(volume)
+    assert verbs(programs) == ['querydev'] * 2
+
+
+def test_a_flood_of_words_is_cut(tree: fake_tree.Tree) -> None:
+    with answers(querydev=[(1, 'x y' * 100000, '')]), pytest.raises(Exception, match=VOLUME) as e:
+        huawei.HuaweiStorHyperConnector(None).connect_volume(PROPS)
+    assert len(str(e.value)) < 2000
 
 
 @pytest.mark.parametrize('code', [0, 50151209, 50155007])

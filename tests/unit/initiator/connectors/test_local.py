@@ -45,6 +45,17 @@ def test_a_missing_path_is_named(kind: Any, name: str, props: dict[str, Any]) ->
 
 
 @EITHER
+@pytest.mark.parametrize('path', [5, ['/dev/x'], '/dev/a\0b'])
+def test_what_is_no_path_is_shown(kind: Any, name: str, path: Any) -> None:
+    brick = kind(None)
+    for method in (brick.connect_volume, brick.get_volume_paths, brick.extend_volume):
+        with pytest.raises((ValueError, exception.InvalidParameterValue), match='is no path') as e:
+            method({'device_path': path})
+        assert repr(path) in str(e.value)
+    assert not brick.check_valid_device('/dev/a\0b')
+
+
+@EITHER
 def test_extend_tells_the_size_now(kind: Any, name: str, tmp_path: pathlib.Path) -> None:
     tree = fake_tree.Tree(tmp_path)
     tree.file('/dev/dm-3')
