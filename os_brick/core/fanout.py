@@ -11,6 +11,9 @@ from oslo_context import context
 
 from os_brick.core import wait
 
+# What is waited for may be a moment in time, too; so it is looked at so often.
+_LOOK_SECONDS = 0.02
+
 Item = TypeVar('Item', bound=Hashable)
 Outcome = TypeVar('Outcome')
 
@@ -84,7 +87,7 @@ class Fanout(Generic[Item, Outcome]):
             if deadline.passed:
                 return False
             with self._changed:
-                self._changed.wait(min(deadline.remaining, wait.LONGEST_PAUSE_SECONDS))
+                self._changed.wait(min(deadline.remaining, _LOOK_SECONDS))
         return True
 
 

@@ -48,6 +48,9 @@ class Opening(abc.ABC, Generic[Way, Brought]):
     # Errors that say alone why there is no volume, whatever the other ways ended in.
     deciding: ClassVar[tuple[type[Exception], ...]] = (exception.VolumeIdentityMismatch,)
 
+    # What a way gets that has no answer from its portal, at least, in seconds from the start.
+    least_silent: ClassVar[float] = plans.LEAST_SILENT_SECONDS
+
     # Errors of one way that hold for all, so that no other is worth waiting for.
     ending: ClassVar[tuple[type[Exception], ...]] = ()
 
@@ -129,11 +132,18 @@ class Opening(abc.ABC, Generic[Way, Brought]):
 
     def _start_and_wait(self, wanted: int) -> None:
         started = clock.monotonic()
+        enough_at = 0.0
+
+        def is_enough() -> bool:
+            nonlocal enough_at
+            seconds = clock.monotonic() - started
+            if not enough_at and len(self._brought) >= wanted:
+                enough_at = seconds
+            progress = self._progress(seconds, enough_at)
+            return plans.may_go_on(progress, wanted, self.least_silent) or self._is_hopeless()
+
         self._fan.start(self._ways)
-        self._fan.wait_for(
-            lambda: plans.may_go_on(self._progress(started), wanted) or self._is_hopeless(),
-            self._deadline,
-        )
+        self._fan.wait_for(is_enough, self._deadline)
 
     def _is_hopeless(self) -> bool:
         errors = self._fan.errors.values()
@@ -143,14 +153,15 @@ class Opening(abc.ABC, Generic[Way, Brought]):
         """What the ways that could not be opened ended in."""
         return [_named(way, error) for way, error in self._fan.errors.items()]
 
-    def _progress(self, started: float) -> plans.Progress:
+    def _progress(self, seconds: float, enough_at: float) -> plans.Progress:
         pending = self._fan.pending
         answering = len(pending & self._answered)
         return plans.Progress(
-            seconds=clock.monotonic() - started,
+            seconds=seconds,
             ready=len(self._brought),
             answering=answering,
             silent=len(pending) - answering,
+            enough_at=enough_at,
         )
 
     def _open(self, way: Way) -> None:

@@ -6,9 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 import dataclasses
 
-# A way whose portal does not answer is left to join later once the others are done: so long
-# after the start a portal that is there has answered (one round trip).
+# A way whose portal does not answer is left to join later once the others are done. A portal that
+# is there answers after one round trip, and the others have needed many of them: it gets half as
+# long again as they, but no less than a busy process needs, and no more than a user would notice.
+LEAST_SILENT_SECONDS = 0.2
 SILENT_SECONDS = 0.5
+SILENT_SHARE = 1.5
 # A way whose portal answers is worth waiting for: its login is under way.
 STRAGGLER_SECONDS = 10.0
 
@@ -32,18 +35,23 @@ class Progress:
     :ivar ready: how many ways have brought their disk.
     :ivar answering: how many are under way and have an answer from their portal.
     :ivar silent: how many are under way and have none.
+    :ivar enough_at: when enough ways were ready, in seconds from the start.
     """
 
     seconds: float
     ready: int
     answering: int
     silent: int
+    enough_at: float = 0.0
 
 
-def may_go_on(progress: Progress, wanted: int = 1) -> bool:
+def may_go_on(
+    progress: Progress, wanted: int = 1, least_silent: float = LEAST_SILENT_SECONDS
+) -> bool:
     """Whether to go on with the ways that are ready, or to give up where none can be.
 
     :param wanted: how many ways have to be ready while others may still come.
+    :param least_silent: the time from the start that even a silent way gets, in seconds.
     """
     if not progress.answering and not progress.silent:
         return True
@@ -51,7 +59,8 @@ def may_go_on(progress: Progress, wanted: int = 1) -> bool:
         return False
     if progress.answering:
         return progress.seconds >= STRAGGLER_SECONDS
-    return progress.seconds >= SILENT_SECONDS
+    patience = max(least_silent, progress.enough_at * SILENT_SHARE)
+    return progress.seconds >= min(patience, SILENT_SECONDS)
 
 
 def deciding_error(

@@ -30,6 +30,24 @@ def test_may_go_on(seconds: float, ready: int, answering: int, silent: int, go: 
     assert plans.may_go_on(plans.Progress(seconds, ready, answering, silent)) is go
 
 
+@pytest.mark.parametrize(
+    ('seconds', 'enough_at', 'go'),
+    [
+        (0.02, 0.01, False),  # A busy process needs that long for one round trip.
+        (0.2, 0.01, True),
+        (0.29, 0.2, False),
+        (0.31, 0.2, True),
+        (0.5, 0.49, True),  # Nobody notices less.
+    ],
+)
+def test_a_silent_way_gets_as_long_as_the_others(
+    seconds: float, enough_at: float, go: bool
+) -> None:
+    progress = plans.Progress(seconds, ready=3, answering=0, silent=1, enough_at=enough_at)
+    assert plans.may_go_on(progress) is go
+    assert plans.may_go_on(progress, least_silent=0.5) is (seconds >= 0.5)
+
+
 @given(
     st.floats(0, 1000), st.integers(0, 8), st.integers(0, 8), st.integers(0, 8), st.floats(0, 1000)
 )
