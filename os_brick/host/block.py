@@ -33,6 +33,11 @@ def number(name: str) -> str:
     return files.read_or(f'/sys/class/block/{name}/dev')
 
 
+def is_read_only(name: str) -> bool:
+    """Whether the kernel refuses writes to a block device."""
+    return files.read_or(f'/sys/class/block/{name}/ro') == '1'
+
+
 def holders(name: str) -> list[str]:
     """The block devices that are built on one, such as ``dm-4`` or ``md0``."""
     return files.names(f'/sys/class/block/{name}/holders')

@@ -259,22 +259,21 @@ def _flush_map(found: str, deadline: wait.Deadline, *, force: bool) -> None:
         raise exception.VolumeDeviceNotFound(
             f'Map {found} has no path left to write back by what its cache may hold'
         )
-    try:
-        block.flush(found, flush_limit(deadline, force))
-    except OSError as error:
-        raise exception.VolumeDeviceNotFound(
-            f'Map {found} does not take what its cache may hold: {error}'
-        ) from error
+    _flush(found, f'Map {found}', flush_limit(deadline, force))
 
 
 def _flush_disk(disk: str, deadline: wait.Deadline, force: bool) -> None:
     if force and not scsi.is_running(disk):
         raise exception.VolumeDeviceNotFound(f'Disk {disk} is {scsi.state(disk)}: not flushed')
+    _flush(disk, f'Disk {disk} ({scsi.state(disk)})', flush_limit(deadline, force))
+
+
+def _flush(name: str, what: str, seconds: float) -> None:
     try:
-        block.flush(disk, flush_limit(deadline, force))
+        block.flush(name, seconds)
     except OSError as error:
         raise exception.VolumeDeviceNotFound(
-            f'Disk {disk} ({scsi.state(disk)}) does not take what its cache may hold: {error}'
+            f'{what} does not take what its cache may hold: {error}'
         ) from error
 
 

@@ -14,12 +14,11 @@ from oslo_log import log as logging
 from os_brick import exception, initiator
 from os_brick.core import background, files, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, dm, fc, fc_ways, links, multipath, scsi, volume
+from os_brick.host import block, dm, fc, fc_ways, links, scsi, volume
 from os_brick.host import legs as host_legs
 from os_brick.initiator import result
 from os_brick.initiator.connectors import base, fibre_channel_search, scsi_opening
 from os_brick.initiator.connectors import fibre_channel_ways as fcw
-from os_brick.initiator.plans import ways as plans
 from os_brick.initiator.props import fibre_channel as props_fc
 
 LOG = logging.getLogger(__name__)
@@ -28,8 +27,6 @@ Raw = dict[str, Any]
 _BY_PATH = '/dev/disk/by-path'
 # What is left for the LUN at least where its port came late.
 _LEAST_SCAN_SECONDS = 5.0
-# A disk may be read-only for a moment while its array hands it over.
-_WRITABLE_SECONDS = 10.0
 # How often a detach looks for what a scan has brought meanwhile, and how long the kernel takes
 # for a disk that it has found.
 _LATE_LOOKS = 3
@@ -122,8 +119,7 @@ class FibreChannelConnector(base.BlockConnector):
             scan_seconds=max(scan.remaining, _LEAST_SCAN_SECONDS) / (1 if several else len(found)),
             clean_up_seconds=base.clean_up_seconds(deadline),
         )
-        attach = _attach_all if several else _attach_first
-        device = attach(request, found, undo, work)
+        device = _attach(request, found, undo, work, several=several)
         search.remove_strangers(tuple(found))
         return result.Attached(device.path, device.wwid, device.is_multipath)
 
@@ -177,93 +173,33 @@ class FibreChannelConnector(base.BlockConnector):
         here = self._here(props)
         if not here.disks:
             raise exception.VolumePathsNotFound(_no_disk(props))
-        size, short = volume.grow(here.disks, deadline)
-        found = dm.multipath_over(here.disks)
-        for disk in short if found else ():
-            scsi_opening.readmit_later(props.key, disk, found or '')
-        return size
+        return scsi_opening.grow(props.key, here.disks, deadline)
 
 
 def _existing(paths: list[str]) -> list[str] | None:
     return [path for path in paths if files.exists(path)] or None
 
 
-def _attach_first(
-    request: fcw.Request, ways: list[fcw.Way], undo: core_undo.Undo, deadline: wait.Deadline
+def _attach(
+    request: fcw.Request,
+    ways: list[fcw.Way],
+    undo: core_undo.Undo,
+    deadline: wait.Deadline,
+    *,
+    several: bool,
 ) -> volume.Device:
-    """Use the first way that leads to a readable disk; those that have one already come first."""
-    failures: list[Exception] = []
-    ways = sorted(ways, key=lambda way: not scsi.is_known(way.address))
-    for number, way in enumerate(ways):
-        share = deadline.leaving(1 - 1 / (len(ways) - number))
-        opening = fcw.Opening(request, [way], share)
-        try:
-            with core_undo.Undo() as undo_way:
-                undo_way.add(opening.abandon)
-                legs = _legs(opening.run())
-                _await_writable(legs, request, share)
-                device = volume.open_single(legs[0], deadline)
-        except Exception as error:
-            LOG.warning('%s cannot be used: %s', way, error)
-            failures.append(error)
-        else:
-            undo.add(opening.abandon)
-            return device
-    raise _summary(failures, request.props)
-
-
-def _summary(failures: list[Exception], props: props_fc.Props) -> Exception:
-    deciding = plans.deciding_error(failures, fcw.Opening.deciding)
-    if deciding is not None:
-        return deciding
-    said = '; '.join(str(error) for error in failures)
-    whole = exception.NoFibreChannelVolumeDeviceFound(f'No device of the volume ({props}): {said}')
-    whole.__cause__ = failures[0]
-    return whole
-
-
-def _legs(brought: list[fcw.Brought]) -> list[host_legs.Leg]:
-    return [leg for one in brought for leg in one.legs]
-
-
-def _attach_all(
-    request: fcw.Request, ways: list[fcw.Way], undo: core_undo.Undo, deadline: wait.Deadline
-) -> volume.Device:
-    """Use all ways that lead to the volume, through a multipath map."""
+    """Use all ways that lead to the volume, through a multipath map, or the first one."""
+    if not several:
+        # Those that have a disk already come first.
+        ways = sorted(ways, key=lambda way: not scsi.is_known(way.address))
+        return scsi_opening.attach_first(
+            ways, lambda way, share: fcw.Opening(request, [way], share), undo, deadline
+        )
     opening = fcw.Opening(request, ways, deadline)
     undo.add(opening.abandon)
-    legs = _legs(opening.run())
+    legs = scsi_opening.legs_of(opening.run())
     host_legs.require_same_volume(legs)
-    _await_writable(legs, request, deadline)
-    try:
-        device = volume.open_multipath(legs, base.ready_seconds(), deadline)
-    except multipath.NotClaimed as error:
-        LOG.warning('One path is used: %s', error)
-        opening.stop()
-        return volume.open_single(legs[0], deadline)
-    opening.joins(device.wwid)
-    return device
-
-
-def _await_writable(
-    legs: list[host_legs.Leg], request: fcw.Request, deadline: wait.Deadline
-) -> None:
-    """Wait a while for disks that are read-only at first: a map over one would stay so."""
-    if request.props.is_read_only:
-        return
-
-    def is_writable() -> bool:
-        locked = [leg.disk for leg in legs if _is_locked(leg.disk)]
-        for disk in locked:
-            scsi.rescan(disk, deadline)
-        return not locked
-
-    if not wait.holds(is_writable, deadline.within(_WRITABLE_SECONDS)):
-        LOG.warning('The disks %s are read-only', ', '.join(leg.disk for leg in legs))
-
-
-def _is_locked(disk: str) -> bool:
-    return files.read_or(f'/sys/class/block/{disk}/ro') == '1'
+    return opening.device_of(legs, deadline)
 
 
 def _late(here: _Here, devices: set[int]) -> list[str]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 import dataclasses
 
+from oslo_log import log as logging
+
 from os_brick import exception
 from os_brick.core import undo as core_undo
 from os_brick.core import wait
-from os_brick.host import fc, fc_ways, scsi
+from os_brick.host import block, fc, fc_ways, scsi
 from os_brick.host import legs as host_legs
 from os_brick.initiator.connectors import scsi_opening
 from os_brick.initiator.plans import fibre_channel as plans
@@ -16,7 +18,11 @@ from os_brick.initiator.plans import ways as plans_ways
 from os_brick.initiator.props import common
 from os_brick.initiator.props import fibre_channel as props_fc
 
+LOG = logging.getLogger(__name__)
 Way = fc_ways.Way
+
+# A disk may be read-only for a moment while its array hands it over.
+_WRITABLE_SECONDS = 10.0
 
 
 class Away(exception.NoFibreChannelVolumeDeviceFound):
@@ -156,6 +162,20 @@ class Opening(scsi_opening.Opening[Way, Brought]):
         until = deadline.within(self._request.scan_seconds) if is_late else self._until
         return Brought(way, (find_leg(self._request, way, self._answered, until),))
 
+    def prepare(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> None:
+        """Wait a while for disks that are read-only at first: a map over one would stay so."""
+        if self._request.props.is_read_only:
+            return
+
+        def is_writable() -> bool:
+            locked = [leg.disk for leg in legs if block.is_read_only(leg.disk)]
+            for disk in locked:
+                scsi.rescan(disk, deadline)
+            return not locked
+
+        if not wait.holds(is_writable, deadline.within(_WRITABLE_SECONDS)):
+            LOG.warning('The disks %s are read-only', ', '.join(leg.disk for leg in legs))
+
     def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
         why = _why_away(self._request, way)
         if why is not None:
@@ -173,6 +193,6 @@ class Opening(scsi_opening.Opening[Way, Brought]):
         # kernel finds when the port logs in anew.
         return not isinstance(error, (Away, exception.OperationTimedOut))
 
-    def _summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         what = f'No device of the volume ({self._request.props}): {"; ".join(texts)}'
         return exception.NoFibreChannelVolumeDeviceFound(what)

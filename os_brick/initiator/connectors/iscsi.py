@@ -14,12 +14,11 @@ from oslo_log import log as logging
 from os_brick import addresses, exception, initiator
 from os_brick.core import background, files, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, dm, iscsi, links, multipath, scsi, volume
+from os_brick.host import block, dm, iscsi, links, scsi, volume
 from os_brick.host import legs as host_legs
 from os_brick.initiator import result
 from os_brick.initiator.connectors import base, base_iscsi, iscsi_ways, scsi_opening
 from os_brick.initiator.plans import iscsi as plans
-from os_brick.initiator.plans import ways as ways_plans
 from os_brick.initiator.props import iscsi as props_iscsi
 
 LOG = logging.getLogger(__name__)
@@ -144,30 +143,13 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         if several:
             device = self._attach_all(request, undo, work)
         else:
-            device = self._attach_first(request, undo, work)
+            device = scsi_opening.attach_first(
+                props.targets,
+                lambda way, share: iscsi_ways.Opening(request, (way,), share),
+                undo,
+                work,
+            )
         return result.Attached(device.path, device.wwid, device.is_multipath)
-
-    def _attach_first(
-        self, request: iscsi_ways.Request, undo: core_undo.Undo, deadline: wait.Deadline
-    ) -> volume.Device:
-        """Use the first way that leads to a readable disk."""
-        failures: list[Exception] = []
-        ways = request.props.targets
-        for number, way in enumerate(ways):
-            share = deadline.leaving(1 - 1 / (len(ways) - number))
-            opening = iscsi_ways.Opening(request, (way,), share)
-            try:
-                with core_undo.Undo() as undo_way:
-                    undo_way.add(opening.abandon)
-                    (brought,) = opening.run()
-                    device = volume.open_single(brought.legs[0], deadline)
-            except Exception as error:
-                LOG.warning('%s cannot be used: %s', way, error)
-                failures.append(error)
-            else:
-                undo.add(opening.abandon)
-                return device
-        raise _summary(failures)
 
     def _attach_all(
         self, request: iscsi_ways.Request, undo: core_undo.Undo, deadline: wait.Deadline
@@ -176,15 +158,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         ways = self._ways(request.props, deadline)
         opening = iscsi_ways.Opening(request, ways, deadline)
         undo.add(opening.abandon)
-        legs = self._legs(opening.run(), opening, request.props)
-        try:
-            device = volume.open_multipath(legs, base.ready_seconds(), deadline)
-        except multipath.NotClaimed as error:
-            LOG.warning('One path is used: %s', error)
-            opening.stop()
-            return volume.open_single(legs[0], deadline)
-        opening.joins(device.wwid)
-        return device
+        return opening.device_of(self._legs(opening.run(), opening, request.props), deadline)
 
     def _ways(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[Target, ...]:
         """The ways the caller named, or those that the portal he named tells of."""
@@ -269,11 +243,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         here = self._here(props)
         if not here.disks:
             raise exception.VolumePathsNotFound(_no_disk(props))
-        size, short = volume.grow(here.disks, deadline)
-        found = dm.multipath_over(here.disks)
-        for disk in short if found else ():
-            scsi_opening.readmit_later(props.key, disk, found or '')
-        return size
+        return scsi_opening.grow(props.key, here.disks, deadline)
 
 
 def _no_disk(props: props_iscsi.Props) -> str:
@@ -297,15 +267,6 @@ def _leave(
 def _is_anothers(session: iscsi.Session, lun: int, here: _Here) -> bool:
     """Whether the volume's LUN behind a session is another volume's disk still."""
     return scsi.disk_at(session.address(lun)) in here.others
-
-
-def _summary(failures: list[Exception]) -> Exception:
-    deciding = ways_plans.deciding_error(failures, iscsi_ways.Opening.deciding)
-    if deciding is not None:
-        return deciding
-    summary = exception.VolumeDeviceNotFound('; '.join(str(error) for error in failures))
-    summary.__cause__ = failures[0]
-    return summary
 
 
 def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> tuple[list[str], list[str]]:

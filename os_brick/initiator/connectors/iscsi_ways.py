@@ -240,7 +240,7 @@ class Opening(scsi_opening.Opening[Target, Brought]):
         no_answer = isinstance(error, exception.FailedISCSITargetPortalLogin)
         return not no_answer or isinstance(error, exception.LoginRefused)
 
-    def _summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         login = exception.FailedISCSITargetPortalLogin
         if errors and all(isinstance(error, login) for error in errors):
             return login('; '.join(texts))

@@ -181,7 +181,7 @@ class Opening(opening.Opening[Way, Brought]):
         no_answer = no_answer and not isinstance(error, NotAuthenticated)
         return isinstance(error, exception.BrickException) and not no_answer
 
-    def _summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         return exception.VolumeDeviceNotFound('; '.join(texts))
 
 

@@ -102,7 +102,7 @@ class Opening(abc.ABC, Generic[Way, Brought]):
         """Whether a way that ended so is worth no other try: its target has said no."""
 
     @abc.abstractmethod
-    def _summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         """The error of an attach that no way has opened for."""
 
     def run(self, wanted: int = 1) -> list[Brought]:
@@ -202,7 +202,7 @@ class Opening(abc.ABC, Generic[Way, Brought]):
         if deciding is not None:
             return deciding
         said = [_named(way, error) for way, error in errors.items()]
-        return self._summary([*said, *late], list(errors.values()))
+        return self.summary([*said, *late], list(errors.values()))
 
     def drop(self, way: Way) -> None:
         """Take back one way, which leads to another volume, for good."""

@@ -3,13 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
+from oslo_log import log as logging
+
 from os_brick.core import background, wait
+from os_brick.core import undo as core_undo
 from os_brick.host import dm, multipath, scsi, volume
 from os_brick.host import legs as host_legs
 from os_brick.initiator.connectors import base, opening
+from os_brick.initiator.plans import ways as plans
+
+LOG = logging.getLogger(__name__)
 
 
 class HasLegs(Protocol):
@@ -33,10 +39,24 @@ class Opening(opening.Opening[Way, Brought]):
         super().__init__(key, ways, deadline, clean_up_seconds)
         self._wwid = ''
 
-    def joins(self, wwid: str) -> None:
-        """Have the ways that are missing join the map of the volume whenever they can."""
-        self._wwid = wwid
+    def prepare(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> None:
+        """Have the disks of the volume be such that they can be used."""
+
+    def device_of(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> volume.Device:
+        """The map over the disks of the volume, which the ways that are missing join later.
+
+        One disk where multipathd refuses to make a map.
+        """
+        self.prepare(legs, deadline)
+        try:
+            device = volume.open_multipath(legs, base.ready_seconds(), deadline)
+        except multipath.NotClaimed as error:
+            LOG.warning('One path is used: %s', error)
+            self.stop()
+            return volume.open_single(legs[0], deadline)
+        self._wwid = device.wwid
         self.keep_joining()
+        return device
 
     def _is_here(self, besides: object = None) -> bool:
         return dm.multipath_of(self._wwid) is not None
@@ -64,7 +84,58 @@ class Opening(opening.Opening[Way, Brought]):
 
 
 def _new_legs(brought: Sequence[HasLegs]) -> list[host_legs.Leg]:
-    return [leg for one in brought for leg in one.legs if leg.is_new]
+    return [leg for leg in legs_of(brought) if leg.is_new]
+
+
+def attach_first(
+    ways: Sequence[Way],
+    opening_of: Callable[[Way, wait.Deadline], Opening[Way, Brought]],
+    undo: core_undo.Undo,
+    deadline: wait.Deadline,
+) -> volume.Device:
+    """Use the first way that leads to a readable disk; each has its share of the time.
+
+    :raises BrickException: if none does: the error that decides, or all of them in one.
+    """
+    failures: list[Exception] = []
+    for number, way in enumerate(ways):
+        share = deadline.leaving(1 - 1 / (len(ways) - number))
+        one = opening_of(way, share)
+        try:
+            with core_undo.Undo() as undo_way:
+                undo_way.add(one.abandon)
+                legs = legs_of(one.run())
+                one.prepare(legs, share)
+                device = volume.open_single(legs[0], deadline)
+        except Exception as error:
+            LOG.warning('%s cannot be used: %s', way, error)
+            failures.append(error)
+        else:
+            undo.add(one.abandon)
+            return device
+    deciding = plans.deciding_error(failures, one.deciding)
+    if deciding is not None:
+        raise deciding
+    raise one.summary([str(error) for error in failures], failures) from failures[0]
+
+
+def legs_of(brought: Sequence[HasLegs]) -> list[host_legs.Leg]:
+    """The disks that ways have brought, in their order."""
+    return [leg for one in brought for leg in one.legs]
+
+
+def grow(key: str, disks: Collection[str], deadline: wait.Deadline) -> int:
+    """Have a volume on this host show its size now; return it in bytes.
+
+    A disk that was dead meanwhile comes back into the map when it can.
+
+    :param key: what the volume is locked by.
+    """
+    size, short = volume.grow(disks, deadline)
+    found = dm.multipath_over(disks)
+    for disk in short if found else ():
+        readmit_later(key, disk, found or '')
+    return size
 
 
 def delete_disk_at(place: scsi.Address, seconds: float) -> None:
