@@ -188,8 +188,8 @@ class LinuxSCSI(executor.Executor):
 
         :raises BlockDeviceReadOnly: if it stays read-only.
         """
-        place = f'/sys/class/block/{_name(device_path)}/ro'
-        if not wait.holds(lambda: files.read_or(place) != '1', _deadline(_WRITABLE_SECONDS)):
+        name = _name(device_path)
+        if not wait.holds(lambda: not block.is_read_only(name), _deadline(_WRITABLE_SECONDS)):
             raise exception.BlockDeviceReadOnly(device=device_path)
 
     def wait_for_mpath_device(self, mpath: str) -> None:
