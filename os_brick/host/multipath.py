@@ -28,7 +28,10 @@ FIRST_LATE_OFFER_SECONDS = 0.3
 OFFER_GROWTH = 2.0
 # What multipathd answers where it cannot do what is asked (multipath-tools, uxlsnr.c).
 _REFUSAL = 'fail'
-# How long multipathd may take for a map, from the moment its disks are there.
+# What it answers where it will do it, or has not had its own lock in time (uxsock_timeout).
+_BUSY = ('ok', 'timeout')
+# How long multipathd may refuse disks, or not answer, from the moment they are there. One that
+# takes them may be busy with hundreds of others; it is waited for as long as there is time.
 BUILD_SECONDS = 20.0
 # udev's workers open and close every new map and disk; a map may be busy for that long.
 BUSY_SECONDS = 5.0
@@ -72,21 +75,25 @@ def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
 def _build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
     offers = _Offers(FIRST_OFFER_SECONDS)
     turn = itertools.cycle(disks)
+    patience = deadline.within(BUILD_SECONDS)
+    found: str | None = None
 
-    def probe() -> str | None:
+    def is_over() -> bool:
+        nonlocal found
         found = dm.multipath_over(disks)
         if found is not None and dm.wwid(found) == wwid:
-            return found
+            return True
+        found = None
         offers.repeat([next(turn)])
-        return None
+        return patience.passed and not offers.are_taken
 
-    limit = deadline.within(BUILD_SECONDS)
-    found = wait.poll(probe, limit)
+    wait.holds(is_over, deadline)
     if found is not None:
         return found
     names = ', '.join(disks)
     if offers.answer.startswith(_REFUSAL) and not deadline.passed:
         raise NotClaimed(disks=names, why=offers.answer)
+    limit = deadline if deadline.passed else patience
     what = f'the building of a multipath map over {names} (multipathd: {offers.answer or "silent"})'
     raise exception.OperationTimedOut(what=what, seconds=round(limit.seconds, 1))
 
@@ -112,6 +119,11 @@ class _Offers:
         self._pause = first
         self._next = wait.Deadline.after(self._pause)
         self.answer = ''
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether multipathd wants the disks, but has not come to them."""
+        return self.answer in _BUSY
 
     def repeat(self, disks: Iterable[str]) -> None:
         if not self._next.passed:

@@ -461,12 +461,27 @@ def test_multipathd_does_not_want_the_disks(host: Host, target: array.Target, an
     assert host.snapshot() == before
 
 
-def test_multipathd_is_too_slow(host: Host, target: array.Target) -> None:
-    """It says ok and makes no map in time: it may take any disk that we would hand out."""
+@pytest.mark.parametrize('answer', ['ok', 'timeout'])
+def test_multipathd_is_too_slow(host: Host, target: array.Target, answer: str) -> None:
+    """It wants the disks and makes no map in time: it may take any that we would hand out."""
+    host.multipath_refusal = answer
+    before = host.snapshot()
+    with pytest.raises(exception.OperationTimedOut, match=f'multipath map.*{answer}'):
+        connector().connect_volume(target.properties(plural=True))
+    assert host.snapshot() == before
+
+
+def test_multipathd_is_busy(host: Host, target: array.Target) -> None:
+    """It comes to the disks after a minute: the attach has waited for it."""
     host.multipath_refusal = 'ok'
     before = host.snapshot()
-    with pytest.raises(exception.OperationTimedOut, match=r'multipath map.*ok'):
-        connector().connect_volume(target.properties(plural=True))
+    host.clock.after(60, lambda: setattr(host, 'multipath_refusal', ''))
+    props = target.properties(plural=True)
+    started = host.clock.monotonic()
+    info = connector().connect_volume(props)
+    assert 60 < host.clock.monotonic() - started < 100
+    assert info['multipath_id'] == target.luns[1].wwid
+    connector().disconnect_volume(props, info)
     assert host.snapshot() == before
 
 
