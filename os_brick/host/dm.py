@@ -46,16 +46,18 @@ def wwid(dm: str) -> str:
     return found.removeprefix(_MULTIPATH) if found.startswith(_MULTIPATH) else ''
 
 
-def multipath_over(disks: Iterable[str]) -> str | None:
-    """The multipath map that holds one of the disks, or ``None``.
+def multipaths_over(disks: Iterable[str]) -> list[str]:
+    """The multipath maps that hold the disks, none twice.
 
-    Other holders (an auto-activated logical volume, dm-crypt) are never taken for it.
+    Other holders (an auto-activated logical volume, dm-crypt) are never taken for one.
     """
-    for disk in disks:
-        for holder in block.holders(disk):
-            if wwid(holder):
-                return holder
-    return None
+    holders = dict.fromkeys(holder for disk in disks for holder in block.holders(disk))
+    return [holder for holder in holders if wwid(holder)]
+
+
+def multipath_over(disks: Iterable[str]) -> str | None:
+    """The multipath map that holds one of the disks, or ``None``."""
+    return next(iter(multipaths_over(disks)), None)
 
 
 def multipath_of(wanted: str) -> str | None:

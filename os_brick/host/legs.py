@@ -43,6 +43,7 @@ def find(
     deadline: wait.Deadline,
     *,
     is_new: bool,
+    heard: Callable[[], object] = lambda: None,
 ) -> Leg:
     """The disk of a logical unit, as the array maps it now.
 
@@ -53,12 +54,13 @@ def find(
     :param scan: has the kernel look for the logical unit.
     :param scan_times: when to scan, in seconds from now.
     :param is_new: whether the kernel had nothing at the address before this operation.
+    :param heard: called as soon as a disk that was there has said who it is.
     :raises VolumeDeviceNotFound: if there is no disk in time.
     :raises VolumeIdentityMismatch: if a stale disk is in use, and cannot be replaced.
     """
     was_there = None if is_new else scsi.disk_at(address)
     if was_there is not None:
-        leg = _asked_anew(was_there, address, deadline)
+        leg = _asked_anew(was_there, address, deadline, heard)
         if leg is not None:
             return leg
     disk = _appear(address, scan, scan_times, deadline)
@@ -71,10 +73,12 @@ def find(
     return leg
 
 
-def _asked_anew(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Leg | None:
+def _asked_anew(
+    disk: str, address: scsi.Address, deadline: wait.Deadline, heard: Callable[[], object]
+) -> Leg | None:
     """The leg of a disk that was there before, or ``None`` once a stale one is gone."""
     try:
-        actual = discard_if_stale(disk, deadline)
+        actual = discard_if_stale(disk, deadline, heard)
     except OSError as error:
         raise _does_not_say(disk, address, error) from error
     if actual is None:
@@ -83,12 +87,15 @@ def _asked_anew(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Le
     return Leg(disk, address, actual, block.size_bytes(disk))
 
 
-def discard_if_stale(disk: str, deadline: wait.Deadline) -> vpd.Identity | None:
+def discard_if_stale(
+    disk: str, deadline: wait.Deadline, heard: Callable[[], object] = lambda: None
+) -> vpd.Identity | None:
     """Remove a disk that is not what the kernel or its map believes; return who a live one is.
 
     A map keeps its WWID when the LUN below it is given to another volume, and the kernel is told
     so by a rescan.
 
+    :param heard: called as soon as it has said who it is, before it is removed.
     :return: ``None`` once it is gone.
     :raises VolumeIdentityMismatch: if it is stale and in use.
     :raises OSError: if it cannot be asked.
@@ -97,9 +104,11 @@ def discard_if_stale(disk: str, deadline: wait.Deadline) -> vpd.Identity | None:
     try:
         actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
     except scsi.NothingMapped as error:
+        heard()
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
         _discard(disk, number, cached, None, deadline)
         return None
+    heard()
     above = wwid_above(disk)
     if actual == cached and not actual.denies(above):
         return actual
@@ -118,10 +127,16 @@ def wwid_above(disk: str) -> str:
 def belongs_to(disk: str, wwid: str) -> bool:
     """Whether a disk is a volume's, for all that is known here: by its identity, or by its map."""
     actual = scsi.cached_identity(disk).wwid
-    if not actual or wwid.lower() in (actual.lower(), wwid_above(disk).lower()):
-        return True
-    LOG.warning('Disk %s is left alone: it is volume %s, not %s', disk, actual, wwid)
-    return False
+    return not actual or wwid.lower() in (actual.lower(), wwid_above(disk).lower())
+
+
+def tidy_up(disk: str, wwid: str | None, deadline: wait.Deadline) -> None:
+    """Remove another volume's disk from a way of one that is detached, if it is stale and idle."""
+    LOG.warning('Disk %s is volume %s, not %s', disk, scsi.cached_identity(disk).wwid, wwid)
+    try:
+        discard_if_stale(disk, deadline)
+    except (exception.BrickException, OSError) as error:
+        LOG.warning('Disk %s, which is another volume, is left alone: %s', disk, error)
 
 
 def _discard(

@@ -11,7 +11,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm
+from os_brick.host import block, dm, vpd
 from os_brick.privileged import dm as root_dm
 from os_brick.privileged import multipathd, wwids
 
@@ -33,6 +33,9 @@ _BUSY = ('ok', 'timeout')
 # How long multipathd may refuse disks, or not answer, from the moment they are there. One that
 # takes them may be busy with hundreds of others; it is waited for as long as there is time.
 BUILD_SECONDS = 20.0
+# Another volume's map over our disks: multipathd has built it of what udev had read before the
+# array gave the LUN to ours. It may be about to go.
+CONFLICT_SECONDS = 2.0
 # udev's workers open and close every new map and disk; a map may be busy for that long.
 BUSY_SECONDS = 5.0
 
@@ -51,19 +54,21 @@ def is_running() -> bool:
         return False
 
 
-def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
+def build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadline) -> str:
     """Have multipathd build the map of a volume over its disks; return it, such as ``dm-4``.
 
     The WWID is made known first: with ``find_multipaths`` multipathd ignores a first path
     otherwise.
 
     :raises NotClaimed: if multipathd refuses, and has been made to forget the volume.
+    :raises VolumeIdentityMismatch: if it takes the disks for another volume.
     :raises OperationTimedOut: if it is late: it may take the disks at any moment, so that nobody
         should be given one of them.
     """
+    wwid = identity.wwid
     is_new = remember(wwid)
     try:
-        return _build(wwid, disks, deadline)
+        return _build(identity, disks, deadline)
     except exception.BrickException as error:
         if isinstance(error, NotClaimed):
             forget_disks(disks)
@@ -72,24 +77,35 @@ def build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
         raise
 
 
-def _build(wwid: str, disks: Collection[str], deadline: wait.Deadline) -> str:
+def _build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadline) -> str:
     offers = _Offers(FIRST_OFFER_SECONDS)
     turn = itertools.cycle(disks)
     patience = deadline.within(BUILD_SECONDS)
-    found: str | None = None
+    found: list[str] = []
+    others: list[str] = []
+    conflict: wait.Deadline | None = None
 
     def is_over() -> bool:
-        nonlocal found
-        found = dm.multipath_over(disks)
-        if found is not None and dm.wwid(found) == wwid:
+        nonlocal conflict
+        maps = dm.multipaths_over(disks)
+        found[:] = [each for each in maps if not identity.denies(dm.wwid(each))]
+        if found:
             return True
-        found = None
+        others[:] = maps
+        conflict = (conflict or wait.Deadline.after(CONFLICT_SECONDS)) if others else None
         offers.repeat([next(turn)])
-        return patience.passed and not offers.are_taken
+        is_given_up = patience.passed and not offers.are_taken
+        return is_given_up or (conflict is not None and conflict.passed)
 
     wait.holds(is_over, deadline)
-    if found is not None:
-        return found
+    if found:
+        return found[0]
+    if others:
+        raise exception.VolumeIdentityMismatch(
+            device=f'{", ".join(f"/dev/{disk}" for disk in disks)} below map {others[0]}',
+            expected=str(identity),
+            actual=f'{dm.wwid(others[0])} for multipathd',
+        )
     names = ', '.join(disks)
     if offers.answer.startswith(_REFUSAL) and not deadline.passed:
         raise NotClaimed(disks=names, why=offers.answer)
@@ -188,16 +204,16 @@ def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
     def attempt() -> bool:
         nonlocal answer
         # The maps of partitions go before it, so nothing is begun that would stop half-way.
-        if dm.wwid(found) == wwid and not _opened(found):
+        if dm.wwid(found) == wwid and not opened(found):
             answer = _remove(found, name, deadline)
         return dm.wwid(found) != wwid
 
     if wait.holds(attempt, deadline.within(BUSY_SECONDS)):
         return
     resume_if_suspended(found, deadline)
-    opened = _opened(found)
-    if opened:
-        holder = f'whoever has it open: {"; ".join(opened)}'
+    still = opened(found)
+    if still:
+        holder = f'whoever has it open: {"; ".join(still)}'
         raise exception.VolumeInUse(device=f'multipath map {name} ({found})', holder=holder)
     raise exception.OperationTimedOut(
         what=f'the removal of multipath map {name} ({answer})', seconds=BUSY_SECONDS
@@ -222,7 +238,7 @@ def _remove(found: str, name: str, deadline: wait.Deadline) -> str:
     return 'ok'
 
 
-def _opened(found: str) -> list[str]:
+def opened(found: str) -> list[str]:
     """Which of a map and the maps of its partitions are open, in words; empty if none is."""
     parts = dm.partition_maps(found)
     counts = {each: _open_count(each) for each in (found, *parts)}
@@ -239,9 +255,9 @@ def _open_count(name: str) -> int:
 
 def why_open(found: str, deadline: wait.Deadline) -> list[str]:
     """Who has a map open, in words; empty if nobody does but udev for a moment."""
-    if wait.holds(lambda: not _opened(found), deadline.within(BUSY_SECONDS)):
+    if wait.holds(lambda: not opened(found), deadline.within(BUSY_SECONDS)):
         return []
-    return [f'whoever has it open: {each}' for each in _opened(found)]
+    return [f'whoever has it open: {each}' for each in opened(found)]
 
 
 def stop_queueing(found: str, name: str) -> None:

@@ -15,7 +15,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, wait
-from os_brick.host import block, dm, multipath, scsi
+from os_brick.host import block, dm, multipath, scsi, vpd
 from os_brick.host import legs as host_legs
 
 LOG = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ SAME_SIZE_SECONDS = 5.0
 DELETE_SECONDS = 30.0
 # Whoever claims a disk only to look at it, or to put it under its map, is done by then.
 CLAIM_SECONDS = 2.0
+# Whether a disk below a map is the map's volume still; a live one says so in milliseconds.
+STRANGER_SECONDS = 3.0
 FORGET_SECONDS = 5.0
 # What a flush may leave of the deadline for the removal that follows it.
 REMOVAL_RESERVE_SECONDS = 20.0
@@ -92,16 +94,57 @@ def open_multipath(
     :raises OperationTimedOut: if it makes none in time.
     :raises VolumeDeviceNotFound: if the map takes no I/O in time.
     """
-    wwid = legs[0].identity.wwid
+    identity = legs[0].identity
     disks = [leg.disk for leg in legs]
-    if not wwid:
+    if not identity.wwid:
         raise multipath.NotClaimed(disks=', '.join(disks), why='they have no WWID')
-    found = multipath.build(wwid, disks, deadline)
+    found = multipath.build(identity, disks, deadline)
     missing = multipath.join(found, disks, deadline.within(JOIN_SECONDS))
     if missing:
         LOG.info('Map %s works without %s so far', found, ', '.join(sorted(missing)))
+    _put_out_strangers(found, identity, disks, deadline)
     require_ready(found, deadline.within(ready_seconds))
-    return Device(found, wwid, is_multipath=True)
+    return Device(found, identity.wwid, is_multipath=True)
+
+
+def _put_out_strangers(
+    found: str, identity: vpd.Identity, own: list[str], deadline: wait.Deadline
+) -> None:
+    """Take disks out of a volume's map that say that they are another volume, and remove them.
+
+    They were the volume until the array gave their LUN to another one, on ways that nobody has
+    named now; multipathd believes what it heard then, and would write to them.
+
+    :raises VolumeIdentityMismatch: if somebody uses such a disk besides the map.
+    """
+    wwid = dm.wwid(found)
+    known = [disk for disk, each in multipath.known_disks().items() if each == wwid]
+    asked = [
+        disk
+        for disk in dict.fromkeys([*block.members(found), *known])
+        if disk not in own and scsi.is_running(disk)
+    ]
+    devices = {disk: scsi.number_of(disk) for disk in asked}
+    limit = deadline.within(STRANGER_SECONDS)
+    actual, errors = fanout.fanout(lambda disk: scsi.identity(disk, limit.limit()), asked)
+    for disk in asked:
+        error = errors.get(disk)
+        if error is None and actual[disk] == identity:
+            continue
+        if error is not None and not isinstance(error, scsi.NothingMapped):
+            LOG.warning('Disk %s below map %s does not say who it is: %s', disk, found, error)
+            continue
+        said = str(error or actual[disk])
+        LOG.warning('Disk %s below map %s of %s is removed: %s', disk, found, identity, said)
+        users = block.users(disk, frozenset(dm.multipaths_over([disk])))
+        if users:
+            raise exception.VolumeIdentityMismatch(
+                device=f'/dev/{disk} (in use: {"; ".join(users)})',
+                expected=str(identity),
+                actual=said,
+            )
+        multipath.forget_disks([disk])
+        scsi.remove(disk, deadline, devices[disk])
 
 
 def require_ready(found: str, deadline: wait.Deadline) -> None:
@@ -120,10 +163,14 @@ def require_ready(found: str, deadline: wait.Deadline) -> None:
         raise exception.VolumeDeviceNotFound(f'Map /dev/{found} takes no I/O: {why}')
 
 
-def disks_of(disks: Collection[str]) -> list[str]:
-    """The disks, and all others below their multipath map."""
-    found = dm.multipath_over(disks)
-    return list(dict.fromkeys([*disks, *(block.members(found) if found else ())]))
+def disks_of(disks: Collection[str], wwid: str | None = None) -> list[str]:
+    """The disks, and all others of the volume below their multipath maps.
+
+    :param wwid: the volume's; ``None`` if all below the maps are its own.
+    """
+    below = [disk for found in dm.multipaths_over(disks) for disk in block.members(found)]
+    own = [disk for disk in below if wwid is None or host_legs.belongs_to(disk, wwid)]
+    return list(dict.fromkeys([*disks, *own]))
 
 
 def remove(
@@ -137,69 +184,80 @@ def remove(
     :raises VolumeInUse: if somebody else holds it, without ``force``.
     """
     steps.run('check for users', lambda: _refuse_users(disks, wwid))
-    found = _map_over(disks, wwid)
-    if found is None:
+    maps = _maps_over(disks, wwid)
+    if not maps:
         # It hears of new disks late; it must not build a map over one that is about to go.
         multipath.forget_disks(disks)
-        found = _map_over(disks, wwid)
-    disks = disks_of(disks)
-    known = {wwid or '', dm.wwid(found) if found else ''} - {''} or {scsi.first_wwid(disks) or ''}
-    if found is not None:
-        steps.run(f'resume of {found}', lambda: multipath.resume_if_suspended(found, deadline))
+        maps = _maps_over(disks, wwid)
+    disks = disks_of(disks, wwid)
+    known = {wwid or '', *map(dm.wwid, maps)} - {''} or {scsi.first_wwid(disks) or ''}
+    for found in maps:
+        resume = functools.partial(multipath.resume_if_suspended, found, deadline)
+        steps.run(f'resume of {found}', resume)
     devices = {disk: scsi.number_of(disk) for disk in disks}
-    is_released = _write_back(found, disks, steps, deadline, force)
-    if found is not None:
+    # Another volume's map, to which disks of this one have stuck, only loses these.
+    own = [found for found in maps if set(block.members(found)) <= set(disks)]
+    is_released = _write_back(own, disks, steps, deadline, force)
+    if maps:
         multipath.forget_disks(disks)
     steps.run('removal of disks', lambda: _delete(devices, deadline))
     steps.run('multipathd', lambda: wait_forgotten(devices, deadline))
-    for each in known - {''}:
-        if is_released:
+    if is_released:
+        for each in known - {''}:
             late = functools.partial(_release_late_map, each, deadline)
             steps.run('removal of a late map', late)
+    for each in known - {''}:
         if dm.multipath_of(each) is None:
             steps.run(f'removal of WWID {each}', functools.partial(multipath.forget, each))
 
 
 def _write_back(
-    found: str | None, disks: Collection[str], steps: Steps, deadline: wait.Deadline, force: bool
+    maps: list[str],
+    disks: Collection[str],
+    steps: Steps,
+    deadline: wait.Deadline,
+    force: bool,
 ) -> bool:
-    """Flush a volume and remove its map; return whether it has none any more."""
+    """Flush a volume and remove its maps; return whether it has none any more."""
     flushable = _flushable(disks)
-    below = block.members(found) if found else []
-    alive = [disk for disk in flushable if disk in below]
+    alive = {found: [d for d in block.members(found) if d in flushable] for found in maps}
     # A map none of whose disks is its volume any more is not what was written through.
-    for disk in flushable if not alive else ():
+    for disk in flushable if not any(alive.values()) else ():
         steps.run(f'flush of {disk}', functools.partial(_flush_disk, disk, deadline, force))
-    if found is None:
-        return True
-    if alive:
-        steps.run(f'flush of {found}', lambda: _flush_map(found, deadline, force=force))
-    given_up = force or not alive
-    return steps.run(
-        f'removal of {found}', lambda: multipath.release(found, deadline, give_up_io=given_up)
-    )
+    is_released = True
+    for found in maps:
+        if alive[found]:
+            flush = functools.partial(_flush_map, found, deadline, force=force)
+            steps.run(f'flush of {found}', flush)
+        given_up = force or not alive[found]
+        release = functools.partial(multipath.release, found, deadline, give_up_io=given_up)
+        is_released &= steps.run(f'removal of {found}', release)
+    return is_released
 
 
 def _release_late_map(wwid: str, deadline: wait.Deadline) -> None:
-    """Remove the map that multipathd has built over a disk it just heard of while that went."""
-    late = _map_over((), wwid)
-    if late is not None:
+    """Remove the map that multipathd has built over a disk it just heard of while that went.
+
+    So goes another volume's map, if the disk that had stuck to it was its last.
+    """
+    for late in _maps_over((), wwid):
         multipath.release(late, deadline, give_up_io=True)
 
 
-def _map_over(disks: Collection[str], wwid: str | None) -> str | None:
-    """The map over the disks; by its WWID alone only one that has no disk left is the volume's.
+def _maps_over(disks: Collection[str], wwid: str | None) -> list[str]:
+    """The maps over the disks; by its WWID alone only one that has no disk left is the volume's.
 
     The WWID may come from a path that has been used again for another volume.
     """
-    found = dm.multipath_over(disks)
-    if found is None and wwid:
-        found = dm.multipath_of(wwid)
-        # Disks that have gone stay in its list until multipathd has heard of it.
-        if found is not None and any(block.exists(disk) for disk in block.members(found)):
-            LOG.warning('Map %s of %s is left alone: its disks are on no way given', found, wwid)
-            return None
-    return found
+    maps = dm.multipaths_over(disks)
+    bare = dm.multipath_of(wwid) if wwid else None
+    if bare is None or bare in maps:
+        return maps
+    # Disks that have gone stay in its list until multipathd has heard of it.
+    if any(block.exists(disk) for disk in block.members(bare)):
+        LOG.warning('Map %s of %s is left alone: its disks are on no way given', bare, wwid)
+        return maps
+    return [*maps, bare]
 
 
 def _refuse_users(disks: Collection[str], wwid: str | None) -> None:
@@ -211,20 +269,20 @@ def _refuse_users(disks: Collection[str], wwid: str | None) -> None:
 
     # multipathd may be building the volume's own map, and udev may look at a disk.
     if not wait.holds(is_idle, wait.Deadline.after(CLAIM_SECONDS)):
-        found = _map_over(disks, wwid)
-        names = [found] if found else disks_of(disks)
+        names = _maps_over(disks, wwid) or disks_of(disks, wwid)
         device = ', '.join(f'/dev/{name}' for name in names)
         raise exception.VolumeInUse(device=device, holder='; '.join(users))
 
 
 def _users(disks: Collection[str], wwid: str | None) -> list[str]:
-    found = _map_over(disks, wwid)
-    disks = disks_of(disks)
+    disks = disks_of(disks, wwid)
     # multipathd may build a map at any moment: a holder that is one is the volume's own.
-    maps = {holder for disk in disks for holder in block.holders(disk) if dm.wwid(holder)}
+    maps = _maps_over(disks, wwid)
     users = [user for disk in disks for user in block.users(disk, frozenset(maps))]
-    maps |= {found} if found else set()
-    users += [user for each in sorted(maps) for user in host_legs.map_users(each)]
+    for found in maps:
+        users += host_legs.map_users(found)
+        if not set(block.members(found)) <= set(disks):
+            users += [f'whoever has it open: {each}' for each in multipath.opened(found)]
     if not users and not maps:
         users = [user for disk in disks for user in block.claimant(disk)]
     return users

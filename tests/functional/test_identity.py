@@ -2,6 +2,7 @@
 """Never the wrong volume."""
 
 import os
+import time
 
 import pytest
 
@@ -138,6 +139,98 @@ def test_map_in_use_after_somebody_rescanned(rescanned, multi):
     for wwid in (old['scsi_wwn'], new.wwid):
         assert wwid in str(caught.value)
     multi.disconnect_volume(props, old)
+
+
+def test_multipathd_takes_another_attribute_for_the_wwid(shelf, multi, multipathd):
+    """``multipath.conf`` may name one: the map is the volume's all the same, and goes."""
+    multipathd(uid_attribute='SCSI_IDENT_SERIAL')
+    volume = support.stamped(shelf, 'another-name')
+    target = shelf.target('attribute', 2)
+    target.map(1, volume)
+    props = target.properties(1, plural=True)
+    for known in (True, False):
+        info = multi.connect_volume(props)
+        assert support.is_multipath(info['path'])
+        assert info['scsi_wwn'] == volume.wwid
+        assert volume.wwid not in str(lab.oracle.maps())
+        support.wait_legs(info['path'], 2)
+        assert multi.connect_volume(props) == info
+        assert multi.extend_volume(props) == volume.size
+        multi.disconnect_volume(props, info if known else None)
+
+
+@pytest.fixture(params=['iscsi', 'fc'])
+def served(request, shelf):
+    """Where volumes are mapped, a connector for multipath, its properties of a LUN, its paths."""
+    if request.param == 'iscsi':
+        target = shelf.target('served', 2)
+        return target, lab.bricks.ours(multipath=True), lambda n: target.properties(n, plural=True)
+    fabric = request.getfixturevalue('fabric')
+    return fabric, lab.bricks.ours('FIBRE_CHANNEL', multipath=True), fabric.properties
+
+
+@pytest.mark.parametrize('is_rescanned', [False, True])
+def test_volume_that_has_moved_to_another_lun(shelf, served, is_rescanned):
+    """Nobody detached it, and its old LUN is another volume now: no old disk is below its map, and
+    no write reaches the other volume."""
+    array, connector, properties = served
+    moved, intruder = support.stamped(shelf, 'moved'), support.stamped(shelf, 'intruder')
+    array.map(2, moved)
+    first = connector.connect_volume(properties(2))
+    support.wait_legs(first['path'], len(support.legs(first['path'])))
+    time.sleep(1)
+    stale = support.legs(first['path'])
+    array.remap(2, intruder)
+    array.map(1, moved)
+    if is_rescanned:
+        support.rescan(stale)
+    before = intruder.read(intruder.size)
+    info = connector.connect_volume({**properties(1), 'expected_wwid': moved.wwid})
+    assert info['scsi_wwn'] == moved.wwid
+    support.wait_legs(info['path'], len(stale))
+    for number in range(20):
+        support.assert_is(info['path'], moved)
+        support.write(info['path'], bytes([number]) * support.BLOCK, (2 + number) << 20)
+    assert intruder.read(intruder.size) == before
+    for leg in support.legs(info['path']):
+        assert support.read(f'/dev/{leg}').startswith(b'moved')
+    other = connector.connect_volume(properties(2))
+    support.assert_is(other['path'], intruder)
+    connector.disconnect_volume(properties(2), other)
+    connector.disconnect_volume(properties(1), info)
+
+
+def test_one_disk_is_still_below_the_old_map(shelf, served, multipathd):
+    """All disks of the LUN but one have left the old map, which somebody has open: no attach of
+    the new volume without the one, and no detach; afterwards everything goes."""
+    array, connector, properties = served
+    multipathd(find_multipaths='strict', no_path_retry='queue')
+    old, new = support.stamped(shelf, 'oldest'), support.stamped(shelf, 'newest', 40)
+    array.map(1, old)
+    props = properties(1)
+    first = connector.connect_volume(props)
+    time.sleep(1)
+    legs = support.legs(first['path'])
+    descriptor = os.open(first['path'], os.O_RDONLY)
+    try:
+        for leg in legs[:-1]:
+            lab.daemons.ask(f'del path {leg}')
+        support.wait_legs(first['path'], 1)
+        array.remap(1, new)
+        support.rescan(legs[:-1])
+        with pytest.raises(exception.VolumeIdentityMismatch) as caught:
+            connector.connect_volume(props)
+        assert old.wwid in str(caught.value)
+        assert new.wwid in str(caught.value)
+        with pytest.raises(exception.VolumeInUse):
+            connector.disconnect_volume(props, first)
+        assert support.legs(first['path']) == legs[-1:]
+    finally:
+        os.close(descriptor)
+    connector.disconnect_volume(props, first)
+    info = connector.connect_volume(props)
+    support.assert_is(info['path'], new)
+    connector.disconnect_volume(props, info)
 
 
 def test_exactly_the_stale_disk_is_removed(shelf, single):

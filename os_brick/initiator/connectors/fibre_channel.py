@@ -162,8 +162,7 @@ class FibreChannelConnector(base.BlockConnector):
             LOG.info('A scan has brought %s meanwhile; they go, too', ', '.join(late))
             volume.remove(late, here.wwid, steps, work, force=force)
         for disk in here.others:
-            discard = functools.partial(host_legs.discard_if_stale, disk, deadline)
-            steps.run(f'look at disk {disk}, which is another volume', discard)
+            host_legs.tidy_up(disk, here.wwid, deadline)
         for way in here.ways:
             if scsi.disk_at(way.address) is None:
                 forget = functools.partial(self.machine.forget, way, deadline)

@@ -102,7 +102,9 @@ def find_leg(request: Request, way: Way, answered: set[Way], until: wait.Deadlin
         if is_new:
             undo.add(_take_back, request, way)
         try:
-            leg = host_legs.find(place, look, times, until, is_new=is_new)
+            leg = host_legs.find(
+                *(place, look, times, until), is_new=is_new, heard=lambda: answered.add(way)
+            )
         except exception.VolumeDeviceNotFound as error:
             raise _not_found(request, way, error) from error
         if leg.is_new and not is_new:  # In the place of a stale one.

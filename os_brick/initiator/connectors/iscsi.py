@@ -213,7 +213,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             sessions |= found
             disks = list(dict.fromkeys([*disks, *_own_disks(found, wwid)[0]]))
         # A leg of its map behind a portal that nobody named is the volume's as well.
-        every = volume.disks_of(disks)
+        every = volume.disks_of(disks, wwid)
         for session in iscsi.sessions() if len(every) > len(disks) else ():
             lun = props.targets[0].lun
             if scsi.disk_at(session.address(lun)) in every:
@@ -232,8 +232,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         )
         background.stop(props.key)
         for disk in here.others:
-            discard = functools.partial(host_legs.discard_if_stale, disk, deadline)
-            steps.run(f'look at disk {disk}, which is another volume', discard)
+            host_legs.tidy_up(disk, here.wwid, deadline)
         sessions = [(s, lun) for s, lun in here.sessions if not _is_anothers(s, lun, here)]
         for name in {way.name for way in props.targets} | {s.target for s, _ in sessions}:
             logout = functools.partial(_leave, name, props, sessions, steps, deadline)

@@ -230,6 +230,10 @@ class Opening(scsi_opening.Opening[Target, Brought]):
     def _before_late(self, way: Target, deadline: wait.Deadline) -> None:
         _require_answer(self._request, way, deadline.within(tcp.REACH_SECONDS), ask_first=True)
 
+    def _is_fatal(self, error: Exception) -> bool:
+        # What only discovery has told of may lead anywhere.
+        return self._request.props.explicit and super()._is_fatal(error)
+
     def _is_silent(self, error: Exception) -> bool:
         return isinstance(error, Silent)
 

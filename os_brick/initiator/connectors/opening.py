@@ -101,6 +101,10 @@ class Opening(abc.ABC, Generic[Way, Brought]):
     def _is_final(self, error: Exception) -> bool:
         """Whether a way that ended so is worth no other try: its target has said no."""
 
+    def _is_fatal(self, error: Exception) -> bool:
+        """Whether a way that ended so forbids the attach, even if others are open."""
+        return False
+
     @abc.abstractmethod
     def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         """The error of an attach that no way has opened for."""
@@ -124,6 +128,9 @@ class Opening(abc.ABC, Generic[Way, Brought]):
             found = [self._brought[way] for way in self._ways if way in self._brought]
         if not found:
             raise self._error()
+        for error in self._fan.errors.values():
+            if self._is_fatal(error):
+                raise error
         return found
 
     def _all_silent(self) -> bool:
@@ -147,7 +154,8 @@ class Opening(abc.ABC, Generic[Way, Brought]):
 
     def _is_hopeless(self) -> bool:
         errors = self._fan.errors.values()
-        return not self._brought and any(isinstance(error, self.ending) for error in errors)
+        is_over = not self._brought and any(isinstance(error, self.ending) for error in errors)
+        return is_over or any(map(self._is_fatal, errors))
 
     def failures(self) -> list[str]:
         """What the ways that could not be opened ended in."""

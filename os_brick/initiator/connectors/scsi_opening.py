@@ -8,9 +8,10 @@ from typing import Protocol, TypeVar
 
 from oslo_log import log as logging
 
+from os_brick import exception
 from os_brick.core import background, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import dm, multipath, scsi, volume
+from os_brick.host import block, dm, multipath, scsi, volume
 from os_brick.host import legs as host_legs
 from os_brick.initiator.connectors import base, opening
 from os_brick.initiator.plans import ways as plans
@@ -38,6 +39,7 @@ class Opening(opening.Opening[Way, Brought]):
     ) -> None:
         super().__init__(key, ways, deadline, clean_up_seconds)
         self._wwid = ''
+        self._map = ''  # Its WWID: multipath.conf may have multipathd take another than ours.
 
     def prepare(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> None:
         """Have the disks of the volume be such that they can be used."""
@@ -54,28 +56,32 @@ class Opening(opening.Opening[Way, Brought]):
             LOG.warning('One path is used: %s', error)
             self.stop()
             return volume.open_single(legs[0], deadline)
-        self._wwid = device.wwid
+        self._wwid, self._map = device.wwid, dm.wwid(device.name)
         self.keep_joining()
         return device
 
+    def _is_fatal(self, error: Exception) -> bool:
+        return isinstance(error, exception.VolumeIdentityMismatch)
+
     def _is_here(self, besides: object = None) -> bool:
-        return dm.multipath_of(self._wwid) is not None
+        return dm.multipath_of(self._map) is not None
 
     def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
         for leg in brought.legs:
             host_legs.require_expected(leg, self._wwid)
-        found = dm.multipath_of(self._wwid)
+        found = dm.multipath_of(self._map)
         if found is not None:
             multipath.join(found, [leg.disk for leg in brought.legs], deadline)
 
     def _before_taking_back(self, brought: list[Brought], deadline: wait.Deadline) -> None:
-        """Remove the map of a volume whose attach has failed, if it has no other disks."""
+        """Remove the maps of a volume whose attach has failed, if they have no other disks."""
         disks = [leg.disk for leg in _new_legs(brought)]
-        found = dm.multipath_over(disks)
-        if found is not None and set(volume.disks_of(disks)) <= set(disks):
-            steps = base.Teardown(base.OnError.IGNORE)
-            volume.remove(disks, None, steps, deadline, force=True)
-            steps.end()
+        for found in dm.multipaths_over(disks):
+            below = block.members(found)
+            if set(below) <= set(disks):
+                steps = base.Teardown(base.OnError.IGNORE)
+                volume.remove(below, None, steps, deadline, force=True)
+                steps.end()
 
     def _after_taking_back(self, brought: list[Brought]) -> None:
         for wwid in {leg.identity.wwid for leg in _new_legs(brought)} - {''}:

@@ -36,6 +36,7 @@ class Multipath:
     user_friendly_names: str = 'no'
     path_grouping_policy: str = 'group_by_prio'
     blacklisted_product: str = ''
+    uid_attribute: str = 'ID_SERIAL'
 
     def text(self) -> str:
         """The file. ``overrides`` because the built-in entry for LIO queues for ever."""
@@ -50,6 +51,7 @@ defaults {{
  dev_loss_tmo 60
 }}
 overrides {{
+ uid_attribute {self.uid_attribute}
  path_checker tur
  no_path_retry {self.no_path_retry}
  path_grouping_policy {self.path_grouping_policy}
