@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+import contextlib
 import enum
 import functools
 import threading
@@ -154,8 +155,7 @@ class Opening(abc.ABC, Generic[Way, Brought]):
 
     def _is_hopeless(self) -> bool:
         errors = self._fan.errors.values()
-        is_over = not self._brought and any(isinstance(error, self.ending) for error in errors)
-        return is_over or any(map(self._is_fatal, errors))
+        return not self._brought and any(isinstance(error, self.ending) for error in errors)
 
     def failures(self) -> list[str]:
         """What the ways that could not be opened ended in."""
@@ -174,29 +174,31 @@ class Opening(abc.ABC, Generic[Way, Brought]):
 
     def _open(self, way: Way) -> None:
         brought = self._open_way(way, self._deadline, ask_first=self._ask_first)
-        try:
-            self._give(way, brought)
-        except Exception:
-            self._take_back(brought, self._clean_up())
-            raise
-
-    def _give(self, way: Way, brought: Brought) -> None:
-        """Hand a way over to the attach, or to the volume if the attach is over.
-
-        :raises BrickException: if nobody wants it any more.
-        """
         with self._guard:
             if self._state is _State.OPENING:
                 self._brought[way] = brought
                 return
         deadline = wait.Deadline.after(LATE_SECONDS)
-        with locks.hold(locks.VOLUME, self._key, deadline):
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locks.hold(locks.VOLUME, self._key, deadline))
+            except Exception:
+                self._take_back(brought, self._clean_up())
+                raise
             self._join_late(way, brought, deadline)
 
     def _join_late(self, way: Way, brought: Brought, deadline: wait.Deadline) -> None:
-        if self._state is not _State.JOINING or not self._is_here(brought):
-            raise exception.BrickException(f'{way} is late: the volume has gone')
-        self._join(brought, deadline)
+        """Give a way to the volume; under the volume's lock.
+
+        :raises BrickException: if nobody wants it any more; it is taken back.
+        """
+        try:
+            if self._state is not _State.JOINING or not self._is_here(brought):
+                raise exception.BrickException(f'{way} is late: the volume has gone')
+            self._join(brought, deadline)
+        except Exception:
+            self._take_back_alone(brought)
+            raise
         with self._guard:
             self._brought[way] = brought
         LOG.info('%s has joined its volume', way)
@@ -218,7 +220,14 @@ class Opening(abc.ABC, Generic[Way, Brought]):
             brought = self._brought.pop(way, None)
             self._ways = tuple(each for each in self._ways if each != way)
         if brought is not None:
+            self._take_back_alone(brought)
+
+    def _take_back_alone(self, brought: Brought) -> None:
+        """Take back one way, of which nothing else of this attach is left."""
+        try:
             self._take_back(brought, self._clean_up())
+        finally:
+            self._after_taking_back([brought])
 
     def keep_joining(self) -> None:
         """Have the ways that are missing join the volume whenever they can."""
@@ -258,11 +267,7 @@ class Opening(abc.ABC, Generic[Way, Brought]):
             if not self._is_here():
                 return
             brought = self._open_way(way, deadline, ask_first=True)
-            try:
-                self._join_late(way, brought, deadline)
-            except Exception:
-                self._take_back(brought, self._clean_up())
-                raise
+            self._join_late(way, brought, deadline)
 
     def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
         """Find out whether a late way answers, before anybody has to wait for it."""

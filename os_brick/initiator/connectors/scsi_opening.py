@@ -84,7 +84,11 @@ class Opening(opening.Opening[Way, Brought]):
                 steps.end()
 
     def _after_taking_back(self, brought: list[Brought]) -> None:
-        for wwid in {leg.identity.wwid for leg in _new_legs(brought)} - {''}:
+        wwids = {leg.identity.wwid for leg in _new_legs(brought)} - {''}
+        if wwids:
+            # multipathd notes a WWID after it has made the map, and answers when it is done.
+            multipath.known_disks()
+        for wwid in wwids:
             if dm.multipath_of(wwid) is None:
                 multipath.forget(wwid)
 
