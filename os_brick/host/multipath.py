@@ -313,10 +313,10 @@ def reconfigure() -> str:
     return multipathd.reconfigure(ANSWER_SECONDS)
 
 
-def known_disks() -> dict[str, str]:
-    """The disks that multipathd knows, with their WWIDs; none if it does not run."""
+def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str]:
+    """The disks that multipathd knows, with their WWIDs; none if it does not answer in time."""
     try:
-        text = multipathd.paths(ANSWER_SECONDS)
+        text = multipathd.paths(seconds)
     except OSError:
         return {}
     return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) > 1}

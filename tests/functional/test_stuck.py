@@ -202,7 +202,8 @@ def test_multipathd_hangs_in_the_attach(shelf, multi, options, monkeypatch, enfo
     finally:
         lab.daemons.thaw_multipathd()
     assert 'multipath' in str(caught.value)
-    assert watch.seconds < 8 + 3 * MARGIN
+    # A question to multipathd may take 5 s: the last offer, and one for the taking back.
+    assert watch.seconds < 8 + 2 * 5 + 2 * MARGIN
 
 
 def test_multipathd_is_slow(shelf, multi, options):

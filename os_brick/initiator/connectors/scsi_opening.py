@@ -18,6 +18,10 @@ from os_brick.initiator.plans import ways as plans
 
 LOG = logging.getLogger(__name__)
 
+# How long multipathd may take to finish what it is at, after an attach that has failed: it may
+# be what has made it fail.
+_SETTLE_SECONDS = 1.0
+
 
 class HasLegs(Protocol):
     """What a way has brought."""
@@ -87,7 +91,7 @@ class Opening(opening.Opening[Way, Brought]):
         wwids = {leg.identity.wwid for leg in _new_legs(brought)} - {''}
         if wwids:
             # multipathd notes a WWID after it has made the map, and answers when it is done.
-            multipath.known_disks()
+            multipath.known_disks(_SETTLE_SECONDS)
         for wwid in wwids:
             if dm.multipath_of(wwid) is None:
                 multipath.forget(wwid)
