@@ -62,20 +62,18 @@ def multipath_over(disks: Iterable[str]) -> str | None:
 
 def multipath_of(wanted: str) -> str | None:
     """The multipath map of a WWID, with disks below it or without, or ``None``."""
-    for candidate in files.names('/sys/block') if wanted else ():
-        if candidate.startswith('dm-') and wwid(candidate) == wanted:
-            return candidate
-    return None
+    return next((each for each in _all() if wwid(each) == wanted), None) if wanted else None
 
 
 def wwid_meant(text: str | None) -> str | None:
     """The WWID that a caller means, who may have kept the name of a map (``mpatha``) for one."""
     if not text or vpd.is_registered(text):
         return text
-    for candidate in files.names('/sys/block'):
-        if candidate.startswith('dm-') and name(candidate) == text:
-            return wwid(candidate) or text
-    return text
+    return next((wwid(each) for each in _all() if name(each) == text), '') or text
+
+
+def _all() -> list[str]:
+    return [each for each in files.names('/sys/block') if each.startswith('dm-')]
 
 
 def partition_maps(dm: str) -> list[str]:

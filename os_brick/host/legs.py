@@ -124,6 +124,11 @@ def wwid_above(disk: str) -> str:
     return dm.wwid(found) if found else ''
 
 
+def taken_for(cached: vpd.Identity, above: str) -> str:
+    """The volume that this host takes a disk for: its map's, where the kernel knows better."""
+    return above if cached.denies(above) else str(cached)
+
+
 def belongs_to(disk: str, wwid: str) -> bool:
     """Whether a disk is a volume's, for all that is known here: by its identity, or by its map."""
     actual = scsi.cached_identity(disk).wwid
@@ -159,7 +164,7 @@ def _discard(
     if users:
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk} (in use: {"; ".join(users)})',
-            expected=above if cached.denies(above) else str(cached),
+            expected=taken_for(cached, above),
             actual=str(actual or 'nothing'),
         )
     if found is not None and block.members(found) == [disk]:
@@ -175,8 +180,7 @@ def _discard(
     if found is not None and dm.wwid(found) and not block.members(found):
         multipath.release(found, deadline, give_up_io=True)
     for wwid in {above, cached.wwid} - {'', actual.wwid if actual else ''}:
-        if dm.multipath_of(wwid) is None:
-            multipath.forget(wwid)
+        multipath.forget_unmapped(wwid)
 
 
 def map_users(found: str) -> list[str]:

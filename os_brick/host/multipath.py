@@ -72,8 +72,8 @@ def build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadlin
     except exception.BrickException as error:
         if isinstance(error, NotClaimed):
             forget_disks(disks)
-        if is_new and dm.multipath_of(wwid) is None:
-            forget(wwid)
+        if is_new:
+            forget_unmapped(wwid)
         raise
 
 
@@ -168,6 +168,12 @@ def remember(wwid: str) -> bool:
 def forget(wwid: str) -> None:
     """Have multipath treat the disks of a volume as unknown again."""
     wwids.remove(wwid)
+
+
+def forget_unmapped(wwid: str) -> None:
+    """The same of a volume that has no map on this host any more."""
+    if dm.multipath_of(wwid) is None:
+        forget(wwid)
 
 
 def why_not_ready(found: str, timeout: float) -> str | None:

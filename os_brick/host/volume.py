@@ -169,7 +169,8 @@ def disks_of(disks: Collection[str], wwid: str | None = None) -> list[str]:
     :param wwid: the volume's; ``None`` if all below the maps are its own.
     """
     below = [disk for found in dm.multipaths_over(disks) for disk in block.members(found)]
-    own = [disk for disk in below if wwid is None or host_legs.belongs_to(disk, wwid)]
+    more = [disk for disk in below if disk not in disks]
+    own = [disk for disk in more if wwid is None or host_legs.belongs_to(disk, wwid)]
     return list(dict.fromkeys([*disks, *own]))
 
 
@@ -207,8 +208,8 @@ def remove(
             late = functools.partial(_release_late_map, each, deadline)
             steps.run('removal of a late map', late)
     for each in known - {''}:
-        if dm.multipath_of(each) is None:
-            steps.run(f'removal of WWID {each}', functools.partial(multipath.forget, each))
+        forget = functools.partial(multipath.forget_unmapped, each)
+        steps.run(f'removal of WWID {each}', forget)
 
 
 def _write_back(
@@ -425,7 +426,7 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     if actual != cached or actual.denies(above):
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}',
-            expected=above if cached.denies(above) else str(cached),
+            expected=host_legs.taken_for(cached, above),
             actual=str(actual),
         )
     scsi.rescan(disk, limit)

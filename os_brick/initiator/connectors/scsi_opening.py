@@ -93,8 +93,7 @@ class Opening(opening.Opening[Way, Brought]):
             # multipathd notes a WWID after it has made the map, and answers when it is done.
             multipath.known_disks(_SETTLE_SECONDS)
         for wwid in wwids:
-            if dm.multipath_of(wwid) is None:
-                multipath.forget(wwid)
+            multipath.forget_unmapped(wwid)
 
 
 def _new_legs(brought: Sequence[HasLegs]) -> list[host_legs.Leg]:
