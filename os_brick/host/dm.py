@@ -8,7 +8,8 @@ import dataclasses
 import re
 
 from os_brick.core import files
-from os_brick.host import block, vpd
+from os_brick.host import block
+from os_brick.model import vpd
 from os_brick.privileged import dm as root
 
 _MULTIPATH = 'mpath-'

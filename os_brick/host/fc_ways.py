@@ -7,9 +7,9 @@ from collections.abc import Callable
 import dataclasses
 import re
 
-from os_brick import addresses
 from os_brick.core import files, wait
 from os_brick.host import fc, scsi
+from os_brick.model import addresses
 from os_brick.privileged import fc as root
 
 

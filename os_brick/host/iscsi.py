@@ -15,9 +15,10 @@ import socket
 from oslo_concurrency import processutils
 from oslo_log import log as logging
 
-from os_brick import addresses, exception
+from os_brick import exception
 from os_brick.core import files, wait
 from os_brick.host import scsi, tcp
+from os_brick.model import addresses
 from os_brick.privileged import iscsi_db, iscsiadm
 
 LOG = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import block, dm, multipath, scsi, vpd
+from os_brick.host import block, dm, multipath, scsi
+from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
 

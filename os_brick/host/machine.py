@@ -8,9 +8,9 @@ import uuid as uuid_lib
 
 from oslo_log import log as logging
 
-from os_brick import fabrics
 from os_brick.core import files
 from os_brick.host import block
+from os_brick.model import fabrics
 from os_brick.privileged import nvmeof as root
 
 LOG = logging.getLogger(__name__)

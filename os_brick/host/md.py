@@ -15,7 +15,8 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import block, md_superblock
+from os_brick.host import block
+from os_brick.model import md_superblock
 from os_brick.privileged import blkid
 from os_brick.privileged import mdadm as root
 

@@ -18,7 +18,8 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import fanout, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, md, md_superblock
+from os_brick.host import block, md
+from os_brick.model import md_superblock
 
 LOG = logging.getLogger(__name__)
 

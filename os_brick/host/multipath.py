@@ -11,7 +11,8 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, vpd
+from os_brick.host import block, dm
+from os_brick.model import vpd
 from os_brick.privileged import dm as root_dm
 from os_brick.privileged import multipathd, wwids
 

@@ -16,9 +16,10 @@ import socket
 
 from oslo_log import log as logging
 
-from os_brick import exception, fabrics, nvme_psk
+from os_brick import exception
 from os_brick.core import files, wait
 from os_brick.host import block, tcp
+from os_brick.model import fabrics, nvme_psk
 from os_brick.privileged import nvme as root
 
 LOG = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import errno
 
 from os_brick import exception
 from os_brick.core import clock, files, wait
-from os_brick.host import vpd
+from os_brick.model import vpd
 from os_brick.privileged import scsi as root
 
 # How long one disk may take to say who it is; a healthy one needs a millisecond.

@@ -15,8 +15,9 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, wait
-from os_brick.host import block, dm, multipath, scsi, vpd
+from os_brick.host import block, dm, multipath, scsi
 from os_brick.host import legs as host_legs
+from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
 

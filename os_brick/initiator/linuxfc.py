@@ -16,9 +16,9 @@ from os_brick import exception
 from os_brick.core import files, wait
 from os_brick.host import fc, fc_ways, scsi
 from os_brick.initiator import linuxscsi
-from os_brick.initiator.plans import fibre_channel as plans
-from os_brick.initiator.props import fibre_channel as props_fc
+from os_brick.plans import fibre_channel as plans
 from os_brick.privileged import zfcp
+from os_brick.request import fibre_channel as props_fc
 
 LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]

@@ -13,10 +13,10 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import addresses, exception, executor, initiator
-from os_brick.core import files, wait
+from os_brick import exception, executor, initiator
+from os_brick.core import files, teardown, wait
 from os_brick.host import block, dm, iscsi, links, multipath, scsi, volume
-from os_brick.initiator.connectors import base
+from os_brick.model import addresses
 
 LOG = logging.getLogger(__name__)
 
@@ -241,7 +241,7 @@ class LinuxSCSI(executor.Executor):
         found = dm.multipath_over(names)
         map_name = dm.name(found) if found else ''
         with chain.context(force, 'Removing %s failed', ', '.join(names)):
-            steps = base.Teardown(base.OnError.of(force, ignore_errors=False))
+            steps = teardown.Teardown(teardown.OnError.of(force, ignore_errors=False))
             volume.remove(names, None, steps, _deadline(), force=force)
             steps.end()
         return map_name if found and dm.name(found) == map_name else None

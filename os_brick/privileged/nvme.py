@@ -14,8 +14,9 @@ import os
 import re
 import struct
 
-from os_brick import exception, fabrics, privileged
+from os_brick import exception, privileged
 from os_brick.core import files, kernel, process
+from os_brick.model import fabrics
 from os_brick.privileged import check
 
 FABRICS = '/dev/nvme-fabrics'

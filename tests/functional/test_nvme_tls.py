@@ -8,7 +8,8 @@ import zlib
 
 import pytest
 
-from os_brick import exception, nvme_psk
+from os_brick import exception
+from os_brick.model import nvme_psk
 from tests.functional import lab, nvme_support, support
 from tests.functional.lab import nvmet, tls
 

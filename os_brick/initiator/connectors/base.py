@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import contextlib
-import enum
 import functools
 import os
 from typing import Any, ClassVar, Protocol, Self
@@ -15,19 +14,16 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception, initiator
-from os_brick.core import files, locks, trace, wait
+from os_brick.core import files, locks, operation, teardown
 from os_brick.core import undo as core_undo
 from os_brick.host import block, links, multipath
-from os_brick.initiator import host_driver, initiator_connector, result
+from os_brick.initiator import host_driver, initiator_connector
+from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]
 
 synchronized = locks.synchronized
-
-# The share of the deadline that is kept for taking back what an attach has done.
-CLEAN_UP_SHARE = 0.15
-_LEAST_CLEAN_UP_SECONDS = 2.0
 
 
 class Props(Protocol):
@@ -52,54 +48,6 @@ class Props(Protocol):
     @classmethod
     def parse(cls, raw: object, device_info: object = None) -> Self:
         """Read a caller's dictionary."""
-
-
-class OnError(enum.Enum):
-    """What a step that fails means for the rest of a removal."""
-
-    RAISE = 'raise it at once'
-    FINISH = 'finish, then raise'
-    IGNORE = 'finish, and only warn'
-
-    @classmethod
-    def of(cls, force: bool, ignore_errors: bool) -> OnError:
-        """What the two flags of ``disconnect_volume`` mean together."""
-        if not force:
-            return cls.RAISE
-        return cls.IGNORE if ignore_errors else cls.FINISH
-
-    @property
-    def is_forced(self) -> bool:
-        """Whether cleaning up goes before keeping data."""
-        return self is not OnError.RAISE
-
-
-class Teardown:
-    """The steps of one removal, and the errors of those that failed."""
-
-    def __init__(self, on_error: OnError) -> None:
-        self.on_error = on_error
-        self._errors = exception.ExceptionChainer()
-
-    def run(self, what: str, step: Callable[[], object]) -> bool:
-        """Run one step; return whether it succeeded.
-
-        :raises Exception: what it raised, unless the removal goes on after errors.
-        """
-        succeeded = False
-        with self._errors.context(self.on_error.is_forced, 'Detach: the %s failed', what):
-            step()
-            succeeded = True
-        return succeeded  # noqa: RET504 the context may swallow an error
-
-    def end(self) -> None:
-        """Raise what was collected, unless it is to be ignored."""
-        if not self._errors:
-            return
-        if self.on_error is OnError.IGNORE:
-            LOG.warning('Detach went on after errors, as told: %s', self._errors)
-            return
-        raise self._errors
 
 
 class BaseLinuxConnector(initiator_connector.InitiatorConnector):
@@ -171,15 +119,15 @@ class BlockConnector(BaseLinuxConnector):
     Props: ClassVar[type[Any]]
 
     @abc.abstractmethod
-    def _attach(self, props: Any, undo: core_undo.Undo, deadline: wait.Deadline) -> result.Attached:
-        """Bring the volume here; remember in ``undo`` what this call has done."""
+    def _attach(self, props: Any, op: operation.Operation) -> result.Attached:
+        """Bring the volume here; remember in ``op.undo`` what this call has done."""
 
     @abc.abstractmethod
-    def _detach(self, props: Any, steps: Teardown, deadline: wait.Deadline) -> None:
+    def _detach(self, props: Any, steps: teardown.Teardown, op: operation.Operation) -> None:
         """Take the volume away."""
 
     @abc.abstractmethod
-    def _extend(self, props: Any, deadline: wait.Deadline) -> int:
+    def _extend(self, props: Any, op: operation.Operation) -> int:
         """Have the host see the volume's new size; return it in bytes."""
 
     def supports_multipath(self) -> bool:
@@ -196,11 +144,10 @@ class BlockConnector(BaseLinuxConnector):
         self._without_multipath(enforced)
         return False
 
-    @contextlib.contextmanager
-    def _operation(self, name: str, props: Any) -> Iterator[wait.Deadline]:
-        deadline = wait.Deadline.after(cfg.CONF.os_brick.operation_timeout)
-        with trace.operation(name, props), locks.hold(locks.VOLUME, props.key, deadline):
-            yield deadline
+    @staticmethod
+    def _operation(name: str, props: Any) -> contextlib.AbstractContextManager[operation.Operation]:
+        seconds = cfg.CONF.os_brick.operation_timeout
+        return operation.begin(name, props, (locks.VOLUME, props.key), seconds)
 
     def connect_volume(self, connection_properties: Raw) -> Raw:
         """Attach a volume.
@@ -213,10 +160,10 @@ class BlockConnector(BaseLinuxConnector):
         :raises OperationTimedOut: if the deadline passes.
         """
         props = self.Props.parse(connection_properties)
-        with self._operation('connect', props) as deadline, core_undo.Undo() as undo:
-            attached = self._attach(props, undo, deadline)
+        with self._operation('connect', props) as op:
+            attached = self._attach(props, op)
             if props.encrypted:
-                attached = _behind_link(attached, undo)
+                attached = _behind_link(attached, op.undo)
             return attached.as_dict()
 
     def disconnect_volume(
@@ -235,14 +182,14 @@ class BlockConnector(BaseLinuxConnector):
         :raises ExceptionChainer: with ``force``, what went wrong on the way.
         """
         props = self.Props.parse(connection_properties, device_info)
-        steps = Teardown(OnError.of(force, ignore_errors))
+        steps = teardown.Teardown(teardown.OnError.of(force, ignore_errors))
         steps.run('operation', functools.partial(self._disconnect, props, steps))
         steps.end()
 
-    def _disconnect(self, props: Any, steps: Teardown) -> None:
-        with self._operation('disconnect', props) as deadline:
+    def _disconnect(self, props: Any, steps: teardown.Teardown) -> None:
+        with self._operation('disconnect', props) as op:
             before = links.pointing() if props.encrypted else []
-            self._detach(props, steps, deadline)
+            self._detach(props, steps, op)
             if not props.encrypted:
                 return
             given = props.device_path or ''
@@ -266,26 +213,8 @@ class BlockConnector(BaseLinuxConnector):
         :raises VolumePathsNotFound: if the volume is not here.
         """
         props = self.Props.parse(connection_properties)
-        with self._operation('extend', props) as deadline:
-            return self._extend(props, deadline)
-
-
-def clean_up_seconds(deadline: wait.Deadline) -> float:
-    """How long an attach may take back what it has done, after the deadline of its work."""
-    return max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * CLEAN_UP_SHARE)
-
-
-def ready_seconds() -> float:
-    """How long a new map may take until it takes I/O, as the options of old count it.
-
-    So many questions, with pauses between them that start at twice the interval and double.
-    """
-    conf = cfg.CONF.os_brick
-    pauses = (
-        conf.wait_mpath_device_interval * 2**n
-        for n in range(1, max(conf.wait_mpath_device_attempts, 2))
-    )
-    return float(sum(pauses))
+        with self._operation('extend', props) as op:
+            return self._extend(props, op)
 
 
 def _behind_link(attached: result.Attached, undo: core_undo.Undo) -> result.Attached:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from os_brick import exception
 from os_brick.host import block
 from os_brick.initiator.connectors import base
-from os_brick.initiator.props import common
+from os_brick.request import common
 
 Raw = dict[str, Any]
 

@@ -12,14 +12,15 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception, initiator
-from os_brick.core import background, files, wait
-from os_brick.core import undo as core_undo
+from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import block, dm, fc, fc_ways, links, scsi, volume
 from os_brick.host import legs as host_legs
-from os_brick.initiator import result
-from os_brick.initiator.connectors import base, fibre_channel_search, scsi_opening
-from os_brick.initiator.connectors import fibre_channel_ways as fcw
-from os_brick.initiator.props import fibre_channel as props_fc
+from os_brick.initiator.connectors import base
+from os_brick.paths import fibre_channel as fcw
+from os_brick.paths import fibre_channel_search
+from os_brick.paths import scsi as scsi_opening
+from os_brick.request import fibre_channel as props_fc
+from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]
@@ -98,17 +99,14 @@ class FibreChannelConnector(base.BlockConnector):
             found |= dict.fromkeys(wait.poll(functools.partial(_existing, names), until) or ())
         return list(found)
 
-    def _attach(
-        self, props: props_fc.Props, undo: core_undo.Undo, deadline: wait.Deadline
-    ) -> result.Attached:
+    def _attach(self, props: props_fc.Props, op: operation.Operation) -> result.Attached:
         several = self.use_multipath and self._has_multipath(props.enforce_multipath)
         if not fc.has_ports():
             raise exception.NoFibreChannelHostsFound
         background.stop(props.key)
-        work = deadline.leaving(base.CLEAN_UP_SHARE)
-        scan = work.within(cfg.CONF.os_brick.scan_timeout)
+        scan = op.work.within(cfg.CONF.os_brick.scan_timeout)
         search = fibre_channel_search.Search(props, self.machine)
-        found = search.run(undo, scan)
+        found = search.run(op.undo, scan)
         if not several:
             found = [way for way in found if way.is_usable]
         request = fcw.Request(
@@ -117,9 +115,9 @@ class FibreChannelConnector(base.BlockConnector):
             scans=self.device_scan_attempts,
             # Without multipath the ways are tried one after the other.
             scan_seconds=max(scan.remaining, _LEAST_SCAN_SECONDS) / (1 if several else len(found)),
-            clean_up_seconds=base.clean_up_seconds(deadline),
+            clean_up_seconds=op.clean_up_seconds,
         )
-        device = _attach(request, found, undo, work, several=several)
+        device = _attach(request, found, op, several=several)
         search.remove_strangers(tuple(found))
         return result.Attached(device.path, device.wwid, device.is_multipath)
 
@@ -147,32 +145,34 @@ class FibreChannelConnector(base.BlockConnector):
                 own[disk] = None
         return _Here(tuple(own), tuple(others), every, wwid)
 
-    def _detach(self, props: props_fc.Props, steps: base.Teardown, deadline: wait.Deadline) -> None:
+    def _detach(
+        self, props: props_fc.Props, steps: teardown.Teardown, op: operation.Operation
+    ) -> None:
         here = self._here(props)
         if not here.disks:
             LOG.warning('Detach: %s', _no_disk(props))
-        work, force = deadline.leaving(base.CLEAN_UP_SHARE), steps.on_error.is_forced
+        force = steps.on_error.is_forced
         devices = {scsi.number_at(way.address) for way in here.ways}
-        volume.remove(here.disks, here.wwid, steps, work, force=force)
+        volume.remove(here.disks, here.wwid, steps, op.work, force=force)
         background.stop(props.key)
         for _ in range(_LATE_LOOKS):
             late = _late(here, devices)
             if not late:
                 break
             LOG.info('A scan has brought %s meanwhile; they go, too', ', '.join(late))
-            volume.remove(late, here.wwid, steps, work, force=force)
+            volume.remove(late, here.wwid, steps, op.work, force=force)
         for disk in here.others:
-            host_legs.tidy_up(disk, here.wwid, deadline)
+            host_legs.tidy_up(disk, here.wwid, op.deadline)
         for way in here.ways:
             if scsi.disk_at(way.address) is None:
-                forget = functools.partial(self.machine.forget, way, deadline)
+                forget = functools.partial(self.machine.forget, way, op.deadline)
                 steps.run(f'end of {way}', forget)
 
-    def _extend(self, props: props_fc.Props, deadline: wait.Deadline) -> int:
+    def _extend(self, props: props_fc.Props, op: operation.Operation) -> int:
         here = self._here(props)
         if not here.disks:
             raise exception.VolumePathsNotFound(_no_disk(props))
-        return scsi_opening.grow(props.key, here.disks, deadline)
+        return scsi_opening.grow(props.key, here.disks, op.deadline)
 
 
 def _existing(paths: list[str]) -> list[str] | None:
@@ -182,8 +182,7 @@ def _existing(paths: list[str]) -> list[str] | None:
 def _attach(
     request: fcw.Request,
     ways: list[fcw.Way],
-    undo: core_undo.Undo,
-    deadline: wait.Deadline,
+    op: operation.Operation,
     *,
     several: bool,
 ) -> volume.Device:
@@ -192,13 +191,13 @@ def _attach(
         # Those that have a disk already come first.
         ways = sorted(ways, key=lambda way: not scsi.is_known(way.address))
         return scsi_opening.attach_first(
-            ways, lambda way, share: fcw.Opening(request, [way], share), undo, deadline
+            ways, lambda way, share: fcw.Opening(request, [way], share), op.undo, op.work
         )
-    opening = fcw.Opening(request, ways, deadline)
-    undo.add(opening.abandon)
+    opening = fcw.Opening(request, ways, op.work)
+    op.undo.add(opening.abandon)
     legs = scsi_opening.legs_of(opening.run())
     host_legs.require_same_volume(legs)
-    return opening.device_of(legs, deadline)
+    return opening.device_of(legs, op.work)
 
 
 def _late(here: _Here, devices: set[int]) -> list[str]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 import contextlib
 import os
 import re
@@ -14,11 +14,10 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, locks, process, trace, wait
-from os_brick.core import undo as core_undo
+from os_brick.core import files, locks, operation, process, wait
 from os_brick.host import block
 from os_brick.initiator.connectors import base
-from os_brick.initiator.props import common
+from os_brick.request import common
 
 LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]
@@ -94,15 +93,13 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         :raises BrickException: if it cannot be attached; what was done is taken back.
         """
         volume = _volume(connection_properties)
-        with _operation('connect', volume) as deadline:
-            work = deadline.leaving(base.CLEAN_UP_SHARE)
-            with core_undo.Undo() as undo:
-                # Whatever an attach ends in may have attached the volume; the agent tells only
-                # before it whether somebody else has.
-                if not self._is_attached(volume, work):
-                    undo.add(self._detach, volume, deadline)
-                self._attach(volume, undo, work)
-                return {'type': 'block', 'path': self._block_device_of(volume, work)}
+        with _operation('connect', volume) as op:
+            # Whatever an attach ends in may have attached the volume; the agent tells only
+            # before it whether somebody else has.
+            if not self._is_attached(volume, op.work):
+                op.undo.add(self._detach, volume, op.deadline)
+            self._attach(volume, op)
+            return {'type': 'block', 'path': self._block_device_of(volume, op.work)}
 
     def disconnect_volume(
         self,
@@ -116,8 +113,8 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         :raises BrickException: if it cannot be detached, whatever the flags say.
         """
         volume = _volume(connection_properties)
-        with _operation('disconnect', volume) as deadline:
-            self._detach(volume, deadline)
+        with _operation('disconnect', volume) as op:
+            self._detach(volume, op.deadline)
 
     def extend_volume(self, connection_properties: Raw) -> int | None:
         """Refuse: the storage's program has no word for it.
@@ -132,11 +129,11 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
             raise _failure('querydev', volume, answer)
         return _code(answer) == self.attached_success_code
 
-    def _attach(self, volume: str, undo: core_undo.Undo, deadline: wait.Deadline) -> None:
+    def _attach(self, volume: str, op: operation.Operation) -> None:
         was_attached = (self.has_been_attached_code, self.attach_mnid_done_code)
         known = (self.attached_success_code, *was_attached)
-        if self._do('attach', volume, known, deadline) in was_attached:
-            undo.drop()
+        if self._do('attach', volume, known, op.work) in was_attached:
+            op.undo.drop()
 
     def _detach(self, volume: str, deadline: wait.Deadline) -> None:
         known = (self.attached_success_code, self.vbs_unnormal_code, self.not_mount_node_code)
@@ -183,11 +180,9 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         }
 
 
-@contextlib.contextmanager
-def _operation(name: str, volume: str) -> Iterator[wait.Deadline]:
-    deadline = _deadline()
-    with trace.operation(name, volume), locks.hold(locks.VOLUME, f'huawei {volume}', deadline):
-        yield deadline
+def _operation(name: str, volume: str) -> contextlib.AbstractContextManager[operation.Operation]:
+    seconds = cfg.CONF.os_brick.operation_timeout
+    return operation.begin(name, volume, (locks.VOLUME, f'huawei {volume}'), seconds)
 
 
 def _deadline() -> wait.Deadline:

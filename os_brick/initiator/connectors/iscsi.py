@@ -11,15 +11,17 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import addresses, exception, initiator
-from os_brick.core import background, files, wait
-from os_brick.core import undo as core_undo
+from os_brick import exception, initiator
+from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import block, dm, iscsi, links, scsi, volume
 from os_brick.host import legs as host_legs
-from os_brick.initiator import result
-from os_brick.initiator.connectors import base, base_iscsi, iscsi_ways, scsi_opening
-from os_brick.initiator.plans import iscsi as plans
-from os_brick.initiator.props import iscsi as props_iscsi
+from os_brick.initiator.connectors import base, base_iscsi
+from os_brick.model import addresses
+from os_brick.paths import iscsi as iscsi_ways
+from os_brick.paths import scsi as scsi_opening
+from os_brick.plans import iscsi as plans
+from os_brick.request import iscsi as props_iscsi
+from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]
@@ -125,40 +127,35 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             found += [f'{_BY_PATH}/{each}' for each in names if each.endswith(name)]
         return [path for path in found if files.exists(path)] or None
 
-    def _attach(
-        self, props: props_iscsi.Props, undo: core_undo.Undo, deadline: wait.Deadline
-    ) -> result.Attached:
+    def _attach(self, props: props_iscsi.Props, op: operation.Operation) -> result.Attached:
         several = self.use_multipath and self._has_multipath(props.enforce_multipath)
-        work = deadline.leaving(base.CLEAN_UP_SHARE)
         request = iscsi_ways.Request(
             props=props,
             iface=self.transport,
             scans=self.device_scan_attempts,
             # Without multipath the ways are tried one after the other.
             scan_seconds=cfg.CONF.os_brick.scan_timeout / (1 if several else len(props.targets)),
-            clean_up_seconds=base.clean_up_seconds(deadline),
+            clean_up_seconds=op.clean_up_seconds,
             every_session=several,
         )
         background.stop(props.key)
         if several:
-            device = self._attach_all(request, undo, work)
+            device = self._attach_all(request, op)
         else:
             device = scsi_opening.attach_first(
                 props.targets,
                 lambda way, share: iscsi_ways.Opening(request, (way,), share),
-                undo,
-                work,
+                op.undo,
+                op.work,
             )
         return result.Attached(device.path, device.wwid, device.is_multipath)
 
-    def _attach_all(
-        self, request: iscsi_ways.Request, undo: core_undo.Undo, deadline: wait.Deadline
-    ) -> volume.Device:
+    def _attach_all(self, request: iscsi_ways.Request, op: operation.Operation) -> volume.Device:
         """Use all ways that lead to the volume, through a multipath map."""
-        ways = self._ways(request.props, deadline)
-        opening = iscsi_ways.Opening(request, ways, deadline)
-        undo.add(opening.abandon)
-        return opening.device_of(self._legs(opening.run(), opening, request.props), deadline)
+        ways = self._ways(request.props, op.work)
+        opening = iscsi_ways.Opening(request, ways, op.work)
+        op.undo.add(opening.abandon)
+        return opening.device_of(self._legs(opening.run(), opening, request.props), op.work)
 
     def _ways(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[Target, ...]:
         """The ways the caller named, or those that the portal he named tells of."""
@@ -221,28 +218,28 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         return _Here(tuple(every), tuple(others), tuple(sessions.items()), wwid)
 
     def _detach(
-        self, props: props_iscsi.Props, steps: base.Teardown, deadline: wait.Deadline
+        self, props: props_iscsi.Props, steps: teardown.Teardown, op: operation.Operation
     ) -> None:
         here = self._here(props)
         if not here.disks:
             LOG.warning('Detach: %s', _no_disk(props))
         volume.remove(
-            *(here.disks, here.wwid, steps, deadline.leaving(base.CLEAN_UP_SHARE)),
+            *(here.disks, here.wwid, steps, op.work),
             force=steps.on_error.is_forced,
         )
         background.stop(props.key)
         for disk in here.others:
-            host_legs.tidy_up(disk, here.wwid, deadline)
+            host_legs.tidy_up(disk, here.wwid, op.deadline)
         sessions = [(s, lun) for s, lun in here.sessions if not _is_anothers(s, lun, here)]
         for name in {way.name for way in props.targets} | {s.target for s, _ in sessions}:
-            logout = functools.partial(_leave, name, props, sessions, steps, deadline)
+            logout = functools.partial(_leave, name, props, sessions, steps, op.deadline)
             steps.run(f'logout of {name}', logout)
 
-    def _extend(self, props: props_iscsi.Props, deadline: wait.Deadline) -> int:
+    def _extend(self, props: props_iscsi.Props, op: operation.Operation) -> int:
         here = self._here(props)
         if not here.disks:
             raise exception.VolumePathsNotFound(_no_disk(props))
-        return scsi_opening.grow(props.key, here.disks, deadline)
+        return scsi_opening.grow(props.key, here.disks, op.deadline)
 
 
 def _no_disk(props: props_iscsi.Props) -> str:
@@ -254,7 +251,7 @@ def _leave(
     name: str,
     props: props_iscsi.Props,
     sessions: list[tuple[iscsi.Session, int]],
-    steps: base.Teardown,
+    steps: teardown.Teardown,
     deadline: wait.Deadline,
 ) -> None:
     """End the sessions to a target that carry nothing else, and forget their records."""

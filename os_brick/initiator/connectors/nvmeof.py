@@ -11,15 +11,17 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import exception, fabrics, nvme_psk
-from os_brick.core import background, fanout, files, wait
+from os_brick import exception
+from os_brick.core import background, fanout, files, operation, teardown, wait
 from os_brick.core import undo as core_undo
 from os_brick.host import block, links, machine, md, nvme, volume
-from os_brick.initiator import result
-from os_brick.initiator.connectors import base, nvmeof_raid, nvmeof_ways
-from os_brick.initiator.plans import nvmeof as plans
-from os_brick.initiator.plans import ways as ways_plans
-from os_brick.initiator.props import nvmeof as props_nvmeof
+from os_brick.initiator.connectors import base, nvmeof_raid
+from os_brick.model import fabrics, nvme_psk
+from os_brick.paths import nvme as nvmeof_ways
+from os_brick.plans import nvmeof as plans
+from os_brick.plans import paths as ways_plans
+from os_brick.request import nvmeof as props_nvmeof
+from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]
@@ -130,28 +132,27 @@ class NVMeOFConnector(base.BlockConnector):
                 return [f'/dev/md/{props.alias}'] if array else []
         return [f'/dev/{head}' for head in heads]
 
-    def _attach(
-        self, props: Volume, undo: core_undo.Undo, deadline: wait.Deadline
-    ) -> result.Attached:
+    def _attach(self, props: Volume, op: operation.Operation) -> result.Attached:
         if props.replication is not Replication.NONE:
             nvmeof_raid.require_alias(props.alias)
         several = self._wants_multipath(props)
         background.stop(props.key)
-        work = deadline.leaving(base.CLEAN_UP_SHARE)
-        attach = functools.partial(self._attach_target, props, several, undo, deadline=work)
+        attach = functools.partial(self._attach_target, props, several, op)
         if props.replication is Replication.NONE:
             return result.Attached(f'/dev/{attach(props.targets[0])}', '')
         before = {head for target in props.targets for head in self._here(props, target).heads}
         legs = self._attach_legs(props, attach)
         new = [leg for leg in legs if leg not in before]
-        undo.add(lambda: md.stop_strangers(new, wait.Deadline.after(base.clean_up_seconds(work))))
+        op.undo.add(lambda: md.stop_strangers(new, wait.Deadline.after(op.clean_up_seconds)))
         if props.replication is Replication.PERHAPS:
-            name = nvmeof_raid.single(legs[0], props.alias, undo, work, attached_before=before)
+            name = nvmeof_raid.single(
+                legs[0], props.alias, op.undo, op.work, attached_before=before
+            )
             is_array = name != legs[0]
         else:
             alias = nvmeof_raid.require_alias(props.alias)
             name = nvmeof_raid.bring(
-                alias, legs, props.replica_count, undo, work, attached_before=before
+                alias, legs, props.replica_count, op.undo, op.work, attached_before=before
             )
             is_array = True
         return result.Attached(f'/dev/md/{props.alias}' if is_array else f'/dev/{name}', '')
@@ -184,18 +185,16 @@ class NVMeOFConnector(base.BlockConnector):
         self,
         props: Volume,
         several: bool,
-        undo: core_undo.Undo,
+        op: operation.Operation,
         target: Target,
-        *,
-        deadline: wait.Deadline,
     ) -> str:
         """Have one namespace here, readable; return its block device's name."""
-        request = _request(props, target, deadline)
+        request = _request(props, target, op.clean_up_seconds)
         ways = _ways(target)
         if several:
             wanted = min(2, len(ways)) if props.enforce_multipath else 1
-            return self._attach_all(request, ways, wanted, undo, deadline)
-        return self._attach_first(request, ways, undo, deadline)
+            return self._attach_all(request, ways, wanted, op.undo, op.work)
+        return self._attach_first(request, ways, op.undo, op.work)
 
     @staticmethod
     def _attach_all(
@@ -271,7 +270,7 @@ class NVMeOFConnector(base.BlockConnector):
                 found = [path for path in found if path.head == used]
         return _Here(target, tuple(controllers), tuple(found))
 
-    def _detach(self, props: Volume, steps: base.Teardown, deadline: wait.Deadline) -> None:
+    def _detach(self, props: Volume, steps: teardown.Teardown, op: operation.Operation) -> None:
         background.stop(props.key)
         here = [self._here(props, target) for target in props.targets]
         heads = [head for each in here for head in each.heads]
@@ -282,16 +281,16 @@ class NVMeOFConnector(base.BlockConnector):
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
             if array is not None:
                 force = steps.on_error.is_forced
-                nvmeof_raid.end(array, steps, deadline.leaving(base.CLEAN_UP_SHARE), force=force)
+                nvmeof_raid.end(array, steps, op.work, force=force)
         for each in here:
-            self._let_go(each, steps, deadline)
+            self._let_go(each, steps, op.deadline)
 
     def _still_shows(self, props: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.
         return device in self.get_volume_paths(props)
 
     @staticmethod
-    def _let_go(here: _Here, steps: base.Teardown, deadline: wait.Deadline) -> None:
+    def _let_go(here: _Here, steps: teardown.Teardown, deadline: wait.Deadline) -> None:
         """Flush a namespace, and take down the controllers that carry nothing else."""
         for head in here.heads:
             steps.run(
@@ -314,13 +313,13 @@ class NVMeOFConnector(base.BlockConnector):
         if own and all(gone.values()) and not errors:
             _wait_gone(own, deadline)
 
-    def _extend(self, props: Volume, deadline: wait.Deadline) -> int:
+    def _extend(self, props: Volume, op: operation.Operation) -> int:
         here = [self._here(props, target) for target in props.targets]
         heads = [head for each in here for head in each.heads]
         if not heads:
             words = '; '.join(str(target) for target in props.targets)
             raise exception.VolumePathsNotFound(f'There is no {words} on this host')
-        sizes, errors = fanout.fanout(lambda each: _grow(each, deadline), here)
+        sizes, errors = fanout.fanout(lambda each: _grow(each, op.deadline), here)
         array = None
         if props.replication is not Replication.NONE:
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
@@ -331,10 +330,10 @@ class NVMeOFConnector(base.BlockConnector):
         if array is None or not sizes:
             for error in errors.values():
                 raise error
-        return min(sizes.values()) if array is None else nvmeof_raid.grow(array, deadline)
+        return min(sizes.values()) if array is None else nvmeof_raid.grow(array, op.deadline)
 
 
-def _request(props: Volume, target: Target, deadline: wait.Deadline) -> nvmeof_ways.Request:
+def _request(props: Volume, target: Target, clean_up_seconds: float) -> nvmeof_ways.Request:
     conf = cfg.CONF.os_brick
     ids = {c.host_nqn: c.host_id for c in nvme.controllers() if c.host_nqn and c.host_id}
     system = machine.system_uuid() or None
@@ -356,7 +355,7 @@ def _request(props: Volume, target: Target, deadline: wait.Deadline) -> nvmeof_w
         host=plans.host(name, target.host_nqn, ids, own_id),
         options=options,
         scan_seconds=conf.scan_timeout,
-        clean_up_seconds=base.clean_up_seconds(deadline),
+        clean_up_seconds=clean_up_seconds,
         psk=target.psk or _configured_psk(),
     )
 

@@ -14,10 +14,10 @@ import re
 from oslo_log import log as logging
 
 from os_brick import exception
+from os_brick.core import teardown, wait
 from os_brick.core import undo as core_undo
-from os_brick.core import wait
-from os_brick.host import block, md, md_superblock, mirror
-from os_brick.initiator.connectors import base
+from os_brick.host import block, md, mirror
+from os_brick.model import md_superblock
 
 LOG = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ def _readable(legs: Iterator[str]) -> Iterator[md_superblock.Superblock]:
                 yield found
 
 
-def end(array: str, steps: base.Teardown, deadline: wait.Deadline, *, force: bool) -> None:
+def end(array: str, steps: teardown.Teardown, deadline: wait.Deadline, *, force: bool) -> None:
     """Flush and stop an array; its data is safe and its links are gone afterwards.
 
     An array none of whose legs exists has nothing to be flushed to.

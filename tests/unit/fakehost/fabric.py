@@ -15,7 +15,7 @@ import dataclasses
 import itertools
 from typing import Any
 
-from os_brick import addresses
+from os_brick.model import addresses
 from tests.unit.fakehost import array, zfcp
 from tests.unit.fakehost import host as fake_host
 

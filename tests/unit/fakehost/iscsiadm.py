@@ -6,7 +6,7 @@ Exit codes are those of include/iscsi_err.h; recorded/guest.json has real answer
 
 from typing import TYPE_CHECKING
 
-from os_brick import addresses
+from os_brick.model import addresses
 from tests.unit.fakehost import array
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from os_brick import addresses, exception
+from os_brick import exception
 from os_brick.core import wait
 from os_brick.host import iscsi
+from os_brick.model import addresses
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 

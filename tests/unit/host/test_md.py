@@ -11,7 +11,8 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import md, md_superblock
+from os_brick.host import md
+from os_brick.model import md_superblock
 from tests.unit.fakehost import mirrors
 
 ONE, TWO = 'nvme0n1', 'nvme1n1'

@@ -8,9 +8,9 @@ import pathlib
 from oslo_config import cfg
 import pytest
 
-from os_brick import fabrics, opts  # noqa: F401 registers [os_brick]
 from os_brick.core import files
 from os_brick.host import nvme, nvme_users
+from os_brick.model import fabrics
 from tests.unit.fakehost import tree as fake_tree
 
 PORTAL = fabrics.Portal.parse('10.0.0.1', 4420, 'tcp')

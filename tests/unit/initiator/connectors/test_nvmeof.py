@@ -8,10 +8,11 @@ import socket
 from oslo_config import cfg
 import pytest
 
-from os_brick import exception, nvme_psk
+from os_brick import exception
 from os_brick.core import process
 from os_brick.host import machine
 from os_brick.initiator.connectors import nvmeof
+from os_brick.model import nvme_psk
 from tests.unit import seams
 from tests.unit.fakehost import nvme
 

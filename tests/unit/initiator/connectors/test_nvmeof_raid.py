@@ -8,10 +8,10 @@ import pathlib
 import pytest
 
 from os_brick import exception
+from os_brick.core import teardown, wait
 from os_brick.core import undo as core_undo
-from os_brick.core import wait
 from os_brick.host import md
-from os_brick.initiator.connectors import base, nvmeof_raid
+from os_brick.initiator.connectors import nvmeof_raid
 from tests.unit.fakehost import mirrors
 
 ONE, TWO = LEGS = 'nvme0n1', 'nvme1n1'
@@ -53,7 +53,7 @@ def single(leg: str, alias: str | None) -> str:
 
 
 def end(array: str, *, force: bool = False) -> None:
-    steps = base.Teardown(base.OnError.of(force, False))
+    steps = teardown.Teardown(teardown.OnError.of(force, False))
     nvmeof_raid.end(array, steps, wait.Deadline.after(60), force=force)
     steps.end()
 

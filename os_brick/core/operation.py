@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The course of one operation, to be held by whatever has one: deadline, lock, trace, undo.
+
+::
+
+    with operation.begin('connect', request, lock, seconds) as op:
+        ...            # every wait obeys op.work
+        op.undo.add(step, ...)
+
+A block connector, an encryptor, a mount and a command use the same one. Nothing of an
+operation is kept on the object that runs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+
+from os_brick.core import locks, trace, undo, wait
+
+# The share of the deadline that is kept for taking back what an operation has done.
+CLEAN_UP_SHARE = 0.15
+_LEAST_CLEAN_UP_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation under way.
+
+    :ivar deadline: when it ends at the latest, taking back included.
+    :ivar work: when its work ends; what is left of ``deadline`` then is for taking back.
+    :ivar clean_up_seconds: how long taking back may take once ``work`` has passed.
+    :ivar undo: what takes back what it has done, if it ends in an error.
+    """
+
+    deadline: wait.Deadline
+    work: wait.Deadline
+    clean_up_seconds: float
+    undo: undo.Undo
+
+
+def of(deadline: wait.Deadline, steps: undo.Undo) -> Operation:
+    """An operation that has until ``deadline``; :func:`begin` makes the others."""
+    return Operation(
+        deadline,
+        deadline.leaving(CLEAN_UP_SHARE),
+        max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * CLEAN_UP_SHARE),
+        steps,
+    )
+
+
+@contextlib.contextmanager
+def begin(name: str, request: object, lock: tuple[str, str], seconds: float) -> Iterator[Operation]:
+    """Hold a lock and an undo stack during the block, which has ``seconds`` for all of it.
+
+    The steps of the stack run under the lock, so nobody sees what is half taken back.
+
+    :param name: what is done, for the log.
+    :param request: what is asked for, for the log; secrets are masked.
+    :param lock: kind and key of the lock, as :func:`locks.hold` takes them.
+    :raises OperationTimedOut: if another operation holds the lock until the deadline.
+    """
+    deadline = wait.Deadline.after(seconds)
+    with trace.operation(name, request), locks.hold(*lock, deadline), undo.Undo() as steps:
+        yield of(deadline, steps)

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The steps of a removal, and what becomes of the errors of those that fail."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import enum
+
+from oslo_log import log as logging
+
+from os_brick import exception
+
+LOG = logging.getLogger(__name__)
+
+
+class OnError(enum.Enum):
+    """What a failed step means for the rest of a removal."""
+
+    RAISE = 'raise it at once'
+    FINISH = 'finish, then raise'
+    IGNORE = 'finish, and only warn'
+
+    @classmethod
+    def of(cls, force: bool, ignore_errors: bool) -> OnError:
+        """What the two flags of ``disconnect_volume`` mean together."""
+        if not force:
+            return cls.RAISE
+        return cls.IGNORE if ignore_errors else cls.FINISH
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether cleaning up goes before keeping data."""
+        return self is not OnError.RAISE
+
+
+class Teardown:
+    """The steps of one removal, and the errors of those that failed."""
+
+    def __init__(self, on_error: OnError) -> None:
+        self.on_error = on_error
+        self._errors = exception.ExceptionChainer()
+
+    def run(self, what: str, step: Callable[[], object]) -> bool:
+        """Run one step; return whether it succeeded.
+
+        :raises Exception: what it raised, unless the removal goes on after errors.
+        """
+        succeeded = False
+        with self._errors.context(self.on_error.is_forced, 'Detach: the %s failed', what):
+            step()
+            succeeded = True
+        return succeeded  # noqa: RET504 the context may swallow an error
+
+    def end(self) -> None:
+        """Raise what was collected, unless it is to be ignored."""
+        if not self._errors:
+            return
+        if self.on_error is OnError.IGNORE:
+            LOG.warning('Detach went on after errors, as told: %s', self._errors)
+            return
+        raise self._errors

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Words of NVMe over Fabrics: where a controller is reached, and what names a namespace has."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import uuid as uuid_lib
+
+from os_brick.model import addresses
+
+# NVM Express Base Specification 2.0, section 4.5: at most 223 bytes, UTF-8; what would end an
+# option of the kernel (a comma) or a line has no place in one.
+_NQN = re.compile(r'nqn\.[0-9]{4}-[0-9]{2}\.[!-+\--~]{1,211}')
+_UUID_OF_NQN = re.compile(r'nqn\.2014-08\.org\.nvmexpress:uuid:([0-9a-f-]{36})', re.IGNORECASE)
+# FC-NVMe: node and port name.
+_FC = re.compile(r'nn-(?:0x)?([0-9a-f]{16}):pn-(?:0x)?([0-9a-f]{16})')
+_INTERFACE = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,14}')
+_EUI64 = re.compile(r'[0-9a-f]{16}')
+
+TCP = 'tcp'
+RDMA = 'rdma'
+FC = 'fc'
+LOOP = 'loop'
+# Drivers have words of their own for the transports, such as RoCEv2.
+_WORDS = {
+    TCP: ('tcp',),
+    RDMA: ('rdma', 'roce', 'infiniband', 'iwarp'),
+    FC: ('fc', 'fibre'),
+    LOOP: ('loop',),
+}
+# IANA's port of NVMe over RDMA and over TCP for I/O controllers.
+DEFAULT_PORT = '4420'
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Portal:
+    """Where a controller of a subsystem is reached.
+
+    :ivar address: an IP address in its shortest spelling or a host name in lower case; for
+        Fibre Channel ``nn-0x...:pn-0x...``.
+    :ivar port: the service's ID in the transport; empty for Fibre Channel.
+    :ivar host_address: this host's address on the way, empty for any.
+    :ivar host_interface: this host's network interface on the way, empty for any.
+    """
+
+    transport: str
+    address: str
+    port: str = ''
+    host_address: str = ''
+    host_interface: str = ''
+
+    @classmethod
+    def parse(
+        cls,
+        address: object,
+        port: object,
+        transport: object,
+        host_address: object = '',
+        host_interface: object = '',
+    ) -> Portal:
+        """The portal of what a driver says.
+
+        :raises ValueError: saying which of these is wrong.
+        """
+        kind = transport_of(transport)
+        interface = str(host_interface or '')
+        if interface and not _INTERFACE.fullmatch(interface):
+            raise ValueError(f'{interface!r} is no network interface')
+        return cls(
+            kind,
+            _address(kind, address),
+            port_of(kind, port),
+            _address(kind, host_address) if host_address else '',
+            interface,
+        )
+
+    @property
+    def is_ip(self) -> bool:
+        """Whether the address is an IP address, and not a host name or that of another network."""
+        return addresses.ip(self.address) is not None
+
+    def is_way_of(self, other: Portal) -> bool:
+        """Whether a connection through ``other`` is one that was asked for with this portal.
+
+        What was not asked for (this host's own address) may be anything.
+        """
+        mine = (self.transport, self.address, self.port)
+        return (
+            mine == (other.transport, other.address, other.port)
+            and self.host_address in {'', other.host_address}
+            and self.host_interface in {'', other.host_interface}
+        )
+
+    def __str__(self) -> str:
+        address = f'[{self.address}]' if ':' in self.address and self.is_ip else self.address
+        place = f'{address}:{self.port}' if self.port else address
+        via = ' from ' + (self.host_address or self.host_interface)
+        return f'{self.transport} {place}{via if len(via) > len(" from ") else ""}'
+
+
+def transport_of(word: object) -> str:
+    """The kernel's word for a transport.
+
+    :raises ValueError: if it is none.
+    """
+    text = str(word or '').strip().lower()
+    for kind, words in _WORDS.items():
+        if any(each in text for each in words):
+            return kind
+    raise ValueError(f'{word!r} is no transport of NVMe: tcp, rdma, fc or loop')
+
+
+def _address(kind: str, value: object) -> str:
+    text = str(value or '').strip().strip('[]').lower()
+    if kind == FC:
+        match = _FC.fullmatch(text)
+        if match is None:
+            raise ValueError(f'{value!r} is no nn-0x<node name>:pn-0x<port name>')
+        return f'nn-0x{match[1]}:pn-0x{match[2]}'
+    if kind == LOOP and not text:
+        return ''
+    found = addresses.ip(text) or text
+    if ':' not in found and not addresses.HOST_NAME.fullmatch(found):
+        raise ValueError(f'{value!r} is neither an IP address nor a host name')
+    if ':' in found and addresses.ip(found) is None:
+        raise ValueError(f'{value!r} is no IP address')
+    return found
+
+
+def port_of(kind: str, value: object) -> str:
+    """The service's ID in a transport; empty where it has none.
+
+    :raises ValueError: if it is no port.
+    """
+    if kind in {FC, LOOP}:
+        return ''
+    text = str(DEFAULT_PORT if value in (None, '') else value).strip()
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
+        raise ValueError(f'{value!r} is no port')
+    return str(int(text))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Identity:
+    """The names of a namespace; ``None`` where it has none, or none is known.
+
+    :ivar uuid: unique for ever (NVM Express Base Specification 2.0, section 4.5.1.5).
+    :ivar nguid: unique for ever by the specification; arrays are known to use one again.
+    :ivar nsid: its number in the subsystem, which may be another namespace's tomorrow.
+    """
+
+    uuid: str | None = None
+    nguid: str | None = None
+    eui64: str | None = None
+    nsid: int | None = None
+
+    @property
+    def is_unique(self) -> bool:
+        """Whether there is a name that no other namespace has."""
+        return bool(self.uuid or self.nguid or self.eui64)
+
+    def is_of(self, actual: Identity) -> bool:
+        """Whether a namespace with the names ``actual`` is the one with these.
+
+        Every name that both have has to be the same, so that a UUID that the subsystem does not
+        support hides no other name; the number decides where there is nothing else.
+        """
+        pairs = (
+            (self.uuid, actual.uuid),
+            (self.nguid, actual.nguid),
+            (self.eui64, actual.eui64),
+        )
+        both = [(mine, other) for mine, other in pairs if mine and other]
+        if both:
+            return all(mine == other for mine, other in both)
+        return not self.is_unique and self.nsid in {None, actual.nsid}
+
+    def __str__(self) -> str:
+        words = [
+            f'{name} {value}'
+            for name, value in (
+                ('UUID', self.uuid),
+                ('NGUID', self.nguid),
+                ('EUI-64', self.eui64),
+                ('NSID', self.nsid),
+            )
+            if value is not None
+        ]
+        return ', '.join(words) or 'the only namespace'
+
+
+def uuid(value: object) -> str | None:
+    """A 128-bit name in lower case with hyphens; ``None`` for one of zeros only.
+
+    :raises ValueError: if it is none.
+    """
+    text = str(value).strip()
+    text = text.removeprefix('uuid.').removeprefix('eui.').removeprefix('0x')
+    try:
+        found = uuid_lib.UUID(text)
+    except ValueError:
+        raise ValueError(f'{value!r} is no 128-bit name') from None
+    return str(found) if found.int else None
+
+
+def eui64(value: object) -> str | None:
+    """A 64-bit name as 16 hexadecimal digits; ``None`` for one of zeros only.
+
+    :raises ValueError: if it is none.
+    """
+    text = str(value).strip().lower().removeprefix('eui.').removeprefix('0x')
+    text = re.sub(r'[\s:-]', '', text)
+    if not _EUI64.fullmatch(text):
+        raise ValueError(f'{value!r} is no 64-bit name')
+    return text if int(text, 16) else None
+
+
+def nqn(value: object) -> str:
+    """An NVMe qualified name.
+
+    :raises ValueError: if it is none.
+    """
+    text = str(value).strip()
+    if not _NQN.fullmatch(text):
+        raise ValueError(f'{value!r} is no NVMe qualified name (nqn.YYYY-MM....)')
+    return text
+
+
+def uuid_of_nqn(name: str) -> str | None:
+    """The UUID in a host's name, if it was made of one."""
+    match = _UUID_OF_NQN.fullmatch(name)
+    try:
+        return str(uuid_lib.UUID(match[1])) if match else None
+    except ValueError:
+        return None
+
+
+def host_id_of(name: str) -> str:
+    """The host ID that goes with a host's name: the UUID in it, or one that follows from it.
+
+    Linux refuses one ID under two names (drivers/nvme/host/fabrics.c, ``nvmf_host_add``).
+    """
+    return uuid_of_nqn(name) or str(uuid_lib.uuid5(uuid_lib.NAMESPACE_URL, name))

@@ -1,0 +1,465 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ways to one NVMe namespace: a controller at a portal, and the namespace behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+import contextlib
+import dataclasses
+import errno
+import threading
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import locks, wait
+from os_brick.core import undo as core_undo
+from os_brick.host import block, nvme, nvme_users, tcp
+from os_brick.model import fabrics, nvme_psk
+from os_brick.paths import engine as opening
+from os_brick.plans import nvmeof as plans
+from os_brick.request import nvmeof as props_nvmeof
+
+LOG = logging.getLogger(__name__)
+
+# The kernel gives a target that takes the connection and says nothing more a minute (its admin
+# timeout). The controller it makes then must not be forgotten, so the call outlives an attach.
+CONNECT_SECONDS = 90.0
+
+
+class Silent(exception.VolumeDeviceNotFound):
+    """The portal of a way does not answer, or not yet again."""
+
+
+class Refused(exception.VolumeDeviceNotFound):
+    """The kernel or the subsystem does not connect."""
+
+
+class NotAuthenticated(Refused):
+    """The subsystem, or this host, does not believe the other one's secret."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Way:
+    """One portal to a namespace."""
+
+    target: props_nvmeof.Target
+    portal: fabrics.Portal
+
+    @property
+    def lock(self) -> str:
+        """What the connection is locked by."""
+        portal = self.portal
+        return f'{self.target.nqn} {portal.transport} {portal.address} {portal.port}'
+
+    def __str__(self) -> str:
+        return f'{self.target} at portal {self.portal}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Request:
+    """What an attach wants of each way.
+
+    :ivar key: what the volume is locked by.
+    :ivar host: the name and the ID of this host; ``None`` leaves them to the kernel.
+    :ivar scan_seconds: how long a controller or a namespace may take to appear.
+    :ivar clean_up_seconds: what taking back may take after the deadline.
+    :ivar psk: the key for TLS, without which no portal over TCP is used then.
+    """
+
+    key: str
+    host: tuple[str, str] | None
+    options: nvme.Options
+    scan_seconds: float
+    clean_up_seconds: float
+    psk: nvme_psk.Psk | None = None
+
+    def tls_keys(self, way: Way) -> tuple[nvme_psk.TlsKey, ...]:
+        """The keys for a way, of which the subsystem knows one; none where there is no TLS.
+
+        :raises Refused: if this host has no name.
+        """
+        if self.psk is None or way.portal.transport != fabrics.TCP:
+            return ()
+        if self.host is None:
+            raise Refused(f'{way}: TLS needs the name of this host (/etc/nvme/hostnqn)')
+        return self.psk.tls_keys(self.host[0], way.target.nqn)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Brought:
+    """A way that is open.
+
+    :ivar is_new: whether the controller was made for it.
+    """
+
+    way: Way
+    controller: nvme.Controller
+    path: nvme.Path
+    is_new: bool
+
+
+def controllers_of(
+    target: props_nvmeof.Target, portals: tuple[fabrics.Portal, ...], host_nqn: str | None
+) -> list[nvme.Controller]:
+    """The controllers of a subsystem at these portals, connected by the name of this host."""
+    return [
+        controller
+        for controller in nvme.controllers(target.nqn)
+        if any(portal.is_way_of(controller.portal) for portal in portals)
+        and (not host_nqn or controller.host_nqn in {'', host_nqn})
+    ]
+
+
+class Opening(opening.Opening[Way, Brought]):
+    """The opening of all ways to a namespace for one attach."""
+
+    deciding = (exception.VolumeIdentityMismatch, NotAuthenticated)
+    ending = (NotAuthenticated,)
+
+    def __init__(self, request: Request, ways: tuple[Way, ...], deadline: wait.Deadline) -> None:
+        super().__init__(request.key, ways, deadline, request.clean_up_seconds)
+        self._request = request
+        self._head = ''
+        self.turn = threading.Lock()
+        self.is_refused = False
+        self._identity = fabrics.Identity()
+
+    def answers(self, way: Way) -> None:
+        """Note that a portal has answered, so that the way is worth waiting for."""
+        self._answered.add(way)
+
+    def is_wanted(self) -> bool:
+        """Whether a way that is being opened is of use to anybody still."""
+        return self._is_wanted()
+
+    def joins(self, brought: Brought) -> None:
+        """Have the ways that are missing join the namespace whenever they can."""
+        self._head, self._identity = brought.path.head, brought.path.identity
+        self.keep_joining()
+
+    def _open_way(self, way: Way, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
+        with core_undo.Undo() as undo:
+            step = _Step(self, self._request, way, deadline, undo, ask_first=ask_first)
+            while True:
+                controller, is_new = step.controller()
+                self.answers(way)
+                path = step.namespace(controller, is_new=is_new)
+                if path is not None:
+                    return Brought(way, controller, path, is_new)
+                # It went away meanwhile: another volume's detach was faster.
+
+    def _take_back(self, brought: Brought, deadline: wait.Deadline) -> None:
+        if brought.is_new:
+            names = {str(brought.path.identity)}
+            let_go(brought.controller, names, brought.way.lock, deadline, is_new=True)
+
+    def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
+        if brought.path.head != self._head:
+            raise exception.VolumeIdentityMismatch(
+                device=f'/dev/{brought.path.head}',
+                expected=f'a path of /dev/{self._head}',
+                actual=str(brought.path.identity),
+            )
+
+    def _is_here(self, besides: Brought | None = None) -> bool:
+        late = besides.path.controller if besides else ''
+        return any(
+            self._identity == path.identity and path.controller != late
+            for path in nvme.paths_of(self._head)
+        )
+
+    def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
+        why = nvme.why_unreachable(way.portal, deadline.limit(tcp.REACH_SECONDS))
+        if why is not None:
+            raise Silent(f'Portal {way.portal} does not answer: {why}')
+
+    def _is_silent(self, error: Exception) -> bool:
+        return isinstance(error, Silent)
+
+    def _is_final(self, error: Exception) -> bool:
+        no_answer = isinstance(error, (Silent, Refused, exception.OperationTimedOut))
+        no_answer = no_answer and not isinstance(error, NotAuthenticated)
+        return isinstance(error, exception.BrickException) and not no_answer
+
+    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+        return exception.VolumeDeviceNotFound('; '.join(texts))
+
+
+def let_go(
+    controller: nvme.Controller,
+    names: set[str],
+    lock: str,
+    deadline: wait.Deadline,
+    *,
+    is_new: bool,
+) -> bool:
+    """Take a controller down unless it carries another volume; returns whether it has gone.
+
+    :param names: the namespaces that are let go of.
+    :param is_new: whether it was made by this very operation. Behind one that an attach has made
+        a namespace is another volume only if somebody has attached it, or uses it.
+    """
+    with locks.hold(locks.TARGET, lock, deadline):
+        if not nvme.is_there(controller):
+            return True
+        notes = nvme_users.goes(lock, controller, names)
+        is_ours = is_new or notes.is_made
+
+        def is_others(path: nvme.Path) -> bool:
+            name = str(path.identity)
+            if name in names:
+                return False
+            is_kept = name in notes.attached or not (is_ours or name in notes.released)
+            return is_kept or _is_used(path.head)
+
+        others = [path.name for path in nvme.paths(controller.name) if is_others(path)]
+        if others or notes.coming:
+            LOG.info('The %s stays: %s', controller, ', '.join(others) or 'an attach is under way')
+            return False
+        nvme.delete(controller, deadline)
+        nvme_users.forget(lock, controller)
+        return True
+
+
+def _is_used(head: str) -> bool:
+    return bool(block.users(head) or block.openers(head) or block.claimant(head))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Step:
+    """The steps of opening one way."""
+
+    opening: Opening
+    request: Request
+    way: Way
+    deadline: wait.Deadline
+    undo: core_undo.Undo
+    ask_first: bool = dataclasses.field(kw_only=True)
+
+    def controller(self) -> tuple[nvme.Controller, bool]:
+        """A controller at the portal that is live, and whether it was made now.
+
+        :raises Silent: if there is none, and the portal does not answer.
+        :raises Refused: if the connection fails.
+        """
+        seen: list[str] = []
+
+        def probe() -> tuple[nvme.Controller, bool] | None:
+            if not self.opening.is_wanted():
+                raise Silent(f'{self.way} is late: nobody wants it any more')
+            states = {c: nvme.state(c.name) for c in self._existing()}
+            self._require_tls(states)
+            live = [controller for controller, state in states.items() if state == nvme.LIVE]
+            if live:
+                return (live[0], False) if self._comes(live[0]) else None
+            seen[:] = [f'{controller} is {state or "gone"}' for controller, state in states.items()]
+            return None if states else self._connect()
+
+        found = wait.poll(probe, self.deadline.within(self.request.scan_seconds))
+        if found is None:
+            why = '; '.join(seen) or 'the kernel has a connection that does not show'
+            raise Silent(f'{self.way}: no controller becomes live ({why})')
+        return found
+
+    def _require_tls(self, found: Iterable[nvme.Controller]) -> None:
+        plain = [controller for controller in found if not controller.is_encrypted]
+        if plain and self.request.tls_keys(self.way):
+            raise Refused(f'{self.way}: {plain[0]} is connected without TLS, and TLS is asked for')
+
+    def _existing(self) -> list[nvme.Controller]:
+        host = self.request.host
+        return controllers_of(self.way.target, (self.way.portal,), host[0] if host else None)
+
+    def _connect(self) -> tuple[nvme.Controller, bool] | None:
+        """A new controller; ``None`` if somebody else was faster."""
+        way = self.way
+        self._require_answer()
+        with self._turn(), locks.hold(locks.TARGET, way.lock, self.deadline):
+            if self._existing():
+                return None
+            limit = wait.Deadline.after(CONNECT_SECONDS)
+            tls = self.request.tls_keys(way)
+            host, options = self.request.host, self.request.options
+            try:
+                made = nvme.connect(way.target.nqn, way.portal, host, options, limit, tls)
+            except FileExistsError:
+                return None
+            except exception.OperationTimedOut as error:
+                raise Silent(f'{way}: {error}') from error
+            except OSError as error:
+                kind = NotAuthenticated if error.errno == errno.EKEYREJECTED else Refused
+                self.opening.is_refused |= kind is NotAuthenticated
+                words = _in_words(error)
+                if tls:
+                    words += '; over TLS: does tlshd run, and has the subsystem this key?'
+                raise kind(f'{way}: {words}') from error
+            self.undo.add(self._take_down, made)
+            until = self.deadline.within(self.request.scan_seconds)
+            live = nvme.wait_live(made, self.opening.is_wanted, until)
+            if live is None:
+                state = nvme.state(made.name) or 'gone'
+                raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
+            self.undo.add(self._take_down, live)
+            nvme.keep_for(live, self.request.options.ctrl_loss_tmo)
+            nvme_users.made(way.lock, live, nvme_users.token())
+        return live, True
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let no portal be tried beside one that may refuse our secret.
+
+        The kernel makes one connection at a time anyway; a second one that is refused just after
+        the first holds it up for a minute (seen with Linux 6.12).
+
+        :raises Refused: if the secret has been refused.
+        """
+        if self.request.options.dhchap_secret is None:
+            yield
+            return
+        with self.opening.turn:
+            if self.opening.is_refused:
+                raise Refused(f'{self.way}: not tried, as another portal has refused the secret')
+            yield
+
+    def _comes(self, controller: nvme.Controller) -> bool:
+        """Note that this attach uses a controller; whether it is still there."""
+        lock = self.way.lock
+        with locks.hold(locks.TARGET, lock, self.deadline):
+            if not nvme.is_there(controller):
+                return False
+            who = nvme_users.token()
+            self.undo.add(self._gives_up, controller, who)
+            nvme_users.comes(lock, controller, who)
+            return True
+
+    def _gives_up(self, controller: nvme.Controller, who: str) -> None:
+        """Leave a controller that was there before; whoever let go of it last waited for us."""
+        self._has_come(controller, who, None)
+        if nvme_users.read(self.way.lock, controller).released:
+            until = wait.Deadline.after(self.request.clean_up_seconds)
+            let_go(controller, set(), self.way.lock, until, is_new=False)
+
+    def _has_come(self, controller: nvme.Controller, who: str, name: str | None) -> None:
+        until = wait.Deadline.after(self.request.clean_up_seconds)
+        with locks.hold(locks.TARGET, self.way.lock, until):
+            nvme_users.has_come(self.way.lock, controller, who, name)
+
+    def _require_answer(self) -> None:
+        if not self.ask_first or self.way.portal.transport != fabrics.TCP:
+            return
+        why = nvme.why_unreachable(self.way.portal, self.deadline.limit(tcp.REACH_SECONDS))
+        if why is not None:
+            raise Silent(f'{self.way}: it does not answer ({why})')
+        self.opening.answers(self.way)
+
+    def _take_down(self, made: nvme.Controller) -> None:
+        self._has_come(made, nvme_users.token(), None)
+        until = wait.Deadline.after(self.request.clean_up_seconds)
+        names = {str(path.identity) for path in self._matching(made)}
+        let_go(made, names, self.way.lock, until, is_new=True)
+
+    def _matching(self, controller: nvme.Controller) -> list[nvme.Path]:
+        return plans.matching(self.way.target.identity, nvme.paths(controller.name))
+
+    def namespace(self, controller: nvme.Controller, *, is_new: bool) -> nvme.Path | None:
+        """The namespace behind a controller, which says itself that it is the one.
+
+        :return: ``None`` if the controller has gone meanwhile.
+        :raises VolumeDeviceNotFound: if the subsystem does not show it in time.
+        :raises VolumeIdentityMismatch: if another one is in its place.
+        """
+        until = self.deadline.within(self.request.scan_seconds)
+        search = _Search(self.way.target.identity, controller, until, is_new=is_new)
+
+        def probe() -> nvme.Path | bool | None:
+            return search.look() if nvme.is_there(controller) else False
+
+        answer = wait.poll(probe, until)
+        if answer is None:
+            raise search.failure(str(self.way))
+        path = answer if isinstance(answer, nvme.Path) else None
+        self._has_come(controller, nvme_users.token(), str(path.identity) if path else None)
+        return path
+
+
+class _Search:
+    """The search for a namespace behind a controller."""
+
+    def __init__(
+        self,
+        wanted: fabrics.Identity,
+        controller: nvme.Controller,
+        deadline: wait.Deadline,
+        *,
+        is_new: bool,
+    ) -> None:
+        self._wanted = wanted
+        self._controller = controller
+        self._deadline = deadline
+        self._rescans = [wait.Deadline.after(s) for s in plans.rescan_times(is_new=is_new)]
+        self._stranger = ''
+        self._why = 'it does not show it'
+
+    def look(self) -> nvme.Path | None:
+        """The namespace, if it is there and says itself that it is the one.
+
+        :raises VolumeDeviceNotFound: if there is more than one.
+        """
+        found = plans.matching(self._wanted, nvme.paths(self._controller.name))
+        if len(found) > 1:
+            names = ', '.join(path.name for path in found)
+            raise exception.VolumeDeviceNotFound(
+                f'{self._controller} has several namespaces ({names}), and none of vol_uuid, '
+                'volume_nguid and ns_id says which is meant'
+            )
+        if found and self._is_it(found[0]):
+            return found[0]
+        if self._rescans and self._rescans[0].passed:
+            del self._rescans[0]
+            with contextlib.suppress(OSError):
+                nvme.rescan(self._controller.name, self._deadline)
+        return None
+
+    def _is_it(self, path: nvme.Path) -> bool:
+        try:
+            actual = nvme.identity(path, self._deadline.limit(nvme.IDENTIFY_SECONDS))
+        except (OSError, exception.OperationTimedOut) as error:
+            self._why = str(error)
+            return False
+        if self._wanted.is_of(actual) and path.identity.is_of(actual):
+            return True
+        if str(actual) != self._stranger:
+            # The kernel has to be told: it drops such a namespace, and finds the new one then.
+            LOG.warning('Namespace %s was %s and is %s now', path.name, path.identity, actual)
+            self._stranger = str(actual)
+            self._rescans = [wait.Deadline.after(s) for s in plans.rescan_times(is_new=False)]
+        return False
+
+    def failure(self, what: str) -> Exception:
+        """The error of a search that has found nothing in time."""
+        stranger = self._stranger
+        for path in nvme.paths(self._controller.name):
+            if self._wanted.nsid is not None and path.identity.nsid == self._wanted.nsid:
+                stranger = stranger or str(path.identity)
+        if stranger:
+            return exception.VolumeIdentityMismatch(
+                device=f'The namespace behind {self._controller}',
+                expected=str(self._wanted),
+                actual=stranger,
+            )
+        return exception.VolumeDeviceNotFound(f'{what}: {self._controller}: {self._why}')
+
+
+# What the kernel's numbers mean here (drivers/nvme/host/fabrics.c, auth.c).
+_WORDS = {
+    errno.EINVAL: 'the kernel refuses the options (another host ID or name in use?)',
+    errno.ECONNREFUSED: 'nobody listens there',
+    errno.EKEYREJECTED: 'authentication has failed',
+    errno.EACCES: 'the subsystem does not let this host in',
+}
+
+
+def _in_words(error: OSError) -> str:
+    words = _WORDS.get(error.errno or 0)
+    return f'{words} ({error})' if words else str(error)

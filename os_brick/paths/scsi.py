@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The opening of ways to a SCSI volume: ways that bring disks, which a multipath map holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Protocol, TypeVar
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import background, teardown, wait
+from os_brick.core import undo as core_undo
+from os_brick.host import block, dm, multipath, scsi, volume
+from os_brick.host import legs as host_legs
+from os_brick.paths import engine as opening
+from os_brick.plans import paths as plans
+
+LOG = logging.getLogger(__name__)
+
+# How long multipathd may take to finish what it is at, after an attach that has failed: it may
+# be what has made it fail.
+_SETTLE_SECONDS = 1.0
+
+
+class HasLegs(Protocol):
+    """What a way has brought."""
+
+    @property
+    def legs(self) -> tuple[host_legs.Leg, ...]:
+        """Its disks."""
+
+
+Way = TypeVar('Way')
+Brought = TypeVar('Brought', bound=HasLegs)
+
+
+class Opening(opening.Opening[Way, Brought]):
+    """The opening of all ways to a SCSI volume for one attach."""
+
+    def __init__(
+        self, key: str, ways: Sequence[Way], deadline: wait.Deadline, clean_up_seconds: float
+    ) -> None:
+        super().__init__(key, ways, deadline, clean_up_seconds)
+        self._wwid = ''
+        self._map = ''  # Its WWID: multipath.conf may have multipathd take another than ours.
+
+    def prepare(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> None:
+        """Have the disks of the volume be such that they can be used."""
+
+    def device_of(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> volume.Device:
+        """The map over the disks of the volume, which the ways that are missing join later.
+
+        One disk where multipathd refuses to make a map.
+        """
+        self.prepare(legs, deadline)
+        try:
+            device = volume.open_multipath(legs, ready_seconds(), deadline)
+        except multipath.NotClaimed as error:
+            LOG.warning('One path is used: %s', error)
+            self.stop()
+            return volume.open_single(legs[0], deadline)
+        self._wwid, self._map = device.wwid, dm.wwid(device.name)
+        self.keep_joining()
+        return device
+
+    def _is_fatal(self, error: Exception) -> bool:
+        return isinstance(error, exception.VolumeIdentityMismatch)
+
+    def _is_here(self, besides: object = None) -> bool:
+        return dm.multipath_of(self._map) is not None
+
+    def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
+        for leg in brought.legs:
+            host_legs.require_expected(leg, self._wwid)
+        found = dm.multipath_of(self._map)
+        if found is not None:
+            multipath.join(found, [leg.disk for leg in brought.legs], deadline)
+
+    def _before_taking_back(self, brought: list[Brought], deadline: wait.Deadline) -> None:
+        """Remove the maps of a volume whose attach has failed, if they have no other disks."""
+        disks = [leg.disk for leg in _new_legs(brought)]
+        for found in dm.multipaths_over(disks):
+            below = block.members(found)
+            if set(below) <= set(disks):
+                steps = teardown.Teardown(teardown.OnError.IGNORE)
+                volume.remove(below, None, steps, deadline, force=True)
+                steps.end()
+
+    def _after_taking_back(self, brought: list[Brought]) -> None:
+        wwids = {leg.identity.wwid for leg in _new_legs(brought)} - {''}
+        if wwids:
+            # multipathd notes a WWID after it has made the map, and answers when it is done.
+            multipath.known_disks(_SETTLE_SECONDS)
+        for wwid in wwids:
+            multipath.forget_unmapped(wwid)
+
+
+def _new_legs(brought: Sequence[HasLegs]) -> list[host_legs.Leg]:
+    return [leg for leg in legs_of(brought) if leg.is_new]
+
+
+def attach_first(
+    ways: Sequence[Way],
+    opening_of: Callable[[Way, wait.Deadline], Opening[Way, Brought]],
+    undo: core_undo.Undo,
+    deadline: wait.Deadline,
+) -> volume.Device:
+    """Use the first way that leads to a readable disk; each has its share of the time.
+
+    :raises BrickException: if none does: the error that decides, or all of them in one.
+    """
+    failures: list[Exception] = []
+    for number, way in enumerate(ways):
+        share = deadline.leaving(1 - 1 / (len(ways) - number))
+        one = opening_of(way, share)
+        try:
+            with core_undo.Undo() as undo_way:
+                undo_way.add(one.abandon)
+                legs = legs_of(one.run())
+                one.prepare(legs, share)
+                device = volume.open_single(legs[0], deadline)
+        except Exception as error:
+            LOG.warning('%s cannot be used: %s', way, error)
+            failures.append(error)
+        else:
+            undo.add(one.abandon)
+            return device
+    deciding = plans.deciding_error(failures, one.deciding)
+    if deciding is not None:
+        raise deciding
+    raise one.summary([str(error) for error in failures], failures) from failures[0]
+
+
+def legs_of(brought: Sequence[HasLegs]) -> list[host_legs.Leg]:
+    """The disks that ways have brought, in their order."""
+    return [leg for one in brought for leg in one.legs]
+
+
+def grow(key: str, disks: Collection[str], deadline: wait.Deadline) -> int:
+    """Have a volume on this host show its size now; return it in bytes.
+
+    A disk that was dead meanwhile comes back into the map when it can.
+
+    :param key: what the volume is locked by.
+    """
+    size, short = volume.grow(disks, deadline)
+    found = dm.multipath_over(disks)
+    for disk in short if found else ():
+        readmit_later(key, disk, found or '')
+    return size
+
+
+def delete_disk_at(place: scsi.Address, seconds: float) -> None:
+    """Remove the disk that a scan of ours has brought, be it after its time or not."""
+    number, disk = scsi.number_at(place), scsi.disk_at(place)
+    if disk is not None:
+        multipath.forget_disks([disk])
+        scsi.remove(disk, wait.Deadline.after(seconds), number)
+
+
+def readmit_later(key: str, disk: str, found: str) -> None:
+    """Have a disk that was dead while its volume grew come back into the map when it can."""
+    wwid = dm.wwid(found)
+
+    def step() -> bool:
+        if dm.wwid(found) != wwid:
+            return True
+        return volume.readmit(disk, found, wait.Deadline.after(opening.LATE_SECONDS))
+
+    what = f'{disk} comes back into map {found}'
+    background.follow(key, what, step, opening.RETRY_PAUSES)
+
+
+def ready_seconds() -> float:
+    """How long a new map may take until it takes I/O, as the options of old count it.
+
+    So many questions, with pauses between them that start at twice the interval and double.
+    """
+    conf = cfg.CONF.os_brick
+    pauses = (
+        conf.wait_mpath_device_interval * 2**n
+        for n in range(1, max(conf.wait_mpath_device_attempts, 2))
+    )
+    return float(sum(pauses))

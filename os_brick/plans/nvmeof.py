@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What to do about NVMe namespaces: which one is it, when to look again, as whom to connect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, TypeVar
+
+from os_brick.model import fabrics
+
+
+class _Path(Protocol):
+    @property
+    def identity(self) -> fabrics.Identity:
+        """Who the kernel believes it to be."""
+
+
+P = TypeVar('P', bound=_Path)
+
+
+def matching(wanted: fabrics.Identity, paths: Iterable[P]) -> list[P]:
+    """The namespaces that may be the wanted one.
+
+    Where an array gives one name to several namespaces, the number decides between them.
+    """
+    found = [path for path in paths if wanted.is_of(path.identity)]
+    if len(found) > 1 and wanted.nsid is not None:
+        found = [path for path in found if path.identity.nsid == wanted.nsid] or found
+    return found
+
+
+def rescan_times(*, is_new: bool) -> list[float]:
+    """When to have the kernel look for a namespace that is not there, in seconds from now.
+
+    A new controller is looked at by the kernel anyway, and a target says when it has another
+    namespace; but not every target does.
+    """
+    return [1.0, 4.0, 10.0] if is_new else [0.0, 1.0, 4.0, 10.0]
+
+
+def host(
+    name: str | None, wanted: str | None, ids: dict[str, str], own_id: str | None
+) -> tuple[str, str] | None:
+    """The name and the ID by which to connect; ``None`` leaves both to the kernel.
+
+    Linux takes one ID only under one name, so a name that is in use keeps its ID.
+
+    :param name: this host's own name.
+    :param wanted: the name that the caller wants instead.
+    :param ids: the IDs of the names that are in use.
+    """
+    chosen = wanted or name
+    if not chosen:
+        return None
+    if chosen in ids:
+        return chosen, ids[chosen]
+    if chosen == name and own_id and own_id not in ids.values():
+        return chosen, own_id
+    return chosen, fabrics.host_id_of(chosen)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connection properties of Fibre Channel volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import re
+from typing import Any, Self
+
+from os_brick.model import addresses
+from os_brick.request import common
+
+# FC-FS-4, 15: eight bytes. Drivers write them with and without 0x, and with colons.
+_NAME = re.compile(r'[0-9a-f]{16}')
+# The keys that say which of this host's ports leads to which of the array's.
+MAPS = ('initiator_target_map', 'initiator_target_lun_map')
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """A port of the array, and the kernel's LUN of the volume behind it.
+
+    :ivar wwpn: the port's name, 16 digits in lower case.
+    """
+
+    wwpn: str
+    lun: int
+
+    def __str__(self) -> str:
+        return f'LUN {self.lun} of port {self.wwpn}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Props:
+    """What the caller asked for.
+
+    :ivar targets: the array's ports that lead to the volume, none twice.
+    :ivar by_initiator: the same for each port of this host that is to be used, by its name;
+        ``None`` where each may be used for all of them.
+    :ivar is_read_only: whether the volume may not be written anyway.
+    :ivar may_scan_widely: whether a LUN may be looked for on all targets of an adapter, where
+        its driver does not say which ones it sees.
+    :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
+    """
+
+    targets: tuple[Target, ...]
+    by_initiator: Mapping[str, tuple[Target, ...]] | None = None
+    encrypted: bool = False
+    enforce_multipath: bool = False
+    is_read_only: bool = False
+    may_scan_widely: bool = True
+    expected_wwid: str | None = None
+    device_path: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the volume is locked by: the same for attach, extend and detach."""
+        first = min(self.targets)
+        return f'fc {first.wwpn} {first.lun}'
+
+    def reached_from(self, wwpn: str) -> tuple[Target, ...]:
+        """The targets that are to be used through one port of this host."""
+        return self.targets if self.by_initiator is None else self.by_initiator.get(wwpn, ())
+
+    def __str__(self) -> str:
+        return '; '.join(str(target) for target in self.targets)
+
+    @classmethod
+    def parse(cls, raw: object, device_info: object = None) -> Self:
+        """Read a caller's dictionary, which stays as it is.
+
+        :param device_info: what an earlier attach returned, or ``None``.
+        :raises InvalidParameterValue: naming the key that is missing or wrong.
+        """
+        found = common.mapping(raw)
+        info = device_info if isinstance(device_info, Mapping) else {}
+        targets = _targets(found)
+        return cls(
+            targets=targets,
+            by_initiator=_by_initiator(found, targets),
+            encrypted=common.flag(found, 'encrypted'),
+            enforce_multipath=common.flag(found, 'enforce_multipath'),
+            is_read_only=found.get('access_mode') == 'ro',
+            may_scan_widely=common.flag(found, 'enable_wildcard_scan', default=True),
+            expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
+            or common.wwid(info, 'scsi_wwn', 'multipath_id'),
+            device_path=common.device_path(found, info),
+        )
+
+
+def name(raw: object) -> str:
+    """A port's name in its one spelling.
+
+    :raises ValueError: if it is none.
+    """
+    text = common.text(raw).strip().lower()
+    digits = text.removeprefix('0x').replace(':', '')
+    if not _NAME.fullmatch(digits):
+        raise ValueError(f'{raw!r} is no WWPN')
+    return digits
+
+
+def _targets(raw: common.Raw) -> tuple[Target, ...]:
+    key = next((key for key in ('target_wwns', 'target_wwn') if raw.get(key)), '')
+    if not key and raw.get('targets'):
+        return _pairs('targets', raw['targets'], raw.get('addressing_mode'))
+    if not key:
+        raise common.bad('target_wwn', 'missing')
+    names = [common.parsed(key, each, name) for each in _several(raw[key])]
+    luns = _luns(raw, len(names))
+    mode = raw.get('addressing_mode')
+    ways = (
+        Target(each, addresses.kernel_lun(lun, mode)) for each, lun in zip(names, luns, strict=True)
+    )
+    return tuple(dict.fromkeys(ways))
+
+
+def _several(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
+def _luns(raw: common.Raw, count: int) -> list[int]:
+    key = 'target_luns' if raw.get('target_luns') else 'target_lun'
+    # A key that is missing is LUN 0; one that holds nothing is a mistake, and LUN 0 another volume.
+    given = common.items(raw, key) if key == 'target_luns' else _several(raw.get(key, 0))
+    luns = [common.parsed(key, each, addresses.lun) for each in given]
+    if len(luns) == 1:
+        return luns * count
+    if len(luns) != count:
+        raise common.bad(key, f'{len(luns)} LUNs for {count} target_wwns')
+    return luns
+
+
+def _pairs(key: str, value: Any, mode: Any) -> tuple[Target, ...]:
+    """Pairs of name and LUN, as earlier releases left them in the properties."""
+    found = []
+    for pair in _several(value):
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise common.bad(key, f'{pair!r} is no pair of WWPN and LUN')
+        lun = common.parsed(key, pair[1], addresses.lun)
+        found.append(Target(common.parsed(key, pair[0], name), addresses.kernel_lun(lun, mode)))
+    return tuple(dict.fromkeys(found))
+
+
+def _by_initiator(
+    raw: common.Raw, targets: tuple[Target, ...]
+) -> Mapping[str, tuple[Target, ...]] | None:
+    key, lun_key = MAPS
+    if raw.get(key):
+        return {
+            common.parsed(key, own, name): _known(key, theirs, targets)
+            for own, theirs in _mapping(key, raw[key]).items()
+        }
+    if raw.get(lun_key):
+        mode = raw.get('addressing_mode')
+        return {
+            common.parsed(lun_key, own, name): _pairs(lun_key, pairs, mode)
+            for own, pairs in _mapping(lun_key, raw[lun_key]).items()
+        }
+    return None
+
+
+def _mapping(key: str, value: Any) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    raise common.bad(key, f'a dictionary is wanted, not {type(value).__name__}')
+
+
+def _known(key: str, theirs: Any, targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    """The targets among those of the volume; a map may be of the whole fabric."""
+    names = {common.parsed(key, each, name) for each in _several(theirs)}
+    return tuple(target for target in targets if target.wwpn in names)

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connection properties of iSCSI and iSER volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+import re
+from typing import Any, Self
+
+from os_brick.model import addresses
+from os_brick.request import common
+
+# RFC 3720 section 3.2.6.3 and RFC 3980.
+_NAME = re.compile(r'(?:iqn|eui|naa)\.[A-Za-z0-9.:_+~-]{1,219}', re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One way to the volume: a portal, the target's name there, and the kernel's LUN."""
+
+    portal: addresses.Portal
+    name: str
+    lun: int
+
+    def __str__(self) -> str:
+        return f'LUN {self.lun} of target {self.name} at portal {self.portal}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chap:
+    """A user and a secret of the challenge handshake (RFC 3720, section 11.1.4)."""
+
+    method: str
+    username: str = dataclasses.field(repr=False)
+    password: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Props:
+    """What the caller asked for.
+
+    :ivar targets: the ways to the volume, none twice; the first is the one of the singular keys
+        where only these are given.
+    :ivar explicit: whether the caller named every way (the plural keys), so that there is
+        nothing to discover.
+    :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
+    :ivar addressing_mode: how the driver counts LUNs; ``targets`` are translated already.
+    """
+
+    targets: tuple[Target, ...]
+    explicit: bool
+    chap: Chap | None = None
+    discovery_chap: Chap | None = None
+    encrypted: bool = False
+    enforce_multipath: bool = False
+    expected_wwid: str | None = None
+    device_path: str | None = None
+    volume_id: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the volume is locked by: the same for attach, extend and detach."""
+        first = min(self.targets)
+        return f'iscsi {first.name.lower()} {first.lun}'
+
+    @classmethod
+    def parse(cls, raw: object, device_info: object = None) -> Self:
+        """Read a caller's dictionary, which stays as it is.
+
+        :param device_info: what an earlier attach returned, or ``None``.
+        :raises InvalidParameterValue: naming the key that is missing or wrong.
+        """
+        found = common.mapping(raw)
+        info = device_info if isinstance(device_info, dict) else {}
+        targets = _targets(found)
+        return cls(
+            targets=targets,
+            explicit=_is_plural(found),
+            chap=_chap(found, 'auth'),
+            discovery_chap=_chap(found, 'discovery_auth'),
+            encrypted=common.flag(found, 'encrypted'),
+            enforce_multipath=common.flag(found, 'enforce_multipath'),
+            expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
+            or common.wwid(info, 'scsi_wwn', 'multipath_id'),
+            device_path=common.device_path(found, info),
+            volume_id=str(found['volume_id']) if found.get('volume_id') else None,
+        )
+
+
+def _is_plural(raw: common.Raw) -> bool:
+    return bool(raw.get('target_portals')) and bool(raw.get('target_iqns'))
+
+
+def _targets(raw: common.Raw) -> tuple[Target, ...]:
+    mode = raw.get('addressing_mode')
+    if not _is_plural(raw):
+        lun = common.parsed('target_lun', raw.get('target_lun', 0), addresses.lun)
+        if 'target_lun' not in raw and raw.get('target_luns'):
+            lun = common.parsed('target_luns', raw['target_luns'][0], addresses.lun)
+        return (
+            Target(
+                common.value(raw, 'target_portal', addresses.Portal.parse),
+                common.value(raw, 'target_iqn', _name),
+                addresses.kernel_lun(lun, mode),
+            ),
+        )
+    portals = _parse_all('target_portals', raw, addresses.Portal.parse)
+    names = _parse_all('target_iqns', raw, _name)
+    if len(portals) != len(names):
+        raise common.bad('target_iqns', f'{len(names)} names for {len(portals)} target_portals')
+    luns = _luns(raw, len(portals))
+    ways = (
+        Target(portal, name, addresses.kernel_lun(lun, mode))
+        for portal, name, lun in zip(portals, names, luns, strict=True)
+    )
+    return tuple(dict.fromkeys(ways))
+
+
+def _luns(raw: common.Raw, count: int) -> Sequence[int]:
+    if raw.get('target_luns'):
+        luns = _parse_all('target_luns', raw, addresses.lun)
+        if len(luns) != count:
+            raise common.bad('target_luns', f'{len(luns)} LUNs for {count} target_portals')
+        return luns
+    return [common.value(raw, 'target_lun', addresses.lun)] * count
+
+
+def _parse_all(key: str, raw: common.Raw, parse: Any) -> list[Any]:
+    return [common.parsed(key, item, parse) for item in common.items(raw, key)]
+
+
+def _name(raw: object) -> str:
+    text = common.text(raw).strip()
+    if not _NAME.fullmatch(text):
+        raise ValueError(f'{text!r} is no iSCSI name')
+    return text
+
+
+def _chap(raw: common.Raw, prefix: str) -> Chap | None:
+    method = raw.get(f'{prefix}_method')
+    if not method or str(method).upper() == 'NONE':
+        return None
+    if str(method).upper() != 'CHAP':
+        raise common.bad(f'{prefix}_method', f'{method!r} is not CHAP')
+    return Chap(
+        'CHAP',
+        common.value(raw, f'{prefix}_username', common.line),
+        common.value(raw, f'{prefix}_password', common.line),
+    )

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connection properties of NVMe over Fabrics volumes, plain and replicated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import enum
+import re
+from typing import Any, Self
+
+from os_brick.model import fabrics, nvme_psk
+from os_brick.request import common
+
+# NVM Express TP 8018: DHHC-1:<hash>:<key and checksum in base 64>:
+_DHCHAP = re.compile(r'DHHC-1:0[0-3]:[A-Za-z0-9+/=]{40,120}:')
+_PORTAL_PARTS = (3, 5)
+# This host's side of a portal, as the kernel calls it, in the order of those parts.
+_OWN_KEYS = ('host_traddr', 'host_iface')
+
+
+class Replication(enum.Enum):
+    """What a volume consists of."""
+
+    NONE = 'one namespace'
+    ARRAY = 'several namespaces under one array'
+    PERHAPS = 'one namespace, alone or as the only leg of an array'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Dhchap:
+    """The secrets of in-band authentication (NVM Express Base Specification 2.0, section 8.13).
+
+    :ivar host: this host's.
+    :ivar controller: the subsystem's, where it has to prove itself as well.
+    """
+
+    host: str = dataclasses.field(repr=False)
+    controller: str | None = dataclasses.field(default=None, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Target:
+    """One namespace: its subsystem, the portals of it, and the names it has to have."""
+
+    nqn: str
+    portals: tuple[fabrics.Portal, ...]
+    identity: fabrics.Identity
+    host_nqn: str | None = None
+    dhchap: Dhchap | None = None
+    psk: nvme_psk.Psk | None = None
+
+    def __str__(self) -> str:
+        return f'namespace ({self.identity}) of subsystem {self.nqn}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Props:
+    """What the caller asked for.
+
+    :ivar targets: the namespaces that the volume is made of.
+    :ivar replica_count: how many legs the volume is to have.
+    :ivar alias: the name of the array of a replicated volume.
+    :ivar volume_id: of a replicated volume, the Block Storage service's.
+    """
+
+    targets: tuple[Target, ...]
+    replication: Replication = Replication.NONE
+    replica_count: int = 1
+    alias: str | None = None
+    volume_id: str | None = None
+    encrypted: bool = False
+    enforce_multipath: bool = False
+    device_path: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the volume is locked by: the same for attach, extend and detach."""
+        if self.replication is not Replication.NONE:
+            return f'nvme volume {self.volume_id}'
+        target = self.targets[0]
+        identity = target.identity
+        name = identity.uuid or identity.nguid or identity.eui64 or identity.nsid or ''
+        return f'nvme {target.nqn} {name}'
+
+    @classmethod
+    def parse(cls, raw: object, device_info: object = None) -> Self:
+        """Read a caller's dictionary, which stays as it is.
+
+        :param device_info: what an earlier attach returned, or ``None``.
+        :raises InvalidParameterValue: naming the key that is missing or wrong.
+        """
+        found = common.mapping(raw)
+        replicas = common.items(found, 'volume_replicas')
+        shared: dict[str, Any] = {
+            'encrypted': common.flag(found, 'encrypted'),
+            'enforce_multipath': common.flag(found, 'enforce_multipath'),
+            'device_path': common.device_path(found, device_info),
+        }
+        if found.get('volume_replicas') is None:
+            return cls(targets=(_target(found),), **shared)
+        if not replicas:
+            raise common.bad('volume_replicas', 'there is none')
+        count = common.value(found, 'replica_count', _count) or len(replicas)
+        return cls(
+            targets=tuple(
+                _target(common.parsed('volume_replicas', replica, _replica), found)
+                for replica in replicas
+            ),
+            replication=Replication.ARRAY if count > 1 else Replication.PERHAPS,
+            replica_count=count,
+            alias=str(found['alias']) if found.get('alias') is not None else None,
+            volume_id=common.value(found, 'vol_uuid', fabrics.uuid),
+            **shared,
+        )
+
+
+def _replica(value: object) -> common.Raw:
+    if not isinstance(value, Mapping):
+        raise ValueError(f'each is a dictionary, not {type(value).__name__}')
+    return value
+
+
+def _count(value: object) -> int:
+    count = int(str(value)) if value else 0
+    if count < 0:
+        raise ValueError(f'{value!r} is no number of replicas')
+    return count
+
+
+def _target(raw: common.Raw, outer: common.Raw | None = None) -> Target:
+    """One namespace; what it does not say itself may stand in ``outer``."""
+    common_keys = {} if outer is None else {k: v for k, v in outer.items() if k in _INHERITED}
+    raw = {**common_keys, **raw}
+    is_old = raw.get('target_nqn') is None
+    key = 'nqn' if is_old else 'target_nqn'
+    nqn = common.value(raw, key, fabrics.nqn)
+    portals = (_old_portal(raw),) if is_old else _portals(raw)
+    return Target(
+        nqn=nqn,
+        portals=portals,
+        identity=_identity(raw),
+        host_nqn=common.parsed('host_nqn', raw['host_nqn'], fabrics.nqn)
+        if raw.get('host_nqn')
+        else None,
+        dhchap=_dhchap(raw),
+        psk=_psk(raw, portals),
+    )
+
+
+_INHERITED = (
+    *('host_nqn', *_OWN_KEYS),
+    *('dhchap_secret', 'dhchap_ctrl_secret', 'tls_psk'),
+)
+
+
+def _old_portal(raw: common.Raw) -> fabrics.Portal:
+    for key in ('target_portal', 'target_port', 'transport_type'):
+        if raw.get(key) is None:
+            raise common.bad(key, 'missing')
+    words = (raw['target_portal'], raw['target_port'], raw['transport_type'])
+    kind = common.parsed('transport_type', words[2], fabrics.transport_of)
+    common.parsed('target_port', words[1], lambda value: fabrics.port_of(kind, value))
+    return _portal('target_portal', words, raw, 0)
+
+
+def _portal(key: str, words: tuple[Any, ...], raw: common.Raw, number: int) -> fabrics.Portal:
+    """One portal; this host's side of it, where ``words`` do not say it, stands in its own keys."""
+    least, _ = _PORTAL_PARTS
+    found = common.parsed(key, words, lambda each: fabrics.Portal.parse(*each))
+    for own in _OWN_KEYS[len(words) - least :]:
+        words = (*words, _own(raw, own, number))
+        found = common.parsed(own, words, lambda each: fabrics.Portal.parse(*each))
+    return found
+
+
+def _portals(raw: common.Raw) -> tuple[fabrics.Portal, ...]:
+    if not common.items(raw, 'portals'):
+        raise common.bad('portals', 'missing')
+    found = []
+    for number, item in enumerate(raw['portals']):
+        least, most = _PORTAL_PARTS
+        if not isinstance(item, (list, tuple)) or not least <= len(item) <= most:
+            raise common.bad('portals', 'each is a list of address, port and transport')
+        found.append(_portal('portals', tuple(item), raw, number))
+    return tuple(dict.fromkeys(found))
+
+
+def _own(raw: common.Raw, key: str, number: int) -> object:
+    """This host's side of a portal: one for all portals, or a list with one for each."""
+    found = raw.get(key)
+    if not isinstance(found, (list, tuple)):
+        return found or ''
+    if number >= len(found):
+        raise common.bad(key, f'there is none for portal {number + 1}')
+    return found[number] or ''
+
+
+def _identity(raw: common.Raw) -> fabrics.Identity:
+    def name(key: str, parse: Any) -> Any:
+        return common.parsed(key, raw[key], parse) if raw.get(key) not in (None, '') else None
+
+    nguid: str | None = None
+    eui64: str | None = name('eui64', fabrics.eui64)
+    given = raw.get('volume_nguid')
+    if given not in (None, ''):
+        # Some arrays put a 64-bit name where the 128-bit one belongs.
+        try:
+            nguid = fabrics.uuid(given)
+        except ValueError as error:
+            try:
+                eui64 = fabrics.eui64(given)
+            except ValueError:
+                raise common.bad('volume_nguid', str(error)) from None
+    found = fabrics.Identity(
+        uuid=name('vol_uuid', fabrics.uuid),
+        nguid=nguid,
+        eui64=eui64,
+        nsid=name('ns_id', _nsid),
+    )
+    given = [key for key in ('vol_uuid', 'volume_nguid', 'eui64') if raw.get(key)]
+    if given and not found.is_unique and found.nsid is None:
+        raise common.bad(given[0], 'it is of zeros only, which is the name of no namespace')
+    return found
+
+
+def _psk(raw: common.Raw, portals: tuple[fabrics.Portal, ...]) -> nvme_psk.Psk | None:
+    if raw.get('tls_psk') is None:
+        return None
+    for portal in portals:
+        if portal.transport != fabrics.TCP:
+            raise common.bad('tls_psk', f'there is TLS over TCP only, and portal {portal} is there')
+    return common.parsed('tls_psk', raw['tls_psk'], nvme_psk.Psk.parse)
+
+
+def _nsid(value: object) -> int:
+    text = str(value).strip()
+    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
+        raise ValueError(f'{value!r} is no namespace ID')
+    number = int(text)
+    if not 0 < number < 2**32 - 1:
+        raise ValueError(f'{value!r} is no namespace ID')
+    return number
+
+
+def _dhchap(raw: Mapping[str, Any]) -> Dhchap | None:
+    secrets: dict[str, str | None] = {}
+    for key in ('dhchap_secret', 'dhchap_ctrl_secret'):
+        secret = raw.get(key)
+        if secret is not None and not (isinstance(secret, str) and _DHCHAP.fullmatch(secret)):
+            raise common.bad(key, 'it is not of the form DHHC-1:<hash>:<base 64>:')
+        secrets[key] = secret
+    if secrets['dhchap_secret'] is None:
+        if secrets['dhchap_ctrl_secret'] is not None:
+            raise common.bad('dhchap_secret', 'missing, and dhchap_ctrl_secret is there')
+        return None
+    return Dhchap(secrets['dhchap_secret'], secrets['dhchap_ctrl_secret'])

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which namespace is meant, and by which name and ID to connect."""
+
+import dataclasses
+
+import pytest
+
+from os_brick.model import fabrics
+from os_brick.plans import nvmeof as plans
+
+NAME = 'nqn.2014-08.org.nvmexpress:uuid:12345678-90ab-cdef-1234-567890abcdef'
+ID = '12345678-90ab-cdef-1234-567890abcdef'
+OTHER = 'nqn.2026-11.org.lab:other'
+A, B = 'a' * 32, 'b' * 32
+
+
+@dataclasses.dataclass(frozen=True)
+class Path:
+    identity: fabrics.Identity
+
+
+def test_the_number_decides_between_namespaces_of_one_name() -> None:
+    one, two = (Path(fabrics.Identity(nguid=A, nsid=number)) for number in (1, 2))
+    third = Path(fabrics.Identity(nguid=B, nsid=3))
+    behind = [one, two, third]
+    assert plans.matching(fabrics.Identity(nguid=A, nsid=2), behind) == [two]
+    assert plans.matching(fabrics.Identity(nguid=A), behind) == [one, two]
+    assert plans.matching(fabrics.Identity(nguid=B, nsid=1), behind) == [third]
+    assert plans.matching(fabrics.Identity(), behind) == behind
+
+
+@pytest.mark.parametrize(
+    ('name', 'wanted', 'ids', 'own', 'host'),
+    [
+        (NAME, None, {}, ID, (NAME, ID)),
+        (None, None, {}, ID, None),
+        # The ID in the file need not be the one in the name, as long as it is nobody else's.
+        (NAME, None, {}, 'x', (NAME, 'x')),
+        (NAME, None, {OTHER: 'x'}, 'x', (NAME, ID)),
+        # A name that is in use keeps its ID: the kernel takes no other.
+        (NAME, None, {NAME: 'y'}, ID, (NAME, 'y')),
+        (NAME, OTHER, {}, ID, (OTHER, fabrics.host_id_of(OTHER))),
+        (NAME, OTHER, {OTHER: 'z'}, ID, (OTHER, 'z')),
+    ],
+)
+def test_host(
+    name: str | None,
+    wanted: str | None,
+    ids: dict[str, str],
+    own: str | None,
+    host: tuple[str, str] | None,
+) -> None:
+    assert plans.host(name, wanted, ids, own) == host
