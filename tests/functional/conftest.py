@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bench of the whole run, and the check after each test that the host is as it was."""
+"""The testbed of the whole run, and the check after each test that the host is as it was."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -32,14 +32,14 @@ def pytest_sessionstart() -> None:
 
 
 @pytest.fixture(scope='session')
-def bench() -> Iterator[lab.Bench]:
+def testbed() -> Iterator[lab.Testbed]:
     """Addresses, iscsid and multipathd for the whole run."""
-    with lab.Bench() as bench:
-        yield bench
+    with lab.Testbed() as testbed:
+        yield testbed
 
 
 @pytest.fixture(scope='session')
-def library(bench: lab.Bench) -> None:
+def library(testbed: lab.Testbed) -> None:
     """The library configured in this process, its privsep daemon started."""
     lab.bricks.configure_here()
     if lab.bricks.instead_of_ours():
@@ -50,15 +50,15 @@ def library(bench: lab.Bench) -> None:
 
 
 @pytest.fixture
-def shelf(bench: lab.Bench) -> Iterator[lab.Bench]:
-    """The bench, on which this test's volumes and targets are made (and removed afterwards)."""
-    yield bench
-    bench.reset()
+def shelf(testbed: lab.Testbed) -> Iterator[lab.Testbed]:
+    """The testbed, on which this test's volumes and targets are made (and removed afterwards)."""
+    yield testbed
+    testbed.reset()
 
 
 @pytest.fixture(autouse=True)
 def clean_host(
-    shelf: lab.Bench, library: None, request: pytest.FixtureRequest
+    shelf: lab.Testbed, library: None, request: pytest.FixtureRequest
 ) -> Iterator[lab.oracle.Snapshot]:
     """The host before the test; after it, the host must be the same."""
     mark = request.node.get_closest_marker('leaves')
@@ -101,7 +101,7 @@ def multi(library: None) -> Any:
 
 
 @pytest.fixture(scope='session')
-def whole_fabric(bench: lab.Bench) -> Iterator[lab.fc.Fabric]:
+def whole_fabric(testbed: lab.Testbed) -> Iterator[lab.fc.Fabric]:
     """Two initiator and two target ports of Fibre Channel for the whole run."""
     fabric = lab.fc.Fabric()
     yield fabric
@@ -140,7 +140,7 @@ def nvme_single(library: None) -> Any:
 
 
 @pytest.fixture(scope='session')
-def nursery(bench: lab.Bench) -> Iterator[lab.bricks.Nursery]:
+def nursery(testbed: lab.Testbed) -> Iterator[lab.bricks.Nursery]:
     """Processes of ours, forked when asked for."""
     python = lab.bricks.REFERENCE if lab.bricks.instead_of_ours() else sys.executable
     with lab.bricks.Nursery(python) as nursery:
@@ -148,7 +148,7 @@ def nursery(bench: lab.Bench) -> Iterator[lab.bricks.Nursery]:
 
 
 @pytest.fixture(scope='session')
-def reference_nursery(bench: lab.Bench) -> Iterator[lab.bricks.Nursery]:
+def reference_nursery(testbed: lab.Testbed) -> Iterator[lab.bricks.Nursery]:
     """Processes of the reference."""
     assert pathlib.Path(lab.bricks.REFERENCE).exists(), (
         f'the reference is not at {lab.bricks.REFERENCE}: deselect with -m "not reference"'

@@ -14,7 +14,7 @@ _CLONE_NEWNS = 0x20000
 
 
 def served(
-    shelf: lab.Bench, fabric: lab.fc.Fabric, name: str, lun: int = 1, megabytes: int = 32
+    shelf: lab.Testbed, fabric: lab.fc.Fabric, name: str, lun: int = 1, megabytes: int = 32
 ) -> lab.lio.Volume:
     """A new volume with its stamp on it, shown as this LUN on every port."""
     volume = support.stamped(shelf, name, megabytes)

@@ -18,7 +18,7 @@ _PATH = re.compile(r'(nvme\d+)(?:c\d+)?(n\d+)')
 
 
 def served(
-    shelf: lab.Bench,
+    shelf: lab.Testbed,
     name: str,
     ports: Any = 1,
     transport: str = 'tcp',

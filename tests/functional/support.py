@@ -27,7 +27,7 @@ def stamp(volume: lab.lio.Volume) -> bytes:
     return block
 
 
-def stamped(shelf: lab.Bench, name: str, megabytes: int = 32, **more: Any) -> lab.lio.Volume:
+def stamped(shelf: lab.Testbed, name: str, megabytes: int = 32, **more: Any) -> lab.lio.Volume:
     """A new volume with its stamp on it."""
     volume = shelf.volume(name, megabytes, **more)
     stamp(volume)

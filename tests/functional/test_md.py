@@ -75,7 +75,7 @@ class Leg:
 
 
 @pytest.fixture
-def legs(shelf: lab.Bench) -> Iterator[Callable[..., list[Leg]]]:
+def legs(shelf: lab.Testbed) -> Iterator[Callable[..., list[Leg]]]:
     """Makes legs; arrays over them are stopped, and they are removed."""
     made: list[Leg] = []
     forget()
@@ -223,7 +223,7 @@ def test_a_leg_lost_during_writes_and_found_again(legs):
 
 
 @pytest.fixture
-def connections(shelf: lab.Bench) -> Iterator[Callable[[lab.nvmet.Subsystem], str]]:
+def connections(shelf: lab.Testbed) -> Iterator[Callable[[lab.nvmet.Subsystem], str]]:
     """Connects to a subsystem; arrays and controllers are gone before the subsystems go."""
     made: list[str] = []
 

@@ -6,9 +6,9 @@ Nothing here imports the library, except ``bricks``, and that only when a connec
 
     from tests.functional import lab
 
-    with lab.Bench() as bench:                       # addresses, iscsid, multipathd; undone last
-        volume = bench.volume('gold', megabytes=64)  # loop device + LIO iblock store
-        target = bench.target('t1', portals=4)       # iqn.2026-11.org.lab:t1 on 10.99.0.1..4
+    with lab.Testbed() as testbed:                     # addresses, iscsid, multipathd; undone last
+        volume = testbed.volume('gold', megabytes=64)  # loop device + LIO iblock store
+        target = testbed.target('t1', portals=4)       # iqn.2026-11.org.lab:t1 on 10.99.0.1..4
         target.map(1, volume)                        # LUN 1, on every portal group
         props = target.properties(1, plural=True)    # connection properties for LUN 1
         before = lab.oracle.snapshot()
@@ -36,8 +36,8 @@ Modules
 
 NVMe over Fabrics:
 
-    store = bench.store('gold', block=4096)          # loop device with 4 KiB blocks
-    subsystem = bench.subsystem('s1', ports=2, transport='rdma')    # or tcp, fc, loop
+    store = testbed.store('gold', block=4096)          # loop device with 4 KiB blocks
+    subsystem = testbed.subsystem('s1', ports=2, transport='rdma')    # or tcp, fc, loop
     subsystem.map(1, store)                          # namespace 1
     props = subsystem.properties(1, 'B', by=('volume_nguid', 'ns_id'))
     subsystem.ports[0].ana('inaccessible')
@@ -70,10 +70,10 @@ from tests.functional.lab import (
     shell,
     tls,
 )
-from tests.functional.lab.bench import Bench
+from tests.functional.lab.testbed import Testbed
 
 __all__ = [
-    'Bench',
+    'Testbed',
     'bricks',
     'daemons',
     'fc',

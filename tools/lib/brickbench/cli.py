@@ -6,8 +6,8 @@ import pathlib
 import signal
 import sys
 
-from guestlib import say
-import place
+from guestlib import progress
+import location
 
 from brickbench import rows, table
 
@@ -16,19 +16,19 @@ _REFERENCE = '/opt/reference/bin/python'
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the bench; 0 if every row that was measured met what is asked of it."""
+    """Run the benchmark; 0 if every row that was measured met what is asked of it."""
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     words = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(words)
     try:
         if not options.here:
-            return place.in_guest('bench', _without_output(options), _SECONDS, options.output)
-        place.prepare_here()
-        from brickbench import play
+            return location.in_guest('bench', _without_output(options), _SECONDS, options.output)
+        location.prepare_here()
+        from brickbench import runner
 
-        about, lines = play.run(options)
-    except say.Failure as failure:
-        say.line(str(failure))
+        about, lines = runner.run(options)
+    except progress.Failure as failure:
+        progress.line(str(failure))
         return failure.status
     except KeyboardInterrupt:
         return 130

@@ -5,7 +5,7 @@ import functools
 import pathlib
 import time
 
-from brickbench import lives, rows, stage
+from brickbench import comparison, rows, scenarios
 from tests.functional import lab, support
 
 _NSID = 1
@@ -14,19 +14,19 @@ _BLOCK = 4096
 
 
 def _served(
-    where: stage.Stage, name: str, ports: int, block: int = 512
+    where: comparison.Comparison, name: str, ports: int, block: int = 512
 ) -> tuple[lab.nvmet.Store, lab.nvmet.Subsystem]:
-    store = where.bench.store(f'bench{name}', lives.MEBIBYTES, block)
-    subsystem = where.bench.subsystem(f'bench{name}', ports, 'tcp')
+    store = where.testbed.store(f'bench{name}', scenarios.MEBIBYTES, block)
+    subsystem = where.testbed.subsystem(f'bench{name}', ports, 'tcp')
     subsystem.map(_NSID, store)
     return store, subsystem
 
 
-def one(where: stage.Stage) -> None:
+def one(where: comparison.Comparison) -> None:
     """Attach over one portal, with the bare write to the kernel beside it, and detach."""
     _store, subsystem = _served(where, 'nvme', 1)
     props = subsystem.properties(_NSID)
-    lives.warm_up(where, props, protocol=_PROTOCOL, extend=False)
+    scenarios.warm_up(where, props, protocol=_PROTOCOL, extend=False)
     for side in where.turns():
         with where.clean(side):
             call = functools.partial(where.call, protocol=_PROTOCOL)
@@ -38,13 +38,13 @@ def one(where: stage.Stage) -> None:
         if side is where.ours:
             _floor(where, subsystem)
     for _ in range(2):
-        with stage.recorded() as programs:
+        with comparison.recorded() as programs:
             where.ours.worker(multipath=False, protocol=_PROTOCOL).properties()
         seconds = where.ours.worker(multipath=False, protocol=_PROTOCOL).elapsed
     where.add('nvme-properties', rows.OURS, rows.Sample(seconds, tuple(programs)))
 
 
-def _floor(where: stage.Stage, subsystem: lab.nvmet.Subsystem) -> None:
+def _floor(where: comparison.Comparison, subsystem: lab.nvmet.Subsystem) -> None:
     """The write to /dev/nvme-fabrics, until the namespace can be read."""
     with where.clean(where.ours):
         lab.shell.settle()
@@ -70,11 +70,11 @@ def _heads(controller: str) -> set[str]:
     return found
 
 
-def grown(where: stage.Stage) -> None:
+def grown(where: comparison.Comparison) -> None:
     """Extend a namespace with 4 KiB blocks."""
     store, subsystem = _served(where, 'nvme4k', 1, _BLOCK)
     props = subsystem.properties(_NSID)
-    sizes = lives.sizes()
+    sizes = scenarios.sizes()
     for side in where.turns(min(where.rounds, 2)):
         with where.clean(side):
             call = functools.partial(where.call, protocol=_PROTOCOL)
@@ -83,16 +83,16 @@ def grown(where: stage.Stage) -> None:
             known = {**props, 'device_path': info['path']}
             call('nvme-extend', side, 'extend_volume', known)
             if support.size(info['path']) != store.size:
-                stage.say(f'nvme-extend {side.name}: the device has not grown')
+                comparison.report(f'nvme-extend {side.name}: the device has not grown')
             call('', side, 'disconnect_volume', props, info)
 
 
-def hole(where: stage.Stage) -> None:
+def hole(where: comparison.Comparison) -> None:
     """Attach over four portals, one of which swallows every packet."""
     _store, subsystem = _served(where, 'nvmehole', 4)
     props = subsystem.properties(_NSID)
     dead = subsystem.ports[2].address
-    lives.warm_up(where, props, multipath=True, protocol=_PROTOCOL, extend=False)
+    scenarios.warm_up(where, props, multipath=True, protocol=_PROTOCOL, extend=False)
     try:
         for _ in range(where.rounds):
             for column in (rows.EASIER, rows.OURS):

@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import tempfile
 
-from brickbench import rows, stage
+from brickbench import comparison, rows
 from tests.functional import lab
 
 _PROBE = pathlib.Path(__file__).with_name('probe.py')
@@ -16,7 +16,7 @@ _SECONDS = 120.0
 _FEW = 3
 
 
-def processes(where: stage.Stage) -> None:
+def processes(where: comparison.Comparison) -> None:
     """Start so many fresh processes of each side, and ask each what it needed."""
     for side in where.sides:
         _ask(side)  # writes the compiled files
@@ -27,7 +27,7 @@ def processes(where: stage.Stage) -> None:
         where.add('import', side.name, rows.Sample(found['import']))
 
 
-def _ask(side: stage.Side) -> dict[str, float]:
+def _ask(side: comparison.Side) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix='bench-') as directory:
         config = lab.bricks.write_config(pathlib.Path(directory), side.python, debug=False)
         environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTHON')}

@@ -6,7 +6,7 @@ import functools
 import pathlib
 import time
 
-from brickbench import lives, rows, stage
+from brickbench import comparison, rows, scenarios
 from tests.functional import lab, support
 
 _LUN = 1
@@ -25,7 +25,7 @@ _PATIENT = {
 }
 
 
-def floor(where: stage.Stage) -> None:
+def floor(where: comparison.Comparison) -> None:
     """What iscsiadm and the kernel alone need for a new session and one LUN."""
     target = _target(where, 'floor', 1)
     props = target.properties(_LUN)
@@ -40,11 +40,11 @@ def floor(where: stage.Stage) -> None:
         lab.daemons.start_iscsid()
 
 
-def _raw_attach(where: stage.Stage, props: stage.Props) -> str:
+def _raw_attach(where: comparison.Comparison, props: comparison.Props) -> str:
     """Attach by hand and return the disk, which nobody else may bring meanwhile."""
     before = support.disks()
     node = ('iscsiadm', '-m', 'node', '-T', props['target_iqn'], '-p', props['target_portal'])
-    with stage.recorded() as programs:
+    with comparison.recorded() as programs:
         began = time.monotonic()
         lab.shell.run(*node, '--op', 'new')
         lab.shell.run(*node, '--login')
@@ -58,38 +58,38 @@ def _raw_attach(where: stage.Stage, props: stage.Props) -> str:
     return disk
 
 
-def one(where: stage.Stage) -> None:
+def one(where: comparison.Comparison) -> None:
     """Attach with a new session, extend, detach the last LUN; one path."""
     _lives(where, 'one', 1)
 
 
-def four(where: stage.Stage) -> None:
+def four(where: comparison.Comparison) -> None:
     """The same over four portals with multipath."""
     _lives(where, 'four', 4)
 
 
-def _lives(where: stage.Stage, name: str, portals: int) -> None:
-    volume = where.bench.volume(f'bench{name}', lives.MEBIBYTES)
-    target = where.bench.target(f'bench{name}', portals)
+def _lives(where: comparison.Comparison, name: str, portals: int) -> None:
+    volume = where.testbed.volume(f'bench{name}', scenarios.MEBIBYTES)
+    target = where.testbed.target(f'bench{name}', portals)
     target.map(_LUN, volume)
     props = target.properties(_LUN, plural=portals > 1)
-    lives.play(where, f'{{}}-{portals}', volume, props, paths=portals)
+    scenarios.run(where, f'{{}}-{portals}', volume, props, paths=portals)
 
 
-def _target(where: stage.Stage, name: str, portals: int, luns: int = 1) -> lab.lio.Target:
+def _target(where: comparison.Comparison, name: str, portals: int, luns: int = 1) -> lab.lio.Target:
     """A target with so many volumes, from LUN 1 on."""
-    volumes = [where.bench.volume(f'bench{name}{n}', lives.MEBIBYTES) for n in range(luns)]
-    target = where.bench.target(f'bench{name}', portals)
+    volumes = [where.testbed.volume(f'bench{name}{n}', scenarios.MEBIBYTES) for n in range(luns)]
+    target = where.testbed.target(f'bench{name}', portals)
     for number, volume in enumerate(volumes, _LUN):
         target.map(number, volume)
     return target
 
 
-def stays(where: stage.Stage) -> None:
+def stays(where: comparison.Comparison) -> None:
     """Attach and detach one LUN while another of the same target is attached."""
     target = _target(where, 'stays', 1, luns=2)
     other, props = target.properties(_LUN), target.properties(_LUN + 1)
-    lives.warm_up(where, props)
+    scenarios.warm_up(where, props)
     for side in where.turns():
         with where.clean(side):
             held = where.call('', side, 'connect_volume', other)
@@ -98,33 +98,35 @@ def stays(where: stage.Stage) -> None:
             where.call('', side, 'disconnect_volume', other, held)
 
 
-def many(where: stage.Stage) -> None:
+def many(where: comparison.Comparison) -> None:
     """Attach sixteen volumes of one target in sixteen threads."""
     target = _target(where, 'many', 1, luns=_MANY)
     every = [target.properties(lun) for lun in range(_LUN, _LUN + _MANY)]
-    lives.warm_up(where, every[0])
+    scenarios.warm_up(where, every[0])
     for side in where.turns(min(where.rounds, _FEW)):
         with where.clean(side):
             _many(where, side, every)
 
 
-def _many(where: stage.Stage, side: stage.Side, every: list[stage.Props]) -> None:
+def _many(
+    where: comparison.Comparison, side: comparison.Side, every: list[comparison.Props]
+) -> None:
     worker = side.worker(multipath=False)
-    with stage.recorded() as programs:
+    with comparison.recorded() as programs:
         infos = worker.many('connect_volume', [[props] for props in every])
     where.add('many', side.name, rows.Sample(worker.elapsed, tuple(programs)))
     lab.shell.settle()
     calls = [[props, info] for props, info in zip(every, infos, strict=True)]
     worker.many('disconnect_volume', calls)
-    stage.say(f'many {side.name}: detach of all at once {worker.elapsed:.2f} s')
+    comparison.report(f'many {side.name}: detach of all at once {worker.elapsed:.2f} s')
 
 
-def hole(where: stage.Stage) -> None:
+def hole(where: comparison.Comparison) -> None:
     """Attach while one of four portals swallows every packet, with Debian's own timers."""
     target = _target(where, 'hole', 4)
     props = target.properties(_LUN, plural=True)
     dead = target.portals[2].partition(':')[0]
-    lives.warm_up(where, props, multipath=True)
+    scenarios.warm_up(where, props, multipath=True)
     for name, value in _PATIENT.items():
         lab.daemons.iscsid_default(name, value)
     try:
@@ -138,7 +140,7 @@ def hole(where: stage.Stage) -> None:
         lab.daemons.start_iscsid()
 
 
-def _healthy(where: stage.Stage, props: stage.Props) -> None:
+def _healthy(where: comparison.Comparison, props: comparison.Props) -> None:
     worker = where.ours.worker(multipath=True)
     with where.clean(where.ours):
         lab.shell.settle()
@@ -147,7 +149,9 @@ def _healthy(where: stage.Stage, props: stage.Props) -> None:
         worker.call('disconnect_volume', props, info)
 
 
-def _with_hole(where: stage.Stage, side: stage.Side, props: stage.Props, dead: str) -> None:
+def _with_hole(
+    where: comparison.Comparison, side: comparison.Side, props: comparison.Props, dead: str
+) -> None:
     worker = side.worker(multipath=True)
     with where.clean(side):
         lab.shell.settle()
@@ -163,20 +167,20 @@ def _with_hole(where: stage.Stage, side: stage.Side, props: stage.Props, dead: s
             lab.net.heal(dead)
 
 
-def crowd(where: stage.Stage) -> None:
+def crowd(where: comparison.Comparison) -> None:
     """Attach on a host with 256 disks that have nothing to do with it, and without them."""
     props = _target(where, 'crowd', 1).properties(_LUN)
-    lives.warm_up(where, props)
+    scenarios.warm_up(where, props)
     _attaches(where, rows.EASIER, props)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stage.multipathd(blacklisted_product='scsi_debug'))
+        stack.enter_context(comparison.multipathd(blacklisted_product='scsi_debug'))
         stack.callback(_disperse)
-        stack.callback(where.bench.reset)
+        stack.callback(where.testbed.reset)
         _gather()
         _attaches(where, rows.OURS, props)
 
 
-def _attaches(where: stage.Stage, column: str, props: stage.Props) -> None:
+def _attaches(where: comparison.Comparison, column: str, props: comparison.Props) -> None:
     worker = where.ours.worker(multipath=False)
     for _ in range(where.rounds):
         with where.clean(where.ours):
@@ -188,7 +192,7 @@ def _attaches(where: stage.Stage, column: str, props: stage.Props) -> None:
 
 def _gather() -> None:
     wanted = int(_CROWD['num_tgts']) * int(_CROWD['max_luns'])
-    stage.say(f'making {wanted} disks of scsi_debug')
+    comparison.report(f'making {wanted} disks of scsi_debug')
     words = [f'{name}={value}' for name, value in _CROWD.items()]
     lab.shell.run('modprobe', 'scsi_debug', *words, timeout=_CROWD_SECONDS)
     enough = functools.partial(lambda: len(support.disks()) >= wanted)
@@ -197,7 +201,7 @@ def _gather() -> None:
 
 
 def _disperse() -> None:
-    stage.say('removing them')
+    comparison.report('removing them')
     lab.shell.settle(60)
     gone = pathlib.Path('/sys/module/scsi_debug')
 

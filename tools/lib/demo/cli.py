@@ -5,8 +5,8 @@ import argparse
 import signal
 import sys
 
-from guestlib import say
-import place
+from guestlib import progress
+import location
 
 _SECONDS = 600.0
 
@@ -18,13 +18,13 @@ def main(arguments: list[str] | None = None) -> int:
     words = [f'--portals={",".join(str(count) for count in options.portals)}']
     try:
         if not options.here:
-            return place.in_guest('demo', words, _SECONDS)
-        place.prepare_here()
+            return location.in_guest('demo', words, _SECONDS)
+        location.prepare_here()
         from demo import story
 
         return story.tell(options.portals)
-    except say.Failure as failure:
-        say.line(str(failure))
+    except progress.Failure as failure:
+        progress.line(str(failure))
         return failure.status
     except KeyboardInterrupt:
         return 130

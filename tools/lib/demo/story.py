@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from demo import look, teller
+from demo import look, output
 from tests.functional import lab, support
 
 MEBI = 1 << 20
@@ -23,70 +23,70 @@ _LEFT_SECONDS = 8.0
 def tell(portals: Sequence[int]) -> int:
     """Play the demo for each number of portals; 0 if nothing was wrong."""
     began = time.monotonic()
-    teller.say(f'os-brick on Linux {platform.release()}: volumes of a real iSCSI target (LIO)')
+    output.line(f'os-brick on Linux {platform.release()}: volumes of a real iSCSI target (LIO)')
     wrong = 0
-    with lab.Bench() as bench:
+    with lab.Testbed() as testbed:
         lab.daemons.configure(find_multipaths='strict')
         _start_daemon()
         for count in portals:
-            wrong += _play(bench, count)
+            wrong += _run(testbed, count)
     verdict = 'everything is as it should be' if not wrong else f'WRONG in {wrong} of the parts'
-    teller.say(f'\n{verdict} ({time.monotonic() - began:.0f} s in all)')
+    output.line(f'\n{verdict} ({time.monotonic() - began:.0f} s in all)')
     return 1 if wrong else 0
 
 
 def _start_daemon() -> None:
     """Start the root daemon first, so that the first attach is not charged for it."""
-    with teller.step('start the root daemon (privsep), once for the process'):
+    with output.step('start the root daemon (privsep), once for the process'):
         lab.bricks.configure_here()
         import os_brick.privileged
 
         os_brick.privileged.default.start()
 
 
-def _play(bench: lab.Bench, count: int) -> int:
+def _run(testbed: lab.Testbed, count: int) -> int:
     """One part of the demo; 1 if anything was wrong."""
     several = count > 1
-    teller.say(f'\n== {count} portal{"s, multipath" if several else ", one path"} ==')
+    output.line(f'\n== {count} portal{"s, multipath" if several else ", one path"} ==')
     before = lab.oracle.snapshot()
     try:
-        with _cleaned(bench, before):
-            _life(bench, count, before, several=several)
-    except teller.Wrong as error:
-        teller.say(f'WRONG: {error}')
+        with _cleaned(testbed, before):
+            _life(testbed, count, before, several=several)
+    except output.Wrong as error:
+        output.line(f'WRONG: {error}')
         return 1
     except Exception as error:
-        teller.say(f'WRONG: {type(error).__name__}: {error}')
+        output.line(f'WRONG: {type(error).__name__}: {error}')
         return 1
     return 0
 
 
 @contextlib.contextmanager
-def _cleaned(bench: lab.Bench, before: lab.oracle.Snapshot) -> Iterator[None]:
+def _cleaned(testbed: lab.Testbed, before: lab.oracle.Snapshot) -> Iterator[None]:
     """Take down the target, and by force what a part that went wrong left behind."""
     try:
         yield
     finally:
         if sys.exc_info()[0] is not None:
             lab.oracle.sweep(before)
-        bench.reset()
+        testbed.reset()
 
 
-def _life(bench: lab.Bench, count: int, before: lab.oracle.Snapshot, *, several: bool) -> None:
-    volume = bench.volume(f'demo{count}', _SIZE)
-    target = bench.target(f'demo{count}', count)
+def _life(testbed: lab.Testbed, count: int, before: lab.oracle.Snapshot, *, several: bool) -> None:
+    volume = testbed.volume(f'demo{count}', _SIZE)
+    target = testbed.target(f'demo{count}', count)
     target.map(_LUN, volume)
-    teller.fact('target', f'{target.iqn}, LUN {_LUN}, {_SIZE} MiB')
-    teller.fact('portals', ' '.join(target.portals))
+    output.fact('target', f'{target.iqn}, LUN {_LUN}, {_SIZE} MiB')
+    output.fact('portals', ' '.join(target.portals))
     connector = lab.bricks.ours(multipath=several)
     props = target.properties(_LUN, plural=several)
-    with teller.step('attach'):
+    with output.step('attach'):
         info = connector.connect_volume(props)
     path = info['path']
     _attached(path, info, volume, count)
     _use(path, volume)
     _grow(connector, props, path, volume)
-    with teller.step('detach'):
+    with output.step('detach'):
         connector.disconnect_volume(props, info)
     _left(before)
 
@@ -95,41 +95,41 @@ def _attached(path: str, info: dict[str, Any], volume: lab.lio.Volume, count: in
     several = count > 1
     if several:
         support.wait_legs(path, count)
-    teller.fact('path', f'{path} -> {support.node(path)}')
+    output.fact('path', f'{path} -> {support.node(path)}')
     for leg in support.legs(path):
-        teller.fact('disk', look.leg(leg))
-    teller.fact('map', look.map_of(path))
-    teller.fact('WWID', str(info['scsi_wwn']))
-    teller.require(info['scsi_wwn'] == volume.wwid, f'the target says {volume.wwid}')
-    teller.require(support.is_multipath(path) == several, 'multipath map or not')
-    teller.require(len(support.legs(path)) == count, f'{count} legs')
+        output.fact('disk', look.leg(leg))
+    output.fact('map', look.map_of(path))
+    output.fact('WWID', str(info['scsi_wwn']))
+    output.require(info['scsi_wwn'] == volume.wwid, f'the target says {volume.wwid}')
+    output.require(support.is_multipath(path) == several, 'multipath map or not')
+    output.require(len(support.legs(path)) == count, f'{count} legs')
 
 
 def _use(path: str, volume: lab.lio.Volume) -> None:
     pattern = os.urandom(MEBI)
-    with teller.step('write and read back 1 MiB of random bytes', counted=False):
+    with output.step('write and read back 1 MiB of random bytes', counted=False):
         support.write(path, pattern, _PATTERN_OFFSET)
         seen = support.read(path, MEBI, _PATTERN_OFFSET)
-    teller.require(seen == pattern, 'what is read is not what was written')
+    output.require(seen == pattern, 'what is read is not what was written')
     arrived = volume.read(MEBI, _PATTERN_OFFSET) == pattern
-    teller.require(arrived, 'the bytes are not in the backing store of the target')
-    teller.fact('data', "read back equal, and the target's backing store has the same bytes")
+    output.require(arrived, 'the bytes are not in the backing store of the target')
+    output.fact('data', "read back equal, and the target's backing store has the same bytes")
 
 
 def _grow(connector: Any, props: dict[str, Any], path: str, volume: lab.lio.Volume) -> None:
-    teller.fact('before', look.sizes(path))
+    output.fact('before', look.sizes(path))
     bigger = volume.grow(_GROWN)
-    teller.fact('target', f'backing store grown from {_SIZE} to {_GROWN} MiB')
-    with teller.step('extend'):
+    output.fact('target', f'backing store grown from {_SIZE} to {_GROWN} MiB')
+    with output.step('extend'):
         told = connector.extend_volume(props)
-    teller.fact('after', look.sizes(path))
-    teller.require(told == bigger, f'extend_volume said {told}, the volume has {bigger} bytes')
+    output.fact('after', look.sizes(path))
+    output.require(told == bigger, f'extend_volume said {told}, the volume has {bigger} bytes')
     seen = {support.size(name) for name in (path, *support.legs(path))}
-    teller.require(seen == {bigger}, 'a device has not the new size')
+    output.require(seen == {bigger}, 'a device has not the new size')
     end = os.urandom(support.BLOCK)
     support.write(path, end, bigger - support.BLOCK)
     arrived = volume.read(support.BLOCK, bigger - support.BLOCK)
-    teller.require(arrived == end, 'the last block cannot be written')
+    output.require(arrived == end, 'the last block cannot be written')
 
 
 def _left(before: lab.oracle.Snapshot) -> None:
@@ -138,5 +138,5 @@ def _left(before: lab.oracle.Snapshot) -> None:
     while left and time.monotonic() < until:
         time.sleep(0.1)
         left = lab.oracle.difference(before, lab.oracle.snapshot())
-    teller.fact('left', left or 'nothing (disks, maps, sessions, records, links, locks, WWIDs)')
-    teller.require(not left, 'the host is not as it was')
+    output.fact('left', left or 'nothing (disks, maps, sessions, records, links, locks, WWIDs)')
+    output.require(not left, 'the host is not as it was')

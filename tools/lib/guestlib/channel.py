@@ -12,13 +12,13 @@ import time
 from typing import Any, Self
 import uuid
 
-from guestlib import say
+from guestlib import progress
 
 
 def connect(place: pathlib.Path) -> 'Line':
     """A line to the guest that runs in this directory.
 
-    :raises: say.Failure if nothing listens there.
+    :raises: progress.Failure if nothing listens there.
     """
     link = socket.socket(socket.AF_UNIX)
     # By descriptor, as the path of a socket may not be longer than 107 bytes.
@@ -27,7 +27,9 @@ def connect(place: pathlib.Path) -> 'Line':
         link.connect(f'/proc/self/fd/{fd}/agent.sock')
     except OSError as error:
         link.close()
-        raise say.Failure(f'the guest does not listen: {error}; try: tools/guest stop') from error
+        raise progress.Failure(
+            f'the guest does not listen: {error}; try: tools/guest stop'
+        ) from error
     finally:
         os.close(fd)
     return Line(link)
@@ -66,7 +68,7 @@ class Line:
     def receive(self, seconds: float) -> dict[str, Any] | None:
         """The next message of this line's job, or None after that time.
 
-        :raises: say.Failure if the guest has gone.
+        :raises: progress.Failure if the guest has gone.
         """
         until = time.monotonic() + seconds
         while not self._queue:
@@ -79,7 +81,7 @@ class Line:
     def _read(self) -> None:
         data = self._link.recv(1 << 18)
         if not data:
-            raise say.Failure('the guest has gone; see its console log (tools/guest status)')
+            raise progress.Failure('the guest has gone; see its console log (tools/guest status)')
         *lines, self._rest = (self._rest + data).split(b'\n')
         for text in lines:
             try:
@@ -92,13 +94,13 @@ class Line:
     def answer(self, what: str, seconds: float) -> dict[str, Any]:
         """The exit message of an order that has no output.
 
-        :raises: say.Failure if it does not come in time or reports a fault.
+        :raises: progress.Failure if it does not come in time or reports a fault.
         """
         message = self.receive(seconds)
         if message is None:
-            raise say.Failure(f'the guest does not answer ({what}, {seconds:.0f} s)')
+            raise progress.Failure(f'the guest does not answer ({what}, {seconds:.0f} s)')
         if message.get('exit'):
-            raise say.Failure(f'{what}: {message.get("note")}')
+            raise progress.Failure(f'{what}: {message.get("note")}')
         return message
 
     def hello(self, seconds: float) -> None:
@@ -109,7 +111,7 @@ class Line:
             if self.receive(2.0) is not None:
                 return
             if time.monotonic() > until:
-                raise say.Failure('the agent in the guest does not answer')
+                raise progress.Failure('the agent in the guest does not answer')
 
     def input(self, data: bytes) -> None:
         self.send('input', data=base64.b64encode(data).decode())

@@ -19,7 +19,7 @@ SYNC_SECONDS = 120.0
 def synchronise(line: channel.Line, guest: resident.Guest) -> None:
     """Make /opt/checkout in the guest equal to this checkout.
 
-    :raises: say.Failure
+    :raises: progress.Failure
     """
     root = paths.CHECKOUT
     state = guest.directory / 'synced.json'

@@ -8,7 +8,7 @@ import sys
 import time
 from types import FrameType
 
-from guestlib import command, image, paths, resident, say
+from guestlib import command, image, paths, progress, resident
 
 _DESCRIPTION = """\
 A virtual machine with a real Linux storage stack (Debian trixie) for functional tests.
@@ -21,8 +21,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.act(options) or 0)
-    except say.Failure as failure:
-        say.line(str(failure))
+    except progress.Failure as failure:
+        progress.line(str(failure))
         return failure.status
     except KeyboardInterrupt:
         return 130
@@ -70,7 +70,7 @@ def _start(options: argparse.Namespace) -> None:
     with paths.locked('guest.lock', 'the guest'):
         found = resident.find()
         if found and not found.owner:
-            say.line('a resident guest is running already')
+            progress.line('a resident guest is running already')
         else:
             if found:
                 resident.stop(found)
@@ -91,9 +91,9 @@ def _stop(_options: argparse.Namespace) -> None:
     found = resident.find()
     if found:
         resident.stop(found)
-        say.line('stopped')
+        progress.line('stopped')
     else:
-        say.line('no guest is running')
+        progress.line('no guest is running')
 
 
 def _status(_options: argparse.Namespace) -> int:
@@ -116,7 +116,7 @@ def _hours() -> str:
 
 def _shell(options: argparse.Namespace) -> int:
     if not sys.stdin.isatty():
-        raise say.Failure('a shell needs a terminal; use: tools/guest run -i bash', 2)
+        raise progress.Failure('a shell needs a terminal; use: tools/guest run -i bash', 2)
     order = command.Order(
         argv=['bash', '-l'],
         terminal=True,
@@ -129,7 +129,7 @@ def _shell(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     argv = options.command[1:] if options.command[:1] == ['--'] else options.command
     if not argv:
-        raise say.Failure('run what? tools/guest run [--timeout SECONDS] CMD ...', 2)
+        raise progress.Failure('run what? tools/guest run [--timeout SECONDS] CMD ...', 2)
     order = command.Order(
         argv=argv,
         timeout=options.timeout,

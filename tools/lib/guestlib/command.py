@@ -16,7 +16,7 @@ import time
 import tty
 from typing import Any
 
-from guestlib import channel, checkout, paths, recipe, resident, say
+from guestlib import channel, checkout, paths, progress, recipe, resident
 
 _GRACE_SECONDS = 45.0  # the agent needs up to 30 s to kill, then answers
 
@@ -42,7 +42,7 @@ def guest(*, fresh: bool = False) -> Iterator[resident.Guest]:
     """
     old = resident.find() if fresh else None
     if old:
-        say.line('ending the resident guest, as a fresh one is asked for')
+        progress.line('ending the resident guest, as a fresh one is asked for')
         resident.stop(old)
     with paths.locked('guest.lock', 'the guest'):
         found = _usable()
@@ -61,9 +61,13 @@ def _usable() -> resident.Guest | None:
     found = resident.find()
     if found is None or not found.owner:
         if found and found.image != f'image-{recipe.key()}':
-            say.line('note: the resident guest has another image; renew it: tools/guest restart')
+            progress.line(
+                'note: the resident guest has another image; renew it: tools/guest restart'
+            )
         elif found and found.inside != resident.inside_key():
-            say.line('note: the resident guest has other scripts; renew it: tools/guest restart')
+            progress.line(
+                'note: the resident guest has other scripts; renew it: tools/guest restart'
+            )
         return found
     resident.stop(found)  # its client died
     return None
@@ -111,7 +115,7 @@ def _follow(line: channel.Line, order: Order, caught: list[int]) -> int:
             return _ended(message, caught)
         if message:
             _print(message)
-    raise say.Failure('the guest does not answer; try: tools/guest stop', 124)
+    raise progress.Failure('the guest does not answer; try: tools/guest stop', 124)
 
 
 def _wait(line: channel.Line, inputs: list[int]) -> None:
@@ -125,7 +129,7 @@ def _wait(line: channel.Line, inputs: list[int]) -> None:
 
 def _ended(message: dict[str, Any], caught: list[int]) -> int:
     if message.get('note'):
-        say.line(message['note'])
+        progress.line(message['note'])
     return 128 + caught[0] if caught else int(message['exit'])
 
 

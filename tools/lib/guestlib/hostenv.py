@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 
-from guestlib import hostpackages, metadata, paths, recipe, say
+from guestlib import hostpackages, metadata, paths, progress, recipe
 
 _REQUIREMENTS = ('requirements.txt', 'test-requirements.txt')
 _INSTALL_SECONDS = 1200.0
@@ -16,7 +16,7 @@ _INSTALL_SECONDS = 1200.0
 def python() -> str:
     """The environment's Python, with all requirements; made first if they have changed.
 
-    :raises: say.Failure
+    :raises: progress.Failure
     """
     files = [paths.CHECKOUT / name for name in _REQUIREMENTS]
     version = f'{sys.version_info.major}.{sys.version_info.minor}'
@@ -36,7 +36,7 @@ def environment() -> dict[str, str]:
 
 
 def _make(home: pathlib.Path, requirements: list[pathlib.Path]) -> None:
-    say.line(f'making the virtual environment {home.name} once')
+    progress.line(f'making the virtual environment {home.name} once')
     shutil.rmtree(home, ignore_errors=True)
     if not _works('ensurepip'):
         hostpackages.install(['python3-venv'])
@@ -63,6 +63,8 @@ def _run(command: list[str]) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise say.Failure(f'took too long: {" ".join(command)}') from error
+        raise progress.Failure(f'took too long: {" ".join(command)}') from error
     if done.returncode:
-        raise say.Failure(f'failed: {" ".join(command)}\n{(done.stdout + done.stderr)[-3000:]}')
+        raise progress.Failure(
+            f'failed: {" ".join(command)}\n{(done.stdout + done.stderr)[-3000:]}'
+        )

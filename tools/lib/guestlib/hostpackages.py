@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 
-from guestlib import say
+from guestlib import progress
 
 BUILD = {
     'mmdebstrap': 'mmdebstrap',
@@ -21,7 +21,7 @@ PATH = os.environ.get('PATH', '') + ':/usr/sbin:/sbin:/usr/local/sbin'
 def need(programs: dict[str, str], *, keyring: bool = False) -> None:
     """See that the programs are there, installing their packages if they are not.
 
-    :raises: say.Failure with the command to run, when that cannot be done from here.
+    :raises: progress.Failure with the command to run, when that cannot be done from here.
     """
     os.environ['PATH'] = PATH
     missing = sorted({package for program, package in programs.items() if not which(program)})
@@ -39,18 +39,18 @@ def which(program: str) -> str | None:
 def install(packages: list[str]) -> None:
     """Install packages with apt as root, or by sudo where it asks for no password.
 
-    :raises: say.Failure
+    :raises: progress.Failure
     """
     command = ['apt-get', 'install', '-y', '--no-install-recommends', *packages]
     prefix = _become_root()
     if prefix is None or not which('apt-get'):
-        raise say.Failure(f'missing on this machine; run: sudo {" ".join(command)}')
-    say.line(f'installing {", ".join(packages)}')
+        raise progress.Failure(f'missing on this machine; run: sudo {" ".join(command)}')
+    progress.line(f'installing {", ".join(packages)}')
     environment = {**os.environ, 'DEBIAN_FRONTEND': 'noninteractive'}
     if not _quiet([*prefix, *command], environment):  # lists may be missing or old
         _quiet([*prefix, 'apt-get', 'update'], environment)
         if not _quiet([*prefix, *command], environment, tell=True):
-            raise say.Failure(f'could not install packages; run: sudo {" ".join(command)}')
+            raise progress.Failure(f'could not install packages; run: sudo {" ".join(command)}')
 
 
 def _become_root() -> list[str] | None:
@@ -75,5 +75,5 @@ def _quiet(command: list[str], environment: dict[str, str], *, tell: bool = Fals
         check=False,
     )
     if done.returncode and tell:
-        say.line((done.stdout + done.stderr)[-2000:])
+        progress.line((done.stdout + done.stderr)[-2000:])
     return done.returncode == 0

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 
-from guestlib import hostpackages, initrd, metadata, paths, recipe, say
+from guestlib import hostpackages, initrd, metadata, paths, progress, recipe
 
 DISK, KERNEL, INITRD = 'root.img', 'vmlinuz', 'initrd.gz'
 _STILL_BUSY_SECONDS = 15.0
@@ -30,7 +30,7 @@ def ready() -> pathlib.Path:
 def _build(target: pathlib.Path) -> None:
     root = os.geteuid() == 0
     hostpackages.need(hostpackages.BUILD if root else hostpackages.BUILD_WITHOUT_ROOT, keyring=True)
-    say.line(f'building the image {target.name} once; this takes a few minutes')
+    progress.line(f'building the image {target.name} once; this takes a few minutes')
     for left in target.parent.glob('building-*'):  # by a build that was killed
         _remove_tree(left)
     work = pathlib.Path(tempfile.mkdtemp(prefix='building-', dir=target.parent))
@@ -48,7 +48,7 @@ def _build(target: pathlib.Path) -> None:
     finally:
         _remove_tree(work)
     _forget_old_images(target)
-    say.line(f'image ready: {target}')
+    progress.line(f'image ready: {target}')
 
 
 def _debian(work: pathlib.Path, rootfs: pathlib.Path) -> None:
@@ -225,12 +225,12 @@ def _run(
     what: str, command: list[str], log: pathlib.Path, ok: tuple[int, ...] = (0,), **more: str
 ) -> None:
     """Run one step, with a line at its start and now and then while it goes on."""
-    say.line(what)
+    progress.line(what)
     over = threading.Event()
 
     def still() -> None:
         while not over.wait(_STILL_BUSY_SECONDS):
-            say.line(f'... {_last_line(log)}')
+            progress.line(f'... {_last_line(log)}')
 
     reporter = threading.Thread(target=still, daemon=True)
     reporter.start()
@@ -249,7 +249,7 @@ def _run(
         reporter.join()
     if done.returncode not in ok:
         tail = log.read_text(errors='replace')[-3000:]
-        raise say.Failure(f'{command[0]} failed ({done.returncode}) while: {what}\n{tail}')
+        raise progress.Failure(f'{command[0]} failed ({done.returncode}) while: {what}\n{tail}')
 
 
 def _last_line(log: pathlib.Path) -> str:
@@ -279,13 +279,13 @@ def _forget_old_images(current: pathlib.Path) -> None:
     others = [path for path in current.parent.glob('image-*') if path != current]
     others.sort(key=lambda path: path.stat().st_mtime)
     for path in others[:-2]:
-        say.line(f'removing the old image {path.name}')
+        progress.line(f'removing the old image {path.name}')
         _remove_tree(path)
 
 
 if __name__ == '__main__':
     try:
         print(ready())
-    except say.Failure as failure:
+    except progress.Failure as failure:
         print(failure, file=sys.stderr)
         sys.exit(failure.status)

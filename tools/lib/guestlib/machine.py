@@ -6,7 +6,7 @@ import os
 import pathlib
 import subprocess
 
-from guestlib import image, paths, say
+from guestlib import image, paths, progress
 
 CPUS = 2
 MEMORY_MIB = 4096
@@ -86,7 +86,7 @@ def _kvm_usable() -> bool:
 
 def _probe(built: pathlib.Path) -> bool:
     """True if a guest gets through its initrd. /dev/kvm can open and still hang every guest."""
-    say.line('trying KVM with a short boot')
+    progress.line('trying KVM with a short boot')
     words = _common('kvm', built, 'console=ttyS0 panic=1 osbrick.probe')
     try:
         done = subprocess.run(

@@ -7,7 +7,7 @@ import fcntl
 import os
 import pathlib
 
-from guestlib import say
+from guestlib import progress
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[3]
 INSIDE = pathlib.Path(__file__).resolve().parent / 'inside'
@@ -32,7 +32,7 @@ def locked(name: str, waiting_for: str) -> Iterator[None]:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(fd, 500, 0).decode(errors='replace').strip()
-            say.line(f'waiting for {waiting_for} ({holder or "in use"})')
+            progress.line(f'waiting for {waiting_for} ({holder or "in use"})')
             fcntl.flock(fd, fcntl.LOCK_EX)
         os.ftruncate(fd, 0)
         command = ' '.join(os.fsdecode(part) for part in _command_line())[:300]

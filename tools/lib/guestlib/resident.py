@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-from guestlib import channel, hostpackages, image, machine, paths, recipe, say
+from guestlib import channel, hostpackages, image, machine, paths, progress, recipe
 
 IDLE_SECONDS = 3 * 3600.0
 BOOT_SECONDS = {'kvm': 60.0, 'tcg': 240.0}  # under TCG 30 s are usual, more on a busy machine
@@ -64,17 +64,17 @@ def find() -> Guest | None:
 def start(*, owner: int = 0) -> Guest:
     """Boot a guest in the background and wait until it answers. Call with the guest lock held.
 
-    :raises: say.Failure with the end of the console, when it does not.
+    :raises: progress.Failure with the end of the console, when it does not.
     """
     hostpackages.need(hostpackages.RUN)
     built = image.ready()
     accelerator = machine.accelerator(built)
     try:
         return _boot(built, accelerator, owner)
-    except say.Failure:
+    except progress.Failure:
         if accelerator != 'kvm' or os.environ.get('OS_BRICK_GUEST_ACCEL'):
             raise
-        say.line('the guest does not come up with KVM; trying without, and from now on')
+        progress.line('the guest does not come up with KVM; trying without, and from now on')
         machine.remember('tcg')
         return _boot(built, 'tcg', owner)
 
@@ -84,7 +84,7 @@ def _boot(built: pathlib.Path, accelerator: str, owner: int) -> Guest:
     shutil.rmtree(place, ignore_errors=True)
     (place / 'share').mkdir(parents=True)
     shutil.copytree(paths.INSIDE, place / 'share' / 'inside')
-    say.line(f'booting ({accelerator})')
+    progress.line(f'booting ({accelerator})')
     began = time.monotonic()
     supervisor = _spawn(machine.command(accelerator, built), owner)
     guest = Guest(
@@ -102,7 +102,7 @@ def _boot(built: pathlib.Path, accelerator: str, owner: int) -> Guest:
     except BaseException:
         stop(guest)
         raise
-    say.line(f'guest is up after {time.monotonic() - began:.0f} s')
+    progress.line(f'guest is up after {time.monotonic() - began:.0f} s')
     return guest
 
 
@@ -111,7 +111,7 @@ def _wait(supervisor: subprocess.Popen[bytes], place: pathlib.Path, until: float
     while not (console.exists() and _READY in console.read_bytes()):
         if supervisor.poll() is not None or time.monotonic() > until:
             tail = console.read_text(errors='replace')[-2000:] if console.exists() else ''
-            raise say.Failure(f'the guest did not come up; its console says:\n{tail}')
+            raise progress.Failure(f'the guest did not come up; its console says:\n{tail}')
         time.sleep(0.1)
     with channel.connect(place) as line:
         line.hello(max(5.0, until - time.monotonic()))

@@ -14,7 +14,7 @@ import time
 import uuid
 import xml.etree.ElementTree
 
-from guestlib import command, hostenv, paths, resident, say
+from guestlib import command, hostenv, paths, progress, resident
 
 UNIT = ('tests/unit', 'tests/consumers')
 FUNCTIONAL = ('tests/functional',)
@@ -140,11 +140,11 @@ def _run(options: argparse.Namespace, chosen: Selection) -> list[Outcome]:
 def _guarded(name: str, suite: Suite, chosen: Selection, options: argparse.Namespace) -> Outcome:
     """Run a suite; what keeps it from running is a failure of it, and the next one still runs."""
     began = time.monotonic()
-    say.line(f'{name} tests')
+    progress.line(f'{name} tests')
     try:
         outcome = suite(name, chosen, options)
-    except say.Failure as failure:
-        say.line(str(failure))
+    except progress.Failure as failure:
+        progress.line(str(failure))
         outcome = Outcome(name, failure.status, failed=1, note='(could not run)')
     return dataclasses.replace(outcome, seconds=time.monotonic() - began)
 
@@ -198,7 +198,7 @@ def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> Ou
         first = attempt(running)
         if not options.second_try or first.status != 1 or first.failed > _MOST_TRIED_AGAIN:
             return first
-        say.line(f'{first.failed} failed: trying these once more (emulated time is not even)')
+        progress.line(f'{first.failed} failed: trying these once more (emulated time is not even)')
         second = attempt(running, '--last-failed')
         return dataclasses.replace(
             second,

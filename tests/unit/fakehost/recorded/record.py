@@ -87,9 +87,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def iscsi(bench: lab.Bench) -> dict[str, Any]:
-    volume = bench.volume('gold', megabytes=64)
-    target = bench.target('t1', portals=2)
+def iscsi(testbed: lab.Testbed) -> dict[str, Any]:
+    volume = testbed.volume('gold', megabytes=64)
+    target = testbed.target('t1', portals=2)
     target.map(1, volume)
     node = ('iscsiadm', '-m', 'node', '-T', target.iqn, '-p')
     found: dict[str, Any] = {'iqn': target.iqn, 'portals': target.portals}
@@ -252,8 +252,8 @@ def main(path: str) -> None:
     privileged.default.set_client_mode(False)
     found: dict[str, Any] = {'versions': versions()}
     found['scsi_debug'] = scsi_debug()
-    with lab.Bench() as bench:
-        found['iscsi'] = iscsi(bench)
+    with lab.Testbed() as testbed:
+        found['iscsi'] = iscsi(testbed)
     pathlib.Path(path).write_text(json.dumps(found, indent=1, sort_keys=True) + '\n')
 
 

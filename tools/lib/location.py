@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the demo and the bench do their work: in the guest, or as root on this very machine."""
+"""Where the demo and the benchmark run: in the guest, or as root on this very machine."""
 
 from collections.abc import Sequence
 import os
@@ -7,7 +7,7 @@ import pathlib
 import sys
 import uuid
 
-from guestlib import command, hostenv, paths, say
+from guestlib import command, hostenv, paths, progress
 
 _GUEST_PYTHON = '/opt/os-brick/bin/python'
 # What the library and the laboratory import; a machine's own Python seldom has it.
@@ -20,7 +20,7 @@ def in_guest(
     """Run ``tools/TOOL --here WORDS`` in the guest and return its exit status.
 
     :param results: files of this machine that the tool is to write; it gets ``--output`` for each.
-    :raises say.Failure: if there is no guest to be had.
+    :raises progress.Failure: if there is no guest to be had.
     """
     with command.guest() as running:
         shared = [running.share / f'{uuid.uuid4().hex}{path.suffix}' for path in results]
@@ -44,10 +44,12 @@ def _fetch(shared: Sequence[pathlib.Path], wanted: Sequence[pathlib.Path]) -> No
 def prepare_here() -> None:
     """Return in a process that is root and can import the library, starting anew if need be.
 
-    :raises say.Failure: if we are not root.
+    :raises progress.Failure: if we are not root.
     """
     if os.geteuid() != 0:
-        raise say.Failure('--here needs root, and a machine on which nothing of value is attached')
+        raise progress.Failure(
+            '--here needs root, and a machine on which nothing of value is attached'
+        )
     sys.path.insert(0, str(paths.CHECKOUT))
     try:
         __import__(_NEEDED)

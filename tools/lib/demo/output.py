@@ -13,7 +13,7 @@ class Wrong(Exception):
     """Something is not as it should be."""
 
 
-def say(text: str) -> None:
+def line(text: str) -> None:
     """Print a line."""
     print(text, flush=True)
 
@@ -21,9 +21,9 @@ def say(text: str) -> None:
 def fact(name: str, text: str) -> None:
     """Print something that was found; further lines are indented like the first."""
     first, *more = text.splitlines() or ['']
-    say(f'    {name:8} {first}')
-    for line in more:
-        say(f'    {"":8} {line}')
+    line(f'    {name:8} {first}')
+    for further in more:
+        line(f'    {"":8} {further}')
 
 
 def require(holds: bool, what: str) -> None:
@@ -45,7 +45,7 @@ def step(name: str, *, counted: bool = True) -> Iterator[None]:
         finally:
             seconds = time.monotonic() - began
     programs = '' if recorder is None else f', {_count(p.name for p in recorder.ours())}'
-    say(f'  {name}: {seconds:.2f} s{programs}')
+    line(f'  {name}: {seconds:.2f} s{programs}')
 
 
 def _count(names: Iterable[str]) -> str:

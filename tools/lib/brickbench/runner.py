@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plays the acts of the chosen rows one after the other; one that fails does not end the bench."""
+"""Run the acts of the chosen rows one after the other; a failed one does not end the run."""
 
 import argparse
 import contextlib
@@ -7,10 +7,10 @@ import datetime
 import platform
 from typing import Any
 
-from brickbench import fabrics, namespaces, processes, rows, stage, volumes
+from brickbench import comparison, fabrics, namespaces, processes, rows, volumes
 from tests.functional import lab
 
-_ACTS: dict[str, stage.Act] = {
+_ACTS: dict[str, comparison.Act] = {
     'floor': volumes.floor,
     'one': volumes.one,
     'stays': volumes.stays,
@@ -32,46 +32,46 @@ def run(options: argparse.Namespace) -> tuple[str, list[rows.Line]]:
     names = options.row or rows.NAMES
     rounds = 2 if options.quick else options.rounds
     with contextlib.ExitStack() as stack:
-        bench = stack.enter_context(lab.Bench())
-        lab.daemons.configure(**stage.MULTIPATHD)
+        testbed = stack.enter_context(lab.Testbed())
+        lab.daemons.configure(**comparison.MULTIPATHD)
         sides = _sides(options)
         for side in sides:
             stack.callback(side.close)
         kind: dict[str, Any] = {'slow': options.slow, 'verbose': options.verbose}
-        where = stage.Stage(bench, sides, rounds, **kind)
+        where = comparison.Comparison(testbed, sides, rounds, **kind)
         chosen = dict.fromkeys(row.act for row in rows.ROWS if row.name in names)
-        problems = _play_all(where, list(chosen))
-        return _about(rounds), stage.lines(where, problems, names)
+        problems = _run_all(where, list(chosen))
+        return _about(rounds), comparison.lines(where, problems, names)
 
 
-def _sides(options: argparse.Namespace) -> list[stage.Side]:
+def _sides(options: argparse.Namespace) -> list[comparison.Side]:
     wanted = [rows.OURS] if options.ours_only else [rows.OURS, rows.REFERENCE]
     sides = []
     for name in wanted:
-        python = stage.python_of(name, options.reference)
+        python = comparison.python_of(name, options.reference)
         if python is None:
-            stage.say(f'there is no {name}: {options.reference} does not exist')
+            comparison.report(f'there is no {name}: {options.reference} does not exist')
         else:
-            sides.append(stage.Side(name, python))
+            sides.append(comparison.Side(name, python))
     return sides
 
 
-def _play_all(where: stage.Stage, acts: list[str]) -> dict[str, str]:
+def _run_all(where: comparison.Comparison, acts: list[str]) -> dict[str, str]:
     """Play the acts; what went wrong with which. When interrupted, the rest is not measured."""
     problems = {}
     try:
         for act in acts:
             problems[act] = 'interrupted'
-            problems[act] = _play(where, act)
+            problems[act] = _run_act(where, act)
     except KeyboardInterrupt:
-        stage.say('interrupted: here is what there is')
+        comparison.report('interrupted: here is what there is')
         problems |= {act: 'not begun' for act in acts if act not in problems}
     return problems
 
 
-def _play(where: stage.Stage, act: str) -> str:
+def _run_act(where: comparison.Comparison, act: str) -> str:
     """Play one act and put the host back; what went wrong, or nothing."""
-    stage.say(f'-- {act}')
+    comparison.report(f'-- {act}')
     lab.shell.settle()
     before = lab.oracle.snapshot()
     problem = ''
@@ -79,15 +79,15 @@ def _play(where: stage.Stage, act: str) -> str:
         _ACTS[act](where)
     except Exception as error:
         problem = f'{type(error).__name__}: {error}'
-        stage.say(f'{act} FAILED, the next goes on: {problem}')
+        comparison.report(f'{act} FAILED, the next goes on: {problem}')
         for side in where.sides:
             side.forget()
     try:
         lab.oracle.sweep(before)
-        where.bench.reset()
+        where.testbed.reset()
         lab.oracle.assert_same(before)
     except Exception as error:
-        stage.say(f'{act}: the host could not be put back: {error}')
+        comparison.report(f'{act}: the host could not be put back: {error}')
         problem = problem or f'the host could not be put back: {error}'
     return problem
 

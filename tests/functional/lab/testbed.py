@@ -8,7 +8,7 @@ from types import TracebackType
 from tests.functional.lab import daemons, fc, lio, net, nvmet, oracle
 
 
-class Bench:
+class Testbed:
     """Addresses, daemons, and the volumes and targets that were made on it."""
 
     def __init__(self, *, multipathd: bool = True) -> None:
@@ -18,7 +18,7 @@ class Bench:
         self._targets = contextlib.ExitStack()
         self._ports: dict[tuple[str, ...], nvmet.Port] = {}
 
-    def __enter__(self) -> 'Bench':
+    def __enter__(self) -> 'Testbed':
         lio.load()
         with self._base:
             self._base.callback(net.down)

@@ -51,13 +51,13 @@ class Side:
             self._nursery.close()
 
 
-class Stage:
+class Comparison:
     """Where an act is played: the laboratory, both sides, and the list of samples."""
 
     def __init__(
-        self, bench: lab.Bench, sides: Sequence[Side], rounds: int, *, slow: bool, verbose: bool
+        self, testbed: lab.Testbed, sides: Sequence[Side], rounds: int, *, slow: bool, verbose: bool
     ) -> None:
-        self.bench = bench
+        self.testbed = testbed
         self.sides = tuple(sides)
         self.rounds = rounds
         self.slow = slow
@@ -80,12 +80,12 @@ class Stage:
             yield from self.sides
 
     def add(self, row: str, side: str, sample: rows.Sample) -> None:
-        """Keep one measurement and say it."""
+        """Keep one measurement and report it."""
         self.samples.setdefault((row, side), []).append(sample)
         starts = '' if sample.programs is None else f', {len(sample.programs)} programs'
-        say(f'{row} {side}: {"> " if sample.at_least else ""}{sample.value:.3f}{starts}')
+        report(f'{row} {side}: {"> " if sample.at_least else ""}{sample.value:.3f}{starts}')
         for program in (sample.programs or ()) if self._verbose else ():
-            say(f'    {program}')
+            report(f'    {program}')
 
     def call(
         self,
@@ -109,7 +109,7 @@ class Stage:
                 if side is self.ours or method != 'disconnect_volume':
                     raise
                 failed = True
-                say(f'{side.name}: {method}: {error}')
+                report(f'{side.name}: {method}: {error}')
         if row:
             sample = rows.Sample(worker.elapsed, tuple(programs), at_least=failed)
             self.add(row, side.name, sample)
@@ -132,7 +132,7 @@ class Stage:
         except AssertionError as error:
             if side is self.ours:
                 raise
-            say(f'{side.name}: {error}')
+            report(f'{side.name}: {error}')
         finally:
             if lab.oracle.difference(before, lab.oracle.snapshot()):
                 lab.oracle.sweep(before)
@@ -161,23 +161,27 @@ def recorded() -> Iterator[list[str]]:
     programs += [str(program) for program in recorder.ours()]
 
 
-def say(text: str) -> None:
+def report(text: str) -> None:
     """Print a line of progress, on standard error."""
     print(f'[bench {time.monotonic() - _BEGAN:6.1f} s] {text}', file=sys.stderr, flush=True)
 
 
 _BEGAN = time.monotonic()
-Act = Callable[[Stage], None]
+Act = Callable[[Comparison], None]
 
 
-def lines(stage: Stage, problems: dict[str, str], names: Sequence[str]) -> list[rows.Line]:
+def lines(
+    comparison: Comparison, problems: dict[str, str], names: Sequence[str]
+) -> list[rows.Line]:
     """The chosen rows with what was measured."""
     found = []
     for row in rows.ROWS:
         if row.name not in names:
             continue
         cells = {
-            s: rows.cell(taken) for (name, s), taken in stage.samples.items() if name == row.name
+            s: rows.cell(taken)
+            for (name, s), taken in comparison.samples.items()
+            if name == row.name
         }
         found.append(rows.Line(row, cells, problems.get(row.act, '')))
     return found

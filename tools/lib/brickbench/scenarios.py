@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import functools
 import itertools
 
-from brickbench import stage
+from brickbench import comparison
 from tests.functional import lab, support
 
 MEBIBYTES = 32
@@ -18,14 +18,14 @@ def sizes() -> Iterator[int]:
 
 
 def warm_up(
-    where: stage.Stage,
-    props: stage.Props,
+    where: comparison.Comparison,
+    props: comparison.Props,
     *,
     multipath: bool = False,
     protocol: str = 'ISCSI',
     extend: bool = True,
 ) -> None:
-    """One life that is not counted: daemons import what they need when they first need it."""
+    """One round that is not counted: daemons import what they need when they first need it."""
     for side in where.sides:
         with where.clean(side):
             call = functools.partial(where.call, multipath=multipath, protocol=protocol)
@@ -35,16 +35,18 @@ def warm_up(
             call('', side, 'disconnect_volume', props, info)
 
 
-def play(
-    where: stage.Stage,
+def run(
+    where: comparison.Comparison,
     row: str,
     volume: lab.lio.Volume,
-    props: stage.Props,
+    props: comparison.Props,
     *,
     paths: int,
     protocol: str = 'ISCSI',
 ) -> None:
-    """Whole lives of one volume, each operation counted; with multipath if it has several paths.
+    """Attach, extend and detach one volume, round after round, and count each operation.
+
+    With multipath if it has several paths.
 
     :param row: the names of the rows, with ``{}`` for ``attach``, ``extend`` and ``detach``.
     """
@@ -60,5 +62,5 @@ def play(
             volume.grow(next(bigger))
             call(row.format('extend'), side, 'extend_volume', props)
             if support.size(info['path']) != volume.size:
-                stage.say(f'{row.format("extend")} {side.name}: the device has not grown')
+                comparison.report(f'{row.format("extend")} {side.name}: the device has not grown')
             call(row.format('detach'), side, 'disconnect_volume', props, info)
