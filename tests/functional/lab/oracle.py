@@ -156,14 +156,27 @@ def locks() -> frozenset[str]:
     files = {}
     for root in lock_paths:
         for path in pathlib.Path(root).glob('**/*'):
-            files[str(path.stat().st_ino)] = path
-    lines = []
-    for line in shell.read('/proc/locks').splitlines():
+            with contextlib.suppress(FileNotFoundError):
+                files[_place(path)] = path
+    return frozenset(_holders(shell.read('/proc/locks'), files))
+
+
+def _place(path: pathlib.Path) -> str:
+    """A file as ``/proc/locks`` names it: the device, which counts its inodes alone, and the inode.
+
+    ``/run`` and ``/tmp`` are both tmpfs, each counting from 1: by its inode alone
+    ``/run/multipathd.pid``, which multipathd locks as long as it runs, is one of our lock files.
+    """
+    found = path.stat()
+    return f'{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}'
+
+
+def _holders(table: str, files: dict[str, pathlib.Path]) -> Iterator[str]:
+    # proc(5): "1: POSIX ADVISORY WRITE 4711 00:19:1234 0 EOF"; one that waits has "->".
+    for line in table.splitlines():
         fields = line.replace('->', '').split()
-        inode = fields[5].rsplit(':', 1)[-1] if len(fields) > 5 else ''
-        if inode in files:
-            lines.append(f'{files[inode]} held by {fields[4]}')
-    return frozenset(lines)
+        if len(fields) > 5 and fields[5] in files:
+            yield f'{files[fields[5]]} held by {fields[4]}'
 
 
 def mounts() -> frozenset[str]:
