@@ -18,8 +18,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 import contextlib
+import fcntl
 import functools
 import hashlib
+import os
+import secrets
 import threading
 from typing import ParamSpec, TypeVar
 
@@ -41,6 +44,13 @@ LONGEST_PAUSE_SECONDS = 0.05
 
 VOLUME = 'volume'
 TARGET = 'target'
+
+# Each lifeline is one byte of a file that has no content.
+_LIFELINES = 2**62
+# Lifelines of this process (a forked child has a copy, under a PID that is not its own).
+_alive: set[tuple[int, int]] = set()
+_life_files: dict[tuple[str, int], int] = {}
+_guard = threading.Lock()
 
 
 def directory() -> str | None:
@@ -112,22 +122,69 @@ def _file_lock(name: str, what: str, deadline: wait.Deadline) -> Iterator[None]:
         outer.release()
 
 
-def note(kind: str, key: str) -> str:
-    """What was noted with a lock; whoever holds it may look."""
-    return files.read_shared(_note_path(kind, key))
+@contextlib.contextmanager
+def lifeline() -> Iterator[str]:
+    """A token that is alive (:func:`is_alive`) during the block, and not if its process ends.
 
+    For what has to be known to other processes and cannot be forgotten by one that is killed,
+    such as "an attach is under way". Unlike a PID it means the same in every container that shares
+    the directory, and is never given again.
 
-def set_note(kind: str, key: str, text: str) -> None:
-    """Note something with a lock, for the next one that holds it in whatever process.
-
-    :raises OSError: if it cannot be written.
+    :raises BrickException: if the file behind it cannot be used.
     """
-    files.write_shared(_note_path(kind, key), text)
+    number = secrets.randbelow(_LIFELINES)
+    file = _life_file()
+    if file is not None:
+        # A POSIX lock: it ends with the process, and a forked child does not hold it.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, number)
+    mine = os.getpid(), number
+    _alive.add(mine)
+    try:
+        yield f'{number:x}'
+    finally:
+        _alive.discard(mine)
+        if file is not None and os.getpid() == mine[0]:
+            fcntl.lockf(file, fcntl.LOCK_UN, 1, number)
 
 
-def _note_path(kind: str, key: str) -> str:
-    digest = hashlib.sha256(key.encode()).hexdigest()[:24]
-    return f'{directory()}/{PREFIX}{kind}-note-{digest}'
+def is_alive(token: str) -> bool:
+    """Whether the block of a :func:`lifeline` is still running, in whatever process.
+
+    :raises BrickException: if the file behind it cannot be used.
+    """
+    try:
+        number = int(token, 16)
+    except ValueError:
+        return False
+    if (os.getpid(), number) in _alive:
+        return True
+    file = _life_file() if 0 <= number < _LIFELINES else None
+    if file is None:
+        return False
+    try:
+        fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, number)
+    except BlockingIOError:
+        return True
+    fcntl.lockf(file, fcntl.LOCK_UN, 1, number)
+    return False
+
+
+def _life_file() -> int | None:
+    """The file whose bytes are the lifelines of all processes; ``None`` without a directory.
+
+    It is never closed: that would end every POSIX lock that this process has on it.
+    """
+    place = directory()
+    if place is None:
+        return None
+    path = f'{place}/{PREFIX}lifelines'
+    with _guard:
+        known = _life_files.get((path, files.own_inode(path)))
+        if known is not None:
+            return known
+        with _naming_the_option():
+            opened = files.open_shared(path)
+        return _life_files.setdefault((path, files.own_inode(path)), opened)
 
 
 def _prepare(path: str) -> None:
@@ -138,8 +195,14 @@ def _prepare(path: str) -> None:
 
     :raises BrickException: naming the option, if this service may not use the file.
     """
-    try:
+    with _naming_the_option():
         files.make_shared(path)
+
+
+@contextlib.contextmanager
+def _naming_the_option() -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise exception.BrickException(
             f'[os_brick] lock_path: {error}; services that share it need a common group, and the '

@@ -13,12 +13,13 @@ Every function here is called by a holder of the controller's lock.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import threading
 
-from os_brick.core import files, locks
+from os_brick.core import files, store
 from os_brick.host import nvme
+
+_STATE = 'controller'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,43 +61,41 @@ def _is_alive(who: str) -> bool:
 
 def read(lock: str, controller: nvme.Controller) -> Notes:
     """What is noted about a controller."""
+    found = store.load(_STATE, _key(lock, controller))
+    if found is None or found.get('controller') != _of(controller):
+        return Notes()
     try:
-        found = json.loads(locks.note(locks.TARGET, _key(lock, controller)) or '{}')
-        if found.get('controller') != _of(controller):
-            return Notes()
         return Notes(
             frozenset(filter(_is_alive, found['coming'])),
             frozenset(found['attached']),
             frozenset(found['released']),
             found['made'] is True,
         )
-    except (ValueError, KeyError, AttributeError, OSError):
-        return Notes()  # Half a file, or one of another release: nothing is known.
+    except (KeyError, TypeError):
+        return Notes()  # Of another release: nothing is known.
 
 
 def write(lock: str, controller: nvme.Controller, notes: Notes) -> None:
     """Note something about a controller; nothing noted leaves no file.
 
-    :raises OSError: if it cannot be written.
+    :raises BrickException: if it cannot be written.
     """
     if notes == Notes():
         forget(lock, controller)
         return
-    text = json.dumps(
-        {
-            'controller': _of(controller),
-            'coming': sorted(notes.coming),
-            'attached': sorted(notes.attached),
-            'released': sorted(notes.released),
-            'made': notes.is_made,
-        }
-    )
-    locks.set_note(locks.TARGET, _key(lock, controller), text)
+    state = {
+        'controller': _of(controller),
+        'coming': sorted(notes.coming),
+        'attached': sorted(notes.attached),
+        'released': sorted(notes.released),
+        'made': notes.is_made,
+    }
+    store.save(_STATE, _key(lock, controller), state)
 
 
 def forget(lock: str, controller: nvme.Controller) -> None:
     """Forget what is noted about a controller."""
-    locks.set_note(locks.TARGET, _key(lock, controller), '')
+    store.save(_STATE, _key(lock, controller), None)
 
 
 def _key(lock: str, controller: nvme.Controller) -> str:

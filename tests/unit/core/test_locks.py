@@ -215,8 +215,131 @@ def test_volume_then_target_may_be_held_together() -> None:
         pass
 
 
-def test_a_note_needs_no_lock_before_it(place: pathlib.Path) -> None:
-    """Where locks between processes are switched off nobody else has made the directory."""
-    cfg.CONF.set_override('lock_path', str(place / 'new'), group='os_brick')
-    locks.set_note(locks.TARGET, 'v', 'text')
-    assert locks.note(locks.TARGET, 'v') == 'text'
+def _child(place: pathlib.Path, program: str, *words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, '-c', PRELUDE + program, str(place), *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).parents[3])},
+    )
+
+
+PRELUDE = """
+import sys
+from oslo_config import cfg
+from os_brick import opts
+from os_brick.core import locks
+cfg.CONF.set_override('lock_path', sys.argv[1], group='os_brick')
+"""
+LIVE = """
+with locks.lifeline() as token, locks.lifeline() as other:
+    print(token, other, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_lifeline_is_seen_by_other_processes_and_ends_with_its_own(place: pathlib.Path) -> None:
+    child = _child(place, LIVE)
+    assert child.stdout is not None
+    tokens = child.stdout.readline().split()
+    assert [locks.is_alive(token) for token in tokens] == [True, True]
+    # Asking has not ended it.
+    assert [locks.is_alive(token) for token in tokens] == [True, True]
+    child.kill()
+    child.wait()
+    assert [locks.is_alive(token) for token in tokens] == [False, False]
+
+
+def test_a_lifeline_of_this_process_lasts_as_long_as_its_block(place: pathlib.Path) -> None:
+    ask = 'print(locks.is_alive(sys.argv[2]))'
+    with locks.lifeline() as token:
+        with locks.lifeline() as other:
+            assert locks.is_alive(token)
+            assert locks.is_alive(other)
+        assert locks.is_alive(token)
+        assert not locks.is_alive(other)
+        assert _child(place, ask, token).communicate()[0] == 'True\n'
+        assert _child(place, ask, other).communicate()[0] == 'False\n'
+    assert not locks.is_alive(token)
+    assert _child(place, ask, token).communicate()[0] == 'False\n'
+
+
+def test_a_forked_child_does_not_hold_a_lifeline(place: pathlib.Path) -> None:
+    """The children that make calls which may hang are forked, and may live on."""
+    fork = """
+import os
+with locks.lifeline() as token:
+    print(token, flush=True)
+    if os.fork() == 0:
+        print(locks.is_alive(token), flush=True)
+        sys.stdin.read()
+        os._exit(0)
+    os.kill(os.getpid(), 9) if sys.stdin.readline() else None
+"""
+    parent = _child(place, fork)
+    assert parent.stdout is not None
+    assert parent.stdin is not None
+    token, said = parent.stdout.readline().strip(), parent.stdout.readline()
+    assert said == 'True\n'
+    assert locks.is_alive(token)
+    parent.kill()
+    parent.wait()
+    assert not locks.is_alive(token)
+    parent.stdin.close()
+
+
+@pytest.mark.parametrize('token', ['', 'x', '-1', '1 2', 'f' * 40, '\0', '4242 17/99'])
+def test_what_is_not_a_token_is_not_alive(token: str) -> None:
+    assert not locks.is_alive(token)
+
+
+def test_a_lifeline_outlives_the_removal_of_its_file(place: pathlib.Path) -> None:
+    """A cleaner of temporary files may remove it; later ones are seen by everybody again."""
+    with locks.lifeline() as before:
+        (place / 'os-brick-lifelines').unlink()
+        assert locks.is_alive(before)
+        with locks.lifeline() as token:
+            ask = 'print(locks.is_alive(sys.argv[2]))'
+            assert _child(place, ask, token).communicate()[0] == 'True\n'
+
+
+def test_without_a_directory_lifelines_are_this_process_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cfg.CONF.set_override('lock_path', None, group='os_brick')
+    cfg.CONF.set_override('lock_path', None, group='oslo_concurrency')
+    cfg.CONF.set_override('disable_process_locking', True, group='oslo_concurrency')
+    try:
+        with (
+            locks.hold(locks.VOLUME, 'v', wait.Deadline.after(1)),
+            locks.lifeline() as token,
+        ):
+            assert locks.is_alive(token)
+        assert not locks.is_alive(token)
+        assert os.listdir(tmp_path) == []
+    finally:
+        cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
+        cfg.CONF.clear_override('disable_process_locking', group='oslo_concurrency')
+
+
+@pytest.mark.parametrize('kind', ['link', 'dangling link', 'directory', 'fifo'])
+def test_a_lock_file_is_a_file_of_its_own(place: pathlib.Path, kind: str) -> None:
+    """In a directory that other services may write to it could lead anywhere."""
+    victim = place / 'victim'
+    lock = place / f'{locks.PREFIX}{locks._bucket(locks.VOLUME, "v")}'
+    if kind == 'link':
+        victim.write_text('theirs')
+    if kind == 'directory':
+        lock.mkdir()
+    elif kind == 'fifo':
+        os.mkfifo(lock)
+    else:
+        lock.symlink_to(victim)
+    with (
+        pytest.raises(exception.BrickException, match=str(lock)),
+        locks.hold(locks.VOLUME, 'v', wait.Deadline.after(1)),
+    ):
+        pass
+    assert not victim.exists() or victim.read_text() == 'theirs'
