@@ -67,7 +67,7 @@ def find(
     disk = _appear(address, scan, scan_times, deadline)
     leg = dataclasses.replace(_identified(disk, address, deadline), is_new=True)
     cached = scsi.cached_identity(disk)
-    if cached != leg.identity:
+    if leg.identity.is_another(cached):
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}', expected=str(cached), actual=str(leg.identity)
         )
@@ -111,9 +111,9 @@ def discard_if_stale(
         return None
     heard()
     above = wwid_above(disk)
-    if actual == cached and not actual.denies(above):
+    if not actual.is_another(cached) and not actual.contradicts(above):
         return actual
-    was = f'{cached}, under the map of {above}' if cached.denies(above) else cached
+    was = f'{cached}, under the map of {above}' if cached.contradicts(above) else cached
     LOG.warning('Disk %s is %s now and was %s: it is removed', disk, actual, was)
     _discard(disk, number, cached, actual, deadline)
     return None
@@ -127,13 +127,13 @@ def wwid_above(disk: str) -> str:
 
 def taken_for(cached: vpd.Identity, above: str) -> str:
     """The volume that this host takes a disk for: its map's, where the kernel knows better."""
-    return above if cached.denies(above) else str(cached)
+    return above if cached.contradicts(above) else str(cached)
 
 
 def belongs_to(disk: str, wwid: str) -> bool:
     """Whether a disk is a volume's, for all that is known here: by its identity, or by its map."""
-    actual = scsi.cached_identity(disk).wwid
-    return not actual or wwid.lower() in (actual.lower(), wwid_above(disk).lower())
+    is_anothers = scsi.cached_identity(disk).contradicts(wwid)
+    return not is_anothers or wwid.lower() == wwid_above(disk).lower()
 
 
 def tidy_up(disk: str, wwid: str | None, deadline: wait.Deadline) -> None:
@@ -251,7 +251,8 @@ def require_same_volume(legs: list[Leg]) -> None:
     """
     first = legs[0]
     for other in legs[1:]:
-        if (other.identity, other.size_bytes) != (first.identity, first.size_bytes):
+        is_another = other.identity.is_another(first.identity)
+        if is_another or other.size_bytes != first.size_bytes:
             raise exception.VolumeIdentityMismatch(
                 device=f'/dev/{other.disk}',
                 expected=f'{first.identity}, {first.size_bytes} bytes, of /dev/{first.disk}',
@@ -264,7 +265,7 @@ def require_expected(leg: Leg, wwid: str | None) -> None:
 
     :raises VolumeIdentityMismatch: if it is another one.
     """
-    if wwid is not None and leg.identity.wwid.lower() != wwid.lower():
+    if wwid is not None and leg.identity.contradicts(wwid):
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{leg.disk}', expected=wwid, actual=str(leg.identity)
         )

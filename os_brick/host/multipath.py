@@ -89,7 +89,7 @@ def _build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadli
     def is_over() -> bool:
         nonlocal conflict
         maps = dm.multipaths_over(disks)
-        found[:] = [each for each in maps if not identity.denies(dm.wwid(each))]
+        found[:] = [each for each in maps if not identity.contradicts(dm.wwid(each))]
         if found:
             return True
         others[:] = maps

@@ -130,7 +130,7 @@ def _put_out_strangers(
     actual, errors = fanout.fanout(lambda disk: scsi.identity(disk, limit.limit()), asked)
     for disk in asked:
         error = errors.get(disk)
-        if error is None and actual[disk] == identity:
+        if error is None and not actual[disk].is_another(identity):
             continue
         if error is not None and not isinstance(error, scsi.NothingMapped):
             LOG.warning('Disk %s below map %s does not say who it is: %s', disk, found, error)
@@ -303,7 +303,7 @@ def _flushable(disks: Collection[str]) -> list[str]:
     for disk in running:
         cached, error = scsi.cached_identity(disk), errors.get(disk)
         is_another = error is None and (
-            actual[disk] != cached or cached.denies(host_legs.wwid_above(disk))
+            actual[disk].is_another(cached) or cached.contradicts(host_legs.wwid_above(disk))
         )
         if is_another or isinstance(error, scsi.NothingMapped):
             LOG.warning('Disk %s (%s) is not flushed: %s', disk, cached, error or actual[disk])
@@ -424,7 +424,7 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     limit = deadline.within(RESCAN_SECONDS)
     cached, actual = scsi.cached_identity(disk), scsi.identity(disk, limit.limit(60))
     above = host_legs.wwid_above(disk)
-    if actual != cached or actual.denies(above):
+    if actual.is_another(cached) or actual.contradicts(above):
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}',
             expected=host_legs.taken_for(cached, above),

@@ -186,7 +186,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         first = brought[0].legs[0]
         legs: list[host_legs.Leg] = []
         for one in brought:
-            if not props.explicit and one.legs[0].identity != first.identity:
+            if not props.explicit and one.legs[0].identity.is_another(first.identity):
                 LOG.warning('%s leads to another volume (%s)', one.way, one.legs[0])
                 opening.drop(one.way)
                 continue

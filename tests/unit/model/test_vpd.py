@@ -23,6 +23,14 @@ NAA2 = bytes.fromhex('2333333000000bb8')
 EUI = bytes.fromhex('0025385b71b00a1f')
 
 
+EUI_NAME = array.designator(2, 1, EUI)
+OTHER_EUI = array.designator(2, 1, EUI[:-1] + b'\1')
+
+
+def naa(value: bytes) -> bytes:
+    return array.designator(3, 1, value)
+
+
 def page83(*names: bytes) -> bytes:
     return array.page(0x83, b''.join(names))
 
@@ -54,7 +62,7 @@ def test_recorded_units_have_udevs_name(disk: dict[str, Any]) -> None:
         ([array.designator(2, 1, EUI)], '2' + EUI.hex()),
         ([array.designator(1, 2, b'ACME    a  b\0')], '1ACME_a_b'),
         ([array.designator(1, 2, b'x'), array.designator(2, 1, EUI)], '2' + EUI.hex()),
-        ([array.designator(3, 1, NAA3), array.designator(1, 2, b'ACME x')], '1ACME_x'),
+        ([naa(NAA3), array.designator(1, 2, b'ACME x')], '1ACME_x'),
         ([array.designator(3, 1, NAA3)], '3' + NAA3.hex()),
         ([array.designator(3, 1, NAA2), array.designator(1, 2, b'x')], '3' + NAA2.hex()),
         # Of the port, of the target: not the unit's.
@@ -82,13 +90,160 @@ def test_ports_do_not_matter() -> None:
 
 def test_two_units_differ() -> None:
     one, two = (array.Unit().pages() for _ in range(2))
-    assert vpd.identity(one[0x80], one[0x83]) != vpd.identity(two[0x80], two[0x83])
+    assert compared((one[0x80], one[0x83]), (two[0x80], two[0x83])) is vpd.Match.ANOTHER
 
 
-def test_the_same_name_with_another_serial_is_another_unit() -> None:
-    pages = array.Unit().pages()
-    other = array.page(0x80, b'other')
-    assert vpd.identity(pages[0x80], pages[0x83]) != vpd.identity(other, pages[0x83])
+T10 = array.designator(1, 2, b'LIO-ORG gold')
+RENAMED = array.designator(1, 2, b'LIO-ORG silver')
+OTHER_NAA6 = bytes.fromhex('600140500000000000000000000000fe')
+PORTS_NAME = array.designator(0, 2, b'controller A')
+WHO = 'LIO-ORG gold            '
+
+
+def page80(serial: bytes) -> bytes:
+    return array.page(0x80, serial)
+
+
+def compared(one: tuple[bytes, bytes], two: tuple[bytes, bytes]) -> vpd.Match:
+    first, second = (vpd.identity(*each, WHO) for each in (one, two))
+    assert first.compare(second) is second.compare(first)
+    assert first.compare(first) is not vpd.Match.ANOTHER
+    if first.is_another(second):
+        assert str(first) != str(second), 'an error has to show what differs'
+    return first.compare(second)
+
+
+@pytest.mark.parametrize(
+    ('one', 'two', 'match'),
+    [
+        # The volume was renamed at the array; its registered name and serial number stay.
+        (('s', [naa(NAA6), T10]), ('s', [naa(NAA6), RENAMED]), 'SAME'),
+        # Vendor-specific names differ by port, or are all there is.
+        (('s', [naa(NAA6), PORTS_NAME]), ('s', [naa(NAA6)]), 'SAME'),
+        (('', [PORTS_NAME]), ('', [array.designator(0, 2, b'controller B')]), 'UNKNOWN'),
+        (('s', [PORTS_NAME]), ('s', [array.designator(0, 2, b'controller B')]), 'SAME'),
+        # A registered name decides, whatever the serial number: some arrays report their own.
+        (('s', [naa(NAA6)]), ('s', [naa(OTHER_NAA6)]), 'ANOTHER'),
+        (('s', [naa(NAA6), T10]), ('s', [naa(OTHER_NAA6), T10]), 'ANOTHER'),
+        (('s', [naa(NAA6)]), ('other', [naa(NAA6)]), 'UNKNOWN'),
+        (('s', [naa(NAA6)]), ('', [naa(NAA6)]), 'SAME'),
+        # One of two is equal, the other differs.
+        (('', [naa(NAA6), EUI_NAME]), ('', [naa(NAA6), OTHER_EUI]), 'UNKNOWN'),
+        (('', [naa(NAA6), EUI_NAME]), ('', [naa(OTHER_NAA6), EUI_NAME]), 'UNKNOWN'),
+        (('', [naa(NAA6), EUI_NAME]), ('', [naa(OTHER_NAA6), OTHER_EUI]), 'ANOTHER'),
+        # Firmware adds a format, or replaces it.
+        (('', [naa(NAA6), EUI_NAME]), ('', [naa(NAA6)]), 'SAME'),
+        (('', [naa(NAA6)]), ('', [EUI_NAME]), 'ANOTHER'),
+        (('s', [naa(NAA6)]), ('s', [EUI_NAME]), 'UNKNOWN'),
+        # Without a registered name: the serial number, then the other names.
+        (('s', [T10]), ('s', [RENAMED]), 'SAME'),
+        (('s', [T10]), ('other', [T10]), 'ANOTHER'),
+        (('0000', [T10]), ('0000', [RENAMED]), 'ANOTHER'),
+        (('', [T10]), ('', [RENAMED]), 'ANOTHER'),
+        (('', [T10]), ('', [array.designator(1, 2, b'LIO-ORG gold  \0')]), 'SAME'),
+        (('', [naa(NAA3)]), ('', [naa(NAA2)]), 'UNKNOWN'),
+        (('s', []), ('s', []), 'SAME'),
+        (('s', []), ('other', []), 'ANOTHER'),
+        # Zeros are no name.
+        (('', [naa(NAA6)]), ('', [array.designator(2, 1, bytes(8))]), 'UNKNOWN'),
+        # The kernel has no page: not known.
+        (('', []), ('s', [naa(NAA6)]), 'UNKNOWN'),
+        (('', []), ('', [T10]), 'UNKNOWN'),
+        (('s', []), ('s', [naa(NAA6)]), 'SAME'),
+        (('', [T10]), ('', [naa(NAA6), T10]), 'UNKNOWN'),
+    ],
+)
+def test_the_same_another_or_not_known(
+    one: tuple[str, list[bytes]], two: tuple[str, list[bytes]], match: str
+) -> None:
+    pages = [
+        (page80(serial.encode()) if serial else b'', page83(*names) if names else b'')
+        for serial, names in (one, two)
+    ]
+    assert compared(*pages) is vpd.Match[match]
+
+
+def test_serial_numbers_of_two_products_tell_nothing() -> None:
+    one, two = (vpd.identity(page80(b's'), b'', who) for who in ('ACME a', 'ACME b'))
+    assert one.compare(two) is vpd.Match.UNKNOWN
+
+
+FORMATS = [(3, b'\x60', 16), (3, b'\x50', 8), (3, b'\x20', 8), (2, b'\0', 8), (2, b'\0', 12)]
+
+
+@st.composite
+def registered(draw: st.DrawFn, fill: int) -> list[bytes]:
+    """Registered names of a unit, at most one of a format."""
+    chosen = draw(st.lists(st.sampled_from(FORMATS), min_size=1, unique=True))
+    return [
+        array.designator(kind, 1, first + bytes([fill + draw(st.integers(0, 1))]) * (length - 1))
+        for kind, first, length in chosen
+    ]
+
+
+REST = st.lists(
+    st.builds(
+        array.designator,
+        st.sampled_from([0, 1, 4, 5, 6, 7, 8, 9]),
+        st.integers(1, 3),
+        st.binary(max_size=40),
+        st.integers(0, 2),
+    ),
+    max_size=5,
+)
+SERIALS = st.sampled_from([b'', b'one', b'two'])
+
+
+@given(registered(fill=2), registered(fill=2), REST, REST, SERIALS, SERIALS, st.data())
+def test_what_is_equal_is_never_another_and_what_differs_never_the_same(
+    names: list[bytes],
+    others: list[bytes],
+    rest: list[bytes],
+    more: list[bytes],
+    serial: bytes,
+    other_serial: bytes,
+    data: st.DataObject,
+) -> None:
+    """Whatever else they are called, in any order, and the pages cut off anywhere."""
+    pages = []
+    for number, mixed in ((serial, [*names, *rest]), (other_serial, [*others, *more])):
+        whole = page83(*data.draw(st.permutations(mixed)))
+        cut = data.draw(st.integers(0, len(whole)) | st.just(len(whole)))
+        pages.append((page80(number), whole[:cut]))
+    match = compared(*pages)
+    one, two = (set(vpd.identity(*page).registered) for page in pages)
+    heads = [
+        {name[:2] if name[0] == '3' else len(name): name for name in each} for each in (one, two)
+    ]
+    differing = [
+        head for head in heads[0].keys() & heads[1].keys() if heads[0][head] != heads[1][head]
+    ]
+    if one & two:
+        assert match is not vpd.Match.ANOTHER
+    if differing:
+        assert match is not vpd.Match.SAME
+
+
+@given(registered(fill=2), REST, SERIALS)
+def test_a_unit_is_never_another_than_its_own_page_cut_off_at_any_byte(
+    names: list[bytes], rest: list[bytes], serial: bytes
+) -> None:
+    whole = page83(*names, *rest)
+    full = vpd.identity(page80(serial), whole, WHO)
+    assert full.compare(full) is vpd.Match.SAME
+    for end in range(len(whole)):
+        cut = vpd.identity(page80(serial), whole[:end], WHO)
+        assert full.compare(cut) is not vpd.Match.ANOTHER
+        assert cut.compare(full) is not vpd.Match.ANOTHER
+        assert not cut.contradicts(full.wwid)
+
+
+def test_a_page_of_64_kib() -> None:
+    names = [array.designator(1, 2, b'%05d' % n + bytes(200)) for n in range(310)]
+    found = vpd.identity(b'', page83(*names, naa(NAA6)))
+    assert found.wwid == '3' + NAA6.hex()
+    assert found.is_whole
+    assert not vpd.identity(b'', page83(*names, naa(NAA6))[:252]).is_whole
 
 
 @pytest.mark.parametrize(
@@ -114,25 +269,69 @@ def test_any_bytes_are_some_identity(page80: bytes, page83: bytes, inquiry: str)
 
 
 @pytest.mark.parametrize(
-    ('name', 'denied'),
+    ('name', 'match'),
     [
-        ('3' + NAA6.hex(), False),
-        ('2' + EUI.hex(), False),
-        ('3' + NAA6[:-1].hex() + '00', True),
-        ('2' + NAA6.hex(), True),
-        ('3' + NAA5.hex(), True),
+        ('3' + NAA6.hex(), 'SAME'),
+        ('3' + NAA6.hex().upper(), 'SAME'),
+        ('2' + EUI.hex(), 'SAME'),
+        ('3' + NAA6[:-1].hex() + '00', 'ANOTHER'),
+        ('2' + NAA6.hex(), 'ANOTHER'),
+        ('3' + NAA5.hex(), 'ANOTHER'),
+        # What earlier releases have kept: the name of any link, or what scsi_id prints.
+        ('1LIO-ORG_a:b_c', 'SAME'),
+        ('1LIO-ORG  a:b c', 'SAME'),
+        ('SLIO-ORG_gold_s-1', 'SAME'),
+        ('SLIO-ORG gold            s-1', 'SAME'),
+        ('0LIO-ORG_gold_own', 'SAME'),
+        ('0LIO-ORG gold            own', 'SAME'),
         # What multipathd may take from anywhere, and what is nothing at all.
-        ('mpatha', False),
-        ('1ACME_x', False),
-        ('SLIO-ORG_gold', False),
-        ('', False),
+        ('mpatha', 'UNKNOWN'),
+        ('1ACME_x', 'UNKNOWN'),
+        ('SLIO-ORG_silver_s-2', 'UNKNOWN'),
+        ('3333333000000bb8', 'UNKNOWN'),
+        ('', 'UNKNOWN'),
     ],
 )
-def test_whose_name_it_is_not(name: str, denied: bool) -> None:
-    names = [array.designator(3, 1, NAA6), array.designator(2, 1, EUI)]
-    assert vpd.identity(b'', page83(*names)).denies(name) is denied
-    assert not vpd.identity(b'', b'').denies(name)
-    assert not vpd.identity(b'', page83(array.designator(1, 2, b'ACME x'))).denies(name)
+def test_whose_wwid_it_is(name: str, match: str) -> None:
+    texts = [array.designator(1, 2, b'LIO-ORG a:b c\0'), array.designator(0, 2, b'own')]
+    unit = vpd.identity(page80(b's-1'), page83(naa(NAA6), EUI_NAME, *texts), WHO)
+    assert unit.compare_wwid(name) is vpd.Match[match]
+    assert unit.contradicts(name) is (match == 'ANOTHER')
+    assert not vpd.identity(b'', b'').contradicts(name)
+
+
+def test_wwids_of_a_unit_without_a_registered_name() -> None:
+    unit = vpd.identity(page80(b's-1'), page83(T10), WHO)
+    assert unit.compare_wwid('1LIO-ORG     gold') is vpd.Match.SAME
+    assert unit.compare_wwid('1LIO-ORG_silver') is vpd.Match.ANOTHER
+    assert unit.compare_wwid('8iqn.x') is vpd.Match.UNKNOWN
+    assert unit.compare_wwid('3' + NAA6.hex()) is vpd.Match.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ('text', 'spelled'),
+    [
+        ('1NETAPP LUN 81LgM$V4waSp', '1NETAPP_LUN_81LgM_V4waSp'),
+        ('a/b(c)!d"e\\f', 'a_b_c__d_e_f'),
+        ('é江#+-.:=@_', 'é江#+-.:=@_'),
+        ('  a \t\n b  ', 'a_b'),
+        ('a\0b\x7f', 'a_b_'),
+        ('a\udcff', 'a_'),
+    ],
+)
+def test_udevs_spelling(text: str, spelled: str) -> None:
+    assert vpd.udev_text(text) == spelled
+
+
+@given(st.binary(min_size=1, max_size=60))
+def test_whatever_an_array_puts_into_a_name_is_spelled_with_safe_characters(name: bytes) -> None:
+    found = wwid(array.designator(1, 2, name))
+    assert not set(found) & set(' \t\n\r\0/\\"\'$%')
+    assert found.encode()
+    assert vpd.identity(b'', page83(array.designator(1, 2, name))).compare_wwid(found) in (
+        vpd.Match.SAME,
+        *(() if found.strip('_') else (vpd.Match.UNKNOWN,)),
+    )
 
 
 NAMES = st.builds(
@@ -151,7 +350,7 @@ def test_a_page_cut_off_anywhere_is_read_as_far_as_it_goes(
     whole = page83(*names)
     cut = whole[: data.draw(st.integers(0, len(whole)))]
     full, part = vpd.identity(b'', whole), vpd.identity(b'', cut)
-    assert part.designators <= full.designators
+    assert part.names <= full.names
 
 
 @given(
@@ -167,4 +366,4 @@ def test_a_page_cut_off_anywhere_is_read_as_far_as_it_goes(
 def test_the_order_does_not_matter(names: list[bytes]) -> None:
     found = vpd.identity(b'', page83(*names))
     assert found.wwid == '3' + NAA6.hex()
-    assert len(found.designators) == 3
+    assert len(found.names) == 3
