@@ -132,8 +132,8 @@ def taken_for(cached: vpd.Identity, above: str) -> str:
 
 def belongs_to(disk: str, wwid: str) -> bool:
     """Whether a disk is a volume's, for all that is known here: by its identity, or by its map."""
-    is_anothers = scsi.cached_identity(disk).contradicts(wwid)
-    return not is_anothers or wwid.lower() == wwid_above(disk).lower()
+    match = scsi.cached_identity(disk).compare_wwid(wwid)
+    return match is not vpd.Match.ANOTHER or wwid.lower() == wwid_above(disk).lower()
 
 
 def tidy_up(disk: str, wwid: str | None, deadline: wait.Deadline) -> None:
@@ -265,7 +265,7 @@ def require_expected(leg: Leg, wwid: str | None) -> None:
 
     :raises VolumeIdentityMismatch: if it is another one.
     """
-    if wwid is not None and leg.identity.contradicts(wwid):
+    if wwid is not None and leg.identity.compare_wwid(wwid) is vpd.Match.ANOTHER:
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{leg.disk}', expected=wwid, actual=str(leg.identity)
         )

@@ -123,26 +123,28 @@ class Identity:
         return Match.ANOTHER if are_whole else Match.UNKNOWN
 
     def compare_wwid(self, text: str) -> Match:
-        """Whether a WWID that a caller has kept, or a map has, is this unit's.
+        """Whether a WWID that a caller has kept is this unit's.
 
-        With ``uid_attrs`` in its configuration multipathd takes anything for a WWID, and earlier
-        releases kept the name of any link in ``/dev/disk/by-id/scsi-*``. So a text is compared
-        with all names in udev's spellings, and contradicts only if it is a name of the kind that
-        this unit has: a registered one, or, of a unit without, a T10 or SCSI name.
+        Earlier releases kept the name of any link in ``/dev/disk/by-id/scsi-*``. So a text is
+        compared with all names in udev's spellings, and is another unit's only if it is a name of
+        the kind that this unit has: a registered one, or, of a unit without, a T10 or SCSI name.
         """
         wanted = _folded(text)
         if wanted and wanted in {_folded(name) for name in (*self.names, self._serial_name())}:
             return Match.SAME
-        is_comparable = (
-            is_registered(text.lower())
-            if self.registered
-            else text[:1] in {name[0] for name in self.other_names} & {str(_T10), str(_NAME)}
-        )
-        return Match.ANOTHER if is_comparable and self.is_whole else Match.UNKNOWN
+        kinds = {name[0] for name in self.other_names} & {str(_T10), str(_NAME)}
+        is_text = not self.registered and self.is_whole and text[:1] in kinds
+        return Match.ANOTHER if is_text or self.contradicts(text) else Match.UNKNOWN
 
     def contradicts(self, wwid: str) -> bool:
-        """Whether a WWID is certainly another unit's."""
-        return self.compare_wwid(wwid) is Match.ANOTHER
+        """Whether a map's WWID is certainly another unit's, by registered names alone.
+
+        With ``uid_attrs`` in its configuration multipathd takes anything for a WWID, and a map
+        keeps the T10 name that its volume had when it was built.
+        """
+        known = self.registered
+        wanted = wwid.lower()
+        return bool(known) and self.is_whole and is_registered(wanted) and wanted not in known
 
     def is_another(self, other: Identity) -> bool:
         """Whether the other one is certainly another unit."""

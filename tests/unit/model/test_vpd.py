@@ -306,6 +306,8 @@ def test_wwids_of_a_unit_without_a_registered_name() -> None:
     assert unit.compare_wwid('1LIO-ORG_silver') is vpd.Match.ANOTHER
     assert unit.compare_wwid('8iqn.x') is vpd.Match.UNKNOWN
     assert unit.compare_wwid('3' + NAA6.hex()) is vpd.Match.UNKNOWN
+    # A map keeps the name that its volume had when it was built.
+    assert not unit.contradicts('1LIO-ORG_silver')
 
 
 @pytest.mark.parametrize(
