@@ -3,6 +3,7 @@
 
 import json
 import pathlib
+import random
 from typing import Any
 
 from hypothesis import given
@@ -189,12 +190,12 @@ REST = st.lists(
         st.binary(max_size=40),
         st.integers(0, 2),
     ),
-    max_size=5,
+    max_size=3,
 )
 SERIALS = st.sampled_from([b'', b'one', b'two'])
 
 
-@given(registered(fill=2), registered(fill=2), REST, REST, SERIALS, SERIALS, st.data())
+@given(registered(fill=2), registered(fill=2), REST, REST, SERIALS, SERIALS, st.randoms())
 def test_what_is_equal_is_never_another_and_what_differs_never_the_same(
     names: list[bytes],
     others: list[bytes],
@@ -202,13 +203,13 @@ def test_what_is_equal_is_never_another_and_what_differs_never_the_same(
     more: list[bytes],
     serial: bytes,
     other_serial: bytes,
-    data: st.DataObject,
+    dice: random.Random,
 ) -> None:
     """Whatever else they are called, in any order, and the pages cut off anywhere."""
     pages = []
     for number, mixed in ((serial, [*names, *rest]), (other_serial, [*others, *more])):
-        whole = page83(*data.draw(st.permutations(mixed)))
-        cut = data.draw(st.integers(0, len(whole)) | st.just(len(whole)))
+        whole = page83(*dice.sample(mixed, len(mixed)))
+        cut = dice.choice([dice.randint(0, len(whole)), len(whole)])
         pages.append((page80(number), whole[:cut]))
     match = compared(*pages)
     one, two = (set(vpd.identity(*page).registered) for page in pages)
