@@ -40,11 +40,13 @@
     └── oslo_concurrency.processutils.ProcessExecutionError
         └── ExecutionTimeout
 
-Errors cross from the privileged daemon as ``cls(*args)`` of simple values, so
-whatever must survive that way is in ``args``.
+An error carries its facts as attributes: ``error.device``, ``error.holder``, ``error.seconds``.
+Each class declares its own; one that was not given is ``None``. oslo.privsep sends an error
+as ``cls(*args)`` of simple values: :meth:`BrickException.portable_args` has the facts in it, so
+that they arrive with the error.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 import contextlib
 import textwrap
 import traceback
@@ -56,27 +58,73 @@ from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 
+# A list in a text: more than this does not help whoever reads it, and 3,000 portals make a text
+# of half a megabyte, which goes into logs and over RPC.
+MOST_ITEMS = 8
+LONGEST_TEXT = 8192
+
+_PLAIN = str | int | float | bool | bytes | None
+
+
+def listed(items: Iterable[object], separator: str = ', ') -> str:
+    """Return the texts of a list for a message; of a long one the first few and how many more."""
+    texts = [str(item) for item in items]
+    more = len(texts) - MOST_ITEMS
+    if more > 1:
+        texts[MOST_ITEMS:] = [f'and {more} more']
+    return separator.join(texts)
+
+
+def _cut(text: str) -> str:
+    if len(text) <= LONGEST_TEXT:
+        return text
+    return f'{text[:LONGEST_TEXT]} [... {len(text) - LONGEST_TEXT} more characters]'
+
+
+def _in_words(value: object) -> object:
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Collection):
+        return value
+    return listed(value)
+
 
 class BrickException(Exception):
-    """Base of our errors: a template and the keywords that fill it.
+    """Base of the errors of this library: a template and the facts that fill it.
 
-    ``message`` given to the constructor is used as it is. Keywords that do not
-    fit the template never raise: the bare template becomes the text.
+    Catch it to catch all of them. A ``message`` given to the constructor is used as it is. Keywords
+    that do not fit the template never raise: the bare template becomes the text.
+
+    :ivar msg: the text.
+    :ivar kwargs: the facts as they were given, and ``code``.
     """
 
     message: ClassVar[str] = 'An unknown exception occurred.'
     code: ClassVar[int] = 500
     headers: ClassVar[dict[str, str]] = {}
     safe: ClassVar[bool] = False
+    #: Names of the attributes that this class sets from its keywords.
+    facts: ClassVar[tuple[str, ...]] = ()
+    #: Sentences that follow the template if their keyword is given.
+    also: ClassVar[Mapping[str, str]] = {}
 
-    def __init__(self, message: object = None, **kwargs: Any) -> None:
-        self.kwargs: dict[str, Any] = {'code': self.code, **kwargs}
-        self.msg: str = str(message) if message else self._filled()
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Collect the facts that a class declares: its annotations without a value."""
+        super().__init_subclass__(**kwargs)
+        own = [name for name in vars(cls).get('__annotations__', ()) if not hasattr(cls, name)]
+        cls.facts = (*cls.facts, *own)
+
+    def __init__(self, message: object = None, *sent: Mapping[str, Any], **kwargs: Any) -> None:
+        given = {key: value for facts in sent for key, value in facts.items()} | kwargs
+        self.kwargs: dict[str, Any] = {'code': self.code, **given}
+        for name in self.facts:
+            setattr(self, name, given.get(name))
+        self.msg: str = _cut(str(message) if message else self._filled())
         super().__init__(self.msg)
 
     def _filled(self) -> str:
+        words = {key: _in_words(value) for key, value in self.kwargs.items()}
+        more = ''.join(text for key, text in self.also.items() if words.get(key))
         try:
-            return self.message % self.kwargs
+            return (self.message + more) % words
         except (KeyError, TypeError, ValueError) as error:
             # The names only: a value may be a secret.
             LOG.error(
@@ -87,23 +135,49 @@ class BrickException(Exception):
             )
             return self.message
 
+    def portable_args(self) -> tuple[Any, ...]:
+        """Return the arguments that rebuild this error in another process, facts included."""
+        facts = {
+            key: value if isinstance(value, _PLAIN) else str(_in_words(value))
+            for key, value in self.kwargs.items()
+            if key != 'code'
+        }
+        return (self.msg, facts) if facts else self.args
+
 
 class NotFound(BrickException):
+    """Something that was asked for does not exist. Look at the name in the text."""
+
     message = 'Resource could not be found.'
     code = 404
     safe = True
 
 
 class Invalid(BrickException):
+    """What the caller passes cannot be used. Its subclasses say what is wrong with it."""
+
     message = 'Unacceptable parameters.'
     code = 400
 
 
 class InvalidParameterValue(Invalid):
+    """A connection property, an argument or an option is missing or wrong; nothing was changed.
+
+    A bug of the caller or of the storage driver, or a typing error in the configuration: the text
+    names the key. Trying again does not help.
+
+    :ivar err: what is wrong.
+    """
+
+    err: str | None
     message = '%(err)s'
 
 
 class VolumeEncryptionNotSupported(Invalid):
+    """The volume has no device that could be encrypted. Use another volume type."""
+
+    volume_type: str | None
+    volume_id: str | None
     message = (
         'Volume encryption is not supported for %(volume_type)s volume %(volume_id)s. '
         'Its connection has no device path that could be encrypted.'
@@ -111,111 +185,241 @@ class VolumeEncryptionNotSupported(Invalid):
 
 
 class VolumeLocalCacheNotSupported(Invalid):
+    """The volume has no device that could be cached. Use another volume type."""
+
+    volume_type: str | None
+    volume_id: str | None
     message = 'Local caching is not supported for %(volume_type)s volume %(volume_id)s.'
 
 
 class ProtocolNotSupported(BrickException):
+    """This version has no connector for the protocol. Use a release that has it."""
+
+    protocol: str | None
     message = 'Protocol %(protocol)s is not supported.'
 
 
 class OperationTimedOut(BrickException):
-    """The one deadline of an operation has passed."""
+    """A time limit has passed: that of the operation, or the shorter one of one of its steps.
 
-    message = '%(what)s did not end within %(seconds)s seconds.'
+    The text says what was waited for. For a lock: another operation on the same volume is
+    under way; wait for it and try again. For anything else: look for the cause there (a path that
+    is down, a daemon that hangs). ``[os_brick] operation_timeout`` is the limit of the whole.
+
+    :ivar what: what was waited for.
+    :ivar seconds: the limit.
+    """
+
+    what: str | None
+    seconds: float | None
+    message = 'Timed out after %(seconds)s s waiting for %(what)s.'
 
 
 class CommandExecutionFailed(BrickException):
+    """A program failed. Its output is in the log, at debug level."""
+
+    cmd: str | None
     message = 'Command %(cmd)s failed.'
 
 
 class InvalidIOHandleObject(BrickException):
-    message = 'The I/O handle of %(protocol)s is of the wrong type %(actual_type)s.'
+    """The object passed as an open volume is not one of this protocol. A bug of the caller."""
+
+    protocol: str | None
+    actual_type: object
+    message = 'The I/O handle of protocol %(protocol)s has the wrong type %(actual_type)s.'
 
 
 class VolumeDriverException(BrickException):
+    """A storage driver failed. Kept for callers that raise or catch it."""
+
+    name: str | None
     message = 'Volume driver %(name)s failed.'
 
 
 class VolumeDeviceNotFound(BrickException):
+    """The device of a volume does not appear, or cannot be read or written.
+
+    Usually the array has not mapped the volume to this host's name, or the device is there and
+    all its paths are down. What the attach had made is taken back.
+
+    :ivar device: where it was expected.
+    """
+
+    device: str | None
     message = 'Volume device not found at %(device)s.'
 
 
 class VolumePathsNotFound(BrickException):
+    """Extend of a volume that is not attached to this host, or of which no path answers."""
+
     message = 'No path of the volume was found on this host.'
 
 
 class VolumePathNotRemoved(BrickException):
-    message = 'The volume is still on this host at %(volume_path)s.'
+    """The kernel did not remove disks of a volume in time. Detach again.
+
+    :ivar volume_path: the disks, each with the reason where there is one.
+    """
+
+    volume_path: object
+    message = 'The kernel has not removed %(volume_path)s. Detach the volume again.'
 
 
 class VolumeIdentityMismatch(BrickException):
-    """A device answers, and it is another volume than the one asked for."""
+    """A device reports another identity than the volume that was asked for.
 
-    message = 'Device %(device)s is volume %(actual)s, not the expected %(expected)s.'
+    Find out on the array which volume is right before anything is forced: what is written through
+    the wrong one is lost. Nothing was written by this library.
+
+    :ivar device: the device that was asked.
+    :ivar expected: the identity wanted.
+    :ivar actual: the identity reported.
+    :ivar holder: what on this host uses the device, if that keeps it from being removed.
+    """
+
+    device: str | None
+    expected: str | None
+    actual: str | None
+    holder: str | None
+    message = 'Device %(device)s: expected %(expected)s, found %(actual)s.'
+    also = {'holder': ' It cannot be replaced while it is in use by: %(holder)s.'}
 
 
 class VolumeInUse(BrickException):
-    """Somebody else on this host holds the device, so it is not pulled."""
+    """Something on this host holds the device, so it is not removed or overwritten.
 
-    message = 'Device %(device)s is in use by %(holder)s.'
+    Release it (unmount, deactivate, stop the process), then try again.
+
+    :ivar device: the device.
+    :ivar holder: what holds it.
+    """
+
+    device: str | None
+    holder: str | None
+    message = 'Device %(device)s is in use by: %(holder)s. Release it, then try again.'
 
 
 class BlockDeviceReadOnly(BrickException):
+    """A device stays read-only although it is to be written to. Look at the array's mapping."""
+
+    device: str | None
     message = 'Block device %(device)s is read-only.'
 
 
 class MultipathdPathsNotRemoved(BrickException):
-    message = 'multipathd still has the paths %(devices)s.'
+    """multipathd did not forget the disks of a volume in time. Detach again.
+
+    :ivar devices: the disks.
+    """
+
+    devices: object
+    message = 'multipathd still has the paths %(devices)s. Detach the volume again.'
 
 
 class TargetPortalNotFound(BrickException):
+    """Discovery failed, or the portal does not report the target.
+
+    Look at the network, and at the array's configuration for this host.
+
+    :ivar target_portal: the portal that was asked.
+    """
+
+    target_portal: str | None
     message = 'Unable to find or reach target portal %(target_portal)s.'
 
 
 class TargetPortalsNotFound(TargetPortalNotFound):
+    """Discovery failed at every portal. Look at the network between this host and the array.
+
+    :ivar target_portals: the portals that were asked.
+    """
+
+    target_portals: object
     message = 'Unable to find or reach any of the target portals %(target_portals)s.'
 
 
 class FailedISCSITargetPortalLogin(BrickException):
+    """No portal of the target let this host log in; the text has a reason for each.
+
+    No route, a refused connection, a time-out, or an exit code of iscsiadm: look at the network.
+    """
+
     message = 'Unable to log in to any iSCSI portal of the target.'
 
 
 class LoginRefused(FailedISCSITargetPortalLogin):
-    """The target answered, and said no: wrong secret, unknown initiator, ..."""
+    """The target answered and rejected the login: wrong secret, unknown initiator, no such target.
 
+    Look at the array's configuration for this host. Trying again does not help.
+
+    :ivar target: the name of the target.
+    :ivar portal: where it was asked.
+    :ivar reason: what it answered.
+    """
+
+    target: str | None
+    portal: object
+    reason: str | None
     message = 'Target %(target)s at %(portal)s refused the login: %(reason)s.'
 
 
 class NoFibreChannelHostsFound(BrickException):
+    """This host has no Fibre Channel port. Look at its adapters and their drivers."""
+
     message = 'No Fibre Channel host bus adapter with a working port was found.'
 
 
 class NoFibreChannelVolumeDeviceFound(BrickException):
+    """No disk of a Fibre Channel volume appears.
+
+    Usually the array has not mapped the volume to this host's ports, or no port of this host is
+    zoned with one of the array.
+    """
+
     message = 'No device of the Fibre Channel volume was found.'
 
 
 class VolumeGroupNotFound(BrickException):
+    """LVM knows no volume group of this name. Create it, or mend the configuration."""
+
+    vg_name: str | None
     message = 'Volume group %(vg_name)s was not found.'
 
 
 class VolumeGroupCreationFailed(BrickException):
+    """LVM could not create a volume group. Its output is in the log."""
+
+    vg_name: str | None
     message = 'Volume group %(vg_name)s could not be created.'
 
 
 class VolumeNotDeactivated(BrickException):
+    """A logical volume is still active after its deactivation. Something has it open."""
+
+    name: str | None
     message = 'Logical volume %(name)s was not deactivated.'
 
 
 class InvalidConnectorProtocol(ValueError):
-    """No connector is known for the protocol; not a BrickException (nova relies on it)."""
+    """This machine has no connector of that name; the text lists those it has.
+
+    A ``ValueError`` and not a :class:`BrickException`: nova catches it as that.
+    """
 
 
 class ExecutionTimeout(putils.ProcessExecutionError):  # type: ignore[misc, unused-ignore]
-    """A program was ended because it ran longer than it was allowed to."""
+    """A program was killed because it did not end within its time limit.
+
+    It hangs, or what it waits for does. The description has the limit.
+    """
 
 
 class ExceptionChainer(BrickException):
-    """Collector of errors that shall not stop the work at once.
+    """Several errors, collected by work that goes on after an error; raised by a forced detach.
+
+    Its text has all of them with their tracebacks; the first one comes first and is usually the
+    cause of the others.
 
     ::
 
@@ -243,6 +447,10 @@ class ExceptionChainer(BrickException):
         self._rebuilt = str(args[0]) if rebuilt and args[1] else ''
         if self._rebuilt:
             self.args = tuple(args)
+
+    def portable_args(self) -> tuple[Any, ...]:
+        """Return ``args``: they rebuild this error as they are."""
+        return self.args
 
     @property
     def count(self) -> int:

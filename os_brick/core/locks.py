@@ -70,7 +70,7 @@ def hold(kind: str, key: str, deadline: wait.Deadline) -> Iterator[None]:
     :raises OperationTimedOut: if somebody else holds it until the deadline.
     :raises RequiredOptError: if no directory for lock files is configured.
     """
-    with _hold(_bucket(kind, key), f'the lock of {kind} {key}', deadline):
+    with _hold(_bucket(kind, key), f'the lock on {kind} {key}', deadline):
         yield
 
 
@@ -86,7 +86,7 @@ def hold_all(kind: str, keys: Iterable[str], deadline: wait.Deadline) -> Iterato
     names = {_bucket(kind, key): key for key in keys}
     with contextlib.ExitStack() as stack:
         for name in sorted(names):
-            stack.enter_context(_hold(name, f'the lock of {kind} {names[name]}', deadline))
+            stack.enter_context(_hold(name, f'the lock on {kind} {names[name]}', deadline))
         yield
 
 

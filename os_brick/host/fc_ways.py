@@ -25,10 +25,10 @@ class Way:
     def address(self) -> scsi.Address:
         """Where the volume is on this way.
 
-        :raises ValueError: if the far port is no SCSI target.
+        :raises ValueError: if the far port has no SCSI target.
         """
         if self.remote.target_id is None:
-            raise ValueError(f'{self.remote} is no SCSI target')
+            raise ValueError(f'{self.remote} has no SCSI target')
         return scsi.Address(self.port.host, self.remote.channel, self.remote.target_id, self.lun)
 
     @property

@@ -164,9 +164,10 @@ def _discard(
     users += (map_users(found) or multipath.why_open(found, deadline)) if found else []
     if users:
         raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk} (in use: {"; ".join(users)})',
+            device=f'/dev/{disk}',
             expected=taken_for(cached, above),
             actual=str(actual or 'nothing'),
+            holder='; '.join(users),
         )
     if found is not None and block.members(found) == [disk]:
         multipath.release(found, deadline, give_up_io=True)

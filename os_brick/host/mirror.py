@@ -299,7 +299,9 @@ def _wait_named(volume: Mirror, deadline: wait.Deadline) -> str:
         good = array and md.is_running(array) and md.uuid(array) == volume.uuid
         return array if good else None
 
-    return wait.until(look, deadline.within(md.LINK_SECONDS), f'{volume} at its path')
+    return wait.until(
+        look, deadline.within(md.LINK_SECONDS), f'{volume} to appear at {md.path_of(volume.alias)}'
+    )
 
 
 # Undoing has a time of its own: it runs when the operation's may be up.

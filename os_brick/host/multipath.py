@@ -111,7 +111,9 @@ def _build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadli
     if offers.answer.startswith(_REFUSAL) and not deadline.passed:
         raise NotClaimed(disks=names, why=offers.answer)
     limit = deadline if deadline.passed else patience
-    what = f'the building of a multipath map over {names} (multipathd: {offers.answer or "silent"})'
+    what = (
+        f'the building of a multipath map over {names} (multipathd: {offers.answer or "no answer"})'
+    )
     raise exception.OperationTimedOut(what=what, seconds=round(limit.seconds, 1))
 
 
@@ -220,8 +222,8 @@ def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
     resume_if_suspended(found, deadline)
     still = opened(found)
     if still:
-        holder = f'whoever has it open: {"; ".join(still)}'
-        raise exception.VolumeInUse(device=f'multipath map {name} ({found})', holder=holder)
+        device = f'/dev/{found} (multipath map {name})'
+        raise exception.VolumeInUse(device=device, holder='; '.join(still))
     raise exception.OperationTimedOut(
         what=f'the removal of multipath map {name} ({answer})', seconds=BUSY_SECONDS
     )
@@ -250,7 +252,11 @@ def opened(found: str) -> list[str]:
     parts = dm.partition_maps(found)
     counts = {each: _open_count(each) for each in (found, *parts)}
     counts[found] -= len(parts)  # They have it open themselves.
-    return [f'{dm.name(each)} ({each}) {n} time(s)' for each, n in counts.items() if n > 0]
+    return [
+        f'{n} process(es) or mounts that have {dm.name(each)} ({each}) open'
+        for each, n in counts.items()
+        if n > 0
+    ]
 
 
 def _open_count(name: str) -> int:
@@ -264,7 +270,7 @@ def why_open(found: str, deadline: wait.Deadline) -> list[str]:
     """Who has a map open, in words; empty if nobody does but udev for a moment."""
     if wait.holds(lambda: not opened(found), deadline.within(BUSY_SECONDS)):
         return []
-    return [f'whoever has it open: {each}' for each in opened(found)]
+    return opened(found)
 
 
 def stop_queueing(found: str, name: str) -> None:

@@ -343,7 +343,7 @@ def _require_fabrics(deadline: wait.Deadline) -> None:
         return
     root.load_fabrics()
     limit = deadline.within(_NODE_SECONDS)
-    wait.until(lambda: files.exists(root.FABRICS) or None, limit, root.FABRICS)
+    wait.until(lambda: files.exists(root.FABRICS) or None, limit, f'{root.FABRICS} to appear')
 
 
 def delete(controller: Controller, deadline: wait.Deadline) -> None:

@@ -130,7 +130,7 @@ def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.Identity:
     """
     address = address_of(disk)
     if address is None:
-        raise OSError(f'{disk} is no SCSI disk, or it has gone')
+        raise OSError(f'{disk} is not a SCSI disk, or has gone')
     deadline = wait.Deadline.after(timeout)
     for pause in ASK_AGAIN_SECONDS:
         try:

@@ -140,9 +140,10 @@ def _put_out_strangers(
         users = block.users(disk, frozenset(dm.multipaths_over([disk])))
         if users:
             raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{disk} (in use: {"; ".join(users)})',
+                device=f'/dev/{disk}',
                 expected=str(identity),
                 actual=said,
+                holder='; '.join(users),
             )
         multipath.forget_disks([disk])
         scsi.remove(disk, deadline, devices[disk])

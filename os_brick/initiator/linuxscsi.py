@@ -92,7 +92,9 @@ class LinuxSCSI(executor.Executor):
         elif match:
             scsi.rescan(match['disk'], _deadline())
         else:
-            raise exception.InvalidParameterValue(err=f'{path!r} is no file to be written here')
+            raise exception.InvalidParameterValue(
+                err=f'{path!r} is not a file that may be written here'
+            )
 
     def get_name_from_path(self, path: str) -> str | None:
         """Return the real path of a device, or ``None`` if it does not lead below ``/dev``."""
@@ -331,7 +333,7 @@ def _number(part: Any) -> int:
         return int(part)
     except (TypeError, ValueError):
         raise exception.InvalidParameterValue(
-            err=f'{part!r} is no number of a SCSI address; wildcards would bring other volumes'
+            err=f'{part!r} is not a number of a SCSI address; wildcards would bring other volumes'
         ) from None
 
 

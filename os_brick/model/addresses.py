@@ -36,7 +36,7 @@ class Portal:
     def parse(cls, text: str, default_port: int = ISCSI_PORT) -> Portal:
         """The portal of ``10.0.0.1``, ``10.0.0.1:3260``, ``[fe80::1]:3260,1`` and their like.
 
-        :raises ValueError: if the text is none of them.
+        :raises ValueError: if the text is not one of them.
         """
         if not isinstance(text, str):
             raise ValueError(f'a text is wanted, not {type(text).__name__}')
@@ -46,15 +46,17 @@ class Portal:
             return cls(address, default_port)
         match = _WITH_PORT.fullmatch(bare)
         if match is None:
-            raise ValueError(f'{text!r} is no portal')
+            raise ValueError(f'{text!r} is not a valid portal')
         port = int(match['port'] or default_port)
         name = ip(match['v6'] or match['other'])
         if name is None:
             name = match['other'].lower() if match['other'] else ''
             if not HOST_NAME.fullmatch(name):
-                raise ValueError(f'{text!r} is no portal')
+                raise ValueError(f'{text!r} is not a valid portal')
         if not 0 < port < 65536:
-            raise ValueError(f'{text!r} is no portal: there is no port {port}')
+            raise ValueError(
+                f'{text!r} is not a valid portal: port {port} is not between 1 and 65535'
+            )
         return cls(name, port)
 
     @property
@@ -89,7 +91,7 @@ def lun(value: object) -> int:
     if isinstance(value, str) and value.isdecimal() and value.isascii():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64 - 1:
-        raise ValueError(f'{value!r} is no LUN')
+        raise ValueError(f'{value!r} is not a valid LUN')
     return value
 
 
@@ -102,7 +104,7 @@ def kernel_lun(number: int, addressing_mode: str | None = None) -> int:
     mode = addressing_mode or constants.SCSI_ADDRESSING_SAM
     if mode not in constants.SCSI_ADDRESSING_MODES:
         raise exception.InvalidParameterValue(
-            err=f'addressing_mode {addressing_mode!r} is none of '
+            err=f'addressing_mode {addressing_mode!r} is not one of '
             f'{", ".join(constants.SCSI_ADDRESSING_MODES)}'
         )
     flat = mode == constants.SCSI_ADDRESSING_SAM3_FLAT or (

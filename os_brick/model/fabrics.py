@@ -66,7 +66,7 @@ class Portal:
         kind = transport_of(transport)
         interface = str(host_interface or '')
         if interface and not _INTERFACE.fullmatch(interface):
-            raise ValueError(f'{interface!r} is no network interface')
+            raise ValueError(f'{interface!r} is not a valid name of a network interface')
         return cls(
             kind,
             _address(kind, address),
@@ -108,7 +108,7 @@ def transport_of(word: object) -> str:
     for kind, words in _WORDS.items():
         if any(each in text for each in words):
             return kind
-    raise ValueError(f'{word!r} is no transport of NVMe: tcp, rdma, fc or loop')
+    raise ValueError(f'{word!r} is not an NVMe transport (tcp, rdma, fc or loop)')
 
 
 def _address(kind: str, value: object) -> str:
@@ -116,7 +116,9 @@ def _address(kind: str, value: object) -> str:
     if kind == FC:
         match = _FC.fullmatch(text)
         if match is None:
-            raise ValueError(f'{value!r} is no nn-0x<node name>:pn-0x<port name>')
+            raise ValueError(
+                f'{value!r} is not a Fibre Channel address (nn-0x<node name>:pn-0x<port name>)'
+            )
         return f'nn-0x{match[1]}:pn-0x{match[2]}'
     if kind == LOOP and not text:
         return ''
@@ -124,7 +126,7 @@ def _address(kind: str, value: object) -> str:
     if ':' not in found and not addresses.HOST_NAME.fullmatch(found):
         raise ValueError(f'{value!r} is neither an IP address nor a host name')
     if ':' in found and addresses.ip(found) is None:
-        raise ValueError(f'{value!r} is no IP address')
+        raise ValueError(f'{value!r} is not a valid IP address')
     return found
 
 
@@ -137,7 +139,7 @@ def port_of(kind: str, value: object) -> str:
         return ''
     text = str(DEFAULT_PORT if value in (None, '') else value).strip()
     if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
-        raise ValueError(f'{value!r} is no port')
+        raise ValueError(f'{value!r} is not a valid port')
     return str(int(text))
 
 
@@ -200,7 +202,7 @@ def uuid(value: object) -> str | None:
     try:
         found = uuid_lib.UUID(text)
     except ValueError:
-        raise ValueError(f'{value!r} is no 128-bit name') from None
+        raise ValueError(f'{value!r} is not a valid 128-bit identifier') from None
     return str(found) if found.int else None
 
 
@@ -212,7 +214,7 @@ def eui64(value: object) -> str | None:
     text = str(value).strip().lower().removeprefix('eui.').removeprefix('0x')
     text = re.sub(r'[\s:-]', '', text)
     if not _EUI64.fullmatch(text):
-        raise ValueError(f'{value!r} is no 64-bit name')
+        raise ValueError(f'{value!r} is not a valid 64-bit identifier')
     return text if int(text, 16) else None
 
 
@@ -223,7 +225,7 @@ def nqn(value: object) -> str:
     """
     text = str(value).strip()
     if not _NQN.fullmatch(text):
-        raise ValueError(f'{value!r} is no NVMe qualified name (nqn.YYYY-MM....)')
+        raise ValueError(f'{value!r} is not a valid NVMe qualified name (nqn.YYYY-MM....)')
     return text
 
 

@@ -63,7 +63,7 @@ class Psk:
         transform = int(match[1])
         lengths = [length for _, length in _HASHES.values()]
         if len(value) not in ([_HASHES[transform][1]] if transform else lengths):
-            raise ValueError(f'{len(value)} bytes are no length for it')
+            raise ValueError(f'{len(value)} bytes is not a valid length')
         return cls(transform, value)
 
     def tls_keys(self, host: str, nqn: str) -> tuple[TlsKey, ...]:

@@ -90,7 +90,14 @@ def entrypoint(func: Callable[P, R]) -> Callable[P, R]:
             if default.channel is None:
                 default.start()
             _watch()
-        return cast(R, wrapped(*args, **kwargs))
+        try:
+            return cast(R, wrapped(*args, **kwargs))
+        except Exception as error:
+            # Not by class: to import our errors would make the daemon's start slower.
+            if not default.client_mode and hasattr(error, 'portable_args'):
+                # The daemon sends class and arguments, and the client rebuilds the error of them.
+                error.args = error.portable_args()
+            raise
 
     # privsep finds the function by module and name, and asks the object found there whether it
     # is an entry point.

@@ -32,7 +32,7 @@ _LAYOUT = re.compile(r'[%A-Za-z0-9 ,:|_/-]{1,128}')
 def _full(pattern: re.Pattern[str], value: object, what: str) -> str:
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    raise exception.InvalidParameterValue(err=f'{value!r} is no {what}')
+    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid {what}')
 
 
 def disk(name: str) -> str:
@@ -91,7 +91,7 @@ def number(value: object, largest: int, what: str) -> int:
     """``value`` if it is an integer from 0 to ``largest``."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
         return value
-    raise exception.InvalidParameterValue(err=f'{value!r} is no {what} (0 to {largest})')
+    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid {what} (0 to {largest})')
 
 
 def port(value: int) -> int:
@@ -103,7 +103,7 @@ def seconds(value: object) -> float:
     """``value`` if it is a time limit of more than nothing and at most an hour."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 3600:
         return float(value)
-    raise exception.InvalidParameterValue(err=f'{value!r} is no time limit in seconds')
+    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid time limit in seconds')
 
 
 def text(value: object, largest: int, what: str) -> str:
@@ -111,5 +111,5 @@ def text(value: object, largest: int, what: str) -> str:
     if isinstance(value, str) and len(value) <= largest and value.isprintable():
         return value
     raise exception.InvalidParameterValue(
-        err=f'the {what} is no text of one line of at most {largest} characters'
+        err=f'the {what} is not a text of one line of at most {largest} characters'
     )

@@ -19,7 +19,7 @@ def scan_widely(host: int, lun: int, timeout: float) -> None:
     """
     name = f'host{check.number(host, 2**31, "SCSI host")}'
     if not files.exists(f'/sys/class/fc_host/{name}'):
-        raise FileNotFoundError(f'{name} is no Fibre Channel adapter')
+        raise FileNotFoundError(f'{name} is not a Fibre Channel adapter')
     path, text = (
         f'/sys/class/scsi_host/{name}/scan',
         f'- - {check.number(lun, _LARGEST_LUN, "LUN")}',

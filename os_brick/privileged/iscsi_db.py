@@ -61,7 +61,9 @@ def _with(record: str, settings: Mapping[str, str]) -> str:
 def _checked(settings: Mapping[str, str]) -> dict[str, str]:
     for name, value in settings.items():
         if not _SETTING.fullmatch(name):
-            raise exception.InvalidParameterValue(err=f'{name!r} is no setting of open-iscsi')
+            raise exception.InvalidParameterValue(
+                err=f'{name!r} is not a known setting of open-iscsi'
+            )
         check.text(value, _LARGEST_VALUE, f'value of {name}')
     return dict(settings)
 

@@ -34,7 +34,7 @@ _FAULTY, _REMOVE = 'faulty', 'remove'
 def _full(pattern: re.Pattern[str], value: object, what: str) -> str:
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    raise exception.InvalidParameterValue(err=f'{value!r} is no {what}')
+    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid {what}')
 
 
 def _alias(name: str) -> str:

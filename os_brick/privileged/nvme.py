@@ -96,14 +96,14 @@ def connect(
 
 def _option(name: str) -> str:
     if name not in OPTIONS:
-        raise exception.InvalidParameterValue(err=f'{name!r} is no option of a connection')
+        raise exception.InvalidParameterValue(err=f'{name!r} is not a known option of a connection')
     return name
 
 
 def _value(name: str, value: object) -> str:
     if isinstance(value, str) and _VALUE.fullmatch(value):
         return value
-    raise exception.InvalidParameterValue(err=f'the value of option {name} is none')
+    raise exception.InvalidParameterValue(err=f'option {name} has a value that is not valid')
 
 
 def _connect_tls(text: str, identity: str, value: bytes) -> str:
@@ -230,4 +230,4 @@ def _ask(descriptor: int, path: str, nsid: int, cns: int, timeout: float) -> byt
 def _controller(name: object) -> str:
     if isinstance(name, str) and _CONTROLLER.fullmatch(name):
         return name
-    raise exception.InvalidParameterValue(err=f'{name!r} is no NVMe controller')
+    raise exception.InvalidParameterValue(err=f'{name!r} is not a valid name of an NVMe controller')

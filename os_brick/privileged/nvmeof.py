@@ -60,7 +60,7 @@ def get_system_uuid() -> str:
 
 def _checked(uuid: str) -> str:
     if not _UUID.fullmatch(uuid):
-        raise exception.InvalidParameterValue(err=f'{uuid!r} is no UUID')
+        raise exception.InvalidParameterValue(err=f'{uuid!r} is not a valid UUID')
     return uuid.lower()
 
 

@@ -122,7 +122,7 @@ def link_root(target: str, link_name: str, force: bool = True) -> None:
     """
     link = _checked_link(link_name)
     if not _LINK_TARGET.fullmatch(target) or '..' in target.split('/'):
-        raise exception.InvalidParameterValue(err=f'{target!r} is no path of a device')
+        raise exception.InvalidParameterValue(err=f'{target!r} is not a valid path of a device')
     try:
         os.makedirs(files.real(_LINK_DIRECTORY), mode=0o755, exist_ok=True)
         if force:
@@ -153,7 +153,7 @@ def unlink_root(*links: str, no_errors: bool = False, raise_at_end: bool = False
 def _checked_link(link: str) -> str:
     """Return the name if such a link may be made and removed."""
     if not _LINK_NAME.fullmatch(link):
-        raise exception.InvalidParameterValue(err=f'{link!r} is no name of a link of ours')
+        raise exception.InvalidParameterValue(err=f'{link!r} is not a link that this library makes')
     return link
 
 

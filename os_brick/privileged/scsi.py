@@ -143,6 +143,6 @@ def _inquire(path: str, page: int, timeout: float) -> bytes:
             f'transport {transport:#x}, device {device:#x}, sense {asc:#06x})',
         )
     if answer.raw[0] >> 5:  # Peripheral qualifier: the target has no unit at this LUN.
-        raise OSError(errno.ENXIO, f'There is no logical unit at {path}')
+        raise OSError(errno.ENXIO, f'no logical unit is mapped at {path}')
     length = int.from_bytes(answer.raw[2:4], 'big')
     return answer.raw[: min(_INQUIRY_LENGTH, 4 + length)]

@@ -20,7 +20,7 @@ _NUMBER = re.compile(r'0x[0-9a-f]{16}')
 def _full(pattern: re.Pattern[str], value: object, what: str) -> str:
     if isinstance(value, str) and pattern.fullmatch(value):
         return value
-    raise exception.InvalidParameterValue(err=f'{value!r} is no {what}')
+    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid {what}')
 
 
 def _port(device: str, wwpn: str) -> str:

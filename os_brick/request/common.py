@@ -33,7 +33,7 @@ def mapping(raw: object) -> Raw:
     """
     if not isinstance(raw, Mapping):
         raise exception.InvalidParameterValue(
-            err=f'connection properties are a dictionary, not {type(raw).__name__}'
+            err=f'connection properties: expected a dictionary, got {type(raw).__name__}'
         )
     return raw
 
@@ -69,7 +69,7 @@ def items(raw: Raw, key: str) -> Sequence[Any]:
         return ()
     if isinstance(found, (list, tuple)):
         return found
-    raise bad(key, f'a list is wanted, not {type(found).__name__}')
+    raise bad(key, f'expected a list, got {type(found).__name__}')
 
 
 def text(raw_value: Any) -> str:
@@ -78,9 +78,9 @@ def text(raw_value: Any) -> str:
     :raises ValueError: if it is something else.
     """
     if not isinstance(raw_value, str):
-        raise ValueError(f'a text is wanted, not {type(raw_value).__name__}')
+        raise ValueError(f'expected a text, got {type(raw_value).__name__}')
     if not raw_value:
-        raise ValueError('it is empty')
+        raise ValueError('expected a text that is not empty')
     return raw_value
 
 
@@ -91,7 +91,7 @@ def line(raw_value: Any) -> str:
     """
     found = text(raw_value)
     if not found.isprintable() or len(found.encode()) > _LONGEST_LINE:
-        raise ValueError(f'a text of one line of at most {_LONGEST_LINE} bytes is wanted')
+        raise ValueError(f'expected a text of one line of at most {_LONGEST_LINE} bytes')
     return found
 
 
@@ -116,7 +116,7 @@ def wwid(raw: Raw, *keys: str) -> str | None:
         if raw.get(key):
             found = parsed(key, raw[key], text).strip()
             if not _WWID.fullmatch(found):
-                raise bad(key, f'{found!r} is no WWID')
+                raise bad(key, f'{found!r} is not a valid WWID')
             # What is made of a name of 8 or 16 bytes (NAA, EUI-64) udev writes in lower case.
             return found.lower() if _BINARY_WWID.fullmatch(found) else found
     return None
@@ -133,6 +133,6 @@ def device_path(raw: Raw, device_info: object = None) -> str | None:
             found = os.fsdecode(found)
         if found and isinstance(found, str):
             if '\0' in found:
-                raise bad(key, f'{found!r} is no path')
+                raise bad(key, f'{found!r} is not a valid path')
             return found
     return None

@@ -97,7 +97,7 @@ def name(raw: object) -> str:
     text = common.text(raw).strip().lower()
     digits = text.removeprefix('0x').replace(':', '')
     if not _NAME.fullmatch(digits):
-        raise ValueError(f'{raw!r} is no WWPN')
+        raise ValueError(f'{raw!r} is not a valid WWPN')
     return digits
 
 
@@ -137,7 +137,7 @@ def _pairs(key: str, value: Any, mode: Any) -> tuple[Target, ...]:
     found = []
     for pair in _several(value):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise common.bad(key, f'{pair!r} is no pair of WWPN and LUN')
+            raise common.bad(key, f'{pair!r} is not a pair of WWPN and LUN')
         lun = common.parsed(key, pair[1], addresses.lun)
         found.append(Target(common.parsed(key, pair[0], name), addresses.kernel_lun(lun, mode)))
     return tuple(dict.fromkeys(found))

@@ -133,7 +133,7 @@ def _parse_all(key: str, raw: common.Raw, parse: Any) -> list[Any]:
 def _name(raw: object) -> str:
     text = common.text(raw).strip()
     if not _NAME.fullmatch(text):
-        raise ValueError(f'{text!r} is no iSCSI name')
+        raise ValueError(f'{text!r} is not a valid iSCSI name')
     return text
 
 

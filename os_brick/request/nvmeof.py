@@ -124,7 +124,7 @@ def _replica(value: object) -> common.Raw:
 def _count(value: object) -> int:
     count = int(str(value)) if value else 0
     if count < 0:
-        raise ValueError(f'{value!r} is no number of replicas')
+        raise ValueError(f'{value!r} is not a valid number of replicas')
     return count
 
 
@@ -236,10 +236,10 @@ def _psk(raw: common.Raw, portals: tuple[fabrics.Portal, ...]) -> nvme_psk.Psk |
 def _nsid(value: object) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
-        raise ValueError(f'{value!r} is no namespace ID')
+        raise ValueError(f'{value!r} is not a valid namespace ID')
     number = int(text)
     if not 0 < number < 2**32 - 1:
-        raise ValueError(f'{value!r} is no namespace ID')
+        raise ValueError(f'{value!r} is not a valid namespace ID')
     return number
 
 

@@ -3,7 +3,9 @@
 
 import inspect
 import logging
+import pathlib
 import pickle
+import re
 
 from oslo_concurrency import processutils
 import pytest
@@ -38,6 +40,9 @@ KEYWORDS = {
     'VolumePathsNotFound': [],
     'FailedISCSITargetPortalLogin': [],
 }
+
+# Facts of a base class that the template of a subclass does not repeat.
+INHERITED = {'TargetPortalsNotFound': {'target_portal'}}
 
 OURS = [
     kind
@@ -129,6 +134,64 @@ def test_the_text_survives_being_rebuilt_from_args(name: str) -> None:
     error = kind(**dict.fromkeys(KEYWORDS[name], 'x'))
     assert str(kind(*error.args)) == str(error)
     assert pickle.loads(pickle.dumps(error)).kwargs == error.kwargs
+
+
+@pytest.mark.parametrize('kind', [kind for kind in OURS if hasattr(kind, 'facts')])
+def test_facts_are_attributes_and_survive_the_way_from_the_daemon(kind: type) -> None:
+    facts = {name: f'<{name}>' for name in kind.facts}
+    error = kind(**facts)
+    again = kind(*error.portable_args())
+    for name, value in facts.items():
+        assert getattr(error, name) == getattr(again, name) == value
+        assert value in str(error) or name in INHERITED.get(kind.__name__, ())
+    assert str(again) == str(error)
+    assert again.args == error.args
+    # Facts that go with a text of its own.
+    told = kind(*kind('a text', **facts).portable_args())
+    if kind is not exception.ExceptionChainer:
+        assert (told.msg, {n: getattr(told, n) for n in facts}) == ('a text', facts)
+        assert all(getattr(kind('a text'), name) is None for name in facts)
+
+
+def test_what_is_sent_is_plain() -> None:
+    error = exception.MultipathdPathsNotRemoved(devices={'sda'}, at=pathlib.Path('/x'), n=1)
+    assert error.devices == {'sda'}
+    text, facts = error.portable_args()
+    assert facts == {'devices': 'sda', 'at': '/x', 'n': 1}
+    assert text == str(error)
+
+
+def test_a_template_names_only_facts_and_keywords_of_its_class() -> None:
+    for kind in OURS:
+        if issubclass(kind, exception.BrickException):
+            fields = set(re.findall(r'%\((\w+)\)', kind.message + ''.join(kind.also.values())))
+            assert fields == set(kind.facts) - INHERITED.get(kind.__name__, set()), kind
+
+
+@pytest.mark.parametrize('kind', OURS)
+def test_a_class_says_when_it_is_raised_and_what_to_do(kind: type) -> None:
+    words = (vars(kind)['__doc__'] or '').split('\n\n    :')[0]
+    assert words.count('.') >= 1
+    assert len(words) > 50
+
+
+def test_holders_of_a_mismatch_follow_in_a_sentence_of_their_own() -> None:
+    facts = {'device': '/dev/sda', 'expected': 'a', 'actual': 'b'}
+    error = exception.VolumeIdentityMismatch(**facts)
+    assert str(error) == 'Device /dev/sda: expected a, found b.'
+    assert error.holder is None
+    error = exception.VolumeIdentityMismatch(**facts, holder='mount on /mnt')
+    assert str(error).endswith('while it is in use by: mount on /mnt.')
+
+
+def test_long_lists_and_texts_are_cut() -> None:
+    error = exception.MultipathdPathsNotRemoved(devices=[f'sd{n}' for n in range(3000)])
+    assert 'sd7, and 2992 more' in str(error)
+    assert exception.listed(range(9)) == '0, 1, 2, 3, 4, 5, 6, 7, 8'
+    assert exception.listed(range(10), '; ').endswith('7; and 2 more')
+    error = exception.BrickException('x' * 600_000)
+    assert len(str(error)) < 10_000
+    assert 'more characters' in str(error)
 
 
 def test_execution_timeout_is_rebuilt_from_args() -> None:

@@ -75,6 +75,6 @@ def _path(connection_properties: Raw) -> str:
     found = common.device_path(raw)
     if found is None:
         given = raw.get('device_path')
-        why = f'{given!r} is no path' if given else 'missing'
+        why = f'{given!r} is not a valid path' if given else 'missing'
         raise ValueError(f'connection property device_path: {why}')
     return found

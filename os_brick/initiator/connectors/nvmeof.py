@@ -512,7 +512,7 @@ def _grow(here: _Here, deadline: wait.Deadline) -> int:
         return None
 
     limit = deadline.within(_RESIZE_SECONDS)
-    return wait.until(probe, limit, f'/dev/{head} to have the size that its subsystem says')
+    return wait.until(probe, limit, f'/dev/{head} to have the size that its subsystem reports')
 
 
 # For whoever reads the namespace's directory as the reference does.

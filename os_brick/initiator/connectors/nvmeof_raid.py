@@ -33,7 +33,8 @@ def require_alias(alias: str | None) -> str:
     if isinstance(alias, str) and _ALIAS.fullmatch(alias):
         return alias
     raise exception.InvalidParameterValue(
-        err=f'alias: {alias!r} is no name of an md array (letters, digits, "_.:-"; at most 64)'
+        err=f'alias: {alias!r} is not a valid name of an md array '
+        '(letters, digits, "_.:-"; at most 64)'
     )
 
 

@@ -48,7 +48,7 @@ def test_portals(text: str, address: str, port: int, shown: str) -> None:
     ],
 )
 def test_what_is_no_portal(text: str) -> None:
-    with pytest.raises(ValueError, match='is no portal'):
+    with pytest.raises(ValueError, match='is not a valid portal'):
         Portal.parse(text)
 
 
@@ -98,7 +98,7 @@ def test_luns(raw: object, lun: int) -> None:
 
 @pytest.mark.parametrize('raw', [None, True, -1, '-1', '', '1.0', 1.0, ' 1', '٣', 2**64, [1], b'1'])
 def test_what_is_no_lun(raw: object) -> None:
-    with pytest.raises(ValueError, match='is no LUN'):
+    with pytest.raises(ValueError, match='is not a valid LUN'):
         addresses.lun(raw)
 
 

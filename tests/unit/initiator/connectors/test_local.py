@@ -49,7 +49,9 @@ def test_a_missing_path_is_named(kind: Any, name: str, props: dict[str, Any]) ->
 def test_what_is_no_path_is_shown(kind: Any, name: str, path: Any) -> None:
     brick = kind(None)
     for method in (brick.connect_volume, brick.get_volume_paths, brick.extend_volume):
-        with pytest.raises((ValueError, exception.InvalidParameterValue), match='is no path') as e:
+        with pytest.raises(
+            (ValueError, exception.InvalidParameterValue), match='is not a valid path'
+        ) as e:
             method({'device_path': path})
         assert repr(path) in str(e.value)
     assert not brick.check_valid_device('/dev/a\0b')
