@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 import dataclasses
+import errno
 import re
 
 from os_brick.core import files
@@ -47,6 +48,11 @@ def wwid(dm: str) -> str:
     return found.removeprefix(_MULTIPATH) if found.startswith(_MULTIPATH) else ''
 
 
+def uuid_of(wwid: str) -> str:
+    """The UUID of the multipath map of a WWID."""
+    return f'{_MULTIPATH}{wwid}'
+
+
 def multipaths_over(disks: Iterable[str]) -> list[str]:
     """The multipath maps that hold the disks, none twice.
 
@@ -63,7 +69,13 @@ def multipath_over(disks: Iterable[str]) -> str | None:
 
 def multipath_of(wanted: str) -> str | None:
     """The multipath map of a WWID, with disks below it or without, or ``None``."""
-    return next((each for each in _all() if wwid(each) == wanted), None) if wanted else None
+    if not wanted:
+        return None
+    # udev's link, if there is one and it is right; a container may have none.
+    linked = files.realpath(f'/dev/disk/by-id/dm-uuid-{uuid_of(wanted)}').rpartition('/')[2]
+    if linked.startswith('dm-') and wwid(linked) == wanted:
+        return linked
+    return next((each for each in _all() if wwid(each) == wanted), None)
 
 
 def wwid_meant(text: str | None) -> str | None:
@@ -79,15 +91,24 @@ def _all() -> list[str]:
 
 def partition_maps(dm: str) -> list[str]:
     """The maps that kpartx made of the partitions of a multipath map."""
-    return [holder for holder in block.holders(dm) if _PARTITION.match(uuid(holder))]
+    return list(partition_uuids(dm))
 
 
-def status(dm: str) -> Status:
-    """What the kernel says of a map.
+def partition_uuids(dm: str) -> dict[str, str]:
+    """The maps of the partitions of a multipath map, with their UUIDs."""
+    found = {holder: uuid(holder) for holder in block.holders(dm)}
+    return {holder: each for holder, each in found.items() if _PARTITION.match(each)}
 
-    :raises OSError: if there is none.
+
+def status(uuid: str) -> Status:
+    """What the kernel reports of a multipath map, or of the map of a partition of one.
+
+    :param uuid: the map's, which no other one has had or gets, unlike its ``dm-N``.
+    :raises OSError: if there is no such map.
     """
-    opened, suspended, now = root.status(dm)
+    if not uuid:
+        raise OSError(errno.ENXIO, 'There is no such map')
+    opened, suspended, now = root.status(uuid)
     return Status(opened, suspended, _active_paths(now))
 
 

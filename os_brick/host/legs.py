@@ -161,7 +161,7 @@ def _discard(
     found = dm.multipath_over([disk])
     above = dm.wwid(found) if found else ''
     users = block.users(disk, frozenset({found} if found else ()))
-    users += (map_users(found) or multipath.why_open(found, deadline)) if found else []
+    users += (map_users(found) or multipath.why_open(found, above, deadline)) if found else []
     if users:
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}',
@@ -170,8 +170,8 @@ def _discard(
             holder='; '.join(users),
         )
     if found is not None and block.members(found) == [disk]:
-        multipath.release(found, deadline, give_up_io=True)
-    multipath.forget_disks([disk])
+        multipath.release(found, above, deadline, give_up_io=True)
+    multipath.forget_disks({disk: number})
     scsi.remove(disk, deadline, number)
     # multipathd may be building a map of it at this moment, and notes the WWID after that: it
     # answers when it is done.
@@ -179,8 +179,8 @@ def _discard(
     if found is None and cached.wwid:
         found = dm.multipath_of(cached.wwid)
     # Several stale disks of one map may go side by side; whoever is last takes the map along.
-    if found is not None and dm.wwid(found) and not block.members(found):
-        multipath.release(found, deadline, give_up_io=True)
+    if found is not None and (old := dm.wwid(found)) and not block.members(found):
+        multipath.release(found, old, deadline, give_up_io=True)
     for wwid in {above, cached.wwid} - {'', actual.wwid if actual else ''}:
         multipath.forget_unmapped(wwid)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 import contextlib
 import itertools
 
@@ -11,7 +11,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm
+from os_brick.host import block, dm, scsi
 from os_brick.model import vpd
 from os_brick.privileged import dm as root_dm
 from os_brick.privileged import multipathd, wwids
@@ -72,7 +72,7 @@ def build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadlin
         return _build(identity, disks, deadline)
     except exception.BrickException as error:
         if isinstance(error, NotClaimed):
-            forget_disks(disks)
+            forget_disks({disk: scsi.number_of(disk) for disk in disks})
         if is_new:
             forget_unmapped(wwid)
         raise
@@ -182,7 +182,7 @@ def forget_unmapped(wwid: str) -> None:
 def why_not_ready(found: str, timeout: float) -> str | None:
     """Why a map does not take I/O now, or ``None`` if it does."""
     try:
-        status = dm.status(found)
+        status = dm.status(dm.uuid(found))
     except OSError as error:
         return str(error)
     if status.is_suspended:
@@ -193,34 +193,35 @@ def why_not_ready(found: str, timeout: float) -> str | None:
     return None if unreadable is None else str(unreadable)
 
 
-def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
-    """Remove a map that nobody uses; what was written to it has to be flushed before.
+def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
+    """Remove a map that has no user; what was written to it has to be flushed before.
 
-    Never by force: a map that somebody has open stays, and keeps taking I/O.
+    Never by force: a map that a process has open stays, and keeps taking I/O.
 
+    :param wwid: that of the map that is meant: its ``dm-N`` may be another one's by now.
     :param give_up_io: whether I/O that waits for a path may fail.
     :raises VolumeInUse: if it is open.
     :raises OperationTimedOut: if it does not go in time.
     """
-    name, wwid = dm.name(found), dm.wwid(found)
-    if not wwid:
+    name = dm.name(found)
+    if dm.wwid(found) != wwid:
         return
-    resume_if_suspended(found, deadline)
+    resume_if_suspended(wwid, deadline)
     if give_up_io:
-        stop_queueing(found, name)
+        stop_queueing(wwid, name)
     answer = ''
 
     def attempt() -> bool:
         nonlocal answer
         # The maps of partitions go before it, so nothing is begun that would stop half-way.
-        if dm.wwid(found) == wwid and not opened(found):
-            answer = _remove(found, name, deadline)
+        if dm.wwid(found) == wwid and not opened(found, wwid):
+            answer = _remove(found, wwid, name, deadline)
         return dm.wwid(found) != wwid
 
     if wait.holds(attempt, deadline.within(BUSY_SECONDS)):
         return
-    resume_if_suspended(found, deadline)
-    still = opened(found)
+    resume_if_suspended(wwid, deadline)
+    still = opened(found, wwid)
     if still:
         device = f'/dev/{found} (multipath map {name})'
         raise exception.VolumeInUse(device=device, holder='; '.join(still))
@@ -229,28 +230,45 @@ def release(found: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
     )
 
 
-def _remove(found: str, name: str, deadline: wait.Deadline) -> str:
+def _remove(found: str, wwid: str, name: str, deadline: wait.Deadline) -> str:
     limit = deadline.limit(ANSWER_SECONDS)
     try:
-        answer = multipathd.remove_map(name, limit)
+        answer = _ask_about(wwid, name, lambda each: multipathd.remove_map(each, limit))
     except OSError as error:
         answer = f'multipathd: {error}'
-    if answer == 'ok' or not dm.wwid(found):
+    if answer == 'ok' or dm.wwid(found) != wwid:
         return answer
     # It does not run, or does not know a map without disks. The kernel refuses what is open.
     try:
-        for part in dm.partition_maps(found):
-            root_dm.remove(part, limit)
-        root_dm.remove(found, limit)
+        for uuid in _partition_uuids(found, wwid).values():
+            root_dm.remove(uuid, limit)
+        root_dm.remove(dm.uuid_of(wwid), limit)
     except OSError as error:
         return f'{answer}; {error}'
     return 'ok'
 
 
-def opened(found: str) -> list[str]:
+def _ask_about(wwid: str, name: str, ask: Callable[[str], str]) -> str:
+    """Ask multipathd about the map of a WWID; by its name only a version that knows no WWIDs.
+
+    A name of the operator's may be given to another map, a WWID may not. (multipath-tools,
+    find_mp_by_str: ``dm-N``, then the name, then the WWID, the last not in old versions.)
+    """
+    answer = ask(wwid)
+    return ask(name) if answer.startswith(_REFUSAL) and name not in ('', wwid) else answer
+
+
+def _partition_uuids(found: str, wwid: str) -> dict[str, str]:
+    """The maps of the partitions of this map, not of another one that has its ``dm-N`` by now."""
+    end = f'-{dm.uuid_of(wwid)}'
+    return {part: uuid for part, uuid in dm.partition_uuids(found).items() if uuid.endswith(end)}
+
+
+def opened(found: str, wwid: str) -> list[str]:
     """Which of a map and the maps of its partitions are open, in words; empty if none is."""
-    parts = dm.partition_maps(found)
-    counts = {each: _open_count(each) for each in (found, *parts)}
+    parts = _partition_uuids(found, wwid)
+    uuids = {found: dm.uuid_of(wwid), **parts}
+    counts = {each: _open_count(uuid) for each, uuid in uuids.items()}
     counts[found] -= len(parts)  # They have it open themselves.
     return [
         f'{n} process(es) or mounts that have {dm.name(each)} ({each}) open'
@@ -259,47 +277,54 @@ def opened(found: str) -> list[str]:
     ]
 
 
-def _open_count(name: str) -> int:
+def _open_count(uuid: str) -> int:
     try:
-        return dm.status(name).open_count
+        return dm.status(uuid).open_count
     except OSError:
         return 0
 
 
-def why_open(found: str, deadline: wait.Deadline) -> list[str]:
-    """Who has a map open, in words; empty if nobody does but udev for a moment."""
-    if wait.holds(lambda: not opened(found), deadline.within(BUSY_SECONDS)):
+def why_open(found: str, wwid: str, deadline: wait.Deadline) -> list[str]:
+    """Which of a map and the maps of its partitions stay open, in words.
+
+    Empty if none does: udev has each open for a moment.
+    """
+    if wait.holds(lambda: not opened(found, wwid), deadline.within(BUSY_SECONDS)):
         return []
-    return opened(found)
+    return opened(found, wwid)
 
 
-def stop_queueing(found: str, name: str) -> None:
-    """Have a map's I/O fail while it has no path; frees whoever waits for such I/O."""
+def stop_queueing(wwid: str, name: str) -> None:
+    """Have a map's I/O fail while it has no path, so that what waits for such I/O goes on."""
     with contextlib.suppress(OSError):
-        multipathd.disable_queueing(name, ANSWER_SECONDS)
+        _ask_about(wwid, name, lambda each: multipathd.disable_queueing(each, ANSWER_SECONDS))
     with contextlib.suppress(OSError):
-        root_dm.fail_if_no_path(found)
+        root_dm.fail_if_no_path(dm.uuid_of(wwid))
 
 
-def resume_if_suspended(found: str, deadline: wait.Deadline) -> None:
+def resume_if_suspended(wwid: str, deadline: wait.Deadline) -> None:
     """Have a map take I/O again if it was left suspended: every sync on the host waits for it."""
+    uuid = dm.uuid_of(wwid)
     with contextlib.suppress(OSError):
-        if dm.status(found).is_suspended:
-            LOG.warning('Map %s was left suspended and is resumed', found)
-            root_dm.resume(found, max(min(deadline.remaining, ANSWER_SECONDS), 1.0))
+        if dm.status(uuid).is_suspended:
+            LOG.warning('Multipath map %s was left suspended and is resumed', wwid)
+            root_dm.resume(uuid, max(min(deadline.remaining, ANSWER_SECONDS), 1.0))
 
 
-def forget_disks(disks: Iterable[str]) -> None:
+def forget_disks(devices: Mapping[str, int]) -> None:
     """Have multipathd forget disks that are about to go, so that it cannot hold on to them.
 
-    Where it does not run there is nobody to ask.
+    Where it does not run there is nothing to be forgotten.
+
+    :param devices: the number (:func:`scsi.number_of`) of each disk by its name, which may be
+        another disk's by now; 0 of one that has gone.
     """
-    for disk in disks:
-        try:
-            multipathd.remove_path(disk, ANSWER_SECONDS)
-        except OSError as error:
-            LOG.debug('multipathd is not asked to forget disks: %s', error)
-            return
+    if not devices:
+        return
+    try:
+        multipathd.remove_paths(tuple(devices.items()), ANSWER_SECONDS)
+    except OSError as error:
+        LOG.debug('multipathd is not asked to forget disks: %s', error)
 
 
 def ask_to_forget(disk: str) -> str:

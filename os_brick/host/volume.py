@@ -145,7 +145,7 @@ def _put_out_strangers(
                 actual=said,
                 holder='; '.join(users),
             )
-        multipath.forget_disks([disk])
+        multipath.forget_disks({disk: devices[disk]})
         scsi.remove(disk, deadline, devices[disk])
 
 
@@ -190,19 +190,19 @@ def remove(
     maps = _maps_over(disks, wwid)
     if not maps:
         # It hears of new disks late; it must not build a map over one that is about to go.
-        multipath.forget_disks(disks)
+        multipath.forget_disks({disk: scsi.number_of(disk) for disk in disks})
         maps = _maps_over(disks, wwid)
     disks = disks_of(disks, wwid)
     known = {wwid or '', *map(dm.wwid, maps)} - {''} or {scsi.first_wwid(disks) or ''}
     for found in maps:
-        resume = functools.partial(multipath.resume_if_suspended, found, deadline)
+        resume = functools.partial(multipath.resume_if_suspended, dm.wwid(found), deadline)
         steps.run(f'resume of {found}', resume)
     devices = {disk: scsi.number_of(disk) for disk in disks}
     # Another volume's map, to which disks of this one have stuck, only loses these.
     own = [found for found in maps if set(block.members(found)) <= set(disks)]
     is_released = _write_back(own, disks, steps, deadline, force)
     if maps:
-        multipath.forget_disks(disks)
+        multipath.forget_disks(devices)
     steps.run('removal of disks', lambda: _delete(devices, deadline))
     steps.run('multipathd', lambda: wait_forgotten(devices, deadline))
     if is_released:
@@ -233,7 +233,9 @@ def _write_back(
             flush = functools.partial(_flush_map, found, deadline, force=force)
             steps.run(f'flush of {found}', flush)
         given_up = force or not alive[found]
-        release = functools.partial(multipath.release, found, deadline, give_up_io=given_up)
+        release = functools.partial(
+            multipath.release, found, dm.wwid(found), deadline, give_up_io=given_up
+        )
         is_released &= steps.run(f'removal of {found}', release)
     return is_released
 
@@ -244,7 +246,7 @@ def _release_late_map(wwid: str, deadline: wait.Deadline) -> None:
     So goes another volume's map, if the disk that had stuck to it was its last.
     """
     for late in _maps_over((), wwid):
-        multipath.release(late, deadline, give_up_io=True)
+        multipath.release(late, wwid, deadline, give_up_io=True)
 
 
 def _maps_over(disks: Collection[str], wwid: str | None) -> list[str]:
@@ -285,7 +287,7 @@ def _users(disks: Collection[str], wwid: str | None) -> list[str]:
     for found in maps:
         users += host_legs.map_users(found)
         if not set(block.members(found)) <= set(disks):
-            users += [f'whoever has it open: {each}' for each in multipath.opened(found)]
+            users += multipath.opened(found, dm.wwid(found))
     if not users and not maps:
         users = [user for disk in disks for user in block.claimant(disk)]
     return users
@@ -314,9 +316,9 @@ def _flushable(disks: Collection[str]) -> list[str]:
 
 
 def _flush_map(found: str, deadline: wait.Deadline, *, force: bool) -> None:
-    if not dm.status(found).active_paths:
+    if not dm.status(dm.uuid(found)).active_paths:
         if force:
-            multipath.stop_queueing(found, dm.name(found))
+            multipath.stop_queueing(dm.wwid(found), dm.name(found))
         raise exception.VolumeDeviceNotFound(
             f'Map {found} has no path left to write back by what its cache may hold'
         )
@@ -367,7 +369,7 @@ def wait_forgotten(devices: dict[str, int], deadline: wait.Deadline) -> None:
     def is_forgotten() -> bool:
         left = still_known()
         # A new disk may have the name by now; that one multipathd is to keep.
-        multipath.forget_disks(disk for disk in left if not block.exists(disk))
+        multipath.forget_disks({disk: 0 for disk in left if not block.exists(disk)})
         return not left
 
     if not wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
@@ -397,7 +399,7 @@ def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str
     short = [disk for disk in dead if block.size_bytes(disk) != size]
     if found is not None and block.size_bytes(found) != size:
         # multipathd gives a map its first disk's size, or refuses where one has another.
-        multipath.forget_disks(short)
+        multipath.forget_disks({disk: scsi.number_of(disk) for disk in short})
         multipath.resize(found, size, deadline.within(RESIZE_SECONDS))
     return size, short
 

@@ -272,7 +272,7 @@ class LinuxSCSI(executor.Executor):
         found = block.name_of(f'/dev/mapper/{device_map_name}') or _map_called(device_map_name)
         if found is not None:
             block.flush(found, _deadline().limit())
-            multipath.release(found, _deadline(), give_up_io=False)
+            multipath.release(found, dm.wwid(found), _deadline(), give_up_io=False)
 
     # multipathd
 
@@ -308,7 +308,7 @@ class LinuxSCSI(executor.Executor):
 
         :raises VolumeInUse: if somebody has it open.
         """
-        multipath.release(mpath, _deadline(), give_up_io=True)
+        multipath.release(mpath, dm.wwid(mpath), _deadline(), give_up_io=True)
 
     def multipath_resize_map(self, dm_path: str) -> None:
         """Give a map the size of its smallest disk.

@@ -156,7 +156,7 @@ def delete_disk_at(place: scsi.Address, seconds: float) -> None:
     """Remove the disk that a scan of ours has brought, be it after its time or not."""
     number, disk = scsi.number_at(place), scsi.disk_at(place)
     if disk is not None:
-        multipath.forget_disks([disk])
+        multipath.forget_disks({disk: number})
         scsi.remove(disk, wait.Deadline.after(seconds), number)
 
 

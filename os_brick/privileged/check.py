@@ -16,7 +16,9 @@ from os_brick import exception
 _DISK = re.compile(r'sd[a-z]{1,8}')
 # Every name of the kernel's but those with a path in them (cciss!c0d0).
 _BLOCK = re.compile(r'[a-z][a-z0-9_-]{1,30}')
-_DM = re.compile(r'dm-[0-9]{1,7}')
+# What multipathd gives a map, and kpartx the maps of its partitions; a UUID has at most 128 bytes
+# (DM_UUID_LEN with its NUL), of printable ASCII without the slash.
+_MAP_UUID = re.compile(r'(?=.{7,128}$)(?:part[0-9]{1,4}-)?mpath-[!-.0-~]+')
 _HCTL = re.compile(r'[0-9]{1,7}:[0-9]{1,7}:[0-9]{1,7}:[0-9]{1,20}')
 # RFC 3720 section 3.2.6.3 and RFC 3980: iqn., eui. and naa. names, at most 223 bytes.
 _TARGET = re.compile(r'(?:iqn|eui|naa)\.[A-Za-z0-9.:_+~-]{1,219}', re.IGNORECASE)
@@ -45,9 +47,9 @@ def block(name: str) -> str:
     return _full(_BLOCK, name, 'name of a block device')
 
 
-def dm(name: str) -> str:
-    """``name`` if it is a device-mapper device's in the kernel, such as ``dm-4``."""
-    return _full(_DM, name, 'name of a device-mapper device')
+def map_uuid(value: str) -> str:
+    """``value`` if it is the UUID of a multipath map, or of the map of a partition of one."""
+    return _full(_MAP_UUID, value, 'UUID of a multipath map')
 
 
 def map_name(name: str) -> str:

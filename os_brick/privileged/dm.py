@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What root does with the kernel's device-mapper (include/uapi/linux/dm-ioctl.h)."""
+"""What root does with multipath maps through device-mapper (include/uapi/linux/dm-ioctl.h).
+
+A map is addressed by its UUID, ``mpath-`` and the WWID: the kernel finds it itself, in the same
+call that acts on it. The number of a ``dm-N`` is given to the next map as soon as one has gone.
+So these functions cannot be used on logical volumes or dm-crypt devices either.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ import os
 import struct
 
 from os_brick import privileged
-from os_brick.core import files, kernel, process
+from os_brick.core import kernel, process
 from os_brick.privileged import check
 
 _CONTROL = '/dev/mapper/control'
@@ -27,23 +32,19 @@ _NO_FLUSH = 1 << 11
 _NO_LOCKFS = 1 << 10
 
 
-def _ioctl(command: int, device: int, flags: int = 0, data: bytes = b'') -> bytes:
+def _ioctl(command: int, uuid: str, flags: int = 0, data: bytes = b'') -> bytes:
     request = bytearray(_BUFFER_BYTES)
+    # Neither number nor name: the kernel refuses a UUID beside one of them (dm-ioctl.c,
+    # __find_device_hash_cell).
     _HEADER.pack_into(
         *(request, 0, *_VERSION, _BUFFER_BYTES, _HEADER.size, 0, 0, flags, 0, 0),
-        *(device, b'', b''),
+        *(0, b'', uuid.encode()),
     )
     request[_HEADER.size : _HEADER.size + len(data)] = data
     number = (3 << 30) | (_HEADER.size << 16) | (0xFD << 8) | command
     with kernel.device(_CONTROL, os.O_RDWR) as descriptor:
         kernel.ioctl(descriptor, number, request)
     return bytes(request)
-
-
-def _device_number(dm: str) -> int:
-    """The number of ``dm-N`` in the kernel's 64-bit encoding (``huge_encode_dev``)."""
-    major, minor = (int(part) for part in files.read(f'/sys/block/{check.dm(dm)}/dev').split(':'))
-    return (minor & 0xFF) | (major << 8) | ((minor & ~0xFF) << 12)
 
 
 def _lines(answer: bytes) -> tuple[int, bool, str]:
@@ -57,53 +58,49 @@ def _lines(answer: bytes) -> tuple[int, bool, str]:
 
 
 @privileged.entrypoint
-def status(dm: str) -> tuple[int, bool, str]:
-    """How often ``dm-N`` is open, whether it is suspended, its first target's status.
+def status(uuid: str) -> tuple[int, bool, str]:
+    """How often a map is open, whether it is suspended, its first target's status.
 
-    :raises OSError: if there is no such device.
+    :raises OSError: ``ENXIO`` if there is no such map.
     """
-    device = _device_number(dm)
     # The status must not flush: that waits for I/O which a map without paths never ends.
-    return _lines(_ioctl(_TABLE_STATUS, device, _NO_FLUSH))
+    return _lines(_ioctl(_TABLE_STATUS, check.map_uuid(uuid), _NO_FLUSH))
 
 
 @privileged.entrypoint
-def resume(dm: str, timeout: float) -> None:
-    """Have a suspended ``dm-N`` take I/O again.
+def resume(uuid: str, timeout: float) -> None:
+    """Have a suspended map take I/O again; one that has gone is no error.
 
     :raises OperationTimedOut: if the kernel does not do it in time.
-    :raises OSError: if there is no such device.
     """
-    process.isolated(
-        f'the resume of {dm}', check.seconds(timeout), _act, _DEV_SUSPEND, _device_number(dm)
-    )
+    map_uuid = check.map_uuid(uuid)
+    process.isolated(f'the resume of {uuid}', check.seconds(timeout), _act, _DEV_SUSPEND, map_uuid)
 
 
 @privileged.entrypoint
-def fail_if_no_path(dm: str) -> None:
+def fail_if_no_path(uuid: str) -> None:
     """Have a multipath map fail its I/O instead of queueing it while it has no path.
 
-    :raises OSError: if there is no such device, or it is no multipath map.
+    :raises OSError: ``ENXIO`` if there is no such map.
     """
     message = struct.pack('=Q', 0) + b'fail_if_no_path\0'
-    _ioctl(_TARGET_MSG, _device_number(dm), data=message)
+    _ioctl(_TARGET_MSG, check.map_uuid(uuid), data=message)
 
 
 @privileged.entrypoint
-def remove(dm: str, timeout: float) -> None:
-    """Remove ``dm-N``, never by force: while somebody has it open the kernel refuses.
+def remove(uuid: str, timeout: float) -> None:
+    """Remove a map, never by force: the kernel refuses while it is open. No map is no error.
 
     :raises OperationTimedOut: if the kernel does not do it in time.
     :raises OSError: ``EBUSY`` if it is open.
     """
-    process.isolated(
-        f'the removal of {dm}', check.seconds(timeout), _act, _DEV_REMOVE, _device_number(dm)
-    )
+    map_uuid = check.map_uuid(uuid)
+    process.isolated(f'the removal of {uuid}', check.seconds(timeout), _act, _DEV_REMOVE, map_uuid)
 
 
-def _act(command: int, device: int) -> None:
+def _act(command: int, uuid: str) -> None:
     try:
-        _ioctl(command, device, _NO_FLUSH | _NO_LOCKFS if command == _DEV_SUSPEND else 0)
+        _ioctl(command, uuid, _NO_FLUSH | _NO_LOCKFS if command == _DEV_SUSPEND else 0)
     except OSError as error:
         if error.errno != errno.ENXIO:  # It has gone already.
             raise

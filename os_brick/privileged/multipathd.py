@@ -11,7 +11,7 @@ import socket
 import struct
 
 from os_brick import privileged
-from os_brick.core import kernel
+from os_brick.core import files, kernel
 from os_brick.privileged import check
 
 _ABSTRACT = '\0/org/kernel/linux/storage/multipathd'
@@ -91,6 +91,20 @@ def remove_path(disk: str, timeout: float) -> str:
     :raises OSError: if multipathd does not answer.
     """
     return _ask(f'del path {check.disk(disk)}', timeout)
+
+
+@privileged.entrypoint
+def remove_paths(disks: tuple[tuple[str, int], ...], timeout: float) -> None:
+    """Have multipathd forget disks, unless another disk has the name of one by now.
+
+    :param disks: name and number (the inode of its device in sysfs) of each.
+    :param timeout: for each of them, in seconds.
+    :raises OSError: if multipathd does not answer.
+    """
+    wanted = [(check.disk(d), check.number(n, 2**64 - 1, 'number of a device')) for d, n in disks]
+    for disk, number in wanted:
+        if files.inode(f'/sys/block/{disk}/device') in (number, 0):
+            _ask(f'del path {disk}', timeout)
 
 
 @privileged.entrypoint

@@ -198,6 +198,8 @@ class Host:
         self.commands: list[tuple[str, ...]] = []
         self._fault: Fault | None = None
         self.struck = ''
+        # Called with each act before it is done: what happens on the host between a look and it.
+        self.before_act: Callable[[str], object] = lambda what: None
         self._one_child = threading.Lock()
         self._stack = contextlib.ExitStack()
         self._threads_before: list[threading.Thread] = []
@@ -288,6 +290,7 @@ class Host:
             raise OSError(errno.EIO, f'Input/output error ({what})')
         if how == 'hung':
             raise late()
+        self.before_act(what)
         yield
         self._react()
         self.clock.happen()
@@ -567,11 +570,9 @@ class Host:
     def map_called(self, name: str) -> Map | None:
         return next((m for m in self.maps.values() if m.wwid == name), None)
 
-    def map_at(self, number: int) -> Map | None:
-        """The map of a device number in the kernel's 64-bit encoding."""
-        major, minor = number >> 8 & 0xFFF, number & 0xFF | number >> 12 & 0xFFF00
-        assert major == 253
-        return next((m for m in self.maps.values() if m.index == minor), None)
+    def map_of_uuid(self, uuid: str) -> Map | None:
+        """The map of a device-mapper UUID."""
+        return self.map_called(uuid.removeprefix('mpath-')) if uuid.startswith('mpath-') else None
 
     def claim(self, name: str) -> bool:
         """multipathd takes a disk; returns whether it is in a map then."""

@@ -101,7 +101,9 @@ class Kernel:
         values = list(_DM.unpack_from(request))
         assert values[:3] == [4, 0, 0]
         assert values[3] == len(request)
-        found = self._host.map_at(values[10])
+        # __find_device_hash_cell: a UUID stands alone.
+        assert not values[10]
+        found = self._host.map_of_uuid(values[12].rstrip(b'\0').decode())
         if found is None:
             raise OSError(errno.ENXIO, 'No such device or address')
         if command == _DM_STATUS:

@@ -113,7 +113,7 @@ def test_the_maps_of_this_host(tmp_path: pathlib.Path) -> None:
 
 
 def test_status_asks_the_kernel(tmp_path: pathlib.Path) -> None:
-    """Through the kernel's own structures, with a number above 255."""
+    """Through the kernel's own structures, by UUID."""
     with fake_host.Host(tmp_path) as host:
         target = host.target()
         target.luns[1] = array.Unit()
@@ -122,14 +122,10 @@ def test_status_asks_the_kernel(tmp_path: pathlib.Path) -> None:
         host.snapshot()
         assert host.claim('sda')
         found = host.maps['dm-0']
-        found.index = 300
-        host.tree.value(f'{found.base}/dev', '253:300')
-        host.tree.link('/sys/block/dm-300', found.base)
-        host.tree.value('/sys/block/dm-300/dev', '253:300')
+        uuid = dm.uuid_of(found.wwid)
         found.open_count, found.is_suspended = 3, True
-        assert dm.status('dm-300') == dm.Status(open_count=3, is_suspended=True, active_paths=1)
+        assert dm.status(uuid) == dm.Status(open_count=3, is_suspended=True, active_paths=1)
         host.maps.clear()
         with pytest.raises(OSError, match='No such device'):
-            dm.status('dm-300')
+            dm.status(uuid)
         host.maps['dm-0'] = found
-        found.index = 0

@@ -14,7 +14,7 @@ from os_brick.privileged import check
 GOOD = {
     check.disk: ['sda', 'sdz', 'sdaa', 'sdabc'],
     check.block: ['sda', 'dm-0', 'dm-1048575', 'nvme0n1', 'nvme1c2n3', 'md127', 'loop0'],
-    check.dm: ['dm-0', 'dm-12'],
+    check.map_uuid: ['mpath-3600', 'part1-mpath-3600', 'mpath-mpath-', 'mpath-S\\x20a'],
     check.map_name: ['mpatha', '3600140512345678', 'vol-1', 'a'],
     check.wwid: [
         '36001405e07e81c20cf5935f5225765f0',
@@ -108,9 +108,9 @@ def test_whatever_passes_is_one_harmless_word(value: str) -> None:
         (check.disk, 'sda1'),
         (check.disk, 'vda'),
         (check.disk, 'SDA'),
-        (check.dm, 'sda'),
-        (check.dm, 'dm-'),
-        (check.dm, 'dm-0p1'),
+        (check.map_uuid, 'sda'),
+        (check.map_uuid, 'mpath-'),
+        (check.map_uuid, 'part-mpath-a'),
         (check.hctl, '0:0:0'),
         (check.hctl, '0:0:0:0:0'),
         (check.hctl, 'a:0:0:0'),
@@ -126,7 +126,7 @@ def test_of_another_kind(function: Callable[[Any], str], value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('function', 'value'), [(check.dm, 'dm-\u0663'), (check.hctl, '\u0663:0:0:1')]
+    ('function', 'value'), [(check.map_uuid, 'part\u0663-mpath-a'), (check.hctl, '\u0663:0:0:1')]
 )
 def test_digits_are_ascii(function: Callable[[Any], str], value: str) -> None:
     with pytest.raises(exception.InvalidParameterValue):

@@ -187,26 +187,27 @@ def legs() -> list[str]:
 def a_map(members: list[str]) -> dict[str, Any]:
     path = glob.glob('/sys/block/dm-*')[0]
     name = os.path.basename(path)
+    uuid = str(read(f'{path}/dm/uuid'))
     found = {
         'name': name,
-        'uuid': read(f'{path}/dm/uuid'),
+        'uuid': uuid,
         'dm name': read(f'{path}/dm/name'),
         'dev': read(f'{path}/dev'),
-        'status': {'all active': dm.status(name)},
+        'status': {'all active': dm.status(uuid)},
     }
     first, second = members
     lab.daemons.ask(f'fail path {first}')
-    found['status']['one failed'] = dm.status(name)
+    found['status']['one failed'] = dm.status(uuid)
     lab.daemons.ask(f'fail path {second}')
-    found['status']['all failed'] = dm.status(name)
+    found['status']['all failed'] = dm.status(uuid)
     say('dmsetup', 'message', str(found['dm name']).strip(), '0', 'queue_if_no_path')
-    found['status']['queueing'] = dm.status(name)
+    found['status']['queueing'] = dm.status(uuid)
     say('dmsetup', 'message', str(found['dm name']).strip(), '0', 'fail_if_no_path')
     for each in members:
         lab.daemons.ask(f'reinstate path {each}')
-    found['status']['again'] = dm.status(name)
+    found['status']['again'] = dm.status(uuid)
     say('dmsetup', 'suspend', '--noflush', '--nolockfs', str(found['dm name']).strip())
-    found['status']['suspended'] = dm.status(name)
+    found['status']['suspended'] = dm.status(uuid)
     say('dmsetup', 'resume', str(found['dm name']).strip())
     return found
 

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Multipath maps are removed, resumed and told to fail by whose they are, not by their number."""
+
+from collections.abc import Iterator
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import wait
+from os_brick.host import multipath
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+
+Host = fake_host.Host
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[Host]:
+    """A host with the map dm-0 over sda, and sdb of another volume without a map."""
+    with Host(tmp_path) as found:
+        target = found.target()
+        target.luns = {1: array.Unit('gold'), 2: array.Unit('silver')}
+        session = found.log_in(target, target.portals[0])
+        for lun in target.luns:
+            found.find_lun(session, lun)
+        found.settle()
+        assert found.claim('sda')
+        yield found
+
+
+def take_number(host: Host) -> None:
+    """The map goes, and the other volume's gets its number."""
+    found = host.maps['dm-0']
+    if found.wwid == host.disks['sda'].unit.wwid:
+        host.remove_map(found)
+        assert host.claim('sdb')
+    assert host.maps['dm-0'].disks == [host.disks['sdb']]
+
+
+@pytest.mark.parametrize('runs', [True, False])
+def test_a_map_that_gets_the_number_meanwhile_stays(host: Host, runs: bool) -> None:
+    """Between the look at dm-0 and each single act on it."""
+    host.multipathd_runs = runs
+    gold = host.disks['sda'].unit.wwid
+    number = 0
+    while True:
+        start = len(host.acts)
+
+        def strike(_what: str, at: int = start + number) -> None:
+            if len(host.acts) - 1 == at:
+                take_number(host)
+
+        host.before_act = strike
+        multipath.release('dm-0', gold, wait.Deadline.after(30), give_up_io=True)
+        host.before_act = lambda what: None
+        if 'dm-0' not in host.maps:  # The removal was over before.
+            break
+        found = host.maps['dm-0']
+        assert (found.wwid, len(found.disks)) == (host.disks['sdb'].unit.wwid, 1)
+        host.remove_map(found)
+        assert host.claim('sda')
+        number += 1
+    assert number >= 3
+
+
+def test_another_map_of_the_number_is_left_alone(host: Host) -> None:
+    take_number(host)
+    before = host.snapshot()
+    acts = len(host.acts)
+    multipath.release('dm-0', host.disks['sda'].unit.wwid, wait.Deadline.after(30), give_up_io=True)
+    assert host.snapshot() == before
+    assert len(host.acts) == acts
+
+
+def test_an_open_map_stays(host: Host) -> None:
+    host.maps['dm-0'].open_count = 2
+    wwid = host.maps['dm-0'].wwid
+    with pytest.raises(exception.VolumeInUse, match='2 process'):
+        multipath.release('dm-0', wwid, wait.Deadline.after(30), give_up_io=True)
+    assert list(host.maps) == ['dm-0']
+
+
+def test_multipathd_forgets_the_disk_that_was_looked_at(host: Host) -> None:
+    """The name of a disk that has gone is another volume's by now."""
+    assert host.claim('sdb')
+    known = dict(host.paths_known)
+    multipath.forget_disks({'sda': 4711, 'sdb': 0})
+    assert host.paths_known == known
+    number = host.tree.at('/sys/block/sda/device').stat().st_ino
+    multipath.forget_disks({'sda': number, 'sdz': 0})
+    assert list(host.paths_known) == ['sdb']
