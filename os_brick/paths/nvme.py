@@ -14,7 +14,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import locks, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, nvme, nvme_users, tcp
+from os_brick.host import block, nvme, nvme_connect, nvme_search, nvme_users, tcp
 from os_brick.model import fabrics, nvme_psk
 from os_brick.paths import engine as opening
 from os_brick.plans import nvmeof as plans
@@ -69,7 +69,7 @@ class Request:
 
     key: str
     host: tuple[str, str] | None
-    options: nvme.Options
+    options: nvme_connect.Options
     scan_seconds: float
     clean_up_seconds: float
     psk: nvme_psk.Psk | None = None
@@ -170,7 +170,7 @@ class Opening(opening.Opening[Way, Brought]):
         )
 
     def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
-        why = nvme.why_unreachable(way.portal, deadline.limit(tcp.REACH_SECONDS))
+        why = nvme_connect.why_unreachable(way.portal, deadline.limit(tcp.REACH_SECONDS))
         if why is not None:
             raise Silent(f'Portal {way.portal} does not answer: {why}')
 
@@ -217,7 +217,7 @@ def let_go(
         if others or notes.coming:
             LOG.info('The %s stays: %s', controller, ', '.join(others) or 'an attach is under way')
             return False
-        nvme.delete(controller, deadline)
+        nvme_connect.delete(controller, deadline)
         nvme_users.forget(lock, controller)
         return True
 
@@ -282,7 +282,7 @@ class _Step:
             tls = self.request.tls_keys(way)
             host, options = self.request.host, self.request.options
             try:
-                made = nvme.connect(way.target.nqn, way.portal, host, options, limit, tls)
+                made = nvme_connect.connect(way.target.nqn, way.portal, host, options, limit, tls)
             except FileExistsError:
                 return None
             except exception.OperationTimedOut as error:
@@ -296,12 +296,12 @@ class _Step:
                 raise kind(f'{way}: {words}') from error
             self.undo.add(self._take_down, made)
             until = self.deadline.within(self.request.scan_seconds)
-            live = nvme.wait_live(made, self.opening.is_wanted, until)
+            live = nvme_connect.wait_live(made, self.opening.is_wanted, until)
             if live is None:
                 state = nvme.state(made.name) or 'gone'
                 raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
             self.undo.add(self._take_down, live)
-            nvme.keep_for(live, self.request.options.ctrl_loss_tmo)
+            nvme_connect.keep_for(live, self.request.options.ctrl_loss_tmo)
             nvme_users.made(way.lock, live, nvme_users.token())
         return live, True
 
@@ -348,7 +348,7 @@ class _Step:
     def _require_answer(self) -> None:
         if not self.ask_first or self.way.portal.transport != fabrics.TCP:
             return
-        why = nvme.why_unreachable(self.way.portal, self.deadline.limit(tcp.REACH_SECONDS))
+        why = nvme_connect.why_unreachable(self.way.portal, self.deadline.limit(tcp.REACH_SECONDS))
         if why is not None:
             raise Silent(f'{self.way}: it does not answer ({why})')
         self.opening.answers(self.way)
@@ -370,7 +370,7 @@ class _Step:
         :raises VolumeIdentityMismatch: if another one is in its place.
         """
         until = self.deadline.within(self.request.scan_seconds)
-        search = _Search(self.way.target.identity, controller, until, is_new=is_new)
+        search = nvme_search.Search(self.way.target.identity, controller, until, is_new=is_new)
 
         def probe() -> nvme.Path | bool | None:
             return search.look() if nvme.is_there(controller) else False
@@ -381,74 +381,6 @@ class _Step:
         path = answer if isinstance(answer, nvme.Path) else None
         self._has_come(controller, nvme_users.token(), str(path.identity) if path else None)
         return path
-
-
-class _Search:
-    """The search for a namespace behind a controller."""
-
-    def __init__(
-        self,
-        wanted: fabrics.Identity,
-        controller: nvme.Controller,
-        deadline: wait.Deadline,
-        *,
-        is_new: bool,
-    ) -> None:
-        self._wanted = wanted
-        self._controller = controller
-        self._deadline = deadline
-        self._rescans = [wait.Deadline.after(s) for s in plans.rescan_times(is_new=is_new)]
-        self._stranger = ''
-        self._why = 'it does not show it'
-
-    def look(self) -> nvme.Path | None:
-        """The namespace, if it is there and says itself that it is the one.
-
-        :raises VolumeDeviceNotFound: if there is more than one.
-        """
-        found = plans.matching(self._wanted, nvme.paths(self._controller.name))
-        if len(found) > 1:
-            names = ', '.join(path.name for path in found)
-            raise exception.VolumeDeviceNotFound(
-                f'{self._controller} has several namespaces ({names}), and none of vol_uuid, '
-                'volume_nguid and ns_id says which is meant'
-            )
-        if found and self._is_it(found[0]):
-            return found[0]
-        if self._rescans and self._rescans[0].passed:
-            del self._rescans[0]
-            with contextlib.suppress(OSError):
-                nvme.rescan(self._controller.name, self._deadline)
-        return None
-
-    def _is_it(self, path: nvme.Path) -> bool:
-        try:
-            actual = nvme.identity(path, self._deadline.limit(nvme.IDENTIFY_SECONDS))
-        except (OSError, exception.OperationTimedOut) as error:
-            self._why = str(error)
-            return False
-        if self._wanted.is_of(actual) and path.identity.is_of(actual):
-            return True
-        if str(actual) != self._stranger:
-            # The kernel has to be told: it drops such a namespace, and finds the new one then.
-            LOG.warning('Namespace %s was %s and is %s now', path.name, path.identity, actual)
-            self._stranger = str(actual)
-            self._rescans = [wait.Deadline.after(s) for s in plans.rescan_times(is_new=False)]
-        return False
-
-    def failure(self, what: str) -> Exception:
-        """The error of a search that has found nothing in time."""
-        stranger = self._stranger
-        for path in nvme.paths(self._controller.name):
-            if self._wanted.nsid is not None and path.identity.nsid == self._wanted.nsid:
-                stranger = stranger or str(path.identity)
-        if stranger:
-            return exception.VolumeIdentityMismatch(
-                device=f'The namespace behind {self._controller}',
-                expected=str(self._wanted),
-                actual=stranger,
-            )
-        return exception.VolumeDeviceNotFound(f'{what}: {self._controller}: {self._why}')
 
 
 # What the kernel's numbers mean here (drivers/nvme/host/fabrics.c, auth.c).

@@ -12,10 +12,11 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, fanout, files, operation, teardown, wait
+from os_brick.core import background, fanout, operation, teardown, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, links, machine, md, nvme, volume
+from os_brick.host import fc, links, machine, md, nvme, nvme_connect, nvme_volume, volume
 from os_brick.initiator.connectors import base, nvmeof_raid
+from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
 from os_brick.model import fabrics, nvme_psk
 from os_brick.paths import nvme as nvmeof_ways
 from os_brick.plans import nvmeof as plans
@@ -31,12 +32,8 @@ Replication = props_nvmeof.Replication
 
 DEV_SEARCH_PATH = '/dev/'
 DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
-# udev's workers are done with a device within seconds.
-_BUSY_SECONDS = 3.0
 # How long I/O to a leg of an array waits for a lost controller.
 _LEG_FAIL_SECONDS = 5
-# The kernel shows a new size as soon as it has looked at the namespace again.
-_RESIZE_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -211,7 +208,7 @@ class NVMeOFConnector(base.BlockConnector):
         head = brought[0].path.head
         alike = [one for one in brought if one.path.head == head]
         _require_same(brought)
-        nvme.wait_readable(brought[0].path, deadline.within(request.scan_seconds))
+        nvme_volume.wait_readable(brought[0].path, deadline.within(request.scan_seconds))
         if len(alike) < wanted:
             raise exception.BrickException(
                 f'Multipath is enforced, and only {len(alike)} path leads to /dev/{head} '
@@ -219,7 +216,7 @@ class NVMeOFConnector(base.BlockConnector):
             )
         policy = cfg.CONF.os_brick.nvmeof_io_policy
         if policy:
-            nvme.set_io_policy(brought[0].way.target.nqn, policy)
+            nvme_connect.set_io_policy(brought[0].way.target.nqn, policy)
         opening.joins(brought[0])
         return head
 
@@ -244,7 +241,7 @@ class NVMeOFConnector(base.BlockConnector):
                 with core_undo.Undo() as undo_way:
                     undo_way.add(opening.abandon)
                     (brought,) = opening.run()
-                    nvme.wait_readable(brought.path, share.within(request.scan_seconds))
+                    nvme_volume.wait_readable(brought.path, share.within(request.scan_seconds))
             except Exception as error:
                 LOG.warning('%s cannot be used: %s', way, error)
                 failures.append(error)
@@ -294,11 +291,13 @@ class NVMeOFConnector(base.BlockConnector):
         """Flush a namespace, and take down the controllers that carry nothing else."""
         for head in here.heads:
             steps.run(
-                f'check for users of {head}', functools.partial(_refuse_users, head, deadline)
+                f'check for users of {head}',
+                functools.partial(nvme_volume.refuse_users, head, deadline),
             )
+        limit = volume.flush_limit(deadline, steps.on_error.is_forced)
         for head in here.heads:
             paths = [path for path in here.paths if path.head == head]
-            flush = functools.partial(_flush, head, paths, deadline, steps.on_error.is_forced)
+            flush = functools.partial(nvme_volume.flush, head, paths, limit, deadline)
             steps.run(f'flush of {head}', flush)
         own = set(here.heads)
         names = {str(path.identity) for path in here.paths}
@@ -311,7 +310,7 @@ class NVMeOFConnector(base.BlockConnector):
         for error in errors.values():
             steps.run('end of a connection', functools.partial(_raise, error))
         if own and all(gone.values()) and not errors:
-            _wait_gone(own, deadline)
+            nvme_volume.wait_gone(own, deadline)
 
     def _extend(self, props: Volume, op: operation.Operation) -> int:
         here = [self._here(props, target) for target in props.targets]
@@ -319,7 +318,11 @@ class NVMeOFConnector(base.BlockConnector):
         if not heads:
             words = '; '.join(str(target) for target in props.targets)
             raise exception.VolumePathsNotFound(f'There is no {words} on this host')
-        sizes, errors = fanout.fanout(lambda each: _grow(each, op.deadline), here)
+
+        def grow(each: _Here) -> int:
+            return nvme_volume.grow(each.target.identity, each.paths, op.deadline)
+
+        sizes, errors = fanout.fanout(grow, here)
         array = None
         if props.replication is not Replication.NONE:
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
@@ -340,7 +343,7 @@ def _request(props: Volume, target: Target, clean_up_seconds: float) -> nvmeof_w
     name = machine.host_nqn(system)
     own_id = machine.host_id(fabrics.uuid_of_nqn(name or '') or system)
     dhchap = target.dhchap
-    options = nvme.Options(
+    options = nvme_connect.Options(
         queue_size=conf.nvmeof_queue_size,
         nr_io_queues=conf.nvmeof_nr_io_queues,
         ctrl_loss_tmo=conf.nvmeof_ctrl_loss_tmo,
@@ -394,11 +397,11 @@ def _resolved(target: Target) -> tuple[fabrics.Portal, ...]:
     found: list[fabrics.Portal] = []
     for portal in target.portals:
         if portal.transport == fabrics.FC and not portal.host_address:
-            ports = nvme.local_fc_ports()
-            found += [dataclasses.replace(portal, host_address=port) for port in ports]
+            own = [f'nn-0x{port.wwnn}:pn-0x{port.wwpn}' for port in fc.ports() if port.is_online]
+            found += [dataclasses.replace(portal, host_address=port) for port in own]
             continue
         try:
-            found += nvme.resolve(portal)
+            found += nvme_connect.resolve(portal)
         except OSError as error:
             LOG.warning('The name of portal %s is unknown: %s', portal, error)
             found.append(portal)
@@ -418,38 +421,6 @@ def _require_same(brought: list[nvmeof_ways.Brought]) -> None:
                 expected=f'{first.identity} of {first.name}',
                 actual=str(other.path.identity),
             )
-
-
-def _refuse_users(head: str, deadline: wait.Deadline) -> None:
-    found: list[str] = []
-
-    def is_idle() -> bool:
-        found[:] = block.users(head) or block.openers(head) or block.claimant(head)
-        return not found
-
-    # udev's workers open and close a device whenever it changes.
-    if not wait.holds(is_idle, deadline.within(_BUSY_SECONDS)):
-        raise exception.VolumeInUse(device=f'/dev/{head}', holder='; '.join(found))
-
-
-def _flush(head: str, paths: list[nvme.Path], deadline: wait.Deadline, force: bool) -> None:
-    """Have what was written reach the volume, if it is still that volume."""
-    live = [path for path in paths if nvme.why_unusable(path) is None]
-    for path in live:
-        try:
-            actual = nvme.identity(path, deadline.limit(nvme.IDENTIFY_SECONDS))
-        except OSError as error:
-            LOG.warning('Namespace %s does not say who it is: %s', path.name, error)
-            continue
-        if not path.identity.is_of(actual):
-            LOG.warning(
-                'Namespace %s was %s and is %s: not flushed', path.name, path.identity, actual
-            )
-            return
-    if not live:
-        why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
-        raise exception.VolumeDeviceNotFound(f'Namespace /dev/{head} cannot be flushed: {why}')
-    block.flush(head, volume.flush_limit(deadline, force))
 
 
 def _elsewhere(props: Volume) -> str:
@@ -477,69 +448,3 @@ def _used_head(device_path: str | None) -> str | None:
 
 def _raise(error: Exception) -> None:
     raise error
-
-
-def _wait_gone(heads: set[str], deadline: wait.Deadline) -> None:
-    """Give the kernel a moment to take the devices away, unless others have paths to them."""
-
-    def have_gone() -> bool:
-        return all(nvme.paths_of(head) or not block.exists(head) for head in heads)
-
-    if not wait.holds(have_gone, deadline.within(_BUSY_SECONDS)):
-        LOG.warning('Of %s the kernel still has a device: somebody has it open', heads)
-
-
-def _grow(here: _Here, deadline: wait.Deadline) -> int:
-    """Have the kernel see the size that the subsystem says a namespace has; return it in bytes."""
-    live = [path for path in here.paths if nvme.why_unusable(path) is None]
-    if not live:
-        why = '; '.join(filter(None, (nvme.why_unusable(path) for path in here.paths)))
-        raise exception.VolumePathsNotFound(f'{here.target} cannot be asked for its size: {why}')
-    asked, head = live[0], live[0].head
-    actual = nvme.identity(asked, deadline.limit(nvme.IDENTIFY_SECONDS))
-    if not (here.target.identity.is_of(actual) and asked.identity.is_of(actual)):
-        raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{head}', expected=str(asked.identity), actual=str(actual)
-        )
-    todo = {path.controller for path in live}
-
-    def probe() -> int | None:
-        size = nvme.asked_size_bytes(asked, deadline.limit(nvme.IDENTIFY_SECONDS))
-        if block.size_bytes(head) == size:
-            return size
-        while todo:
-            nvme.rescan(todo.pop(), deadline)
-        return None
-
-    limit = deadline.within(_RESIZE_SECONDS)
-    return wait.until(probe, limit, f'/dev/{head} to have the size that its subsystem reports')
-
-
-# For whoever reads the namespace's directory as the reference does.
-NVME_CTRL_SYSFS_PATH = '/sys/class/nvme-fabrics/ctl/'
-BLK_SYSFS_PATH = '/sys/class/block/'
-RAID_PATH = '/dev/md/'
-OLD_NQN, TRANSPORT, PORTAL, PORT = 'nqn', 'transport_type', 'target_portal', 'target_port'
-NGUID, NSID, HOST_NQN = 'volume_nguid', 'ns_id', 'host_nqn'
-UUID, NQN, PORTALS = 'vol_uuid', 'target_nqn', 'portals'
-ALIAS, REPLICAS, REPLICA_COUNT = 'alias', 'volume_replicas', 'replica_count'
-
-
-def sysfs_property(prop_name: str, path_or_name: str) -> str | None:
-    """Return the text of an attribute below a directory, or ``None``."""
-    return files.read_or(f'{path_or_name}/{prop_name}') or None
-
-
-def ctrl_property(prop_name: str, ctrl_name: str) -> str | None:
-    """Return the text of a controller's attribute, or ``None``."""
-    return sysfs_property(prop_name, f'{NVME_CTRL_SYSFS_PATH}{ctrl_name}')
-
-
-def blk_property(prop_name: str, blk_name: str) -> str | None:
-    """Return the text of a block device's attribute, or ``None``."""
-    return sysfs_property(prop_name, f'{BLK_SYSFS_PATH}{blk_name}')
-
-
-def nvme_basename(path: str) -> str:
-    """Return the block device that users open, of the path of a namespace's entry."""
-    return nvme.head_of(path.rpartition('/')[2])

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connecting to NVMe controllers over fabrics, and disconnecting from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import errno
+import socket
+
+from oslo_log import log as logging
+
+from os_brick.core import files, wait
+from os_brick.host import nvme, tcp
+from os_brick.model import fabrics, nvme_psk
+from os_brick.privileged import nvme as root
+
+LOG = logging.getLogger(__name__)
+
+_SUBSYSTEMS = '/sys/class/nvme-subsystem'
+# Fibre Channel's controllers are made before they are connected, and the kernel takes down none
+# that has never been (EBUSY): one that gets nowhere has to end by itself.
+_FIRST_CONTACT_SECONDS = 20
+# Why a connection over TLS fails whatever the key is.
+_NOT_THE_KEY = frozenset({errno.EALREADY, errno.ECONNREFUSED, errno.EKEYREJECTED})
+# The kernel's module has been loaded; udev makes its node.
+_NODE_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """How a connection is made; ``None`` leaves it to the kernel."""
+
+    queue_size: int | None = None
+    nr_io_queues: int | None = None
+    ctrl_loss_tmo: int | None = None
+    reconnect_delay: int | None = None
+    fast_io_fail_tmo: int | None = None
+    keep_alive_tmo: int | None = None
+    dhchap_secret: str | None = dataclasses.field(default=None, repr=False)
+    dhchap_ctrl_secret: str | None = dataclasses.field(default=None, repr=False)
+
+
+def resolve(portal: fabrics.Portal) -> list[fabrics.Portal]:
+    """The portals that a portal with a host name means; it itself if it has an address.
+
+    :raises OSError: if the name is unknown.
+    """
+    if portal.transport not in {fabrics.TCP, fabrics.RDMA} or portal.is_ip:
+        return [portal]
+    found = socket.getaddrinfo(portal.address, None, type=socket.SOCK_STREAM)
+    addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
+    return [dataclasses.replace(portal, address=address) for address in addresses]
+
+
+def why_unreachable(portal: fabrics.Portal, seconds: float = tcp.REACH_SECONDS) -> str | None:
+    """Why no TCP connection to a portal comes about, or ``None`` if one does.
+
+    Asked before the kernel is, which makes one connection at a time on the whole host and would
+    have everybody wait for a silent portal. Other transports answer ``None``.
+    """
+    if portal.transport != fabrics.TCP:
+        return None
+    address, port = portal.address, int(portal.port)
+    return tcp.why_unreachable(address, port, seconds, source=portal.host_address)
+
+
+def connect(
+    nqn: str,
+    portal: fabrics.Portal,
+    host: tuple[str, str] | None,
+    options: Options,
+    deadline: wait.Deadline,
+    tls: Sequence[nvme_psk.TlsKey] = (),
+) -> nvme.Controller:
+    """Connect to a controller of a subsystem.
+
+    :param host: the name and the ID of this host; ``None`` leaves both to the kernel.
+    :param tls: the keys for TLS, of which the subsystem knows one; empty for no TLS.
+    :raises FileExistsError: if the kernel has that connection already.
+    :raises OperationTimedOut: if the target does not answer in time.
+    :raises OSError: what the kernel says.
+    """
+    _require_fabrics(deadline)
+    if portal.transport == fabrics.FC:
+        options = dataclasses.replace(options, ctrl_loss_tmo=_FIRST_CONTACT_SECONDS)
+    text = {
+        'nqn': nqn,
+        'transport': portal.transport,
+        'traddr': portal.address,
+        'trsvcid': portal.port,
+        'host_traddr': portal.host_address,
+        'host_iface': portal.host_interface,
+        **(dict(zip(('hostnqn', 'hostid'), host, strict=True)) if host else {}),
+        **{
+            field.name: str(value)
+            for field in dataclasses.fields(options)
+            if (value := getattr(options, field.name)) is not None
+        },
+    }
+    try:
+        name, number = _connect({k: v for k, v in text.items() if v}, tls, deadline)
+    except OSError as error:
+        if error.errno == errno.EALREADY:
+            raise FileExistsError(errno.EEXIST, str(error)) from error
+        raise
+    names = host or ('', '')
+    return nvme.Controller(name, nqn, portal, str(number), *names, is_encrypted=bool(tls))
+
+
+def _connect(
+    options: dict[str, str], tls: Sequence[nvme_psk.TlsKey], deadline: wait.Deadline
+) -> tuple[str, int]:
+    for key in tls[:-1]:
+        try:
+            return root.connect(options, deadline.limit(), (key.identity, key.value))
+        except OSError as error:
+            if error.errno in _NOT_THE_KEY:
+                raise
+            LOG.info('No connection by TLS key %s: %s', key.identity, error)
+    last = (tls[-1].identity, tls[-1].value) if tls else None
+    return root.connect(options, deadline.limit(), last)
+
+
+def _require_fabrics(deadline: wait.Deadline) -> None:
+    if files.exists(root.FABRICS):
+        return
+    root.load_fabrics()
+    limit = deadline.within(_NODE_SECONDS)
+    wait.until(lambda: files.exists(root.FABRICS) or None, limit, f'{root.FABRICS} to appear')
+
+
+def delete(controller: nvme.Controller, deadline: wait.Deadline) -> None:
+    """Take a controller down, and wait until it has gone; another one of its name stays.
+
+    :raises OperationTimedOut: if it does not go in time.
+    :raises OSError: what the kernel says.
+    """
+    try:
+        root.delete(controller.name, controller.nqn, controller.id, deadline.limit())
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno == errno.EBUSY and controller.id == root.UNCONNECTED:
+            LOG.info('The %s has never been connected, and ends by itself', controller)
+            return
+        raise
+    gone = f'the removal of {controller}'
+    wait.until(lambda: not nvme.is_there(controller) or None, deadline, gone)
+
+
+def keep_for(controller: nvme.Controller, seconds: int | None) -> None:
+    """Have the kernel try so long to reach a controller when it is lost, now that it is live."""
+    if controller.portal.transport != fabrics.FC or seconds is None:
+        return
+    try:
+        root.set_loss_timeout(controller.name, seconds)
+    except OSError as error:
+        LOG.warning('The %s is given up after %d s: %s', controller, _FIRST_CONTACT_SECONDS, error)
+
+
+def wait_live(
+    made: nvme.Controller, is_wanted: Callable[[], bool], deadline: wait.Deadline
+) -> nvme.Controller | None:
+    """A controller that was just made, once it is live; ``None`` if it does not get there.
+
+    Those of Fibre Channel are made first and connected then; only a live one has its ID. For the
+    others a look that it is still the same is enough.
+
+    :param is_wanted: whether anybody still waits for it.
+    """
+
+    def probe() -> nvme.Controller | bool | None:
+        now = nvme.state(made.name)
+        if not now or now in nvme.GOING or not is_wanted():
+            return False
+        if now != nvme.LIVE:
+            return None
+        if made.id != root.UNCONNECTED:
+            return made if nvme.is_there(made) else None
+        found = nvme.controller(made.name)
+        return found if found is not None and found.nqn == made.nqn else None
+
+    answer = wait.poll(probe, deadline)
+    return answer if isinstance(answer, nvme.Controller) else None
+
+
+def subsystem_of(nqn: str) -> str | None:
+    """The kernel's name of a subsystem, such as ``nvme-subsys0``, or ``None``."""
+    for name in files.names(_SUBSYSTEMS):
+        if files.read_or(f'{_SUBSYSTEMS}/{name}/subsysnqn') == nqn:
+            return name
+    return None
+
+
+def set_io_policy(nqn: str, policy: str) -> None:
+    """Choose how the kernel spreads I/O over the paths to a subsystem's namespaces."""
+    name = subsystem_of(nqn)
+    if name is None or files.read_or(f'{_SUBSYSTEMS}/{name}/iopolicy', policy) == policy:
+        return
+    try:
+        root.set_io_policy(name, policy)
+    except OSError as error:
+        LOG.warning('Subsystem %s keeps its I/O policy: %s', nqn, error)
