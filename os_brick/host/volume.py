@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A SCSI volume on this host, from the moment its disks are there, whatever brought them.
 
-Made usable (a multipath map or one disk), grown, and taken away again.
+Made usable (a multipath map or one disk), and taken away again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import fanout, wait
 from os_brick.host import block, dm, multipath, scsi
-from os_brick.host import legs as host_legs
+from os_brick.host import disks as host_disks
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -24,14 +24,6 @@ LOG = logging.getLogger(__name__)
 # multipathd takes the other paths a moment after the first (as fast as udev tells it of them);
 # a map is usable with one, so nobody waits longer for them than this.
 JOIN_SECONDS = 0.5
-# A disk that comes back alone is worth more patience: nobody waits for it.
-READMIT_SECONDS = 10.0
-# multipathd reads the sizes of the disks and loads the map's table anew: a second or two.
-RESIZE_SECONDS = 30.0
-# How long a live disk needs to answer with its new capacity.
-RESCAN_SECONDS = 10.0
-# An array may tell its new size on one port later than on another.
-SAME_SIZE_SECONDS = 5.0
 DELETE_SECONDS = 30.0
 # Whoever claims a disk only to look at it, or to put it under its map, is done by then.
 CLAIM_SECONDS = 2.0
@@ -66,13 +58,13 @@ class Device:
         return f'/dev/{self.name}'
 
 
-def open_single(leg: host_legs.Leg, deadline: wait.Deadline) -> Device:
+def open_single(leg: host_disks.Disk, deadline: wait.Deadline) -> Device:
     """The device of a volume that is used through one disk.
 
     :raises VolumeDeviceNotFound: if it cannot be read.
     """
-    _require_readable(leg.disk, deadline)
-    return Device(leg.disk, leg.identity.wwid, is_multipath=False)
+    _require_readable(leg.name, deadline)
+    return Device(leg.name, leg.identity.wwid, is_multipath=False)
 
 
 def _require_readable(name: str, deadline: wait.Deadline) -> None:
@@ -84,7 +76,7 @@ def _require_readable(name: str, deadline: wait.Deadline) -> None:
 
 
 def open_multipath(
-    legs: list[host_legs.Leg], ready_seconds: float, deadline: wait.Deadline
+    legs: list[host_disks.Disk], ready_seconds: float, deadline: wait.Deadline
 ) -> Device:
     """The multipath map over the disks of a volume, once it takes I/O.
 
@@ -96,7 +88,7 @@ def open_multipath(
     :raises VolumeDeviceNotFound: if the map takes no I/O in time.
     """
     identity = legs[0].identity
-    disks = [leg.disk for leg in legs]
+    disks = [leg.name for leg in legs]
     if not identity.wwid:
         raise multipath.NotClaimed(disks=', '.join(disks), why='they have no WWID')
     found = multipath.build(identity, disks, deadline)
@@ -172,7 +164,7 @@ def disks_of(disks: Collection[str], wwid: str | None = None) -> list[str]:
     """
     below = [disk for found in dm.multipaths_over(disks) for disk in block.members(found)]
     more = [disk for disk in below if disk not in disks]
-    own = [disk for disk in more if wwid is None or host_legs.belongs_to(disk, wwid)]
+    own = [disk for disk in more if wwid is None or host_disks.belongs_to(disk, wwid)]
     return list(dict.fromkeys([*disks, *own]))
 
 
@@ -285,7 +277,7 @@ def _users(disks: Collection[str], wwid: str | None) -> list[str]:
     maps = _maps_over(disks, wwid)
     users = [user for disk in disks for user in block.users(disk, frozenset(maps))]
     for found in maps:
-        users += host_legs.map_users(found)
+        users += host_disks.map_users(found)
         if not set(block.members(found)) <= set(disks):
             users += multipath.opened(found, dm.wwid(found))
     if not users and not maps:
@@ -306,7 +298,7 @@ def _flushable(disks: Collection[str]) -> list[str]:
     for disk in running:
         cached, error = scsi.cached_identity(disk), errors.get(disk)
         is_another = error is None and (
-            actual[disk].is_another(cached) or cached.contradicts(host_legs.wwid_above(disk))
+            actual[disk].is_another(cached) or cached.contradicts(host_disks.wwid_above(disk))
         )
         if is_another or isinstance(error, scsi.NothingMapped):
             LOG.warning('Disk %s (%s) is not flushed: %s', disk, cached, error or actual[disk])
@@ -376,84 +368,3 @@ def wait_forgotten(devices: dict[str, int], deadline: wait.Deadline) -> None:
         left = [disk for disk in still_known() if not block.exists(disk)]
         if left:
             raise exception.MultipathdPathsNotRemoved(devices=left)
-
-
-def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str]]:
-    """Have every live disk and the map show the volume's size now.
-
-    :return: the size in bytes, and the disks that do not have it, because they are dead; they
-        are out of the map.
-    :raises VolumeIdentityMismatch: if a disk is another volume by now.
-    :raises VolumePathsNotFound: if no disk answers.
-    """
-    found = dm.multipath_over(disks)
-    disks = disks_of(disks)
-    before = block.size_bytes(found or disks[0])
-    live, dead = _rescan(disks, deadline)
-    if not live:
-        why = '; '.join(f'{disk}: {error}' for disk, error in dead.items())
-        raise exception.VolumePathsNotFound(f'No disk of the volume answers: {why}')
-    size = _smallest(live, deadline)
-    if size < before:
-        LOG.warning('The volume has become smaller: %s bytes instead of %s', size, before)
-    short = [disk for disk in dead if block.size_bytes(disk) != size]
-    if found is not None and block.size_bytes(found) != size:
-        # multipathd gives a map its first disk's size, or refuses where one has another.
-        multipath.forget_disks({disk: scsi.number_of(disk) for disk in short})
-        multipath.resize(found, size, deadline.within(RESIZE_SECONDS))
-    return size, short
-
-
-def _rescan(
-    disks: Collection[str], deadline: wait.Deadline
-) -> tuple[list[str], dict[str, Exception]]:
-    live, dead = fanout.fanout(lambda disk: refresh(disk, deadline), disks)
-    for error in dead.values():
-        if isinstance(error, exception.VolumeIdentityMismatch):
-            raise error
-    return [disk for disk in disks if disk in live], dead
-
-
-def refresh(disk: str, deadline: wait.Deadline) -> int:
-    """Have the kernel read a disk's capacity anew; return it in bytes.
-
-    :raises VolumeIdentityMismatch: if the disk is another volume by now.
-    :raises OSError: if it is not running.
-    :raises OperationTimedOut: if it does not answer.
-    """
-    state = scsi.state(disk)
-    if state != 'running':
-        raise OSError(f'disk {disk} is {state or "gone"}')
-    limit = deadline.within(RESCAN_SECONDS)
-    cached, actual = scsi.cached_identity(disk), scsi.identity(disk, limit.limit(60))
-    above = host_legs.wwid_above(disk)
-    if actual.is_another(cached) or actual.contradicts(above):
-        raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk}',
-            expected=host_legs.taken_for(cached, above),
-            actual=str(actual),
-        )
-    scsi.rescan(disk, limit)
-    return block.size_bytes(disk)
-
-
-def _smallest(disks: list[str], deadline: wait.Deadline) -> int:
-    """The size of the smallest disk, once all have the same or have had time for it."""
-
-    def agreed() -> int | None:
-        sizes = {disk: block.size_bytes(disk) for disk in disks}
-        if len(set(sizes.values())) == 1:
-            return sizes[disks[0]]
-        for disk in [disk for disk in disks if sizes[disk] != max(sizes.values())]:
-            scsi.rescan(disk, deadline)
-        return None
-
-    size = wait.poll(agreed, deadline.within(SAME_SIZE_SECONDS))
-    return min(block.size_bytes(disk) for disk in disks) if size is None else size
-
-
-def readmit(disk: str, found: str, deadline: wait.Deadline) -> bool:
-    """Let a disk that was too short back into its map; returns whether it could be."""
-    if refresh(disk, deadline) < block.size_bytes(found):
-        return False
-    return not multipath.join(found, [disk], deadline.within(READMIT_SECONDS))

@@ -15,7 +15,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, executor, initiator
 from os_brick.core import files, teardown, wait
-from os_brick.host import block, dm, iscsi, links, multipath, scsi, volume
+from os_brick.host import block, dm, iscsi, links, multipath, scsi, scsi_growth, volume
 from os_brick.model import addresses
 
 LOG = logging.getLogger(__name__)
@@ -324,7 +324,7 @@ class LinuxSCSI(executor.Executor):
 
         :raises VolumePathsNotFound: if no disk answers.
         """
-        size, _ = volume.grow([_name(path) for path in volume_paths], _deadline())
+        size, _ = scsi_growth.grow([_name(path) for path in volume_paths], _deadline())
         return size
 
 

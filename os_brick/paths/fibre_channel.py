@@ -11,7 +11,7 @@ from os_brick import exception
 from os_brick.core import undo as core_undo
 from os_brick.core import wait
 from os_brick.host import block, fc, fc_ways, scsi
-from os_brick.host import legs as host_legs
+from os_brick.host import disks as host_disks
 from os_brick.paths import scsi as scsi_opening
 from os_brick.plans import fibre_channel as plans
 from os_brick.plans import paths as plans_ways
@@ -49,7 +49,7 @@ class Brought:
     """A way, and its disk."""
 
     way: Way
-    legs: tuple[host_legs.Leg, ...]
+    legs: tuple[host_disks.Disk, ...]
 
 
 def ways(
@@ -82,7 +82,9 @@ def missing(props: props_fc.Props) -> str:
     return '; '.join(said)
 
 
-def find_leg(request: Request, way: Way, answered: set[Way], until: wait.Deadline) -> host_legs.Leg:
+def find_leg(
+    request: Request, way: Way, answered: set[Way], until: wait.Deadline
+) -> host_disks.Disk:
     """Bring the volume's disk on one way; what was made is taken back if it does not end well.
 
     :param answered: where the way is noted as soon as the array has answered for its LUN.
@@ -102,14 +104,14 @@ def find_leg(request: Request, way: Way, answered: set[Way], until: wait.Deadlin
         if is_new:
             undo.add(_take_back, request, way)
         try:
-            leg = host_legs.find(
-                *(place, look, times, until), is_new=is_new, heard=lambda: answered.add(way)
+            leg = host_disks.find(
+                *(place, look, times, until), is_new=is_new, on_response=lambda: answered.add(way)
             )
         except exception.VolumeDeviceNotFound as error:
             raise _not_found(request, way, error) from error
         if leg.is_new and not is_new:  # In the place of a stale one.
             undo.add(_take_back, request, way)
-        host_legs.require_expected(leg, request.props.expected_wwid)
+        host_disks.require_expected(leg, request.props.expected_wwid)
         return leg
 
 
@@ -164,19 +166,19 @@ class Opening(scsi_opening.Opening[Way, Brought]):
         until = deadline.within(self._request.scan_seconds) if is_late else self._until
         return Brought(way, (find_leg(self._request, way, self._answered, until),))
 
-    def prepare(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> None:
+    def prepare(self, legs: list[host_disks.Disk], deadline: wait.Deadline) -> None:
         """Wait a while for disks that are read-only at first: a map over one would stay so."""
         if self._request.props.is_read_only:
             return
 
         def is_writable() -> bool:
-            locked = [leg.disk for leg in legs if block.is_read_only(leg.disk)]
+            locked = [leg.name for leg in legs if block.is_read_only(leg.name)]
             for disk in locked:
                 scsi.rescan(disk, deadline)
             return not locked
 
         if not wait.holds(is_writable, deadline.within(_WRITABLE_SECONDS)):
-            LOG.warning('The disks %s are read-only', ', '.join(leg.disk for leg in legs))
+            LOG.warning('The disks %s are read-only', ', '.join(leg.name for leg in legs))
 
     def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
         why = _why_away(self._request, way)

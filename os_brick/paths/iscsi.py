@@ -13,8 +13,8 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import fanout, locks, teardown, wait
 from os_brick.core import undo as core_undo
+from os_brick.host import disks as host_disks
 from os_brick.host import iscsi, scsi, tcp
-from os_brick.host import legs as host_legs
 from os_brick.paths import scsi as scsi_opening
 from os_brick.plans import iscsi as plans
 from os_brick.plans import paths as plans_ways
@@ -57,7 +57,7 @@ class Brought:
     """A way that is open, and what was made for it."""
 
     way: Target
-    legs: tuple[host_legs.Leg, ...]
+    legs: tuple[host_disks.Disk, ...]
     made_sessions: tuple[int, ...]
     made_node: bool
 
@@ -103,7 +103,7 @@ def open_way(
         legs = []
         for session, place in zip(login.sessions, places, strict=True):
             leg = _leg(request, way, session, deadline, is_new=place in new)
-            host_legs.require_expected(leg, request.props.expected_wwid)
+            host_disks.require_expected(leg, request.props.expected_wwid)
             legs.append(leg)
         return Brought(way, tuple(legs), login.made_sessions, login.made_node)
 
@@ -169,7 +169,7 @@ def _leg(
     deadline: wait.Deadline,
     *,
     is_new: bool,
-) -> host_legs.Leg:
+) -> host_disks.Disk:
     place = session.address(way.lun)
     times = plans_ways.scan_times(request.scans, request.scan_seconds)
     until = deadline.within(request.scan_seconds)
@@ -181,7 +181,7 @@ def _leg(
             scsi.scan(place, until)
 
     try:
-        return host_legs.find(place, scan, times[1:] if is_new else times, until, is_new=is_new)
+        return host_disks.find(place, scan, times[1:] if is_new else times, until, is_new=is_new)
     except exception.VolumeDeviceNotFound as error:
         raise exception.VolumeDeviceNotFound(f'{way}: no disk appears ({error})') from error
 
@@ -204,7 +204,7 @@ def take_back(brought: Brought, deadline: wait.Deadline) -> None:
     for leg in brought.legs:
         if leg.is_new:
             delete = functools.partial(scsi_opening.delete_disk_at, leg.address, deadline.limit())
-            steps.run(f'removal of {leg.disk}', delete)
+            steps.run(f'removal of {leg.name}', delete)
     if brought.made_sessions:
         close = functools.partial(_close, brought.way, brought.made_sessions)
         left = max(deadline.remaining, LEAST_LOGOUT_SECONDS)

@@ -12,8 +12,8 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import background, teardown, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, dm, multipath, scsi, volume
-from os_brick.host import legs as host_legs
+from os_brick.host import block, dm, multipath, scsi, scsi_growth, volume
+from os_brick.host import disks as host_disks
 from os_brick.paths import engine as opening
 from os_brick.plans import paths as plans
 
@@ -28,7 +28,7 @@ class HasLegs(Protocol):
     """What a way has brought."""
 
     @property
-    def legs(self) -> tuple[host_legs.Leg, ...]:
+    def legs(self) -> tuple[host_disks.Disk, ...]:
         """Its disks."""
 
 
@@ -46,10 +46,10 @@ class Opening(opening.Opening[Way, Brought]):
         self._wwid = ''
         self._map = ''  # Its WWID: multipath.conf may have multipathd take another than ours.
 
-    def prepare(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> None:
+    def prepare(self, legs: list[host_disks.Disk], deadline: wait.Deadline) -> None:
         """Have the disks of the volume be such that they can be used."""
 
-    def device_of(self, legs: list[host_legs.Leg], deadline: wait.Deadline) -> volume.Device:
+    def device_of(self, legs: list[host_disks.Disk], deadline: wait.Deadline) -> volume.Device:
         """The map over the disks of the volume, which the ways that are missing join later.
 
         One disk where multipathd refuses to make a map.
@@ -73,14 +73,14 @@ class Opening(opening.Opening[Way, Brought]):
 
     def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
         for leg in brought.legs:
-            host_legs.require_expected(leg, self._wwid)
+            host_disks.require_expected(leg, self._wwid)
         found = dm.multipath_of(self._map)
         if found is not None:
-            multipath.join(found, [leg.disk for leg in brought.legs], deadline)
+            multipath.join(found, [leg.name for leg in brought.legs], deadline)
 
     def _before_taking_back(self, brought: list[Brought], deadline: wait.Deadline) -> None:
         """Remove the maps of a volume whose attach has failed, if they have no other disks."""
-        disks = [leg.disk for leg in _new_legs(brought)]
+        disks = [leg.name for leg in _new_legs(brought)]
         for found in dm.multipaths_over(disks):
             below = block.members(found)
             if set(below) <= set(disks):
@@ -97,7 +97,7 @@ class Opening(opening.Opening[Way, Brought]):
             multipath.forget_unmapped(wwid)
 
 
-def _new_legs(brought: Sequence[HasLegs]) -> list[host_legs.Leg]:
+def _new_legs(brought: Sequence[HasLegs]) -> list[host_disks.Disk]:
     return [leg for leg in legs_of(brought) if leg.is_new]
 
 
@@ -133,7 +133,7 @@ def attach_first(
     raise one.summary([str(error) for error in failures], failures) from failures[0]
 
 
-def legs_of(brought: Sequence[HasLegs]) -> list[host_legs.Leg]:
+def legs_of(brought: Sequence[HasLegs]) -> list[host_disks.Disk]:
     """The disks that ways have brought, in their order."""
     return [leg for one in brought for leg in one.legs]
 
@@ -145,10 +145,10 @@ def grow(key: str, disks: Collection[str], deadline: wait.Deadline) -> int:
 
     :param key: what the volume is locked by.
     """
-    size, short = volume.grow(disks, deadline)
+    size, short = scsi_growth.grow(disks, deadline)
     found = dm.multipath_over(disks)
     for disk in short if found else ():
-        readmit_later(key, disk, found or '')
+        reinstate_later(key, disk, found or '')
     return size
 
 
@@ -160,14 +160,14 @@ def delete_disk_at(place: scsi.Address, seconds: float) -> None:
         scsi.remove(disk, wait.Deadline.after(seconds), number)
 
 
-def readmit_later(key: str, disk: str, found: str) -> None:
+def reinstate_later(key: str, disk: str, found: str) -> None:
     """Have a disk that was dead while its volume grew come back into the map when it can."""
     wwid = dm.wwid(found)
 
     def step() -> bool:
         if dm.wwid(found) != wwid:
             return True
-        return volume.readmit(disk, found, wait.Deadline.after(opening.LATE_SECONDS))
+        return scsi_growth.reinstate(disk, found, wait.Deadline.after(opening.LATE_SECONDS))
 
     what = f'{disk} comes back into map {found}'
     background.follow(key, what, step, opening.RETRY_PAUSES)

@@ -14,7 +14,7 @@ from oslo_log import log as logging
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import block, dm, fc, fc_ways, links, scsi, volume
-from os_brick.host import legs as host_legs
+from os_brick.host import disks as host_disks
 from os_brick.initiator.connectors import base
 from os_brick.paths import fibre_channel as fcw
 from os_brick.paths import fibre_channel_search
@@ -136,7 +136,7 @@ class FibreChannelConnector(base.BlockConnector):
         own: dict[str, None] = {}
         others: dict[str, None] = {}
         for disk in named:
-            if wwid is None or host_legs.belongs_to(disk, wwid):
+            if wwid is None or host_disks.belongs_to(disk, wwid):
                 own[disk] = None
             else:
                 others[disk] = None
@@ -162,7 +162,7 @@ class FibreChannelConnector(base.BlockConnector):
             LOG.info('A scan has brought %s meanwhile; they go, too', ', '.join(late))
             volume.remove(late, here.wwid, steps, op.work, force=force)
         for disk in here.others:
-            host_legs.tidy_up(disk, here.wwid, op.deadline)
+            host_disks.tidy_up(disk, here.wwid, op.deadline)
         for way in here.ways:
             if scsi.disk_at(way.address) is None:
                 forget = functools.partial(self.machine.forget, way, op.deadline)
@@ -196,7 +196,7 @@ def _attach(
     opening = fcw.Opening(request, ways, op.work)
     op.undo.add(opening.abandon)
     legs = scsi_opening.legs_of(opening.run())
-    host_legs.require_same_volume(legs)
+    host_disks.require_same_volume(legs)
     return opening.device_of(legs, op.work)
 
 

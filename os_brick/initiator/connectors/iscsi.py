@@ -14,7 +14,7 @@ from oslo_log import log as logging
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import block, dm, iscsi, links, scsi, volume
-from os_brick.host import legs as host_legs
+from os_brick.host import disks as host_disks
 from os_brick.initiator.connectors import base, base_iscsi
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_ways
@@ -175,7 +175,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
     @staticmethod
     def _legs(
         brought: list[iscsi_ways.Brought], opening: iscsi_ways.Opening, props: props_iscsi.Props
-    ) -> list[host_legs.Leg]:
+    ) -> list[host_disks.Disk]:
         """The disks of the volume, which is one.
 
         Ways that were only discovered may lead to other volumes with the same LUN; these are
@@ -184,14 +184,14 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         :raises VolumeIdentityMismatch: if they do not.
         """
         first = brought[0].legs[0]
-        legs: list[host_legs.Leg] = []
+        legs: list[host_disks.Disk] = []
         for one in brought:
             if not props.explicit and one.legs[0].identity.is_another(first.identity):
                 LOG.warning('%s leads to another volume (%s)', one.way, one.legs[0])
                 opening.drop(one.way)
                 continue
             legs += one.legs
-        host_legs.require_same_volume(legs)
+        host_disks.require_same_volume(legs)
         return legs
 
     def _here(self, props: props_iscsi.Props) -> _Here:
@@ -229,7 +229,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         )
         background.stop(props.key)
         for disk in here.others:
-            host_legs.tidy_up(disk, here.wwid, op.deadline)
+            host_disks.tidy_up(disk, here.wwid, op.deadline)
         sessions = [(s, lun) for s, lun in here.sessions if not _is_anothers(s, lun, here)]
         for name in {way.name for way in props.targets} | {s.target for s, _ in sessions}:
             logout = functools.partial(_leave, name, props, sessions, steps, op.deadline)
@@ -273,7 +273,7 @@ def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> tuple[li
         disk = scsi.disk_at(session.address(lun))
         if disk is None:
             continue
-        if wwid is None or host_legs.belongs_to(disk, wwid):
+        if wwid is None or host_disks.belongs_to(disk, wwid):
             own[disk] = None
         else:
             others[disk] = None

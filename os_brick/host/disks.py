@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One path's disk of a volume: scanned, asked who it is, and not believed before it says so."""
+"""Disks behind single paths: scanning for them and verifying their identity."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ NODE_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Leg:
-    """One path's disk, and who it says it is.
+class Disk:
+    """The disk behind one path, with the identity that the device itself reports.
 
+    :ivar name: the kernel's, such as ``sdc``.
     :ivar is_new: whether it was not there before this operation.
     """
 
-    disk: str
+    name: str
     address: scsi.Address
     identity: vpd.Identity
     size_bytes: int
     is_new: bool = False
 
     def __str__(self) -> str:
-        return f'{self.disk} at {self.address}: {self.identity}, {self.size_bytes} bytes'
+        return f'{self.name} at {self.address}: {self.identity}, {self.size_bytes} bytes'
 
 
 def find(
@@ -44,8 +45,8 @@ def find(
     deadline: wait.Deadline,
     *,
     is_new: bool,
-    heard: Callable[[], object] = lambda: None,
-) -> Leg:
+    on_response: Callable[[], object] = lambda: None,
+) -> Disk:
     """The disk of a logical unit, as the array maps it now.
 
     A disk that is there already is asked anew. If it is another volume than the kernel
@@ -55,48 +56,48 @@ def find(
     :param scan: has the kernel look for the logical unit.
     :param scan_times: when to scan, in seconds from now.
     :param is_new: whether the kernel had nothing at the address before this operation.
-    :param heard: called as soon as a disk that was there has said who it is.
+    :param on_response: called as soon as a disk that was there has said who it is.
     :raises VolumeDeviceNotFound: if there is no disk in time.
     :raises VolumeIdentityMismatch: if a stale disk is in use, and cannot be replaced.
     """
     was_there = None if is_new else scsi.disk_at(address)
     if was_there is not None:
-        leg = _asked_anew(was_there, address, deadline, heard)
-        if leg is not None:
-            return leg
-    disk = _appear(address, scan, scan_times, deadline)
-    leg = dataclasses.replace(_identified(disk, address, deadline), is_new=True)
-    cached = scsi.cached_identity(disk)
-    if leg.identity.is_another(cached):
+        known = _verified(was_there, address, deadline, on_response)
+        if known is not None:
+            return known
+    name = _appear(address, scan, scan_times, deadline)
+    found = dataclasses.replace(_identified(name, address, deadline), is_new=True)
+    cached = scsi.cached_identity(name)
+    if found.identity.is_another(cached):
         raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk}', expected=str(cached), actual=str(leg.identity)
+            device=f'/dev/{name}', expected=str(cached), actual=str(found.identity)
         )
-    return leg
+    return found
 
 
-def _asked_anew(
-    disk: str, address: scsi.Address, deadline: wait.Deadline, heard: Callable[[], object]
-) -> Leg | None:
-    """The leg of a disk that was there before, or ``None`` once a stale one is gone."""
+def _verified(
+    disk: str, address: scsi.Address, deadline: wait.Deadline, on_response: Callable[[], object]
+) -> Disk | None:
+    """A disk that was there before, or ``None`` once a stale one is gone."""
     try:
-        actual = discard_if_stale(disk, deadline, heard)
+        actual = discard_if_stale(disk, deadline, on_response)
     except OSError as error:
         raise _does_not_say(disk, address, error) from error
     if actual is None:
         return None
     scsi.rescan(disk, deadline)  # Its size may be of yesterday.
-    return Leg(disk, address, actual, block.size_bytes(disk))
+    return Disk(disk, address, actual, block.size_bytes(disk))
 
 
 def discard_if_stale(
-    disk: str, deadline: wait.Deadline, heard: Callable[[], object] = lambda: None
+    disk: str, deadline: wait.Deadline, on_response: Callable[[], object] = lambda: None
 ) -> vpd.Identity | None:
     """Remove a disk that is not what the kernel or its map believes; return who a live one is.
 
     A map keeps its WWID when the LUN below it is given to another volume, and the kernel is told
     so by a rescan.
 
-    :param heard: called as soon as it has said who it is, before it is removed.
+    :param on_response: called as soon as it has said who it is, before it is removed.
     :return: ``None`` once it is gone.
     :raises VolumeIdentityMismatch: if it is stale and in use.
     :raises OSError: if it cannot be asked.
@@ -105,11 +106,11 @@ def discard_if_stale(
     try:
         actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
     except scsi.NothingMapped as error:
-        heard()
+        on_response()
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
         _discard(disk, number, cached, None, deadline)
         return None
-    heard()
+    on_response()
     above = wwid_above(disk)
     if not actual.is_another(cached) and not actual.contradicts(above):
         return actual
@@ -227,14 +228,14 @@ def _scan(scan: Callable[[], None], address: scsi.Address) -> None:
         ) from error
 
 
-def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Leg:
+def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Disk:
     try:
         limit = deadline.limit(scsi.INQUIRY_SECONDS)
         identity = scsi.identity(disk, limit)
     except OSError as error:
         raise _does_not_say(disk, address, error) from error
     size = wait.poll(lambda: block.size_bytes(disk) or None, deadline.within(scsi.PROBE_SECONDS))
-    return Leg(disk, address, identity, size or 0)
+    return Disk(disk, address, identity, size or 0)
 
 
 def _does_not_say(
@@ -245,28 +246,28 @@ def _does_not_say(
     )
 
 
-def require_same_volume(legs: list[Leg]) -> None:
-    """Have all legs lead to one volume.
+def require_same_volume(disks: list[Disk]) -> None:
+    """Check that all disks are one volume.
 
     :raises VolumeIdentityMismatch: naming two that differ in identity or size.
     """
-    first = legs[0]
-    for other in legs[1:]:
+    first = disks[0]
+    for other in disks[1:]:
         is_another = other.identity.is_another(first.identity)
         if is_another or other.size_bytes != first.size_bytes:
             raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{other.disk}',
-                expected=f'{first.identity}, {first.size_bytes} bytes, of /dev/{first.disk}',
+                device=f'/dev/{other.name}',
+                expected=f'{first.identity}, {first.size_bytes} bytes, of /dev/{first.name}',
                 actual=f'{other.identity}, {other.size_bytes} bytes',
             )
 
 
-def require_expected(leg: Leg, wwid: str | None) -> None:
-    """Have a leg be the volume that the caller expects, if he said which.
+def require_expected(disk: Disk, wwid: str | None) -> None:
+    """Check a disk against the WWID that the caller expects, if any.
 
     :raises VolumeIdentityMismatch: if it is another one.
     """
-    if wwid is not None and leg.identity.compare_wwid(wwid) is vpd.Match.ANOTHER:
+    if wwid is not None and disk.identity.compare_wwid(wwid) is vpd.Match.ANOTHER:
         raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{leg.disk}', expected=wwid, actual=str(leg.identity)
+            device=f'/dev/{disk.name}', expected=wwid, actual=str(disk.identity)
         )

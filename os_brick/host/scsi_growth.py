@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Growth of SCSI volumes: capacity read anew on every path, then the multipath map resized."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import fanout, wait
+from os_brick.host import block, dm, multipath, scsi, volume
+from os_brick.host import disks as host_disks
+
+LOG = logging.getLogger(__name__)
+
+# multipathd reads the sizes of the disks and loads the map's table anew: a second or two.
+RESIZE_SECONDS = 30.0
+# How long a live disk needs to answer with its new capacity.
+RESCAN_SECONDS = 10.0
+# An array may report its new size on one port later than on another.
+SAME_SIZE_SECONDS = 5.0
+# A disk that comes back alone is worth more patience than one that an attach waits for.
+REINSTATE_SECONDS = 10.0
+
+
+def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str]]:
+    """Have every live disk and the map show the volume's size now.
+
+    :return: the size in bytes, and the disks that do not have it, because they are dead; they
+        are out of the map.
+    :raises VolumeIdentityMismatch: if a disk is another volume by now.
+    :raises VolumePathsNotFound: if no disk answers.
+    """
+    found = dm.multipath_over(disks)
+    disks = volume.disks_of(disks)
+    before = block.size_bytes(found or disks[0])
+    live, dead = _rescan(disks, deadline)
+    if not live:
+        why = '; '.join(f'{disk}: {error}' for disk, error in dead.items())
+        raise exception.VolumePathsNotFound(f'No disk of the volume answers: {why}')
+    size = _smallest(live, deadline)
+    if size < before:
+        LOG.warning('The volume has become smaller: %s bytes instead of %s', size, before)
+    short = [disk for disk in dead if block.size_bytes(disk) != size]
+    if found is not None and block.size_bytes(found) != size:
+        # multipathd gives a map its first disk's size, or refuses where one has another.
+        multipath.forget_disks({disk: scsi.number_of(disk) for disk in short})
+        multipath.resize(found, size, deadline.within(RESIZE_SECONDS))
+    return size, short
+
+
+def _rescan(
+    disks: Collection[str], deadline: wait.Deadline
+) -> tuple[list[str], dict[str, Exception]]:
+    live, dead = fanout.fanout(lambda disk: refresh(disk, deadline), disks)
+    for error in dead.values():
+        if isinstance(error, exception.VolumeIdentityMismatch):
+            raise error
+    return [disk for disk in disks if disk in live], dead
+
+
+def refresh(disk: str, deadline: wait.Deadline) -> int:
+    """Have the kernel read a disk's capacity anew; return it in bytes.
+
+    :raises VolumeIdentityMismatch: if the disk is another volume by now.
+    :raises OSError: if it is not running.
+    :raises OperationTimedOut: if it does not answer.
+    """
+    state = scsi.state(disk)
+    if state != 'running':
+        raise OSError(f'disk {disk} is {state or "gone"}')
+    limit = deadline.within(RESCAN_SECONDS)
+    cached, actual = scsi.cached_identity(disk), scsi.identity(disk, limit.limit(60))
+    above = host_disks.wwid_above(disk)
+    if actual.is_another(cached) or actual.contradicts(above):
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{disk}',
+            expected=host_disks.taken_for(cached, above),
+            actual=str(actual),
+        )
+    scsi.rescan(disk, limit)
+    return block.size_bytes(disk)
+
+
+def _smallest(disks: list[str], deadline: wait.Deadline) -> int:
+    """The size of the smallest disk, once all have the same or have had time for it."""
+
+    def agreed() -> int | None:
+        sizes = {disk: block.size_bytes(disk) for disk in disks}
+        if len(set(sizes.values())) == 1:
+            return sizes[disks[0]]
+        for disk in [disk for disk in disks if sizes[disk] != max(sizes.values())]:
+            scsi.rescan(disk, deadline)
+        return None
+
+    size = wait.poll(agreed, deadline.within(SAME_SIZE_SECONDS))
+    return min(block.size_bytes(disk) for disk in disks) if size is None else size
+
+
+def reinstate(disk: str, found: str, deadline: wait.Deadline) -> bool:
+    """Let a disk that was too short back into its map; returns whether it could be."""
+    if refresh(disk, deadline) < block.size_bytes(found):
+        return False
+    return not multipath.join(found, [disk], deadline.within(REINSTATE_SECONDS))
