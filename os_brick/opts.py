@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Configuration of the group ``[os_brick]``."""
 
+import dataclasses
+
 from oslo_config import cfg
+
+from os_brick.model import settings
 
 _GROUP = 'os_brick'
 
@@ -130,6 +134,36 @@ cfg.CONF.register_opts(_opts, group=_GROUP)
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the options by group, for oslo-config-generator."""
     return [(_GROUP, _opts)]
+
+
+def current() -> settings.Settings:
+    """Return what is configured now: at the start of an operation, which then hands it down.
+
+    The directory of the locks is not in it. It belongs to the process and not to an operation, so
+    ``core.locks`` reads it for each lock.
+    """
+    conf = cfg.CONF[_GROUP]
+    return settings.Settings(
+        operation_seconds=conf.operation_timeout,
+        scan_seconds=conf.scan_timeout,
+        map_ready_seconds=_map_ready_seconds(
+            conf.wait_mpath_device_attempts, conf.wait_mpath_device_interval
+        ),
+        nvme=settings.NVMe(
+            **{
+                field.name: conf[f'nvmeof_{field.name}']
+                for field in dataclasses.fields(settings.NVMe)
+            }
+        ),
+    )
+
+
+def _map_ready_seconds(attempts: int, interval: int) -> float:
+    """The maximum wait for a new map to accept I/O, derived from the legacy options.
+
+    So many questions, with pauses between them that start at twice the interval and double.
+    """
+    return float(sum(interval * 2**turn for turn in range(1, max(attempts, 2))))
 
 
 def set_defaults(conf: cfg.ConfigOpts = cfg.CONF) -> None:

@@ -3,7 +3,7 @@
 
 ::
 
-    with operation.begin('connect', request, lock, seconds) as op:
+    with operation.begin('connect', request, lock, settings) as op:
         ...            # every wait obeys op.work
         op.undo.add(step, ...)
 
@@ -18,6 +18,7 @@ import contextlib
 import dataclasses
 
 from os_brick.core import locks, trace, undo, wait
+from os_brick.model.settings import Settings
 
 # The share of the deadline that is kept for taking back what an operation has done.
 CLEAN_UP_SHARE = 0.15
@@ -32,35 +33,41 @@ class Operation:
     :ivar work: when its work ends; what is left of ``deadline`` then is for taking back.
     :ivar clean_up_seconds: how long taking back may take once ``work`` has passed.
     :ivar undo: what takes back what it has done, if it ends in an error.
+    :ivar settings: what was configured when it began; read from here and nowhere else.
     """
 
     deadline: wait.Deadline
     work: wait.Deadline
     clean_up_seconds: float
     undo: undo.Undo
+    settings: Settings
 
 
-def of(deadline: wait.Deadline, steps: undo.Undo) -> Operation:
+def of(deadline: wait.Deadline, steps: undo.Undo, settings: Settings) -> Operation:
     """An operation that has until ``deadline``; :func:`begin` makes the others."""
     return Operation(
         deadline,
         deadline.leaving(CLEAN_UP_SHARE),
         max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * CLEAN_UP_SHARE),
         steps,
+        settings,
     )
 
 
 @contextlib.contextmanager
-def begin(name: str, request: object, lock: tuple[str, str], seconds: float) -> Iterator[Operation]:
-    """Hold a lock and an undo stack during the block, which has ``seconds`` for all of it.
+def begin(
+    name: str, request: object, lock: tuple[str, str], settings: Settings
+) -> Iterator[Operation]:
+    """Hold a lock and an undo stack during the block, which has one deadline for all of it.
 
     The steps of the stack run under the lock, so nobody sees what is half taken back.
 
     :param name: what is done, for the log.
     :param request: what is asked for, for the log; secrets are masked.
+    :param settings: what is configured now; its ``operation_seconds`` are the time limit.
     :param lock: kind and key of the lock, as :func:`locks.hold` takes them.
     :raises OperationTimedOut: if another operation holds the lock until the deadline.
     """
-    deadline = wait.Deadline.after(seconds)
+    deadline = wait.Deadline.after(settings.operation_seconds)
     with trace.operation(name, request), locks.hold(*lock, deadline), undo.Undo() as steps:
-        yield of(deadline, steps)
+        yield of(deadline, steps, settings)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import exception
+from os_brick import exception, opts
 from os_brick.core import files, wait
 from os_brick.host import fc, fc_ways, scsi
 from os_brick.initiator import linuxscsi
@@ -25,7 +24,7 @@ Raw = dict[str, Any]
 
 
 def _deadline() -> wait.Deadline:
-    return wait.Deadline.after(cfg.CONF.os_brick.operation_timeout)
+    return wait.Deadline.after(opts.current().operation_seconds)
 
 
 class LinuxFibreChannel(linuxscsi.LinuxSCSI):

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 import re
 from typing import Any
 
-from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import exception, executor, initiator
+from os_brick import exception, executor, initiator, opts
 from os_brick.core import files, teardown, wait
 from os_brick.host import block, dm, iscsi, links, multipath, scsi, scsi_growth, volume
 from os_brick.model import addresses
@@ -42,7 +41,7 @@ def _name(device: str) -> str:
 
 
 def _deadline(seconds: float | None = None) -> wait.Deadline:
-    return wait.Deadline.after(cfg.CONF.os_brick.operation_timeout if seconds is None else seconds)
+    return wait.Deadline.after(opts.current().operation_seconds if seconds is None else seconds)
 
 
 class LinuxSCSI(executor.Executor):

@@ -6,11 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
-from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, teardown, wait
+from os_brick.core import background, operation, teardown, wait
 from os_brick.core import undo as core_undo
 from os_brick.host import block, dm, multipath, scsi, scsi_growth, volume
 from os_brick.host import disks as host_disks
@@ -49,18 +48,18 @@ class Opening(opening.Opening[Way, Brought]):
     def prepare(self, legs: list[host_disks.Disk], deadline: wait.Deadline) -> None:
         """Have the disks of the volume be such that they can be used."""
 
-    def device_of(self, legs: list[host_disks.Disk], deadline: wait.Deadline) -> volume.Device:
+    def device_of(self, legs: list[host_disks.Disk], op: operation.Operation) -> volume.Device:
         """The map over the disks of the volume, which the ways that are missing join later.
 
         One disk where multipathd refuses to make a map.
         """
-        self.prepare(legs, deadline)
+        self.prepare(legs, op.work)
         try:
-            device = volume.open_multipath(legs, ready_seconds(), deadline)
+            device = volume.open_multipath(legs, op.settings.map_ready_seconds, op.work)
         except multipath.NotClaimed as error:
             LOG.warning('One path is used: %s', error)
             self.stop()
-            return volume.open_single(legs[0], deadline)
+            return volume.open_single(legs[0], op.work)
         self._wwid, self._map = device.wwid, dm.wwid(device.name)
         self.keep_joining()
         return device
@@ -171,16 +170,3 @@ def reinstate_later(key: str, disk: str, found: str) -> None:
 
     what = f'{disk} comes back into map {found}'
     background.follow(key, what, step, opening.RETRY_PAUSES)
-
-
-def ready_seconds() -> float:
-    """How long a new map may take until it takes I/O, as the options of old count it.
-
-    So many questions, with pauses between them that start at twice the interval and double.
-    """
-    conf = cfg.CONF.os_brick
-    pauses = (
-        conf.wait_mpath_device_interval * 2**n
-        for n in range(1, max(conf.wait_mpath_device_attempts, 2))
-    )
-    return float(sum(pauses))

@@ -10,10 +10,9 @@ import functools
 import os
 from typing import Any, ClassVar, Protocol, Self
 
-from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import exception, initiator
+from os_brick import exception, initiator, opts
 from os_brick.core import files, locks, operation, teardown
 from os_brick.core import undo as core_undo
 from os_brick.host import block, links, multipath
@@ -146,8 +145,7 @@ class BlockConnector(BaseLinuxConnector):
 
     @staticmethod
     def _operation(name: str, props: Any) -> contextlib.AbstractContextManager[operation.Operation]:
-        seconds = cfg.CONF.os_brick.operation_timeout
-        return operation.begin(name, props, (locks.VOLUME, props.key), seconds)
+        return operation.begin(name, props, (locks.VOLUME, props.key), opts.current())
 
     def connect_volume(self, connection_properties: Raw) -> Raw:
         """Attach a volume.

@@ -8,7 +8,6 @@ import dataclasses
 import functools
 from typing import Any, ClassVar
 
-from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception, initiator
@@ -104,7 +103,7 @@ class FibreChannelConnector(base.BlockConnector):
         if not fc.has_ports():
             raise exception.NoFibreChannelHostsFound
         background.stop(props.key)
-        scan = op.work.within(cfg.CONF.os_brick.scan_timeout)
+        scan = op.work.within(op.settings.scan_seconds)
         search = fibre_channel_search.Search(props, self.machine)
         found = search.run(op.undo, scan)
         if not several:
@@ -197,7 +196,7 @@ def _attach(
     op.undo.add(opening.abandon)
     legs = scsi_opening.legs_of(opening.run())
     host_disks.require_same_volume(legs)
-    return opening.device_of(legs, op.work)
+    return opening.device_of(legs, op)
 
 
 def _late(here: _Here, devices: set[int]) -> list[str]:

@@ -10,10 +10,9 @@ import re
 from typing import Any, ClassVar
 
 from oslo_concurrency import processutils
-from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import exception
+from os_brick import exception, opts
 from os_brick.core import files, locks, operation, process, wait
 from os_brick.host import block
 from os_brick.initiator.connectors import base
@@ -181,12 +180,11 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
 
 
 def _operation(name: str, volume: str) -> contextlib.AbstractContextManager[operation.Operation]:
-    seconds = cfg.CONF.os_brick.operation_timeout
-    return operation.begin(name, volume, (locks.VOLUME, f'huawei {volume}'), seconds)
+    return operation.begin(name, volume, (locks.VOLUME, f'huawei {volume}'), opts.current())
 
 
 def _deadline() -> wait.Deadline:
-    return wait.Deadline.after(cfg.CONF.os_brick.operation_timeout)
+    return wait.Deadline.after(opts.current().operation_seconds)
 
 
 def _volume(connection_properties: Raw) -> str:

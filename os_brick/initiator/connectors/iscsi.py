@@ -8,7 +8,6 @@ import dataclasses
 import functools
 from typing import Any
 
-from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception, initiator
@@ -134,7 +133,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             iface=self.transport,
             scans=self.device_scan_attempts,
             # Without multipath the ways are tried one after the other.
-            scan_seconds=cfg.CONF.os_brick.scan_timeout / (1 if several else len(props.targets)),
+            scan_seconds=op.settings.scan_seconds / (1 if several else len(props.targets)),
             clean_up_seconds=op.clean_up_seconds,
             every_session=several,
         )
@@ -155,7 +154,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         ways = self._ways(request.props, op.work)
         opening = iscsi_ways.Opening(request, ways, op.work)
         op.undo.add(opening.abandon)
-        return opening.device_of(self._legs(opening.run(), opening, request.props), op.work)
+        return opening.device_of(self._legs(opening.run(), opening, request.props), op)
 
     def _ways(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[Target, ...]:
         """The ways the caller named, or those that the portal he named tells of."""

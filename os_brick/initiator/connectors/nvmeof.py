@@ -8,7 +8,6 @@ import dataclasses
 import functools
 from typing import Any
 
-from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception
@@ -186,11 +185,11 @@ class NVMeOFConnector(base.BlockConnector):
         target: Target,
     ) -> str:
         """Have one namespace here, readable; return its block device's name."""
-        request = _request(props, target, op.clean_up_seconds)
+        request = _request(props, target, op)
         ways = _ways(target)
         if several:
             wanted = min(2, len(ways)) if props.enforce_multipath else 1
-            return self._attach_all(request, ways, wanted, op.undo, op.work)
+            return self._attach_all(request, ways, wanted, op)
         return self._attach_first(request, ways, op.undo, op.work)
 
     @staticmethod
@@ -198,23 +197,22 @@ class NVMeOFConnector(base.BlockConnector):
         request: nvmeof_ways.Request,
         ways: tuple[nvmeof_ways.Way, ...],
         wanted: int,
-        undo: core_undo.Undo,
-        deadline: wait.Deadline,
+        op: operation.Operation,
     ) -> str:
         """Use all ways that lead to the namespace."""
-        opening = nvmeof_ways.Opening(request, ways, deadline)
-        undo.add(opening.abandon)
+        opening = nvmeof_ways.Opening(request, ways, op.work)
+        op.undo.add(opening.abandon)
         brought = opening.run(wanted)
         head = brought[0].path.head
         alike = [one for one in brought if one.path.head == head]
         _require_same(brought)
-        nvme_volume.wait_readable(brought[0].path, deadline.within(request.scan_seconds))
+        nvme_volume.wait_readable(brought[0].path, op.work.within(request.scan_seconds))
         if len(alike) < wanted:
             raise exception.BrickException(
                 f'Multipath is enforced, and only {len(alike)} path leads to /dev/{head} '
                 f'({brought[0].way.target}); {"; ".join(opening.failures())}'
             )
-        policy = cfg.CONF.os_brick.nvmeof_io_policy
+        policy = op.settings.nvme.io_policy
         if policy:
             nvme_connect.set_io_policy(brought[0].way.target.nqn, policy)
         opening.joins(brought[0])
@@ -336,35 +334,34 @@ class NVMeOFConnector(base.BlockConnector):
         return min(sizes.values()) if array is None else nvmeof_raid.grow(array, op.deadline)
 
 
-def _request(props: Volume, target: Target, clean_up_seconds: float) -> nvmeof_ways.Request:
-    conf = cfg.CONF.os_brick
+def _request(props: Volume, target: Target, op: operation.Operation) -> nvmeof_ways.Request:
+    conf = op.settings.nvme
     ids = {c.host_nqn: c.host_id for c in nvme.controllers() if c.host_nqn and c.host_id}
     system = machine.system_uuid() or None
     name = machine.host_nqn(system)
     own_id = machine.host_id(fabrics.uuid_of_nqn(name or '') or system)
     dhchap = target.dhchap
     options = nvme_connect.Options(
-        queue_size=conf.nvmeof_queue_size,
-        nr_io_queues=conf.nvmeof_nr_io_queues,
-        ctrl_loss_tmo=conf.nvmeof_ctrl_loss_tmo,
-        reconnect_delay=conf.nvmeof_reconnect_delay,
-        fast_io_fail_tmo=_fast_fail(props, conf.nvmeof_fast_io_fail_tmo),
-        keep_alive_tmo=conf.nvmeof_keep_alive_tmo,
-        dhchap_secret=dhchap.host if dhchap else conf.nvmeof_dhchap_secret,
-        dhchap_ctrl_secret=dhchap.controller if dhchap else conf.nvmeof_dhchap_ctrl_secret,
+        queue_size=conf.queue_size,
+        nr_io_queues=conf.nr_io_queues,
+        ctrl_loss_tmo=conf.ctrl_loss_tmo,
+        reconnect_delay=conf.reconnect_delay,
+        fast_io_fail_tmo=_fast_fail(props, conf.fast_io_fail_tmo),
+        keep_alive_tmo=conf.keep_alive_tmo,
+        dhchap_secret=dhchap.host if dhchap else conf.dhchap_secret,
+        dhchap_ctrl_secret=dhchap.controller if dhchap else conf.dhchap_ctrl_secret,
     )
     return nvmeof_ways.Request(
         key=props.key,
         host=plans.host(name, target.host_nqn, ids, own_id),
         options=options,
-        scan_seconds=conf.scan_timeout,
-        clean_up_seconds=clean_up_seconds,
-        psk=target.psk or _configured_psk(),
+        scan_seconds=op.settings.scan_seconds,
+        clean_up_seconds=op.clean_up_seconds,
+        psk=target.psk or _configured_psk(conf.tls_psk),
     )
 
 
-def _configured_psk() -> nvme_psk.Psk | None:
-    found = cfg.CONF.os_brick.nvmeof_tls_psk
+def _configured_psk(found: str | None) -> nvme_psk.Psk | None:
     try:
         return nvme_psk.Psk.parse(found) if found else None
     except ValueError as error:

@@ -180,6 +180,8 @@ def test_importing_it_costs_little_more_than_privsep() -> None:
     assert set(done.stdout.split()) <= {
         'os_brick',
         'os_brick.constants',
+        'os_brick.model',
+        'os_brick.model.settings',
         'os_brick.opts',
         'os_brick.privileged',
     }
