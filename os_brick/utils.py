@@ -323,5 +323,5 @@ def _uncover(arguments: dict[str, Any]) -> str | None:
 def _remove_link(link: str) -> None:
     try:
         links.remove(link)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 a teardown, whose volume has gone
         LOG.warning('The volume is gone, its link %s stays: %s', link, error)

@@ -49,7 +49,7 @@ def _repeat(
         try:
             if step():
                 return
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the next try may go better
             LOG.info('%s: not yet: %s', what, error)
 
 

@@ -2,31 +2,46 @@
 """Child processes for calls into the kernel that may never come back.
 
 A child is forked with its first call and takes further ones by name, because a fork of a large
-process costs milliseconds and a message does not. One that hangs is killed and left behind: in
-uninterruptible sleep it survives even SIGKILL until the kernel lets it go.
+process costs milliseconds and a message does not. One that hangs is killed and left to
+:mod:`os_brick.core.reaper`: in uninterruptible sleep it survives even SIGKILL.
+
+It works in a service that eventlet has patched: the parent waits with whatever sockets it has,
+and the child uses nothing that eventlet replaces.
 """
 
 from __future__ import annotations
 
+import builtins
+import collections
 import contextlib
+import errno
 import functools
 import gc
-import importlib
+import io
 import marshal
 import os
+import posix
 import signal
 import socket
 import struct
-import threading
+import sys
 from typing import Any, NoReturn
 
 from os_brick.core import clock, files
+from os_brick.core.reaper import reaper
 
 Call = functools.partial[Any]
 
 # As many wait for the next call as one volume has paths; the others end when they have answered.
 MOST_IDLE = 8
 _LENGTH = struct.Struct('=Q')
+# A child sends it when it has read a call, and before it does anything about it.
+_BEGUN = b'!'
+_CHANNEL = 0
+
+
+class _NotBegun(Exception):
+    """A child has ended before it began with a call, so another one can do it."""
 
 
 class Child:
@@ -35,16 +50,19 @@ class Child:
     def __init__(self, first: Call) -> None:
         ours, theirs = socket.socketpair()
         self.socket = ours
+        self.is_fresh = True
         self.pid = os.fork()
         if self.pid == 0:
             _serve(first, theirs)
         theirs.close()
+        self._pidfd = _pidfd(self.pid)
 
     def send(self, request: bytes) -> None:
         """Have it do the next call.
 
         :raises OSError: if it has died.
         """
+        self.is_fresh = False
         self.socket.sendall(_LENGTH.pack(len(request)) + request)
 
     def answer(self, timeout: float) -> bytes:
@@ -52,70 +70,158 @@ class Child:
 
         :raises TimeoutError: if that does not come in time.
         :raises OSError: if it has died.
+        :raises _NotBegun: if it has died before it began.
         """
         ends = clock.monotonic() + timeout
-        (size,) = _LENGTH.unpack(_receive(self.socket, _LENGTH.size, ends))
-        return _receive(self.socket, size, ends)
+        try:
+            self._receive(len(_BEGUN), ends)
+        except TimeoutError:
+            raise
+        except OSError as error:
+            if self.is_fresh:
+                raise
+            raise _NotBegun from error
+        (size,) = _LENGTH.unpack(self._receive(_LENGTH.size, ends))
+        return self._receive(size, ends)
 
-    def end(self) -> None:
-        """Have it end and be collected whenever it does; nobody waits for it."""
+    def _receive(self, size: int, ends: float) -> bytes:
+        pieces = bytearray()
+        while len(pieces) < size:
+            # A limit of 0 would mean "do not wait at all" with another error.
+            self.socket.settimeout(max(ends - clock.monotonic(), 0.000_001))
+            piece = self.socket.recv(min(size - len(pieces), 1 << 20))
+            if not piece:
+                raise OSError('the child process died without an answer')
+            pieces += piece
+        return bytes(pieces)
+
+    def has_ended(self) -> bool:
+        """Whether it has ended; collects it then. It is named by a descriptor, not by a PID.
+
+        Where the service ignores SIGCHLD, or waits for all of its children, the kernel gives the
+        PID to another process as soon as this one has ended.
+        """
+        which = (os.P_PID, self.pid) if self._pidfd is None else (os.P_PIDFD, self._pidfd)
+        try:
+            ended = os.waitid(*which, os.WEXITED | os.WNOHANG) is not None
+        except ChildProcessError:
+            ended = True
+        if ended:
+            self._close()
+        return ended
+
+    def _close(self) -> None:
         self.socket.close()
+        found, self._pidfd = self._pidfd, None
+        if found is not None:
+            os.close(found)
+
+    def end(self, key: str) -> None:
+        """Have it end and be collected whenever it does; nothing waits for it.
+
+        :param key: what it hangs on.
+        """
+        self.socket.close()
+        pidfd = self._pidfd
+        if self.has_ended():
+            return
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        threading.Thread(target=_collect, args=(self.pid,), daemon=True).start()
+            if pidfd is None:
+                os.kill(self.pid, signal.SIGKILL)
+            else:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        reaper.take(key, self.has_ended)
+
+    def forget(self) -> None:
+        """Close what belongs to it, in a process forked from this one, whose child it is not."""
+        with contextlib.suppress(OSError):
+            self._close()
+
+
+def _pidfd(pid: int) -> int | None:
+    """A descriptor of a child; ``None`` where there is none (Linux 5.4 is the first with all)."""
+    try:
+        found = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+    try:
+        os.waitid(os.P_PIDFD, found, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        pass
+    except OSError:  # 5.3 opens it, and cannot wait for it.
+        os.close(found)
+        return None
+    return found
 
 
 class Pool:
     """The children of this process that wait for a call."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
-        self._idle: list[Child] = []
+        # Its methods are atomic. A lock could be held by another thread at the time of a fork.
+        self._idle: collections.deque[Child] = collections.deque()
         os.register_at_fork(after_in_child=self._forget)
 
     def _forget(self) -> None:
         """In a process forked from this one: the children are not its own."""
-        self._guard = threading.Lock()
-        for child in self._idle:
-            child.socket.close()
-        self._idle = []
+        idle, self._idle = self._idle, collections.deque()
+        for child in idle:
+            child.forget()
 
     def call(self, call: Call, timeout: float) -> Any:
         """What ``call`` gives in a child.
 
         :raises TimeoutError: if the child did not answer in time.
-        :raises OSError: what ``call`` raised, or if the child died.
+        :raises OSError: what ``call`` raised, or if the child died; ``EAGAIN`` if too many earlier
+            calls hang.
         """
-        child = self._started(call)
-        try:
-            answer = child.answer(timeout)
-        except BaseException:
-            child.end()
-            raise
-        self._keep(child)
-        return _unpacked(answer)
-
-    def _started(self, call: Call) -> Child:
+        key = _key(call)
+        why = reaper.why_full(key if key.startswith('/') else '')
+        if why is not None:
+            raise OSError(errno.EAGAIN, f'{why}, so nothing more is tried there until they end')
         request = _packed(call)
+        while True:
+            child = self._started(call, request, key)
+            try:
+                answer = child.answer(timeout)
+            except _NotBegun:
+                child.end(key)
+                continue
+            except BaseException:
+                child.end(key)
+                raise
+            self._keep(child, key)
+            return _unpacked(answer)
+
+    def _started(self, call: Call, request: bytes | None, key: str) -> Child:
         while request is not None:
-            with self._guard:
-                child = self._idle.pop() if self._idle else None
-            if child is None:
+            try:
+                child = self._idle.pop()
+            except IndexError:
                 break
             try:
                 child.send(request)
             except OSError:
-                child.end()  # Somebody killed it while it waited.
+                child.end(key)  # It was killed while it waited.
             else:
                 return child
         return Child(call)
 
-    def _keep(self, child: Child) -> None:
-        with self._guard:
-            if len(self._idle) < MOST_IDLE:
-                self._idle.append(child)
-                return
-        child.end()
+    def _keep(self, child: Child, key: str) -> None:
+        if child.has_ended():
+            return
+        if len(self._idle) < MOST_IDLE:
+            self._idle.append(child)
+        else:
+            child.end(key)
+
+
+def _key(call: Call) -> str:
+    """What a call works on: its first argument if that is a path, else the function."""
+    first = call.args[0] if call.args else None
+    if isinstance(first, str) and first.startswith('/'):
+        return first
+    return getattr(call.func, '__qualname__', '')
 
 
 def _packed(call: Call) -> bytes | None:
@@ -130,27 +236,49 @@ def _packed(call: Call) -> bytes | None:
         return None
 
 
+# In the child.
+
+
 def _serve(first: Call, channel: socket.socket) -> NoReturn:
     """Do calls until the parent goes. Nothing is logged: another thread may have held that lock."""
     try:
         gc.disable()  # Finalizers of the parent's objects are not the child's business.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        # The end of the parent ends a write to it, too.
+        for number in (signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        _restore_plain_calls()
         # It must not keep the parent's sockets and lock files open if it hangs.
-        os.dup2(channel.fileno(), 0)
+        os.dup2(channel.fileno(), _CHANNEL)
         os.closerange(3, os.sysconf('SC_OPEN_MAX'))
-        _serve_all(first, socket.socket(fileno=0))
+        os.set_blocking(_CHANNEL, True)
+        _serve_all(first)
     finally:
         os._exit(0)
 
 
-def _serve_all(call: Call, channel: socket.socket) -> None:
+def _restore_plain_calls() -> None:
+    """Have calls of this process block in the kernel, and nowhere else.
+
+    eventlet replaces these by ones that wait in its hub, which shares its epoll descriptor with
+    the parent and does not run here.
+    """
+    for name in ('open', 'read', 'write', 'waitpid'):
+        setattr(os, name, getattr(posix, name))
+    os.fdopen = io.open  # type: ignore[assignment]
+    builtins.open = io.open
+
+
+def _serve_all(call: Call) -> None:
     while True:
+        _send(_BEGUN)
         answer = _done(call)
-        channel.sendall(_LENGTH.pack(len(answer)) + answer)
-        (size,) = _LENGTH.unpack(_receive(channel, _LENGTH.size))
-        module, name, arguments, keywords = marshal.loads(_receive(channel, size))  # noqa: S302 our own
-        function = getattr(importlib.import_module(module), name)
+        _send(_LENGTH.pack(len(answer)) + answer)
+        (size,) = _LENGTH.unpack(_read(_LENGTH.size))
+        module, name, arguments, keywords = marshal.loads(_read(size))  # noqa: S302 our own
+        # Nothing is imported here: another thread of the parent may have held the lock of an
+        # import. A call of a module that came later ends this child, and goes to another one.
+        function = getattr(sys.modules[module], name)
         call = functools.partial(function, *arguments, **keywords)
 
 
@@ -159,19 +287,22 @@ def _done(call: Call) -> bytes:
         return marshal.dumps((True, call()))
     except OSError as error:
         return marshal.dumps((False, error.errno, error.strerror or str(error)))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 whatever it is, the parent is told
         return marshal.dumps((False, None, f'{type(error).__name__}: {error}'))
 
 
-def _receive(channel: socket.socket, size: int, ends: float | None = None) -> bytes:
+def _send(data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[posix.write(_CHANNEL, rest) :]
+
+
+def _read(size: int) -> bytes:
     pieces = bytearray()
     while len(pieces) < size:
-        if ends is not None:
-            # A limit of 0 would mean "do not wait at all" with another error.
-            channel.settimeout(max(ends - clock.monotonic(), 0.000_001))
-        piece = channel.recv(min(size - len(pieces), 1 << 20))
+        piece = posix.read(_CHANNEL, min(size - len(pieces), 1 << 20))
         if not piece:
-            raise OSError('the child process died without an answer')
+            os._exit(0)  # The parent has ended, or needs this child no longer.
         pieces += piece
     return bytes(pieces)
 
@@ -182,8 +313,3 @@ def _unpacked(answer: bytes) -> Any:
         return rest[0]
     number, text = rest
     raise OSError(number, text) if number else OSError(text)
-
-
-def _collect(pid: int) -> None:
-    with contextlib.suppress(ChildProcessError):  # Where SIGCHLD is ignored.
-        os.waitpid(pid, 0)

@@ -47,7 +47,7 @@ class Fanout(Generic[Item, Outcome]):
             self._context.update_store()
         try:
             outcome = self._step(item)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 handed to the thread that waits
             with self._changed:
                 self._errors[item] = error
                 self._pending.discard(item)

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 import contextlib
 import dataclasses
+import errno
 import functools
 import os
 import signal
 import subprocess
-import threading
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from oslo_concurrency import processutils
@@ -23,6 +23,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import children, clock
+from os_brick.core.reaper import reaper
 
 LOG = logging.getLogger(__name__)
 P = ParamSpec('P')
@@ -44,6 +45,15 @@ class Result:
     stderr: str
 
 
+class TimeLimit(Exception):
+    """A program was killed at its time limit; what it had written by then."""
+
+    def __init__(self, stdout: str = '', stderr: str = '') -> None:
+        super().__init__()
+        self.stdout = stdout
+        self.stderr = stderr
+
+
 class Runner(Protocol):
     """What starts programs and children; a test brings its own."""
 
@@ -59,7 +69,7 @@ class Runner(Protocol):
     ) -> Result:
         """Run one program to its end.
 
-        :raises subprocess.TimeoutExpired: if it was killed at its time limit.
+        :raises TimeLimit: if it was killed at its time limit.
         :raises OSError: if it cannot be started.
         """
 
@@ -93,26 +103,38 @@ def run(
     shown = _hide(' '.join(words), secrets)
     data = stdin.encode() if isinstance(stdin, str) else stdin
     started = clock.monotonic()
-    try:
-        result = _current.run(words, timeout=timeout, stdin=data, cwd=cwd, env=env, shell=shell)
-    except subprocess.TimeoutExpired as error:
+    ended = _ended(words, timeout=timeout, stdin=data, cwd=cwd, env=env, shell=shell)
+    # Raised here, and not where the first error is handled: that one knows the whole command line,
+    # and would go along as the context of this one.
+    if isinstance(ended, TimeLimit):
         raise exception.ExecutionTimeout(
-            stdout=_hide(_text(error.stdout), secrets),
-            stderr=_hide(_text(error.stderr), secrets),
+            stdout=_hide(ended.stdout, secrets),
+            stderr=_hide(ended.stderr, secrets),
             cmd=shown,
             description=f'Killed after {timeout:g} s without an end',
-        ) from None
-    except OSError as error:
-        raise processutils.ProcessExecutionError(cmd=shown, description=str(error)) from None
-    LOG.debug('%s ended with %s after %.3f s', shown, result.exit_code, clock.monotonic() - started)
-    if ok is not None and result.exit_code not in ok:
+        )
+    if isinstance(ended, str):
+        why = _hide(ended, secrets)
+        raise processutils.ProcessExecutionError(cmd=shown, description=why)
+    LOG.debug('%s ended with %s after %.3f s', shown, ended.exit_code, clock.monotonic() - started)
+    if ok is not None and ended.exit_code not in ok:
         raise processutils.ProcessExecutionError(
-            stdout=_hide(result.stdout, secrets),
-            stderr=_hide(result.stderr, secrets),
-            exit_code=result.exit_code,
+            stdout=_hide(ended.stdout, secrets),
+            stderr=_hide(ended.stderr, secrets),
+            exit_code=ended.exit_code,
             cmd=shown,
         )
-    return result
+    return ended
+
+
+def _ended(words: tuple[str, ...], **keywords: Any) -> Result | TimeLimit | str:
+    """What a program left behind, how it was ended, or why it cannot be started."""
+    try:
+        return _current.run(words, **keywords)
+    except TimeLimit as limit:
+        return limit
+    except OSError as error:
+        return str(error)
 
 
 def isolated(
@@ -125,14 +147,14 @@ def isolated(
 
     :param what: what is done, for the message of the error.
     :raises OperationTimedOut: if the child did not answer in time.
-    :raises OSError: what ``call`` raised.
+    :raises OSError: what ``call`` raised; ``EAGAIN`` if too many earlier calls still hang.
     """
     try:
         return cast(T, _current.isolated(functools.partial(call, *args, **kwargs), timeout))
     except TimeoutError as error:
         if error.errno is not None:
             raise  # The kernel's ETIMEDOUT is an answer.
-        raise exception.OperationTimedOut(what=what, seconds=round(timeout, 1)) from None
+    raise exception.OperationTimedOut(what=what, seconds=round(timeout, 1))
 
 
 def _hide(text: str, secrets: Collection[str]) -> str:
@@ -159,6 +181,7 @@ class _SystemRunner:
         env: Mapping[str, str] | None,
         shell: bool,
     ) -> Result:
+        _require_exit_codes()
         child = subprocess.Popen(
             ' '.join(argv) if shell else argv,
             stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
@@ -170,33 +193,73 @@ class _SystemRunner:
             start_new_session=True,
         )
         try:
-            stdout, stderr = child.communicate(stdin, timeout=timeout)
-        except subprocess.TimeoutExpired as error:
-            error.stdout, error.stderr = _end(child)
-            raise
+            written = _written(child, stdin, timeout)
         except BaseException:
             _signal_group(child.pid, signal.SIGKILL)
+            _leave(child)
             raise
-        return Result(argv, child.returncode, _text(stdout), _text(stderr))
+        if written is None:
+            raise TimeLimit(*map(_text, _end(child)))
+        return Result(argv, child.returncode, _text(written[0]), _text(written[1]))
 
     def isolated(self, call: children.Call, timeout: float) -> Any:
         return self._children.call(call, timeout)
+
+
+def _require_exit_codes() -> None:
+    """Refuse to start what would seem to succeed, or would join too many that hang.
+
+    :raises OSError: naming the reason.
+    """
+    if signal.getsignal(signal.SIGCHLD) is signal.SIG_IGN:
+        # The kernel throws the exit code away, and `subprocess` makes 0 of that.
+        raise OSError('this process ignores SIGCHLD, so no program can tell it whether it failed')
+    why = reaper.why_full()
+    if why is not None:
+        raise OSError(errno.EAGAIN, why)
+
+
+def _written(
+    child: subprocess.Popen[bytes], stdin: bytes | None, timeout: float | None
+) -> tuple[bytes, bytes] | None:
+    """What a program has written until its end; ``None`` if that does not come in time."""
+    try:
+        return child.communicate(stdin, timeout=timeout)
+    except Exception as error:
+        # eventlet's `communicate` raises a class of its own, which inherits from no other.
+        if type(error).__name__ != subprocess.TimeoutExpired.__name__:
+            raise
+    return None
 
 
 def _end(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
     """End the process group of a child; return what it had written."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal_group(child.pid, number)
-        try:
-            return child.communicate(timeout=TERM_GRACE_SECONDS)
-        except subprocess.TimeoutExpired as error:
-            written = (error.stdout or b'', error.stderr or b'')
+        written = _written(child, None, TERM_GRACE_SECONDS)
+        if written is not None:
+            return written
     # In uninterruptible sleep, or a grandchild left the group and holds the pipes.
+    so_far = _so_far(child)
+    _leave(child)
+    return so_far
+
+
+def _so_far(child: subprocess.Popen[bytes]) -> tuple[bytes, bytes]:
+    """What was read from a program that does not close its pipes."""
+    try:
+        child.communicate(timeout=0)
+    except Exception as error:  # noqa: BLE001 whatever its class is, it has what was read
+        return getattr(error, 'output', None) or b'', getattr(error, 'stderr', None) or b''
+    return b'', b''
+
+
+def _leave(child: subprocess.Popen[bytes]) -> None:
+    """Have a killed child be collected when it ends; nothing waits for it."""
     for pipe in filter(None, (child.stdin, child.stdout, child.stderr)):
         with contextlib.suppress(OSError):
             pipe.close()
-    threading.Thread(target=child.wait, daemon=True).start()
-    return written
+    reaper.take('', lambda: child.poll() is not None)
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -37,7 +37,7 @@ class Undo:
     def _run(self, step: Callable[[], object], name: str) -> None:
         try:
             step()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the steps before it are taken back all the same
             LOG.warning('Undoing (%s) failed: %s', name, error)
             self._failures.append(f'undoing ({name}) failed: {error}')
 

@@ -178,7 +178,7 @@ def why_unreadable(name: str, timeout: float = READ_SECONDS) -> Exception | None
     """The error that a read of a device's start ends in, or ``None`` if it can be read."""
     try:
         root.read_start(name, timeout)
-    except Exception as error:
+    except (OSError, exception.BrickException) as error:
         return error
     return None
 

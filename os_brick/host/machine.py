@@ -44,8 +44,7 @@ def host_nqn(of_uuid: str | None = None) -> str | None:
         return found
     try:
         return root.create_hostnqn(of_uuid)
-    except Exception as error:
-        # Connector properties are wanted from hosts without NVMe, too.
+    except Exception as error:  # noqa: BLE001 connector properties are wanted without NVMe, too
         LOG.warning('NVMe will not be usable on this host: %s', error)
         return None
 
@@ -61,7 +60,7 @@ def host_id(of_uuid: str | None = None) -> str | None:
     new = of_uuid or fabrics.uuid_of_nqn(files.read_or(_NQN)) or str(uuid_lib.uuid4())
     try:
         return root.create_hostid(new)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 as above
         LOG.warning('NVMe will not be usable on this host: %s', error)
         return None
 

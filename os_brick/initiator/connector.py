@@ -97,8 +97,7 @@ def _probe(connector: Any, root_helper: str | None, **kwargs: Any) -> dict[str, 
         found: dict[str, Any] = connector.get_connector_properties(root_helper, **kwargs)
     except exception.Invalid:  # What we were given is wrong: that is for the caller.
         raise
-    except Exception as error:
-        # A broken tool of one protocol must not take the volumes of all others away.
+    except Exception as error:  # noqa: BLE001 one broken tool must not end all other protocols
         LOG.warning('%s says nothing of this host: %s', connector.__name__, error)
         return {}
     return found

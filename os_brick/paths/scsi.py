@@ -120,7 +120,7 @@ def attach_first(
                 legs = legs_of(one.run())
                 one.prepare(legs, share)
                 device = volume.open_single(legs[0], deadline)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 the next way may be better
             LOG.warning('%s cannot be used: %s', way, error)
             failures.append(error)
         else:

@@ -240,7 +240,7 @@ class NVMeOFConnector(base.BlockConnector):
                     undo_way.add(opening.abandon)
                     (brought,) = opening.run()
                     nvme_volume.wait_readable(brought.path, share.within(request.scan_seconds))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 the next way may be better
                 LOG.warning('%s cannot be used: %s', way, error)
                 failures.append(error)
             else:

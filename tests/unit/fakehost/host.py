@@ -22,7 +22,6 @@ import marshal
 import os
 import pathlib
 import string
-import subprocess
 import threading
 import time
 from typing import Any, Protocol, Self
@@ -308,7 +307,7 @@ class Host:
 
         def give_up() -> Exception:
             self._pass(timeout or 0)
-            return subprocess.TimeoutExpired(argv, timeout or 0, output=b'', stderr=b'')
+            return process.TimeLimit()
 
         if '--login' in argv:
             self._pass(self.login_seconds.get(argv[argv.index('-p') + 1], 0), real=0.02)

@@ -13,7 +13,6 @@ import errno
 import os
 import pathlib
 import struct
-import subprocess
 from typing import Any, Self
 
 from os_brick.core import clock, files, kernel, process
@@ -229,7 +228,7 @@ class Mirrors:
         if verb in self.refuses:
             said = self.refuses[verb]
             if said == 'hangs':
-                raise subprocess.TimeoutExpired(words, 1)
+                raise process.TimeLimit
             return 1, f'mdadm: {said}'
         names = tuple(w.removeprefix('/dev/') for w in words if w.startswith('/dev/'))
         options = dict(w.partition('=')[::2] for w in words if w.startswith('--'))

@@ -6,7 +6,6 @@ import errno
 import logging
 import os
 import pathlib
-import subprocess
 import time
 from typing import Any
 
@@ -20,7 +19,7 @@ from tests.unit import seams
 
 FAILS = (3, 'out', 'err')
 WORKS = (0, 'out', 'err')
-HANGS = subprocess.TimeoutExpired('x', 1, output=b'half', stderr=None)
+HANGS = process.TimeLimit('half')
 
 
 def _run(answers: list[Any], **kwargs: Any) -> tuple[Any, seams.Programs, seams.Clock]:
