@@ -7,23 +7,21 @@ Otherwise it uses just those that it was told of, as units.
 
 from __future__ import annotations
 
-import re
-
 from os_brick.core import files, wait
 from os_brick.host import fc, fc_ways, scsi
+from os_brick.model import names
 from os_brick.privileged import zfcp as root
 
 _DRIVER = '/sys/bus/ccw/drivers/zfcp'
 _MAY_SCAN = '/sys/module/zfcp/parameters/allow_lun_scan'
 _NPIV = 'NPIV VPORT'
-_DEVICE = re.compile(r'[0-9a-f]\.[0-3]\.[0-9a-f]{4}')
 
 
 def device_of(port: fc.Port) -> str:
     """The number of the FCP device that a port is of, such as ``0.0.3080``; empty if none."""
     before, _, _ = port.place.partition('/host')
     number = before.rpartition('/')[2]
-    return number if _DEVICE.fullmatch(number) else ''
+    return number if names.FCP_DEVICE.why_not(number) is None else ''
 
 
 def fcp_lun(lun: int) -> str:

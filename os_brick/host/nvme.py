@@ -16,13 +16,12 @@ import re
 from oslo_log import log as logging
 
 from os_brick.core import files, wait
-from os_brick.model import fabrics, nvme_identify
+from os_brick.model import fabrics, names, nvme_identify
 from os_brick.privileged import nvme as root
 
 LOG = logging.getLogger(__name__)
 
 _CLASS = '/sys/class/nvme-fabrics/ctl'
-_CONTROLLER = re.compile(r'nvme\d+')
 # nvme0c1n2: namespace 2 of subsystem 0 through controller 1; nvme0n2 without multipath.
 _PATH = re.compile(r'(nvme\d+)(?:c\d+)?(n\d+)')
 
@@ -97,7 +96,7 @@ def controllers(nqn: str | None = None) -> list[Controller]:
     """The controllers over fabrics, of one subsystem or of all."""
     found = []
     for name in files.names(_CLASS):
-        if _CONTROLLER.fullmatch(name) and (
+        if names.NVME_CONTROLLER.why_not(name) is None and (
             nqn is None or files.read_or(f'{_CLASS}/{name}/subsysnqn') == nqn
         ):
             one = controller(name)
@@ -190,7 +189,7 @@ def paths_of(head: str) -> list[Path]:
     return [
         path
         for name in files.names(_CLASS)
-        if _CONTROLLER.fullmatch(name)
+        if names.NVME_CONTROLLER.why_not(name) is None
         for path in paths(name)
         if path.head == head
     ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words for where a volume lies: portals in one spelling, LUNs as the kernel counts them."""
+"""Where a volume is: portals in one spelling, LUNs as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ import ipaddress
 import re
 
 from os_brick import constants, exception
+from os_brick.model import names
 
 ISCSI_PORT = 3260
 # SAM-3, 4.9: the two top bits of a two-byte LUN say how the rest is meant; 01b is flat space.
 _FLAT_SPACE = 0x4000
 # SAM-2 arrays address the first 256 logical units in the peripheral way.
 _PERIPHERAL_LUNS = 256
+_MOST_FLAT_LUNS = 0x4000
+# The largest LUN has 20 digits.
+_NUMBER = re.compile(r'[0-9]{1,20}')
 
-_LABEL = r'[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?'
-HOST_NAME = re.compile(rf'(?=.{{1,253}}$){_LABEL}(?:\.{_LABEL})*')
-_WITH_PORT = re.compile(r'(?:\[(?P<v6>[^\]]+)\]|(?P<other>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?')
+_PORTAL = re.compile(r'(?:\[(?P<v6>[^\]]+)\]|(?P<other>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?')
+# iscsiadm appends ``,<target portal group tag>``; -1 is one that it does not know.
+_TAG = re.compile(r',(?:-1|[0-9]{1,10})?\Z')
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -36,28 +40,25 @@ class Portal:
     def parse(cls, text: str, default_port: int = ISCSI_PORT) -> Portal:
         """The portal of ``10.0.0.1``, ``10.0.0.1:3260``, ``[fe80::1]:3260,1`` and their like.
 
-        :raises ValueError: if the text is not one of them.
+        :raises ValueError: if the text is none of them.
         """
-        if not isinstance(text, str):
-            raise ValueError(f'a text is wanted, not {type(text).__name__}')
-        # iscsiadm appends ``,<target portal group tag>``.
-        bare = text.strip().partition(',')[0]
+        bare = _TAG.sub('', names.require_text(text).strip())
         if (address := ip(bare)) is not None:
             return cls(address, default_port)
-        match = _WITH_PORT.fullmatch(bare)
+        match = _PORTAL.fullmatch(bare)
         if match is None:
-            raise ValueError(f'{text!r} is not a valid portal')
+            raise ValueError(f'{names.shown(text)} is not a valid portal')
         port = int(match['port'] or default_port)
-        name = ip(match['v6'] or match['other'])
-        if name is None:
-            name = match['other'].lower() if match['other'] else ''
-            if not HOST_NAME.fullmatch(name):
-                raise ValueError(f'{text!r} is not a valid portal')
         if not 0 < port < 65536:
             raise ValueError(
-                f'{text!r} is not a valid portal: port {port} is not between 1 and 65535'
+                f'{names.shown(text)} is not a valid portal: port {port} is not between 1 and 65535'
             )
-        return cls(name, port)
+        if match['v6'] and ip(match['v6']) is None:
+            raise ValueError(f'{names.shown(text)} is not a valid portal: not an IPv6 address')
+        try:
+            return cls(host(match['v6'] or match['other']), port)
+        except ValueError as error:
+            raise ValueError(f'{names.shown(text)} is not a valid portal: {error}') from None
 
     @property
     def is_ip(self) -> bool:
@@ -73,14 +74,27 @@ class Portal:
 
 
 def ip(text: str) -> str | None:
-    """An IP address in its shortest spelling, or ``None`` if the text is none."""
+    """An IP address in its shortest spelling, or ``None`` if the text is not one."""
     try:
         found = ipaddress.ip_address(text)
     except ValueError:
         return None
-    # open-iscsi cannot use an IPv4 address in IPv6's clothes; it is the IPv4 address.
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return str(mapped or found)
+    if not isinstance(found, ipaddress.IPv6Address):
+        return str(found)
+    # open-iscsi rejects IPv4-mapped IPv6 addresses; use the embedded IPv4 address.
+    if found.ipv4_mapped is not None:
+        return str(found.ipv4_mapped)
+    is_usable = found.scope_id is None or names.ZONE.why_not(found.scope_id) is None
+    return str(found) if is_usable else None
+
+
+def host(text: str) -> str:
+    """An IP address in its shortest spelling, or a host name in lower case.
+
+    :raises ValueError: if the text is neither.
+    """
+    found = ip(text)
+    return names.HOST_NAME.parse(text).lower() if found is None else found
 
 
 def lun(value: object) -> int:
@@ -88,28 +102,35 @@ def lun(value: object) -> int:
 
     :raises ValueError: if it is neither, or the largest, which means every LUN to the kernel.
     """
-    if isinstance(value, str) and value.isdecimal() and value.isascii():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**64 - 1:
-        raise ValueError(f'{value!r} is not a valid LUN')
-    return value
+    number = value
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        number = int(value)
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**64 - 1:
+        raise ValueError(f'{names.shown(value)} is not a valid LUN')
+    return number
 
 
 def kernel_lun(number: int, addressing_mode: str | None = None) -> int:
     """The LUN that Linux uses for a LUN that a driver reports under an addressing mode.
 
     :param addressing_mode: one of ``constants.SCSI_ADDRESSING_MODES``; ``None`` means SAM.
-    :raises InvalidParameterValue: for another mode.
+    :raises InvalidParameterValue: for another mode, or a LUN that is too large for it.
     """
     mode = addressing_mode or constants.SCSI_ADDRESSING_SAM
     if mode not in constants.SCSI_ADDRESSING_MODES:
         raise exception.InvalidParameterValue(
-            err=f'addressing_mode {addressing_mode!r} is not one of '
+            err=f'addressing_mode: {names.shown(addressing_mode)} is not one of '
             f'{", ".join(constants.SCSI_ADDRESSING_MODES)}'
         )
     flat = mode == constants.SCSI_ADDRESSING_SAM3_FLAT or (
         mode == constants.SCSI_ADDRESSING_SAM2 and number >= _PERIPHERAL_LUNS
     )
+    if flat and number >= _MOST_FLAT_LUNS:
+        # Its upper bits would say another addressing method, and so be another LUN.
+        raise exception.InvalidParameterValue(
+            err=f'addressing_mode: {mode} has no LUN {number}: flat space ends with '
+            f'{_MOST_FLAT_LUNS - 1}'
+        )
     return number + _FLAT_SPACE if flat else number
 
 

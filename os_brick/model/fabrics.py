@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Words of NVMe over Fabrics: where a controller is reached, and what names a namespace has."""
+"""NVMe over Fabrics: where a controller is reached, and the names of a namespace."""
 
 from __future__ import annotations
 
@@ -7,16 +7,14 @@ import dataclasses
 import re
 import uuid as uuid_lib
 
-from os_brick.model import addresses
+from os_brick.model import addresses, names
 
-# NVM Express Base Specification 2.0, section 4.5: at most 223 bytes, UTF-8; what would end an
-# option of the kernel (a comma) or a line has no place in one.
-_NQN = re.compile(r'nqn\.[0-9]{4}-[0-9]{2}\.[!-+\--~]{1,211}')
 _UUID_OF_NQN = re.compile(r'nqn\.2014-08\.org\.nvmexpress:uuid:([0-9a-f-]{36})', re.IGNORECASE)
 # FC-NVMe: node and port name.
 _FC = re.compile(r'nn-(?:0x)?([0-9a-f]{16}):pn-(?:0x)?([0-9a-f]{16})')
-_INTERFACE = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.-]{0,14}')
 _EUI64 = re.compile(r'[0-9a-f]{16}')
+_PORT = re.compile(r'[0-9]{1,5}')
+_NSID = re.compile(r'[0-9]{1,10}')
 
 TCP = 'tcp'
 RDMA = 'rdma'
@@ -64,9 +62,7 @@ class Portal:
         :raises ValueError: saying which of these is wrong.
         """
         kind = transport_of(transport)
-        interface = str(host_interface or '')
-        if interface and not _INTERFACE.fullmatch(interface):
-            raise ValueError(f'{interface!r} is not a valid name of a network interface')
+        interface = names.INTERFACE.parse(host_interface) if host_interface else ''
         return cls(
             kind,
             _address(kind, address),
@@ -102,45 +98,49 @@ class Portal:
 def transport_of(word: object) -> str:
     """The kernel's word for a transport.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is not one of them.
     """
-    text = str(word or '').strip().lower()
+    text = names.require_text(word).strip().lower()
     for kind, words in _WORDS.items():
         if any(each in text for each in words):
             return kind
-    raise ValueError(f'{word!r} is not an NVMe transport (tcp, rdma, fc or loop)')
+    raise ValueError(f'{names.shown(word)} is not an NVMe transport (tcp, rdma, fc or loop)')
 
 
 def _address(kind: str, value: object) -> str:
-    text = str(value or '').strip().strip('[]').lower()
+    if kind == LOOP and not value:
+        return ''
+    text = names.require_text(value).strip().lower()
     if kind == FC:
         match = _FC.fullmatch(text)
         if match is None:
             raise ValueError(
-                f'{value!r} is not a Fibre Channel address (nn-0x<node name>:pn-0x<port name>)'
+                f'{names.shown(value)} is not a Fibre Channel address '
+                '(nn-0x<node name>:pn-0x<port name>)'
             )
         return f'nn-0x{match[1]}:pn-0x{match[2]}'
-    if kind == LOOP and not text:
-        return ''
-    found = addresses.ip(text) or text
-    if ':' not in found and not addresses.HOST_NAME.fullmatch(found):
-        raise ValueError(f'{value!r} is neither an IP address nor a host name')
-    if ':' in found and addresses.ip(found) is None:
-        raise ValueError(f'{value!r} is not a valid IP address')
-    return found
+    return addresses.host(text.removeprefix('[').removesuffix(']'))
 
 
 def port_of(kind: str, value: object) -> str:
     """The service's ID in a transport; empty where it has none.
 
-    :raises ValueError: if it is no port.
+    :raises ValueError: if it is not a port.
     """
     if kind in {FC, LOOP}:
         return ''
-    text = str(DEFAULT_PORT if value in (None, '') else value).strip()
-    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 65536):
-        raise ValueError(f'{value!r} is not a valid port')
+    number = DEFAULT_PORT if value in (None, '') else value
+    text = str(number).strip() if _is_number(number) else ''
+    if not (_PORT.fullmatch(text) and 0 < int(text) < 65536):
+        raise ValueError(f'{names.shown(value)} is not a valid port')
     return str(int(text))
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value may be a number: an integer of reasonable length, or a text."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, str) or (isinstance(value, int) and -(2**64) < value < 2**64)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -195,38 +195,47 @@ class Identity:
 def uuid(value: object) -> str | None:
     """A 128-bit name in lower case with hyphens; ``None`` for one of zeros only.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is not one.
     """
-    text = str(value).strip()
-    text = text.removeprefix('uuid.').removeprefix('eui.').removeprefix('0x')
+    text = str(value) if isinstance(value, uuid_lib.UUID) else names.require_text(value)
+    bare = text.strip().removeprefix('uuid.').removeprefix('eui.').removeprefix('0x')
     try:
-        found = uuid_lib.UUID(text)
+        found = uuid_lib.UUID(bare)
     except ValueError:
-        raise ValueError(f'{value!r} is not a valid 128-bit identifier') from None
+        raise ValueError(f'{names.shown(value)} is not a valid 128-bit identifier') from None
     return str(found) if found.int else None
 
 
 def eui64(value: object) -> str | None:
     """A 64-bit name as 16 hexadecimal digits; ``None`` for one of zeros only.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is not one.
     """
-    text = str(value).strip().lower().removeprefix('eui.').removeprefix('0x')
-    text = re.sub(r'[\s:-]', '', text)
-    if not _EUI64.fullmatch(text):
-        raise ValueError(f'{value!r} is not a valid 64-bit identifier')
-    return text if int(text, 16) else None
+    text = names.require_text(value).strip().lower().removeprefix('eui.').removeprefix('0x')
+    digits = re.sub(r'[\s:-]', '', text)
+    if not _EUI64.fullmatch(digits):
+        raise ValueError(f'{names.shown(value)} is not a valid 64-bit identifier')
+    return digits if int(digits, 16) else None
+
+
+def nsid(value: object) -> int:
+    """A namespace ID, given as an integer or as its decimal text.
+
+    :raises ValueError: if it is not one; NVM Express Base Specification 2.0, 3.2.1.1: from 1 to
+        FFFFFFFEh.
+    """
+    text = str(value).strip() if _is_number(value) else ''
+    if not (_NSID.fullmatch(text) and 0 < int(text) < 2**32 - 1):
+        raise ValueError(f'{names.shown(value)} is not a valid namespace ID')
+    return int(text)
 
 
 def nqn(value: object) -> str:
-    """An NVMe qualified name.
+    """An NVMe qualified name of any form that Linux takes.
 
-    :raises ValueError: if it is none.
+    :raises ValueError: if it is not one.
     """
-    text = str(value).strip()
-    if not _NQN.fullmatch(text):
-        raise ValueError(f'{value!r} is not a valid NVMe qualified name (nqn.YYYY-MM....)')
-    return text
+    return names.NQN.parse(names.require_text(value).strip())
 
 
 def uuid_of_nqn(name: str) -> str | None:

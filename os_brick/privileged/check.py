@@ -7,93 +7,88 @@ checks answer their argument, so that a call reads as a declaration.
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import re
 
 from os_brick import exception
+from os_brick.model import addresses, names
 
-_DISK = re.compile(r'sd[a-z]{1,8}')
-# Every name of the kernel's but those with a path in them (cciss!c0d0).
-_BLOCK = re.compile(r'[a-z][a-z0-9_-]{1,30}')
-# What multipathd gives a map, and kpartx the maps of its partitions; a UUID has at most 128 bytes
-# (DM_UUID_LEN with its NUL), of printable ASCII without the slash.
-_MAP_UUID = re.compile(r'(?=.{7,128}$)(?:part[0-9]{1,4}-)?mpath-[!-.0-~]+')
-_HCTL = re.compile(r'[0-9]{1,7}:[0-9]{1,7}:[0-9]{1,7}:[0-9]{1,20}')
-# RFC 3720 section 3.2.6.3 and RFC 3980: iqn., eui. and naa. names, at most 223 bytes.
-_TARGET = re.compile(r'(?:iqn|eui|naa)\.[A-Za-z0-9.:_+~-]{1,219}', re.IGNORECASE)
-_IFACE = re.compile(r'[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}')
-_HOST_NAME = re.compile(r'(?=.{1,253}$)[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?')
-# What udev's scsi_id and multipath write; blanks are replaced there, slashes are not allowed.
-_WWID = re.compile(r'[A-Za-z0-9][A-Za-z0-9._:+=@#,~-]{1,127}')
-_MAP_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9._:+=@#,~-]{0,126}')
 # What multipathd's formats are made of: wildcards, and separators that do not end the quotes.
-_LAYOUT = re.compile(r'[%A-Za-z0-9 ,:|_/-]{1,128}')
+_LAYOUT = names.Rule('format of multipathd', re.compile(r'[%A-Za-z0-9 ,:|_/-]+'), 128)
 
 
-def _full(pattern: re.Pattern[str], value: object, what: str) -> str:
-    if isinstance(value, str) and pattern.fullmatch(value):
-        return value
-    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid {what}')
+def full(rule: names.Rule, value: object) -> str:
+    """``value`` if it is as the rule says.
+
+    :raises InvalidParameterValue: if it is not.
+    """
+    try:
+        return rule.parse(value)
+    except ValueError as error:
+        raise exception.InvalidParameterValue(err=str(error)) from None
 
 
 def disk(name: str) -> str:
     """``name`` if it is a SCSI disk's, such as ``sdc``."""
-    return _full(_DISK, name, 'name of a SCSI disk')
+    return full(names.SCSI_DISK, name)
 
 
 def block(name: str) -> str:
     """``name`` if it is a block device's, such as ``sdc`` or ``dm-4``."""
-    return _full(_BLOCK, name, 'name of a block device')
+    return full(names.BLOCK, name)
 
 
 def map_uuid(value: str) -> str:
     """``value`` if it is the UUID of a multipath map, or of the map of a partition of one."""
-    return _full(_MAP_UUID, value, 'UUID of a multipath map')
+    return full(names.MAP_UUID, value)
 
 
 def map_name(name: str) -> str:
-    """``name`` if a multipath map may be called so."""
-    return _full(_MAP_NAME, name, 'name of a multipath map')
+    """``name`` if a multipath map may be called so; it may contain blanks and quotes."""
+    return full(names.MAP, name)
 
 
 def layout(value: str) -> str:
     """``value`` if it is a format of multipathd's lists."""
-    return _full(_LAYOUT, value, 'format of multipathd')
+    return full(_LAYOUT, value)
 
 
 def wwid(value: str) -> str:
     """``value`` if it is a WWID in udev's spelling."""
-    return _full(_WWID, value, 'WWID')
+    return full(names.WWID, value)
 
 
 def hctl(value: str) -> str:
     """``value`` if it is a SCSI address ``host:channel:target:lun``."""
-    return _full(_HCTL, value, 'SCSI address')
+    return full(names.SCSI_ADDRESS, value)
 
 
 def target(name: str) -> str:
     """``name`` if it is an iSCSI target's name."""
-    return _full(_TARGET, name, 'iSCSI name')
+    return full(names.ISCSI_NAME, name)
 
 
 def iface(name: str) -> str:
     """``name`` if an iface record of open-iscsi may be called so."""
-    return _full(_IFACE, name, 'name of an iface record')
+    return full(names.IFACE, name)
+
+
+def nqn(name: str) -> str:
+    """``name`` if it is an NVMe qualified name."""
+    return full(names.NQN, name)
 
 
 def address(value: str) -> str:
-    """``value`` if it is an IP address or a host name, without brackets."""
-    with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(str(value)))
-    return _full(_HOST_NAME, value, 'IP address or host name')
+    """``value`` if it is an IP address or a host name, in any spelling, without brackets."""
+    return value if addresses.ip(str(value)) else full(names.HOST_NAME, value)
 
 
 def number(value: object, largest: int, what: str) -> int:
     """``value`` if it is an integer from 0 to ``largest``."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
         return value
-    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid {what} (0 to {largest})')
+    raise exception.InvalidParameterValue(
+        err=f'{names.shown(value)} is not a valid {what} (0 to {largest})'
+    )
 
 
 def port(value: int) -> int:
@@ -105,13 +100,13 @@ def seconds(value: object) -> float:
     """``value`` if it is a time limit of more than nothing and at most an hour."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 3600:
         return float(value)
-    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid time limit in seconds')
-
-
-def text(value: object, largest: int, what: str) -> str:
-    """``value`` if it is one line of at most ``largest`` characters; never shown in the error."""
-    if isinstance(value, str) and len(value) <= largest and value.isprintable():
-        return value
     raise exception.InvalidParameterValue(
-        err=f'the {what} is not a text of one line of at most {largest} characters'
+        err=f'{names.shown(value)} is not a valid time limit in seconds'
     )
+
+
+def record_value(value: object, what: str) -> str:
+    """``value`` if open-iscsi reads it back from a record as it is; never shown in the error."""
+    if isinstance(value, str) and names.RECORD_VALUE.why_not(value) is None:
+        return value
+    raise exception.InvalidParameterValue(err=f'the {what} is not valid: {names.RECORD_VALUE.hint}')

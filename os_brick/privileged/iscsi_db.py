@@ -22,7 +22,6 @@ _END = '# END RECORD'
 _SETTING = re.compile(r'(?:node|discovery)\.[a-z0-9_.\[\]]{1,80}')
 # Records as they were before the last settings of ours; secrets, which root keeps to itself.
 _before: dict[str, str] = {}
-_LARGEST_VALUE = 255  # AUTH_STR_MAX_LEN and VALUE_MAXVAL of open-iscsi are no longer.
 
 
 def _node_files(target: str, address: str, port: int, iface: str) -> list[str]:
@@ -64,7 +63,7 @@ def _checked(settings: Mapping[str, str]) -> dict[str, str]:
             raise exception.InvalidParameterValue(
                 err=f'{name!r} is not a known setting of open-iscsi'
             )
-        check.text(value, _LARGEST_VALUE, f'value of {name}')
+        check.record_value(value, f'value of {name}')
     return dict(settings)
 
 

@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import mmap
 import os
-import re
 
-from os_brick import exception, privileged
+from os_brick import privileged
 from os_brick.core import files, kernel, process
+from os_brick.model import names
 from os_brick.privileged import check
 
-# One name below /dev/md. Newer mdadm (4.3 and later) takes fewer: see its --name.
-_ALIAS = re.compile(r'(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}')
-# md_NAME where mdadm.conf says "CREATE names=yes".
-_ARRAY = re.compile(r'md(?:[0-9]{1,7}|_[A-Za-z0-9_.-]{1,27})')
-_UUID = re.compile(r'[0-9a-f]{8}(?::[0-9a-f]{8}){3}')
 _MOST_LEGS = 16
 
 # include/uapi/linux/raid/md_p.h. Each place is read in whole pages, as O_DIRECT wants it.
@@ -31,23 +26,17 @@ _RESERVED_BYTES = 64 << 10
 _FAULTY, _REMOVE = 'faulty', 'remove'
 
 
-def _full(pattern: re.Pattern[str], value: object, what: str) -> str:
-    if isinstance(value, str) and pattern.fullmatch(value):
-        return value
-    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid {what}')
-
-
 def _alias(name: str) -> str:
-    return f'/dev/md/{_full(_ALIAS, name, "name of an md array below /dev/md")}'
+    return f'/dev/md/{check.full(names.MD_ALIAS, name)}'
 
 
 def _array(name: str) -> str:
-    return _full(_ARRAY, name, "kernel's name of an md array")
+    return check.full(names.MD_ARRAY, name)
 
 
-def _legs(names: tuple[str, ...]) -> tuple[str, ...]:
-    check.number(len(names), _MOST_LEGS, 'count of legs')
-    return tuple(f'/dev/{check.block(name)}' for name in names)
+def _legs(legs: tuple[str, ...]) -> tuple[str, ...]:
+    check.number(len(legs), _MOST_LEGS, 'count of legs')
+    return tuple(f'/dev/{check.block(leg)}' for leg in legs)
 
 
 def _mdadm(*words: str, timeout: float) -> tuple[int, str]:
@@ -108,7 +97,7 @@ def create(alias: str, legs: tuple[str, ...], timeout: float) -> tuple[int, str]
 def assemble(alias: str, uuid: str, legs: tuple[str, ...], timeout: float) -> tuple[int, str]:
     """Start the array of a UUID at ``/dev/md/ALIAS`` from legs, even if some are missing."""
     words = '--assemble', _alias(alias), '--config=none', '--homehost=any', '--run'
-    identity = f'--uuid={_full(_UUID, uuid, "UUID of an md array")}'
+    identity = f'--uuid={check.full(names.MD_UUID, uuid)}'
     return _mdadm(*words, identity, *_legs(legs), timeout=timeout)
 
 

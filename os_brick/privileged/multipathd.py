@@ -7,6 +7,7 @@ The socket speaks length-prefixed texts (multipath-tools, libmpathcmd). multipat
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 
@@ -17,6 +18,9 @@ from os_brick.privileged import check
 _ABSTRACT = '\0/org/kernel/linux/storage/multipathd'
 _LENGTH = struct.Struct('@N')
 _LARGEST_ANSWER = 16 * 1024 * 1024
+# libdevmapper writes characters of a name that it finds unsafe into the kernel as hexadecimal.
+_MANGLED = re.compile(r'\\x([0-9a-f]{2})')
+_PLAIN = re.compile(r'[A-Za-z0-9][A-Za-z0-9._:+=@~-]*')
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:
@@ -93,6 +97,23 @@ def remove_path(disk: str, timeout: float) -> str:
     return _ask(f'del path {check.disk(disk)}', timeout)
 
 
+def _map(name: str) -> str:
+    """The word for a map, given its name in the kernel.
+
+    Operators give maps aliases with blanks and more. multipathd takes any name in quotes, where
+    two quotes stand for one (multipath-tools, ``alloc_strvec``).
+    """
+    parts = _MANGLED.split(check.map_name(name))
+    pieces = [
+        bytes.fromhex(part) if number % 2 else part.encode() for number, part in enumerate(parts)
+    ]
+    found = check.map_name(b''.join(pieces).decode('utf-8', 'replace'))
+    if _PLAIN.fullmatch(found):
+        return found
+    quoted = found.replace('"', '""')
+    return f'"{quoted}"'
+
+
 @privileged.entrypoint
 def remove_paths(disks: tuple[tuple[str, int], ...], timeout: float) -> None:
     """Have multipathd forget disks, unless another disk has the name of one by now.
@@ -113,7 +134,7 @@ def remove_map(name: str, timeout: float) -> str:
 
     :raises OSError: if multipathd does not answer.
     """
-    return _ask(f'del map {check.map_name(name)}', timeout)
+    return _ask(f'del map {_map(name)}', timeout)
 
 
 @privileged.entrypoint
@@ -122,7 +143,7 @@ def resize_map(name: str, timeout: float) -> str:
 
     :raises OSError: if multipathd does not answer.
     """
-    return _ask(f'resize map {check.map_name(name)}', timeout)
+    return _ask(f'resize map {_map(name)}', timeout)
 
 
 @privileged.entrypoint
@@ -131,4 +152,4 @@ def disable_queueing(name: str, timeout: float) -> str:
 
     :raises OSError: if multipathd does not answer.
     """
-    return _ask(f'disablequeueing map {check.map_name(name)}', timeout)
+    return _ask(f'disablequeueing map {_map(name)}', timeout)

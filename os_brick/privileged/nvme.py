@@ -16,18 +16,14 @@ import struct
 
 from os_brick import exception, privileged
 from os_brick.core import files, kernel, process
-from os_brick.model import fabrics
+from os_brick.model import names
 from os_brick.privileged import check
 
 FABRICS = '/dev/nvme-fabrics'
 _CLASS = '/sys/class/nvme-fabrics/ctl'
 _KEYRING = '/sys/module/nvme_keyring'
 _SUBSYSTEMS = '/sys/class/nvme-subsystem'
-_CONTROLLER = re.compile(r'nvme[0-9]{1,7}')
-_SUBSYSTEM = re.compile(r'nvme-subsys[0-9]{1,7}')
 _POLICIES = ('numa', 'round-robin', 'queue-depth')
-# One option of the kernel ends with a comma, and the list with the line.
-_VALUE = re.compile(r'[!-+\--~]{1,255}')
 _ANSWER = re.compile(r'instance=([0-9]+),cntlid=([0-9]+)')
 _LONGEST_ANSWER = 4096
 _MODPROBE_SECONDS = 10.0
@@ -101,9 +97,12 @@ def _option(name: str) -> str:
 
 
 def _value(name: str, value: object) -> str:
-    if isinstance(value, str) and _VALUE.fullmatch(value):
+    """One option's value; it may be a secret, which the error does not show."""
+    if isinstance(value, str) and names.FABRICS_OPTION.why_not(value) is None:
         return value
-    raise exception.InvalidParameterValue(err=f'option {name} has a value that is not valid')
+    raise exception.InvalidParameterValue(
+        err=f'the value of option {name} is not valid: {names.FABRICS_OPTION.hint}'
+    )
 
 
 def _connect_tls(text: str, identity: str, value: bytes) -> str:
@@ -130,7 +129,7 @@ def delete(controller: str, nqn: str, cntlid: str, timeout: float) -> None:
     path = f'{_CLASS}/{_controller(controller)}'
     what = f'the removal of controller {controller}'
     limit = check.seconds(timeout)
-    process.isolated(what, limit, _delete, path, fabrics.nqn(nqn), str(cntlid))
+    process.isolated(what, limit, _delete, path, check.nqn(nqn), str(cntlid))
 
 
 def _delete(path: str, nqn: str, cntlid: str) -> None:
@@ -179,7 +178,8 @@ def set_io_policy(subsystem: str, policy: str) -> None:
 
     :raises OSError: if the kernel does not have it.
     """
-    if not _SUBSYSTEM.fullmatch(subsystem) or policy not in _POLICIES:
+    check.full(names.NVME_SUBSYSTEM, subsystem)
+    if policy not in _POLICIES:
         raise exception.InvalidParameterValue(err=f'{policy!r} for {subsystem!r}')
     files.write(f'{_SUBSYSTEMS}/{subsystem}/iopolicy', policy)
 
@@ -228,6 +228,4 @@ def _ask(descriptor: int, path: str, nsid: int, cns: int, timeout: float) -> byt
 
 
 def _controller(name: object) -> str:
-    if isinstance(name, str) and _CONTROLLER.fullmatch(name):
-        return name
-    raise exception.InvalidParameterValue(err=f'{name!r} is not a valid name of an NVMe controller')
+    return check.full(names.NVME_CONTROLLER, name)

@@ -6,29 +6,20 @@ Where the kernel does not scan for LUNs itself, a unit is made for each port and
 
 from __future__ import annotations
 
-import re
-
-from os_brick import exception, privileged
+from os_brick import privileged
 from os_brick.core import files, process
+from os_brick.model import names
 from os_brick.privileged import check
 
 _DRIVER = '/sys/bus/ccw/drivers/zfcp'
-_DEVICE = re.compile(r'[0-9a-f]\.[0-3]\.[0-9a-f]{4}')
-_NUMBER = re.compile(r'0x[0-9a-f]{16}')
-
-
-def _full(pattern: re.Pattern[str], value: object, what: str) -> str:
-    if isinstance(value, str) and pattern.fullmatch(value):
-        return value
-    raise exception.InvalidParameterValue(err=f'{value!r} is not a valid {what}')
 
 
 def _port(device: str, wwpn: str) -> str:
-    return f'{_device(device)}/{_full(_NUMBER, wwpn, "WWPN with 0x")}'
+    return f'{_device(device)}/{check.full(names.FCP_WWPN, wwpn)}'
 
 
 def _device(device: str) -> str:
-    return f'{_DRIVER}/{_full(_DEVICE, device, "number of an FCP device")}'
+    return f'{_DRIVER}/{check.full(names.FCP_DEVICE, device)}'
 
 
 @privileged.entrypoint
@@ -50,7 +41,7 @@ def add_unit(device: str, wwpn: str, lun: str, timeout: float) -> None:
     :raises OperationTimedOut: if it does not answer in time.
     :raises OSError: if the kernel refuses it.
     """
-    _write(f'{_port(device, wwpn)}/unit_add', _full(_NUMBER, lun, 'FCP LUN'), timeout)
+    _write(f'{_port(device, wwpn)}/unit_add', check.full(names.FCP_LUN, lun), timeout)
 
 
 @privileged.entrypoint
@@ -60,7 +51,7 @@ def remove_unit(device: str, wwpn: str, lun: str, timeout: float) -> None:
     :raises OperationTimedOut: if it does not happen in time.
     :raises OSError: if the kernel refuses it.
     """
-    _write(f'{_port(device, wwpn)}/unit_remove', _full(_NUMBER, lun, 'FCP LUN'), timeout)
+    _write(f'{_port(device, wwpn)}/unit_remove', check.full(names.FCP_LUN, lun), timeout)
 
 
 def _write(path: str, text: str, timeout: float) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all connection properties share: a key is read, and named when it is wrong."""
+"""What all connection properties share: reading a key, and naming it if it is wrong."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import Any, TypeVar
 from oslo_utils import strutils
 
 from os_brick import exception
+from os_brick.model import addresses, names
 
-_LONGEST_LINE = 255
 T = TypeVar('T')
 Raw = Mapping[str, Any]
 
-# Device names that may follow a WWID in udev's spelling are hexadecimal or replaced text.
-_WWID = re.compile(r'[A-Za-z0-9][A-Za-z0-9._:+=@#,~-]{1,127}')
-_BINARY_WWID = re.compile(r'[238](?:[0-9A-Fa-f]{16}|[0-9A-Fa-f]{32})')
+# A name of 8, 12 or 16 bytes (NAA, EUI-64) after udev's digit for its kind.
+_BINARY_WWID = re.compile(r'[238](?:[0-9A-Fa-f]{16}|[0-9A-Fa-f]{24}|[0-9A-Fa-f]{32})')
+# Linux, PATH_MAX with its NUL.
+_LONGEST_PATH = 4095
 
 
 def bad(key: str, why: str) -> exception.InvalidParameterValue:
@@ -55,8 +56,9 @@ def parsed(key: str, raw_value: Any, parse: Callable[[Any], T]) -> T:
     """
     try:
         return parse(raw_value)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise bad(key, str(error)) from error
+    except ValueError as error:
+        # Not chained: the traceback of a log would show what the text leaves out.
+        raise bad(key, str(error)) from None
 
 
 def items(raw: Raw, key: str) -> Sequence[Any]:
@@ -72,26 +74,36 @@ def items(raw: Raw, key: str) -> Sequence[Any]:
     raise bad(key, f'expected a list, got {type(found).__name__}')
 
 
+def dictionary(key: str, found: object) -> Mapping[Any, Any]:
+    """A key's value if it is a dictionary.
+
+    :raises InvalidParameterValue: if it is something else.
+    """
+    if isinstance(found, Mapping):
+        return found
+    raise bad(key, f'expected a dictionary, got {type(found).__name__}')
+
+
 def text(raw_value: Any) -> str:
     """A text that is not empty.
 
     :raises ValueError: if it is something else.
     """
-    if not isinstance(raw_value, str):
-        raise ValueError(f'expected a text, got {type(raw_value).__name__}')
-    if not raw_value:
+    if not names.require_text(raw_value):
         raise ValueError('expected a text that is not empty')
-    return raw_value
+    return str(raw_value)
 
 
-def line(raw_value: Any) -> str:
-    """A text of one line and of at most 255 bytes, as records and kernels keep them.
+def secret(raw_value: Any) -> str:
+    """A CHAP name or secret as open-iscsi keeps it; it does not show in the error.
 
-    :raises ValueError: if it is something else; the text does not show in the error.
+    :raises ValueError: if it is not one.
     """
     found = text(raw_value)
-    if not found.isprintable() or len(found.encode()) > _LONGEST_LINE:
-        raise ValueError(f'expected a text of one line of at most {_LONGEST_LINE} bytes')
+    if names.RECORD_VALUE.pattern.fullmatch(found) is None:
+        raise ValueError(names.RECORD_VALUE.hint)
+    if len(found.encode()) > names.RECORD_VALUE.most_bytes:
+        raise ValueError(f'it is longer than {names.RECORD_VALUE.most_bytes} bytes')
     return found
 
 
@@ -103,20 +115,47 @@ def flag(raw: Raw, key: str, *, default: bool = False) -> bool:
     """
     found = raw.get(key, default)
     if isinstance(found, str):
-        return parsed(key, found, lambda word: strutils.bool_from_string(word, strict=True))
+        return parsed(key, found, _truth)
     return bool(found)
 
 
-def wwid(raw: Raw, *keys: str) -> str | None:
-    """The WWID under the first of the keys that holds one, in udev's spelling.
+def _truth(word: str) -> bool:
+    try:
+        return bool(strutils.bool_from_string(word, strict=True))
+    except ValueError:
+        raise ValueError(f'{names.shown(word)} is neither true nor false') from None
 
-    :raises InvalidParameterValue: if a key holds something that can be none.
+
+def addressing_mode(raw: Raw) -> str | None:
+    """How the driver counts LUNs.
+
+    :raises InvalidParameterValue: if it is not a way that is known.
+    """
+    found = raw.get('addressing_mode')
+    return parsed('addressing_mode', found, names.require_text) if found else None
+
+
+def kernel_lun(number: int, mode: str | None) -> int:
+    """The kernel's number of a LUN that a driver counts by an addressing mode.
+
+    :raises InvalidParameterValue: if the mode is not known or has no such LUN.
+    """
+    try:
+        return addresses.kernel_lun(number, mode)
+    except exception.InvalidParameterValue as error:
+        raise exception.InvalidParameterValue(err=f'connection property {error}') from None
+
+
+def wwid(raw: Raw, *keys: str) -> str | None:
+    """The WWID under the first of the keys that holds one.
+
+    It is any text that the caller has kept: whose it is, comparison decides.
+
+    :raises InvalidParameterValue: if a key holds something that cannot be one.
     """
     for key in keys:
         if raw.get(key):
-            found = parsed(key, raw[key], text).strip()
-            if not _WWID.fullmatch(found):
-                raise bad(key, f'{found!r} is not a valid WWID')
+            found = parsed(key, raw[key], names.WWID_TEXT.parse).strip()
             # What is made of a name of 8 or 16 bytes (NAA, EUI-64) udev writes in lower case.
             return found.lower() if _BINARY_WWID.fullmatch(found) else found
     return None
@@ -125,14 +164,22 @@ def wwid(raw: Raw, *keys: str) -> str | None:
 def device_path(raw: Raw, device_info: object = None) -> str | None:
     """The path the caller used, from ``device_info`` or else from the properties.
 
-    :raises InvalidParameterValue: if it can be none.
+    :raises InvalidParameterValue: if it cannot be one.
     """
     for place, key in ((device_info, 'path'), (raw, 'device_path')):
         found = place.get(key) if isinstance(place, Mapping) else None
         if isinstance(found, bytes):
             found = os.fsdecode(found)
         if found and isinstance(found, str):
-            if '\0' in found:
-                raise bad(key, f'{found!r} is not a valid path')
-            return found
+            return parsed(key, found, _path)
     return None
+
+
+def _path(found: str) -> str:
+    try:
+        size = len(os.fsencode(found))
+    except UnicodeEncodeError:
+        size = 0
+    if '\0' in found or not 0 < size <= _LONGEST_PATH:
+        raise ValueError(f'{names.shown(found)} is not a valid path')
+    return found

@@ -8,7 +8,7 @@ import dataclasses
 import re
 from typing import Any, Self
 
-from os_brick.model import addresses
+from os_brick.model import addresses, names
 from os_brick.request import common
 
 # FC-FS-4, 15: eight bytes. Drivers write them with and without 0x, and with colons.
@@ -97,21 +97,21 @@ def name(raw: object) -> str:
     text = common.text(raw).strip().lower()
     digits = text.removeprefix('0x').replace(':', '')
     if not _NAME.fullmatch(digits):
-        raise ValueError(f'{raw!r} is not a valid WWPN')
+        raise ValueError(f'{names.shown(raw)} is not a valid WWPN')
     return digits
 
 
 def _targets(raw: common.Raw) -> tuple[Target, ...]:
     key = next((key for key in ('target_wwns', 'target_wwn') if raw.get(key)), '')
     if not key and raw.get('targets'):
-        return _pairs('targets', raw['targets'], raw.get('addressing_mode'))
+        return _pairs('targets', raw['targets'], common.addressing_mode(raw))
     if not key:
         raise common.bad('target_wwn', 'missing')
-    names = [common.parsed(key, each, name) for each in _several(raw[key])]
-    luns = _luns(raw, len(names))
-    mode = raw.get('addressing_mode')
+    wwpns = [common.parsed(key, each, name) for each in _several(raw[key])]
+    luns = _luns(raw, len(wwpns))
+    mode = common.addressing_mode(raw)
     ways = (
-        Target(each, addresses.kernel_lun(lun, mode)) for each, lun in zip(names, luns, strict=True)
+        Target(each, common.kernel_lun(lun, mode)) for each, lun in zip(wwpns, luns, strict=True)
     )
     return tuple(dict.fromkeys(ways))
 
@@ -137,9 +137,9 @@ def _pairs(key: str, value: Any, mode: Any) -> tuple[Target, ...]:
     found = []
     for pair in _several(value):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
-            raise common.bad(key, f'{pair!r} is not a pair of WWPN and LUN')
+            raise common.bad(key, f'{names.shown(pair)} is not a pair of WWPN and LUN')
         lun = common.parsed(key, pair[1], addresses.lun)
-        found.append(Target(common.parsed(key, pair[0], name), addresses.kernel_lun(lun, mode)))
+        found.append(Target(common.parsed(key, pair[0], name), common.kernel_lun(lun, mode)))
     return tuple(dict.fromkeys(found))
 
 
@@ -150,24 +150,18 @@ def _by_initiator(
     if raw.get(key):
         return {
             common.parsed(key, own, name): _known(key, theirs, targets)
-            for own, theirs in _mapping(key, raw[key]).items()
+            for own, theirs in common.dictionary(key, raw[key]).items()
         }
     if raw.get(lun_key):
-        mode = raw.get('addressing_mode')
+        mode = common.addressing_mode(raw)
         return {
             common.parsed(lun_key, own, name): _pairs(lun_key, pairs, mode)
-            for own, pairs in _mapping(lun_key, raw[lun_key]).items()
+            for own, pairs in common.dictionary(lun_key, raw[lun_key]).items()
         }
     return None
 
 
-def _mapping(key: str, value: Any) -> Mapping[Any, Any]:
-    if isinstance(value, Mapping):
-        return value
-    raise common.bad(key, f'a dictionary is wanted, not {type(value).__name__}')
-
-
 def _known(key: str, theirs: Any, targets: tuple[Target, ...]) -> tuple[Target, ...]:
     """The targets among those of the volume; a map may be of the whole fabric."""
-    names = {common.parsed(key, each, name) for each in _several(theirs)}
-    return tuple(target for target in targets if target.wwpn in names)
+    wwpns = {common.parsed(key, each, name) for each in _several(theirs)}
+    return tuple(target for target in targets if target.wwpn in wwpns)

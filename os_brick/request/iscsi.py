@@ -3,16 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
-import re
 from typing import Any, Self
 
-from os_brick.model import addresses
+from os_brick.model import addresses, names
 from os_brick.request import common
-
-# RFC 3720 section 3.2.6.3 and RFC 3980.
-_NAME = re.compile(r'(?:iqn|eui|naa)\.[A-Za-z0-9.:_+~-]{1,219}', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +52,6 @@ class Props:
     enforce_multipath: bool = False
     expected_wwid: str | None = None
     device_path: str | None = None
-    volume_id: str | None = None
 
     @property
     def key(self) -> str:
@@ -72,7 +67,7 @@ class Props:
         :raises InvalidParameterValue: naming the key that is missing or wrong.
         """
         found = common.mapping(raw)
-        info = device_info if isinstance(device_info, dict) else {}
+        info = device_info if isinstance(device_info, Mapping) else {}
         targets = _targets(found)
         return cls(
             targets=targets,
@@ -84,7 +79,6 @@ class Props:
             expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
             or common.wwid(info, 'scsi_wwn', 'multipath_id'),
             device_path=common.device_path(found, info),
-            volume_id=str(found['volume_id']) if found.get('volume_id') else None,
         )
 
 
@@ -93,26 +87,26 @@ def _is_plural(raw: common.Raw) -> bool:
 
 
 def _targets(raw: common.Raw) -> tuple[Target, ...]:
-    mode = raw.get('addressing_mode')
+    mode = common.addressing_mode(raw)
     if not _is_plural(raw):
         lun = common.parsed('target_lun', raw.get('target_lun', 0), addresses.lun)
         if 'target_lun' not in raw and raw.get('target_luns'):
-            lun = common.parsed('target_luns', raw['target_luns'][0], addresses.lun)
+            lun = common.parsed('target_luns', common.items(raw, 'target_luns')[0], addresses.lun)
         return (
             Target(
                 common.value(raw, 'target_portal', addresses.Portal.parse),
                 common.value(raw, 'target_iqn', _name),
-                addresses.kernel_lun(lun, mode),
+                common.kernel_lun(lun, mode),
             ),
         )
     portals = _parse_all('target_portals', raw, addresses.Portal.parse)
-    names = _parse_all('target_iqns', raw, _name)
-    if len(portals) != len(names):
-        raise common.bad('target_iqns', f'{len(names)} names for {len(portals)} target_portals')
+    iqns = _parse_all('target_iqns', raw, _name)
+    if len(portals) != len(iqns):
+        raise common.bad('target_iqns', f'{len(iqns)} names for {len(portals)} target_portals')
     luns = _luns(raw, len(portals))
     ways = (
-        Target(portal, name, addresses.kernel_lun(lun, mode))
-        for portal, name, lun in zip(portals, names, luns, strict=True)
+        Target(portal, name, common.kernel_lun(lun, mode))
+        for portal, name, lun in zip(portals, iqns, luns, strict=True)
     )
     return tuple(dict.fromkeys(ways))
 
@@ -131,20 +125,19 @@ def _parse_all(key: str, raw: common.Raw, parse: Any) -> list[Any]:
 
 
 def _name(raw: object) -> str:
-    text = common.text(raw).strip()
-    if not _NAME.fullmatch(text):
-        raise ValueError(f'{text!r} is not a valid iSCSI name')
-    return text
+    return names.ISCSI_NAME.parse(common.text(raw).strip())
 
 
 def _chap(raw: common.Raw, prefix: str) -> Chap | None:
-    method = raw.get(f'{prefix}_method')
-    if not method or str(method).upper() == 'NONE':
+    key = f'{prefix}_method'
+    method = common.parsed(key, raw[key], names.require_text).upper() if raw.get(key) else 'NONE'
+    if method == 'NONE':
         return None
-    if str(method).upper() != 'CHAP':
-        raise common.bad(f'{prefix}_method', f'{method!r} is not CHAP')
+    if method != 'CHAP':
+        # A caller who has mixed up the keys has put the secret here.
+        raise common.bad(key, 'the only method is CHAP')
     return Chap(
         'CHAP',
-        common.value(raw, f'{prefix}_username', common.line),
-        common.value(raw, f'{prefix}_password', common.line),
+        common.value(raw, f'{prefix}_username', common.secret),
+        common.value(raw, f'{prefix}_password', common.secret),
     )

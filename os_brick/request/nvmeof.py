@@ -9,12 +9,13 @@ import enum
 import re
 from typing import Any, Self
 
-from os_brick.model import fabrics, nvme_psk
+from os_brick.model import fabrics, names, nvme_psk
 from os_brick.request import common
 
 # NVM Express TP 8018: DHHC-1:<hash>:<key and checksum in base 64>:
 _DHCHAP = re.compile(r'DHHC-1:0[0-3]:[A-Za-z0-9+/=]{40,120}:')
 _PORTAL_PARTS = (3, 5)
+_COUNT = re.compile(r'[0-9]{1,3}')
 # This host's side of a portal, as the kernel calls it, in the order of those parts.
 _OWN_KEYS = ('host_traddr', 'host_iface')
 
@@ -100,7 +101,7 @@ class Props:
         if found.get('volume_replicas') is None:
             return cls(targets=(_target(found),), **shared)
         if not replicas:
-            raise common.bad('volume_replicas', 'there is none')
+            raise common.bad('volume_replicas', 'it is empty')
         count = common.value(found, 'replica_count', _count) or len(replicas)
         return cls(
             targets=tuple(
@@ -109,7 +110,7 @@ class Props:
             ),
             replication=Replication.ARRAY if count > 1 else Replication.PERHAPS,
             replica_count=count,
-            alias=str(found['alias']) if found.get('alias') is not None else None,
+            alias=_alias(found),
             volume_id=common.value(found, 'vol_uuid', fabrics.uuid),
             **shared,
         )
@@ -117,15 +118,24 @@ class Props:
 
 def _replica(value: object) -> common.Raw:
     if not isinstance(value, Mapping):
-        raise ValueError(f'each is a dictionary, not {type(value).__name__}')
+        raise ValueError(f'expected a dictionary for each replica, got {type(value).__name__}')
     return value
 
 
+def _alias(raw: common.Raw) -> str | None:
+    if raw.get('alias') is None:
+        return None
+    return common.parsed('alias', raw['alias'], names.MD_ALIAS.parse)
+
+
 def _count(value: object) -> int:
-    count = int(str(value)) if value else 0
-    if count < 0:
-        raise ValueError(f'{value!r} is not a valid number of replicas')
-    return count
+    if not value:
+        return 0
+    is_number = isinstance(value, (int, str)) and not isinstance(value, bool)
+    text = names.shown(value).strip("'") if is_number else ''
+    if not _COUNT.fullmatch(text):
+        raise ValueError(f'{names.shown(value)} is not a valid number of replicas')
+    return int(text)
 
 
 def _target(raw: common.Raw, outer: common.Raw | None = None) -> Target:
@@ -181,7 +191,10 @@ def _portals(raw: common.Raw) -> tuple[fabrics.Portal, ...]:
     for number, item in enumerate(raw['portals']):
         least, most = _PORTAL_PARTS
         if not isinstance(item, (list, tuple)) or not least <= len(item) <= most:
-            raise common.bad('portals', 'each is a list of address, port and transport')
+            raise common.bad(
+                'portals',
+                f'{names.shown(item)} is not a list of address, port and transport',
+            )
         found.append(_portal('portals', tuple(item), raw, number))
     return tuple(dict.fromkeys(found))
 
@@ -192,7 +205,7 @@ def _own(raw: common.Raw, key: str, number: int) -> object:
     if not isinstance(found, (list, tuple)):
         return found or ''
     if number >= len(found):
-        raise common.bad(key, f'there is none for portal {number + 1}')
+        raise common.bad(key, f'it has no value for portal {number + 1}')
     return found[number] or ''
 
 
@@ -216,11 +229,11 @@ def _identity(raw: common.Raw) -> fabrics.Identity:
         uuid=name('vol_uuid', fabrics.uuid),
         nguid=nguid,
         eui64=eui64,
-        nsid=name('ns_id', _nsid),
+        nsid=name('ns_id', fabrics.nsid),
     )
     given = [key for key in ('vol_uuid', 'volume_nguid', 'eui64') if raw.get(key)]
     if given and not found.is_unique and found.nsid is None:
-        raise common.bad(given[0], 'it is of zeros only, which is the name of no namespace')
+        raise common.bad(given[0], 'it consists of zeros only, which names no namespace')
     return found
 
 
@@ -229,18 +242,8 @@ def _psk(raw: common.Raw, portals: tuple[fabrics.Portal, ...]) -> nvme_psk.Psk |
         return None
     for portal in portals:
         if portal.transport != fabrics.TCP:
-            raise common.bad('tls_psk', f'there is TLS over TCP only, and portal {portal} is there')
+            raise common.bad('tls_psk', f'only TCP has TLS, and portal {portal} is not over TCP')
     return common.parsed('tls_psk', raw['tls_psk'], nvme_psk.Psk.parse)
-
-
-def _nsid(value: object) -> int:
-    text = str(value).strip()
-    if isinstance(value, bool) or not (text.isascii() and text.isdecimal()):
-        raise ValueError(f'{value!r} is not a valid namespace ID')
-    number = int(text)
-    if not 0 < number < 2**32 - 1:
-        raise ValueError(f'{value!r} is not a valid namespace ID')
-    return number
 
 
 def _dhchap(raw: Mapping[str, Any]) -> Dhchap | None:
@@ -252,6 +255,6 @@ def _dhchap(raw: Mapping[str, Any]) -> Dhchap | None:
         secrets[key] = secret
     if secrets['dhchap_secret'] is None:
         if secrets['dhchap_ctrl_secret'] is not None:
-            raise common.bad('dhchap_secret', 'missing, and dhchap_ctrl_secret is there')
+            raise common.bad('dhchap_secret', 'missing, although dhchap_ctrl_secret is given')
         return None
     return Dhchap(secrets['dhchap_secret'], secrets['dhchap_ctrl_secret'])

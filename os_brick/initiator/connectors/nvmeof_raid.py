@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 import contextlib
-import re
 
 from oslo_log import log as logging
 
@@ -17,12 +16,9 @@ from os_brick import exception
 from os_brick.core import teardown, wait
 from os_brick.core import undo as core_undo
 from os_brick.host import block, md, mirror
-from os_brick.model import md_superblock
+from os_brick.model import md_superblock, names
 
 LOG = logging.getLogger(__name__)
-
-# One name below /dev/md, as os_brick.privileged.mdadm takes it.
-_ALIAS = re.compile(r'(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}')
 
 
 def require_alias(alias: str | None) -> str:
@@ -30,12 +26,10 @@ def require_alias(alias: str | None) -> str:
 
     :raises InvalidParameterValue: if it is missing, or no name of one thing below ``/dev/md``.
     """
-    if isinstance(alias, str) and _ALIAS.fullmatch(alias):
-        return alias
-    raise exception.InvalidParameterValue(
-        err=f'alias: {alias!r} is not a valid name of an md array '
-        '(letters, digits, "_.:-"; at most 64)'
-    )
+    try:
+        return names.MD_ALIAS.parse(alias)
+    except ValueError as error:
+        raise exception.InvalidParameterValue(err=f'alias: {error}') from None
 
 
 def bring(
@@ -110,7 +104,7 @@ def array_of(alias: str | None, legs: tuple[str, ...]) -> str | None:
     By its legs, or if it has lost them by its name and their UUID. Without any leg by its name, if
     it has none left itself: one whose members are there is somebody else's.
     """
-    if alias is not None and not _ALIAS.fullmatch(alias):
+    if alias is not None and names.MD_ALIAS.why_not(alias):
         return None
     for array in md.arrays_over(legs):
         if alias is None or _has_name(array, alias):

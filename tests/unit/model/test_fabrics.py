@@ -51,7 +51,7 @@ def test_portal(words: tuple[Any, ...], portal: tuple[str, ...]) -> None:
     ],
 )
 def test_no_portal(words: tuple[Any, ...]) -> None:
-    with pytest.raises(ValueError, match=r'is no|is neither'):
+    with pytest.raises(ValueError, match=r'is no|expected a text'):
         fabrics.Portal.parse(*words)
 
 
@@ -106,11 +106,11 @@ def test_names() -> None:
     assert fabrics.uuid('0' * 32) is None
     assert fabrics.eui64('00:02:C9:03:00:01:02:03') == '0002c90300010203'
     assert fabrics.eui64('0' * 16) is None
-    for bad in ('', 'x', UUID[:-1], None):
-        with pytest.raises(ValueError, match='is no'):
+    for bad in ('', 'x', UUID[:-1], None, 7):
+        with pytest.raises(ValueError, match=r'is no|expected'):
             fabrics.uuid(bad)
-    for bad in ('nqn.x', 'iqn.2026-11.org.lab:x', 'nqn.2026-11.org.lab:a,b', '', None):
-        with pytest.raises(ValueError, match='is no'):
+    for bad in ('nqn.2026-11.org.lab:a,b', 'a\nb', 'a\0', 'x' * 223, '', ' ', None):
+        with pytest.raises(ValueError, match=r'is no|expected'):
             fabrics.nqn(bad)
 
 

@@ -124,16 +124,47 @@ def test_a_daemon_that_is_not_there() -> None:
         multipathd.daemon_status(5.0)
 
 
-@pytest.mark.parametrize('name', ['', 'sda\0del map x', 'sda\n', '../a', '-a', 'a b', '"a"', 'a;b'])
-def test_a_name_is_one_word(name: str) -> None:
-    with daemon(says(b'ok\0')) as found:
-        for ask in (
-            multipathd.add_path,
-            multipathd.remove_path,
-            multipathd.remove_map,
-            multipathd.resize_map,
-            multipathd.disable_queueing,
-        ):
-            with pytest.raises(exception.InvalidParameterValue):
-                ask(name, 5.0)
+ASKS = [
+    multipathd.add_path,
+    multipathd.remove_path,
+    multipathd.remove_map,
+    multipathd.resize_map,
+    multipathd.disable_queueing,
+]
+
+
+@pytest.mark.parametrize('name', ['', 'sda\0del map x', 'sda\n', '../a', 'a\u2028b', 'a' * 128])
+@pytest.mark.parametrize('ask', ASKS)
+def test_a_name_that_would_be_more_is_refused(ask: Callable[..., str], name: str) -> None:
+    with daemon(says(b'ok\0')) as found, pytest.raises(exception.InvalidParameterValue):
+        ask(name, 5.0)
     assert found.heard == []
+
+
+@pytest.mark.parametrize('name', ['-a', 'a b', '"a"', 'a;b'])
+@pytest.mark.parametrize('ask', ASKS[:2])
+def test_a_disk_is_one_word(ask: Callable[..., str], name: str) -> None:
+    with daemon(says(b'ok\0')) as found, pytest.raises(exception.InvalidParameterValue):
+        ask(name, 5.0)
+    assert found.heard == []
+
+
+@pytest.mark.parametrize(
+    ('in_kernel', 'word'),
+    [
+        ('mpatha', 'mpatha'),
+        ('3600140512345678', '3600140512345678'),
+        # libdevmapper writes these into the kernel as hexadecimal; multipathd knows the alias.
+        ('my\\x20disk', '"my disk"'),
+        ('gr\\xc3\\xb6e', '"gröe"'),
+        ('my disk', '"my disk"'),
+        ('größe', '"größe"'),
+        ('a"b', '"a""b"'),
+        ('{a}#!', '"{a}#!"'),
+        ('-a', '"-a"'),
+    ],
+)
+def test_an_alias_may_be_of_any_characters(in_kernel: str, word: str) -> None:
+    with daemon(says(b'ok\0')) as found:
+        multipathd.remove_map(in_kernel, 5.0)
+    assert found.heard == [f'del map {word}\0'.encode()]

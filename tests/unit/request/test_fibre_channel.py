@@ -105,7 +105,7 @@ def test_which_initiator_uses_which_target(more: dict[str, Any], expected: Any) 
         ({'target_wwn': A, 'initiator_target_map': {'x': [A]}}, 'initiator_target_map'),
         ({'target_wwn': A, 'initiator_target_map': {OWN: ['x']}}, 'initiator_target_map'),
         ({'target_wwn': A, 'initiator_target_lun_map': {OWN: [A]}}, 'initiator_target_lun_map'),
-        ({'target_wwn': A, 'expected_wwid': '../x'}, 'expected_wwid'),
+        ({'target_wwn': A, 'expected_wwid': 'a\nb'}, 'expected_wwid'),
         ({'target_wwn': A, 'device_path': '/dev/\0'}, 'device_path'),
         ({'target_wwn': A, 'encrypted': 'maybe'}, 'encrypted'),
     ],

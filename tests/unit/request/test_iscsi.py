@@ -109,7 +109,7 @@ def test_luns_are_translated_on_every_way() -> None:
         ({'auth_method': 'CHAP', 'auth_username': 'u'}, 'auth_password'),
         ({'auth_method': 'CHAP', 'auth_username': 'u', 'auth_password': 7}, 'auth_password'),
         ({'discovery_auth_method': 'CHAP'}, 'discovery_auth_username'),
-        ({'scsi_wwn': '../x'}, 'scsi_wwn'),
+        ({'scsi_wwn': 'a\0b'}, 'scsi_wwn'),
         ({'expected_wwid': 7}, 'expected_wwid'),
     ],
 )

@@ -80,7 +80,7 @@ def test_replicas(count: Any, legs: int, kind: nvmeof.Replication) -> None:
     ('raw', 'key'),
     [
         ({}, 'nqn'),
-        ({**OLD, 'nqn': 'nonsense'}, 'nqn'),
+        ({**OLD, 'nqn': 'a,hostnqn=b'}, 'nqn'),
         ({key: value for key, value in OLD.items() if key != 'target_port'}, 'target_port'),
         ({**OLD, 'transport_type': 'pigeon'}, 'transport_type'),
         ({**OLD, 'target_port': 'http'}, 'target_port'),
