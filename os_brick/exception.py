@@ -17,6 +17,7 @@
     │   ├── VolumeDriverException
     │   ├── the volume
     │   │   ├── VolumeDeviceNotFound
+    │   │   │   └── PathNotReady
     │   │   ├── VolumePathsNotFound
     │   │   ├── VolumePathNotRemoved
     │   │   ├── VolumeIdentityMismatch
@@ -248,6 +249,20 @@ class VolumeDeviceNotFound(BrickException):
 
     device: str | None
     message = 'Volume device not found at %(device)s.'
+
+
+class PathNotReady(VolumeDeviceNotFound):
+    """The disk of a path is there and cannot be used yet: it has no capacity, or is blocked.
+
+    So are the paths of a port that is in ALUA's state *unavailable*, and those of a volume that the
+    array is still making ready. Another try succeeds once the array has changed that.
+
+    :ivar device: the disk.
+    :ivar why: what it reports, or the kernel's state of it.
+    """
+
+    why: str | None
+    message = 'Device %(device)s is not ready: %(why)s.'
 
 
 class VolumePathsNotFound(BrickException):

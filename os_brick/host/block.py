@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from oslo_log import log as logging
 
 from os_brick import exception
@@ -175,12 +177,28 @@ def is_readable(name: str, timeout: float = READ_SECONDS) -> bool:
 
 
 def why_unreadable(name: str, timeout: float = READ_SECONDS) -> Exception | None:
-    """The error that a read of a device's start ends in, or ``None`` if it can be read."""
+    """The error that a read of a device's start ends in, or ``None`` if it can be read.
+
+    All of its first 4096 bytes, or of the device if it is smaller, have to be read: where the
+    kernel knows no capacity a read ends after 0 bytes, without an error.
+    """
     try:
-        root.read_start(name, timeout)
+        count = root.read_start(name, timeout)
     except (OSError, exception.BrickException) as error:
         return error
+    wanted = min(root.PROBE_BYTES, size_bytes(name)) or root.PROBE_BYTES
+    if count < wanted:
+        return OSError(errno.EIO, f'{count} of the first {wanted} bytes of {name} could be read')
     return None
+
+
+def is_conflict(error: BaseException | None) -> bool:
+    """Whether a read was refused because another host has reserved the volume for itself.
+
+    The device itself answers so (RESERVATION CONFLICT), so its path works. ``EBADE`` since Linux
+    3.9; no other error of a block device is mapped to it (block/blk-core.c).
+    """
+    return isinstance(error, OSError) and error.errno == errno.EBADE
 
 
 def flush(name: str, timeout: float) -> None:

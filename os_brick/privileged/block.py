@@ -17,7 +17,7 @@ from os_brick.privileged import check
 # include/uapi/linux/fs.h: _IO(0x12, 97).
 _BLKFLSBUF = 0x1261
 # A whole page: also one block of a disk with 4 KiB blocks.
-_PROBE_BYTES = 4096
+PROBE_BYTES = 4096
 
 
 @privileged.entrypoint
@@ -33,7 +33,7 @@ def read_start(device: str, timeout: float) -> int:
 
 def _read_start(path: str) -> int:
     # An anonymous map is page-aligned, as O_DIRECT wants its buffer.
-    buffer = mmap.mmap(-1, _PROBE_BYTES)
+    buffer = mmap.mmap(-1, PROBE_BYTES)
     with kernel.device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
         return os.preadv(descriptor, [buffer], 0)
 

@@ -19,7 +19,10 @@ from os_brick.privileged import check
 # struct sg_io_v4 of include/uapi/linux/bsg.h.
 _SG_IO = 0x2285
 _SG_IO_V4 = struct.Struct('=iIII QQIII IQ IIIIQQ IIQI IIIIIII iiQII')
+# Room for the pages of nearly all units; some devices do not answer if they are given more than
+# 255 at once, so a page that is longer is asked for again by the length in its header.
 _INQUIRY_LENGTH = 252
+_LONGEST_INQUIRY = 2**16 - 1
 _SENSE_LENGTH = 64
 _LARGEST_LUN = 2**64 - 1
 # Answers of the target (SPC-4, annex F), unlike failures to ask it.
@@ -89,7 +92,8 @@ def identity_pages(address: str, timeout: float) -> tuple[bytes, bytes]:
     """The pages 0x80 and 0x83 of vital product data (SPC-4, 7.8), asked of the device itself.
 
     The kernel's own copy in sysfs is from the disk's first scan or last rescan. Page 0x80 (unit
-    serial number) is optional, and empty where the device does not have it.
+    serial number) is optional, and empty where the device does not have it; so is page 0x83 of a
+    device older than SPC-3. A page may be up to 64 KiB long.
 
     :param address: SCSI address ``host:channel:target:lun``.
     :raises OperationTimedOut: if the device does not answer in time.
@@ -102,13 +106,22 @@ def identity_pages(address: str, timeout: float) -> tuple[bytes, bytes]:
 
 
 def _identity_pages(path: str, timeout: float) -> tuple[bytes, bytes]:
-    page83 = _inquire(path, 0x83, timeout)
+    page83 = _optional_page(path, 0x83, timeout)
+    return _optional_page(path, 0x80, timeout), page83
+
+
+def _optional_page(path: str, page: int, timeout: float) -> bytes:
     try:
-        return _inquire(path, 0x80, timeout), page83
+        found = _inquire(path, page, timeout, _INQUIRY_LENGTH)
+        length = 4 + int.from_bytes(found[2:4], 'big')
+        if length > _INQUIRY_LENGTH:
+            found = _inquire(path, page, timeout, min(length, _LONGEST_INQUIRY))
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
-        return b'', page83
+        return b''
+    # A device that does not know the EVPD bit answers with its standard data.
+    return found if found[1:2] == bytes([page]) else b''
 
 
 def _additional_sense(sense: bytes) -> int:
@@ -118,15 +131,15 @@ def _additional_sense(sense: bytes) -> int:
     return int.from_bytes(sense[2:4], 'big') if sense[0] & 0x7E == 0x72 else 0
 
 
-def _inquire(path: str, page: int, timeout: float) -> bytes:
-    command = ctypes.create_string_buffer(bytes([0x12, 1, page, 0, _INQUIRY_LENGTH, 0]), 6)
-    answer = ctypes.create_string_buffer(_INQUIRY_LENGTH)
+def _inquire(path: str, page: int, timeout: float, room: int) -> bytes:
+    command = ctypes.create_string_buffer(bytes([0x12, 1, page, *divmod(room, 256), 0]), 6)
+    answer = ctypes.create_string_buffer(room)
     sense = ctypes.create_string_buffer(_SENSE_LENGTH)
     request = bytearray(
         _SG_IO_V4.pack(
             *(ord('Q'), 0, 0, len(command), ctypes.addressof(command), 0, 0, 0, 0),
             *(_SENSE_LENGTH, ctypes.addressof(sense)),
-            *(0, 0, 0, _INQUIRY_LENGTH, 0, ctypes.addressof(answer)),
+            *(0, 0, 0, room, 0, ctypes.addressof(answer)),
             *(int(timeout * 1000), 0, 0, 0),
             *(0, 0, 0, 0, 0, 0, 0),
             *(0, 0, 0, 0, 0),
@@ -134,7 +147,7 @@ def _inquire(path: str, page: int, timeout: float) -> bytes:
     )
     with kernel.device(path, os.O_RDWR | os.O_NONBLOCK) as descriptor:
         kernel.ioctl(descriptor, _SG_IO, request)
-    driver, transport, device = _SG_IO_V4.unpack(bytes(request))[21:24]
+    driver, transport, device, *_, residual = _SG_IO_V4.unpack(bytes(request))[21:29]
     if driver or transport or device:
         asc = _additional_sense(sense.raw)
         raise OSError(
@@ -144,5 +157,5 @@ def _inquire(path: str, page: int, timeout: float) -> bytes:
         )
     if answer.raw[0] >> 5:  # Peripheral qualifier: the target has no unit at this LUN.
         raise OSError(errno.ENXIO, f'no logical unit is mapped at {path}')
-    length = int.from_bytes(answer.raw[2:4], 'big')
-    return answer.raw[: min(_INQUIRY_LENGTH, 4 + length)]
+    received = answer.raw[: room - min(max(residual, 0), room)]
+    return received[: 4 + int.from_bytes(received[2:4], 'big')]

@@ -16,6 +16,7 @@ KEYWORDS = {
     'InvalidParameterValue': ['err'],
     'VolumeNotDeactivated': ['name'],
     'VolumeDeviceNotFound': ['device'],
+    'PathNotReady': ['device', 'why'],
     'VolumePathNotRemoved': ['volume_path'],
     'ProtocolNotSupported': ['protocol'],
     'TargetPortalNotFound': ['target_portal'],
