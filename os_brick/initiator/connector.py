@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The way in: the connector of a protocol, and what a back end has to know of this host.
+"""Public entry point: the connector factory, and this host's connector properties.
 
 ``connector.ISCSIConnector`` and ``os_brick.initiator.connectors.iscsi`` are there for
 callers that have imported nothing but this module. A protocol that nobody asks for is not
@@ -15,16 +15,15 @@ from oslo_log import log as logging
 from oslo_utils import importutils
 
 from os_brick import exception, initiator, utils
-from os_brick.initiator import connectors, registry  # noqa: F401 a name of this module's callers
+from os_brick.initiator import (
+    connectors,  # noqa: F401 a name of this module's callers
+    initiator_connector,
+    registry,
+)
 
 LOG = logging.getLogger(__name__)
 
-unix_connector_list = list(registry.CLASSES)
-
-_connector_mapping_linux = registry.DEFAULT
-_connector_mapping_linux_s390x = registry.S390X
-_connector_mapping_linux_ppc64 = registry.PPC64
-
+unix_connector_list = registry.classes()
 
 _paths = {path.rpartition('.')[2]: path for path in unix_connector_list}
 
@@ -43,7 +42,7 @@ def __dir__() -> list[str]:
 
 def get_connector_mapping(arch: str | None = None) -> dict[str, str]:
     """Return the dotted class of each protocol on a machine, by default on this one."""
-    return registry.BY_MACHINE.get(arch or platform.machine(), _connector_mapping_linux)
+    return registry.on(arch or platform.machine())
 
 
 @utils.trace
@@ -98,7 +97,11 @@ def _probe(connector: Any, root_helper: str | None, **kwargs: Any) -> dict[str, 
     except exception.Invalid:  # What we were given is wrong: that is for the caller.
         raise
     except Exception as error:  # noqa: BLE001 one broken tool must not end all other protocols
-        LOG.warning('%s says nothing of this host: %s', connector.__name__, error)
+        LOG.warning(
+            '%s failed to report its connector properties, which are left out: %s',
+            connector.__name__,
+            error,
+        )
         return {}
     return found
 
@@ -116,7 +119,7 @@ class InitiatorConnector:
         arch: str | None = None,
         *args: Any,
         **kwargs: Any,
-    ) -> Any:
+    ) -> initiator_connector.InitiatorConnector:
         """Return a connector of ``protocol``, in upper or lower case.
 
         Further keywords go to the connector, which ignores those it does not know.
@@ -131,12 +134,13 @@ class InitiatorConnector:
                 f'There is no connector of protocol {protocol!r} on '
                 f'{arch or platform.machine()}; there are: {", ".join(sorted(mapping))}'
             )
-        kwargs |= registry.KEYWORDS.get(name, {})
         kwargs |= {
+            **registry.PROTOCOLS[name].keywords,
             'root_helper': root_helper,
             'driver': driver,
             'use_multipath': use_multipath,
             'device_scan_attempts': device_scan_attempts,
         }
         LOG.debug('Protocol %s is served by %s', name, mapping[name])
-        return importutils.import_class(mapping[name])(*args, **kwargs)
+        kind: type[initiator_connector.InitiatorConnector] = importutils.import_class(mapping[name])
+        return kind(*args, **kwargs)

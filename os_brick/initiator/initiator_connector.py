@@ -2,7 +2,7 @@
 """What every connector can do, whatever the protocol."""
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from os_brick import exception, executor, initiator
@@ -46,14 +46,14 @@ class InitiatorConnector(executor.Executor, metaclass=abc.ABCMeta):
         """Whether the volume at ``path`` can be read."""
 
     @abc.abstractmethod
-    def connect_volume(self, connection_properties: dict[str, Any]) -> dict[str, Any]:
+    def connect_volume(self, connection_properties: Mapping[str, Any]) -> dict[str, Any]:
         """Attach a volume and return at least its ``type`` and ``path``."""
 
     @abc.abstractmethod
     def disconnect_volume(
         self,
-        connection_properties: dict[str, Any],
-        device_info: dict[str, Any] | None,
+        connection_properties: Mapping[str, Any],
+        device_info: Mapping[str, Any] | None,
         force: bool = False,
         ignore_errors: bool = False,
     ) -> None:
@@ -64,7 +64,7 @@ class InitiatorConnector(executor.Executor, metaclass=abc.ABCMeta):
         """
 
     @abc.abstractmethod
-    def get_volume_paths(self, connection_properties: dict[str, Any]) -> list[str]:
+    def get_volume_paths(self, connection_properties: Mapping[str, Any]) -> list[str]:
         """Return the paths of a volume that exist on this host."""
 
     @abc.abstractmethod
@@ -72,12 +72,12 @@ class InitiatorConnector(executor.Executor, metaclass=abc.ABCMeta):
         """Return the directory in which volumes of this protocol appear."""
 
     @abc.abstractmethod
-    def extend_volume(self, connection_properties: dict[str, Any]) -> int | None:
+    def extend_volume(self, connection_properties: Mapping[str, Any]) -> int | None:
         """Have the host see the new size of a volume, and return it in bytes."""
 
     @abc.abstractmethod
     def get_all_available_volumes(
-        self, connection_properties: dict[str, Any] | None = None
+        self, connection_properties: Mapping[str, Any] | None = None
     ) -> list[str]:
         """Return the paths of all volumes of this protocol on this host."""
 

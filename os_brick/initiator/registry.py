@@ -1,104 +1,119 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which class serves which protocol on which machine; nothing is imported from here.
+"""Which class serves which protocol on which machine: a row a protocol.
 
-To add a protocol, add its row to the table of each machine that has it, and its
-class to :data:`CLASSES`.
+The classes are names, which are imported when they are needed. To add a protocol, add its row to
+:data:`PROTOCOLS`.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import enum
 
 from os_brick import initiator
 
+
+class Machine(enum.Enum):
+    """Kinds of machines that differ in their protocols."""
+
+    S390X = 's390x'
+    PPC64 = 'ppc64'
+    OTHER = 'every other'
+
+    @classmethod
+    def of(cls, name: str) -> Machine:
+        """Return the kind of the machine that ``platform.machine()`` calls so."""
+        return _MACHINES.get(name, cls.OTHER)
+
+
+_MACHINES = {
+    initiator.S390: Machine.S390X,
+    initiator.S390X: Machine.S390X,
+    initiator.PPC64: Machine.PPC64,
+    initiator.PPC64LE: Machine.PPC64,
+}
+_EVERYWHERE = frozenset(Machine)
+_NOT_S390X = _EVERYWHERE - {Machine.S390X}
+_ONLY_OTHER = frozenset({Machine.OTHER})
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Protocol:
+    """One protocol.
+
+    :ivar connector: its class, as ``module.Class`` in ``os_brick.initiator.connectors``.
+    :ivar machines: the kinds of machines that have it.
+    :ivar keywords: what its class is told, where the class serves several protocols.
+    :ivar instead: the class on kinds of machines that have another one.
+    """
+
+    connector: str
+    machines: frozenset[Machine] = _ONLY_OTHER
+    keywords: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    instead: Mapping[Machine, str] = dataclasses.field(default_factory=dict)
+
+    def class_on(self, machine: Machine) -> str | None:
+        """Return the dotted name of the class on a kind of machine; ``None`` if it has none."""
+        if machine not in self.machines:
+            return None
+        return f'{_PACKAGE}.{self.instead.get(machine, self.connector)}'
+
+
 _PACKAGE = 'os_brick.initiator.connectors'
-
-_ISCSI = f'{_PACKAGE}.iscsi.ISCSIConnector'
-_FIBRE_CHANNEL = f'{_PACKAGE}.fibre_channel.FibreChannelConnector'
-_FIBRE_CHANNEL_S390X = f'{_PACKAGE}.fibre_channel_s390x.FibreChannelConnectorS390X'
-_FIBRE_CHANNEL_PPC64 = f'{_PACKAGE}.fibre_channel_ppc64.FibreChannelConnectorPPC64'
-_REMOTEFS = f'{_PACKAGE}.remotefs.RemoteFsConnector'
-_RBD = f'{_PACKAGE}.rbd.RBDConnector'
-_LOCAL = f'{_PACKAGE}.local.LocalConnector'
-_GPFS = f'{_PACKAGE}.gpfs.GPFSConnector'
-_HUAWEI = f'{_PACKAGE}.huawei.HuaweiStorHyperConnector'
-_SCALEIO = f'{_PACKAGE}.scaleio.ScaleIOConnector'
-_VMWARE = f'{_PACKAGE}.vmware.VmdkConnector'
-_STORPOOL = f'{_PACKAGE}.storpool.StorPoolConnector'
-_NVMEOF = f'{_PACKAGE}.nvmeof.NVMeOFConnector'
-_LIGHTOS = f'{_PACKAGE}.lightos.LightOSConnector'
-
-# In the order in which they say what a back end has to know of this host: of two
-# that say the same, the later one wins.
-CLASSES = [
-    f'{_PACKAGE}.base.BaseLinuxConnector',
-    _ISCSI,
-    _FIBRE_CHANNEL,
-    _FIBRE_CHANNEL_S390X,
-    _FIBRE_CHANNEL_PPC64,
-    _REMOTEFS,
-    _RBD,
-    _LOCAL,
-    _GPFS,
-    _HUAWEI,
-    _SCALEIO,
-    _VMWARE,
-    _STORPOOL,
-    _NVMEOF,
-    _LIGHTOS,
-]
-
-_EVERYWHERE = {
-    initiator.ISCSI: _ISCSI,
-    initiator.LOCAL: _LOCAL,
-    initiator.GPFS: _GPFS,
-    initiator.RBD: _RBD,
-    initiator.NFS: _REMOTEFS,
+_ISCSI = 'iscsi.ISCSIConnector'
+_REMOTEFS = 'remotefs.RemoteFsConnector'
+_NVMEOF = 'nvmeof.NVMeOFConnector'
+_FC = {
+    Machine.S390X: 'fibre_channel_s390x.FibreChannelConnectorS390X',
+    Machine.PPC64: 'fibre_channel_ppc64.FibreChannelConnectorPPC64',
 }
 
-S390X = {
-    **_EVERYWHERE,
-    initiator.FIBRE_CHANNEL: _FIBRE_CHANNEL_S390X,
+
+def _mount(name: str, machines: frozenset[Machine] = _ONLY_OTHER) -> Protocol:
+    return Protocol(_REMOTEFS, machines, {'mount_type': name.lower()})
+
+
+# In the order of the rows the classes report this host's connector properties: of two that report
+# the same key, the later one wins.
+PROTOCOLS: dict[str, Protocol] = {
+    initiator.ISCSI: Protocol(_ISCSI, _EVERYWHERE),
+    initiator.ISER: Protocol(_ISCSI, _NOT_S390X, {'transport': 'iser'}),
+    initiator.FIBRE_CHANNEL: Protocol(
+        'fibre_channel.FibreChannelConnector', _EVERYWHERE, instead=_FC
+    ),
+    initiator.NFS: _mount(initiator.NFS, _EVERYWHERE),
+    initiator.VZSTORAGE: _mount(initiator.VZSTORAGE, _NOT_S390X),
+    initiator.GLUSTERFS: _mount(initiator.GLUSTERFS),
+    initiator.SCALITY: _mount(initiator.SCALITY),
+    initiator.QUOBYTE: _mount(initiator.QUOBYTE),
+    initiator.RBD: Protocol('rbd.RBDConnector', _EVERYWHERE),
+    initiator.LOCAL: Protocol('local.LocalConnector', _EVERYWHERE),
+    initiator.GPFS: Protocol('gpfs.GPFSConnector', _EVERYWHERE),
+    initiator.HUAWEISDSHYPERVISOR: Protocol('huawei.HuaweiStorHyperConnector'),
+    initiator.SCALEIO: Protocol('scaleio.ScaleIOConnector'),
+    initiator.VMDK: Protocol('vmware.VmdkConnector'),
+    initiator.STORPOOL: Protocol('storpool.StorPoolConnector'),
+    initiator.NVME: Protocol(_NVMEOF),
+    initiator.NVMEOF: Protocol(_NVMEOF),
+    initiator.LIGHTOS: Protocol('lightos.LightOSConnector'),
 }
 
-PPC64 = {
-    **_EVERYWHERE,
-    initiator.FIBRE_CHANNEL: _FIBRE_CHANNEL_PPC64,
-    initiator.ISER: _ISCSI,
-    initiator.VZSTORAGE: _REMOTEFS,
-}
 
-DEFAULT = {
-    **_EVERYWHERE,
-    initiator.FIBRE_CHANNEL: _FIBRE_CHANNEL,
-    initiator.ISER: _ISCSI,
-    initiator.VZSTORAGE: _REMOTEFS,
-    initiator.GLUSTERFS: _REMOTEFS,
-    initiator.SCALITY: _REMOTEFS,
-    initiator.QUOBYTE: _REMOTEFS,
-    initiator.HUAWEISDSHYPERVISOR: _HUAWEI,
-    initiator.SCALEIO: _SCALEIO,
-    initiator.VMDK: _VMWARE,
-    initiator.STORPOOL: _STORPOOL,
-    initiator.NVME: _NVMEOF,
-    initiator.NVMEOF: _NVMEOF,
-    initiator.LIGHTOS: _LIGHTOS,
-}
+def classes() -> list[str]:
+    """Return the dotted name of every class, in the order of the rows."""
+    found = {f'{_PACKAGE}.base.BaseLinuxConnector': None}
+    for row in PROTOCOLS.values():
+        for name in (row.connector, *row.instead.values()):
+            found[f'{_PACKAGE}.{name}'] = None
+    return list(found)
 
-BY_MACHINE = {
-    initiator.S390: S390X,
-    initiator.S390X: S390X,
-    initiator.PPC64: PPC64,
-    initiator.PPC64LE: PPC64,
-}
 
-# Protocols whose class is told by a keyword which of its protocols is meant.
-KEYWORDS: dict[str, dict[str, str]] = {
-    initiator.ISER: {'transport': 'iser'},
-    **{
-        protocol: {'mount_type': protocol.lower()}
-        for protocol in (
-            initiator.NFS,
-            initiator.GLUSTERFS,
-            initiator.SCALITY,
-            initiator.QUOBYTE,
-            initiator.VZSTORAGE,
-        )
-    },
-}
+def on(machine: str) -> dict[str, str]:
+    """Return the dotted class of each protocol on a machine.
+
+    :param machine: as ``platform.machine()`` calls it.
+    """
+    kind = Machine.of(machine)
+    found = {name: row.class_on(kind) for name, row in PROTOCOLS.items()}
+    return {name: path for name, path in found.items() if path is not None}

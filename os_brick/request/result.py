@@ -1,29 +1,64 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an attach gives back."""
+"""What an attach returns, one class a kind of volume; ``as_dict`` is what callers are given."""
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Attached:
-    """A volume on this host.
+class BlockDevice:
+    """A volume that is a block device of this host.
 
-    :ivar path: the device, such as ``/dev/sdc`` or ``/dev/dm-4``, or a link of ours to it.
-    :ivar wwid: a SCSI volume's identity in udev's spelling; empty for others.
-    :ivar is_multipath: whether the device is a multipath map.
+    :ivar path: its device node, such as ``/dev/sdc`` or ``/dev/dm-4``, or a link to it.
+    :ivar wwid: a SCSI volume's identity in udev's spelling, which may be empty; ``None`` for a
+        protocol whose volumes have none, and no such key.
+    :ivar is_multipath: whether it is a multipath map.
+    :ivar kind: what the dictionary says of its ``type``.
     """
 
     path: str
-    wwid: str
+    wwid: str | None = None
     is_multipath: bool = False
+    kind: str = 'block'
 
-    def as_dict(self) -> dict[str, str]:
-        """The dictionary the callers of ``connect_volume`` know."""
-        found = {'type': 'block', 'path': self.path}
-        if self.wwid:
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dictionary that callers of ``connect_volume`` know."""
+        found = {'type': self.kind, 'path': self.path}
+        if self.wwid is not None:
             found['scsi_wwn'] = self.wwid
-        if self.is_multipath:
+        if self.is_multipath and self.wwid is not None:
             found['multipath_id'] = self.wwid
         return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Handle:
+    """A volume without a device: an open object that reads and writes it, as librbd gives it.
+
+    Two handles are equal only if they are one object.
+    """
+
+    handle: object
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dictionary that callers of ``connect_volume`` know."""
+        return {'path': self.handle}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Share:
+    """A volume that is a file of a file system mounted on this host.
+
+    :ivar path: the file.
+    """
+
+    path: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dictionary that callers of ``connect_volume`` know."""
+        return {'path': self.path}
+
+
+Attached = BlockDevice | Handle | Share

@@ -22,6 +22,7 @@ AREAS = {
     'os_brick.constants': 'model',
     'os_brick.i18n': 'model',
     'os_brick.initiator': 'model',
+    'os_brick.initiator.properties': 'model',
     'os_brick.model': 'model',
     'os_brick.request': 'request',
     'os_brick.plans': 'plans',

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import contextlib
+import dataclasses
 import functools
 import os
 from typing import Any, ClassVar, Protocol, Self
@@ -20,7 +21,7 @@ from os_brick.initiator import host_driver, initiator_connector
 from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
-Raw = dict[str, Any]
+Raw = Mapping[str, Any]
 
 synchronized = locks.synchronized
 
@@ -68,7 +69,9 @@ class BaseLinuxConnector(initiator_connector.InitiatorConnector):
         super().__init__(root_helper, driver, execute, *args, **kwargs)
 
     @staticmethod
-    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+    def get_connector_properties(
+        root_helper: str | None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return what the caller says of multipath."""
         return {
             'multipath': kwargs['multipath'],
@@ -118,7 +121,7 @@ class BlockConnector(BaseLinuxConnector):
     Props: ClassVar[type[Any]]
 
     @abc.abstractmethod
-    def _attach(self, props: Any, op: operation.Operation) -> result.Attached:
+    def _attach(self, props: Any, op: operation.Operation) -> result.BlockDevice:
         """Bring the volume here; remember in ``op.undo`` what this call has done."""
 
     @abc.abstractmethod
@@ -147,7 +150,7 @@ class BlockConnector(BaseLinuxConnector):
     def _operation(name: str, props: Any) -> contextlib.AbstractContextManager[operation.Operation]:
         return operation.begin(name, props, (locks.VOLUME, props.key), opts.current())
 
-    def connect_volume(self, connection_properties: Raw) -> Raw:
+    def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Attach a volume.
 
         :return: ``type``, ``path``, ``scsi_wwn``, and ``multipath_id`` if it is a multipath map.
@@ -215,7 +218,7 @@ class BlockConnector(BaseLinuxConnector):
             return self._extend(props, op)
 
 
-def _behind_link(attached: result.Attached, undo: core_undo.Undo) -> result.Attached:
+def _behind_link(attached: result.BlockDevice, undo: core_undo.Undo) -> result.BlockDevice:
     link = links.make(attached.path)
     undo.add(links.remove, link)
-    return result.Attached(link, attached.wwid, attached.is_multipath)
+    return dataclasses.replace(attached, path=link)

@@ -3,17 +3,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from os_brick import exception
 from os_brick.host import block
 from os_brick.initiator.connectors import base
-from os_brick.request import common
+from os_brick.request import common, result
 
-Raw = dict[str, Any]
+Raw = Mapping[str, Any]
 
 
-class HereConnector(base.BaseLinuxConnector):
+class LocalBaseConnector(base.BaseLinuxConnector):
     """Tells where a volume is; attach and detach do nothing.
 
     :cvar kind: what an attach says of the volume's kind.
@@ -22,16 +23,18 @@ class HereConnector(base.BaseLinuxConnector):
     kind: ClassVar[str]
 
     @staticmethod
-    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+    def get_connector_properties(
+        root_helper: str | None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return nothing: a back end on this host has to know nothing of it."""
         return {}
 
-    def connect_volume(self, connection_properties: Raw) -> Raw:
+    def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Return the volume's path.
 
         :raises ValueError: if ``device_path`` is missing or no path.
         """
-        return {'type': self.kind, 'path': _path(connection_properties)}
+        return result.BlockDevice(_path(connection_properties), kind=self.kind).as_dict()
 
     def disconnect_volume(
         self,

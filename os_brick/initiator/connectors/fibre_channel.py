@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import dataclasses
 import functools
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from os_brick.request import fibre_channel as props_fc
 from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
-Raw = dict[str, Any]
+Raw = Mapping[str, Any]
 
 _BY_PATH = '/dev/disk/by-path'
 # What is left for the LUN at least where its port came late.
@@ -76,7 +76,9 @@ class FibreChannelConnector(base.BlockConnector):
         self.use_multipath = use_multipath
 
     @staticmethod
-    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+    def get_connector_properties(
+        root_helper: str | None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return ``wwpns`` and ``wwnns``, the names of this host's ports that are online."""
         ports = [port for port in fc.ports() if port.is_online and fc.speaks_scsi(port)]
         found = {'wwpns': [p.wwpn for p in ports], 'wwnns': [p.wwnn for p in ports if p.wwnn]}
@@ -98,7 +100,7 @@ class FibreChannelConnector(base.BlockConnector):
             found |= dict.fromkeys(wait.poll(functools.partial(_existing, names), until) or ())
         return list(found)
 
-    def _attach(self, props: props_fc.Props, op: operation.Operation) -> result.Attached:
+    def _attach(self, props: props_fc.Props, op: operation.Operation) -> result.BlockDevice:
         several = self.use_multipath and self._has_multipath(props.enforce_multipath)
         if not fc.has_ports():
             raise exception.NoFibreChannelHostsFound
@@ -118,7 +120,7 @@ class FibreChannelConnector(base.BlockConnector):
         )
         device = _attach(request, found, op, several=several)
         search.remove_strangers(tuple(found))
-        return result.Attached(device.path, device.wwid, device.is_multipath)
+        return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
     def _here(self, props: props_fc.Props) -> _Here:
         """What there is of the volume: on its ways, and by identity through other adapters."""

@@ -4,7 +4,7 @@
 from os_brick.initiator.connectors import base_local
 
 
-class GPFSConnector(base_local.HereConnector):
+class GPFSConnector(base_local.LocalBaseConnector):
     """Volumes on a file system that this host has mounted."""
 
     kind = 'gpfs'

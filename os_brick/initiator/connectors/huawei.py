@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 import contextlib
 import os
 import re
@@ -16,10 +16,10 @@ from os_brick import exception, opts
 from os_brick.core import files, locks, operation, process, wait
 from os_brick.host import block
 from os_brick.initiator.connectors import base
-from os_brick.request import common
+from os_brick.request import common, result
 
 LOG = logging.getLogger(__name__)
-Raw = dict[str, Any]
+Raw = Mapping[str, Any]
 
 _PLACE_VARIABLE = 'HUAWEISDSHYPERVISORCLI_PATH'
 _PLACE = '/usr/local/bin/sds/sds_cli'
@@ -59,7 +59,9 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
             LOG.error('The program of the storage is not at %s', self.cli_path)
 
     @staticmethod
-    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+    def get_connector_properties(
+        root_helper: str | None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return nothing: the storage's agent knows this host."""
         return {}
 
@@ -85,7 +87,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         """
         return self._is_attached(common.parsed('volume_id', volume_name, _name), _deadline())
 
-    def connect_volume(self, connection_properties: Raw) -> Raw:
+    def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Attach a volume; one that is attached already is no error.
 
         :return: ``type`` and ``path``.
@@ -98,7 +100,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
             if not self._is_attached(volume, op.work):
                 op.undo.add(self._detach, volume, op.deadline)
             self._attach(volume, op)
-            return {'type': 'block', 'path': self._block_device_of(volume, op.work)}
+            return result.BlockDevice(self._block_device_of(volume, op.work)).as_dict()
 
     def disconnect_volume(
         self,

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import dataclasses
 import functools
 from typing import Any
@@ -23,7 +23,7 @@ from os_brick.request import iscsi as props_iscsi
 from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
-Raw = dict[str, Any]
+Raw = Mapping[str, Any]
 Target = props_iscsi.Target
 
 _BY_PATH = '/dev/disk/by-path'
@@ -87,7 +87,9 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         return 'default'
 
     @staticmethod
-    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+    def get_connector_properties(
+        root_helper: str | None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return ``initiator``, this host's iSCSI name, if it has one."""
         name = iscsi.initiator_name()
         return {'initiator': name} if name else {}
@@ -126,7 +128,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             found += [f'{_BY_PATH}/{each}' for each in names if each.endswith(name)]
         return [path for path in found if files.exists(path)] or None
 
-    def _attach(self, props: props_iscsi.Props, op: operation.Operation) -> result.Attached:
+    def _attach(self, props: props_iscsi.Props, op: operation.Operation) -> result.BlockDevice:
         several = self.use_multipath and self._has_multipath(props.enforce_multipath)
         request = iscsi_ways.Request(
             props=props,
@@ -147,7 +149,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
                 op.undo,
                 op.work,
             )
-        return result.Attached(device.path, device.wwid, device.is_multipath)
+        return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
     def _attach_all(self, request: iscsi_ways.Request, op: operation.Operation) -> volume.Device:
         """Use all ways that lead to the volume, through a multipath map."""

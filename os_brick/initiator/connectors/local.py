@@ -4,7 +4,7 @@
 from os_brick.initiator.connectors import base_local
 
 
-class LocalConnector(base_local.HereConnector):
+class LocalConnector(base_local.LocalBaseConnector):
     """Volumes that are block devices of this host."""
 
     kind = 'local'

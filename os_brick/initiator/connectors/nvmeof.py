@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 import dataclasses
 import functools
 from typing import Any
@@ -24,7 +24,7 @@ from os_brick.request import nvmeof as props_nvmeof
 from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
-Raw = dict[str, Any]
+Raw = Mapping[str, Any]
 Volume = props_nvmeof.Props
 Target = props_nvmeof.Target
 Replication = props_nvmeof.Replication
@@ -74,14 +74,16 @@ class NVMeOFConnector(base.BlockConnector):
         self.use_multipath = use_multipath
 
     @staticmethod
-    def get_connector_properties(root_helper: str | None, *args: Any, **kwargs: Any) -> Raw:
+    def get_connector_properties(
+        root_helper: str | None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
         """Return who this host is to NVMe subsystems, and whether it has native multipath.
 
         The names are made once, where nvme-cli is installed. No program is started but for the
         machine's UUID where its firmware does not show in sysfs.
         """
         system = machine.system_uuid()
-        found: Raw = {}
+        found: dict[str, Any] = {}
         if machine.has_nvme_cli():
             nqn = machine.host_nqn(system or None)
             of_nqn = fabrics.uuid_of_nqn(nqn or '')
@@ -128,14 +130,14 @@ class NVMeOFConnector(base.BlockConnector):
                 return [f'/dev/md/{props.alias}'] if array else []
         return [f'/dev/{head}' for head in heads]
 
-    def _attach(self, props: Volume, op: operation.Operation) -> result.Attached:
+    def _attach(self, props: Volume, op: operation.Operation) -> result.BlockDevice:
         if props.replication is not Replication.NONE:
             nvmeof_raid.require_alias(props.alias)
         several = self._wants_multipath(props)
         background.stop(props.key)
         attach = functools.partial(self._attach_target, props, several, op)
         if props.replication is Replication.NONE:
-            return result.Attached(f'/dev/{attach(props.targets[0])}', '')
+            return result.BlockDevice(f'/dev/{attach(props.targets[0])}')
         before = {head for target in props.targets for head in self._here(props, target).heads}
         legs = self._attach_legs(props, attach)
         new = [leg for leg in legs if leg not in before]
@@ -151,7 +153,7 @@ class NVMeOFConnector(base.BlockConnector):
                 alias, legs, props.replica_count, op.undo, op.work, attached_before=before
             )
             is_array = True
-        return result.Attached(f'/dev/md/{props.alias}' if is_array else f'/dev/{name}', '')
+        return result.BlockDevice(f'/dev/md/{props.alias}' if is_array else f'/dev/{name}')
 
     @staticmethod
     def _attach_legs(props: Volume, attach: Callable[[Target], str]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Callers import the classes of all protocols and look at their methods, so these 
 there. Making one says what is missing.
 """
 
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from os_brick import exception, initiator
@@ -36,28 +37,28 @@ class UnwrittenConnector(initiator_connector.InitiatorConnector):
         """Refuse, as all that follow."""
         self._refuse()
 
-    def connect_volume(self, connection_properties: dict[str, Any]) -> dict[str, Any]:
+    def connect_volume(self, connection_properties: Mapping[str, Any]) -> dict[str, Any]:
         self._refuse()
 
     def disconnect_volume(
         self,
-        connection_properties: dict[str, Any],
-        device_info: dict[str, Any] | None,
+        connection_properties: Mapping[str, Any],
+        device_info: Mapping[str, Any] | None,
         force: bool = False,
         ignore_errors: bool = False,
     ) -> None:
         self._refuse()
 
-    def get_volume_paths(self, connection_properties: dict[str, Any]) -> list[str]:
+    def get_volume_paths(self, connection_properties: Mapping[str, Any]) -> list[str]:
         self._refuse()
 
     def get_search_path(self) -> str | None:
         self._refuse()
 
-    def extend_volume(self, connection_properties: dict[str, Any]) -> int | None:
+    def extend_volume(self, connection_properties: Mapping[str, Any]) -> int | None:
         self._refuse()
 
     def get_all_available_volumes(
-        self, connection_properties: dict[str, Any] | None = None
+        self, connection_properties: Mapping[str, Any] | None = None
     ) -> list[str]:
         self._refuse()

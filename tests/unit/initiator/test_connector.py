@@ -236,7 +236,9 @@ class TestProperties:
         self._say(monkeypatch, connector.RBDConnector, {'do_local_attach': False})
         found = connector.get_connector_properties(None, 'ip', False, False)
         assert found['do_local_attach'] is False
-        assert caplog.messages == ['ISCSIConnector says nothing of this host: no tool']
+        assert caplog.messages == [
+            'ISCSIConnector failed to report its connector properties, which are left out: no tool'
+        ]
 
     def test_a_wrong_input_is_for_the_caller(self, monkeypatch: pytest.MonkeyPatch) -> None:
         wrong = exception.InvalidParameterValue(err='x')
