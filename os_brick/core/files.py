@@ -38,13 +38,19 @@ def read(path: str) -> str:
     return read_bytes(path).decode('utf-8', 'replace').strip()
 
 
-def read_bytes(path: str) -> bytes:
+def read_bytes(path: str, largest: int | None = None) -> bytes:
     """The content of a file.
 
-    :raises OSError: if it cannot be read.
+    :param largest: how many bytes it may have at most.
+    :raises OSError: if it cannot be read, or is larger.
     """
     with open(_inside(path), 'rb') as file:
-        return file.read()
+        if largest is None:
+            return file.read()
+        data = file.read(largest + 1)
+    if len(data) > largest:
+        raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
+    return data
 
 
 def read_or(path: str, default: str = '') -> str:
@@ -242,21 +248,21 @@ def open_shared(path: str) -> int:
 
 
 @contextlib.contextmanager
-def shared_directory(path: str, *, make: bool) -> Iterator[int]:
+def shared_directory(path: str, mode: int | None = None) -> Iterator[int]:
     """A descriptor of a directory that services share.
 
     The path is the host's own, as that of :func:`make_shared`.
 
-    :param make: whether to make it if there is none.
+    :param mode: what it is made with if there is none; ``None`` not to make it.
     :raises PermissionError: if any user may remove and replace what is in it.
     :raises OSError: if it cannot be made or opened.
     """
-    if make:
-        os.makedirs(path, mode=0o770, exist_ok=True)
+    if mode is not None:
+        os.makedirs(path, mode=mode, exist_ok=True)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        mode = os.fstat(descriptor).st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        found = os.fstat(descriptor).st_mode
+        if found & stat.S_IWOTH and not found & stat.S_ISVTX:
             raise PermissionError(
                 errno.EPERM, 'Any user can replace the files of this directory', path
             )
@@ -334,6 +340,14 @@ def unlink(path: str) -> None:
     """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(_inside(path))
+
+
+def remove_directory(directory: str) -> None:
+    """Remove a directory that is empty.
+
+    :raises OSError: if there is something in it.
+    """
+    os.rmdir(_inside(directory))
 
 
 def remove_if_empty(directory: str) -> None:

@@ -53,11 +53,13 @@ class Store:
 
     :ivar directory: a path of the host's own, whatever stands for ``/``; made when first needed.
     :ivar mode: the permissions of its files.
+    :ivar directory_mode: those of the directory, if it has to be made.
     :ivar remedy: what errors say at their end.
     """
 
     directory: str
     mode: int = 0o660
+    directory_mode: int = 0o770
     remedy: str = ''
 
     def load(self, kind: str, key: str, *, this_boot: bool = False) -> State | None:
@@ -67,7 +69,7 @@ class Store:
         """
         name = _name(kind, key)
         try:
-            with files.shared_directory(self.directory, make=False) as directory:
+            with files.shared_directory(self.directory) as directory:
                 data = files.read_trusted(directory, name, _LARGEST_BYTES)
         except FileNotFoundError:
             return None
@@ -88,7 +90,8 @@ class Store:
         """
         name = _name(kind, key)
         try:
-            with files.shared_directory(self.directory, make=bool(state)) as directory:
+            mode = self.directory_mode if state else None
+            with files.shared_directory(self.directory, mode) as directory:
                 if state:
                     data = _text(key, state).encode()
                     files.replace_in(directory, name, data, self.mode, durable=durable)
@@ -143,7 +146,7 @@ def _name(kind: str, key: str) -> str:
 
 def _text(key: str, state: State) -> str:
     boot = files.read_or(_BOOT_ID)
-    return json.dumps({'key': key, 'boot': boot, 'state': state}, sort_keys=True)
+    return json.dumps({'key': key, 'boot': boot, 'state': state})
 
 
 def _parsed(text: str, key: str, *, this_boot: bool) -> State | None:

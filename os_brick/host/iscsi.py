@@ -16,7 +16,7 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, wait
+from os_brick.core import files, locks, wait
 from os_brick.host import scsi, tcp
 from os_brick.model import addresses
 from os_brick.privileged import iscsi_db, iscsiadm
@@ -183,22 +183,17 @@ def why_unreachable(portal: addresses.Portal, seconds: float = tcp.REACH_SECONDS
     return tcp.why_unreachable(portal.address, portal.port, seconds)
 
 
-def has_node(target: str, portal: addresses.Portal, iface: str) -> bool:
-    """Whether open-iscsi has a node record."""
-    return iscsi_db.has_node(target, portal.address, portal.port, iface)
-
-
 def ensure_node(
     target: str, portal: addresses.Portal, iface: str, secret: tuple[str, str] | None
-) -> None:
-    """Have a node record that fits, be it there already or not.
+) -> bool:
+    """Have a node record that fits, be it there already or not; return whether it was made here.
 
-    A record that is there keeps all it says but for the settings that are ours.
+    A record that is there keeps all it says but for the settings that are ours, and has those back
+    with :func:`restore_node` or :func:`forget_nodes`.
 
     :param secret: CHAP user name and password, or ``None``.
-    :raises BrickException: if open-iscsi does not make the record.
+    :raises BrickException: if open-iscsi does not make the record, or it cannot be used.
     """
-    where = (target, portal.address, portal.port, iface)
     settings = dict(_SETTINGS)
     if secret is not None:
         username, password = secret
@@ -207,25 +202,21 @@ def ensure_node(
             'node.session.auth.username': username,
             'node.session.auth.password': password,
         }
-    if iscsi_db.configure_node(*where, settings):
-        return
     try:
-        code, _, stderr = iscsiadm.new_node(*where)
+        return iscsi_db.prepare_node(target, portal.address, portal.port, iface, settings)
     except processutils.ProcessExecutionError as error:
         raise exception.BrickException(
             f'No node record for {target} at {portal} ({iface}): iscsiadm does not end '
             f'({error.description}); does another iscsiadm hang?'
         ) from error
-    if code != SUCCESS or not iscsi_db.configure_node(*where, settings):
-        raise exception.BrickException(
-            f'No node record for {target} at {portal} ({iface}): '
-            f'iscsiadm ended with {code}: {stderr or "and there is no record"}'
-        )
 
 
-def restore_node(target: str, portal: addresses.Portal, iface: str) -> None:
-    """Have a node record say again what it said before it was made to fit."""
-    iscsi_db.restore_node(target, portal.address, portal.port, iface)
+def restore_node(target: str, portal: addresses.Portal) -> None:
+    """Have a portal's node record be what it was before :func:`ensure_node`, or not there.
+
+    :raises BrickException: naming the file, if it cannot be written or deleted.
+    """
+    _release(target, {portal}, prepared_only=True)
 
 
 def login(
@@ -286,22 +277,17 @@ def logout(found: Session, deadline: wait.Deadline) -> None:
 
 
 def forget_nodes(target: str, portals: set[addresses.Portal]) -> None:
-    """Delete the node records of a target's portals, and no others.
+    """Let go of the node records of a target's portals: what was there before is there again.
 
-    :raises OSError: if one cannot be deleted.
+    :raises BrickException: naming the file, if one cannot be written or deleted.
     """
-    for record in iscsi_db.nodes(target):
-        if _record_portal(record) in portals:
-            address, port, iface = record
-            iscsi_db.delete_node(target, address, port, iface)
+    _release(target, portals, prepared_only=False)
 
 
-def _record_portal(record: tuple[str, int, str]) -> addresses.Portal | None:
-    address, port, _ = record
-    try:
-        return addresses.Portal.parse(_join(address, str(port)))
-    except ValueError:
-        return None
+def _release(target: str, portals: set[addresses.Portal], *, prepared_only: bool) -> None:
+    if portals:
+        places = tuple((portal.address, portal.port) for portal in sorted(portals))
+        iscsi_db.release_nodes(target, places, prepared_only=prepared_only)
 
 
 def discover(
@@ -317,7 +303,7 @@ def discover(
         if secret is None:
             code, stdout, stderr = iscsiadm.discover(portal.address, portal.port, iface, limit)
         else:
-            code, stdout, stderr = _discover_with(portal, iface, secret, limit)
+            code, stdout, stderr = _discover_with(portal, iface, secret, deadline)
     except processutils.ProcessExecutionError as error:
         code, stdout, stderr = -1, '', str(error.description or error)
     found = [way for line in stdout.splitlines() if (way := _discovered(line))]
@@ -330,7 +316,7 @@ def discover(
 
 
 def _discover_with(
-    portal: addresses.Portal, iface: str, secret: tuple[str, str], limit: float
+    portal: addresses.Portal, iface: str, secret: tuple[str, str], deadline: wait.Deadline
 ) -> tuple[int, str, str]:
     username, password = secret
     settings = {
@@ -338,15 +324,10 @@ def _discover_with(
         'discovery.sendtargets.auth.username': username,
         'discovery.sendtargets.auth.password': password,
     }
-    is_new = not iscsi_db.has_discovery(portal.address, portal.port)
-    if is_new:
-        iscsiadm.new_discovery(portal.address, portal.port, iface)
-    try:
-        iscsi_db.configure_discovery(portal.address, portal.port, settings)
-        return iscsiadm.discover_recorded(portal.address, portal.port, iface, limit)
-    finally:
-        if is_new:
-            iscsiadm.delete_discovery(portal.address, portal.port, iface)
+    # open-iscsi has one record for all discoveries at a portal.
+    with locks.hold(locks.TARGET, f'discovery {portal}', deadline):
+        limit = deadline.limit(DISCOVERY_SECONDS)
+        return iscsi_db.discover(portal.address, portal.port, iface, settings, limit)
 
 
 def _discovered(line: str) -> tuple[addresses.Portal, str] | None:

@@ -59,7 +59,6 @@ class Brought:
     way: Target
     legs: tuple[host_disks.Disk, ...]
     made_sessions: tuple[int, ...]
-    made_node: bool
 
 
 @contextlib.contextmanager
@@ -105,7 +104,7 @@ def open_way(
             leg = _leg(request, way, session, deadline, is_new=place in new)
             host_disks.require_expected(leg, request.props.expected_wwid)
             legs.append(leg)
-        return Brought(way, tuple(legs), login.made_sessions, login.made_node)
+        return Brought(way, tuple(legs), login.made_sessions)
 
 
 def _require_answer(
@@ -139,7 +138,6 @@ class _Login:
 
     sessions: list[iscsi.Session]
     made_sessions: tuple[int, ...] = ()
-    made_node: bool = False
 
 
 def _log_in(request: Request, way: Target, undo: core_undo.Undo, deadline: wait.Deadline) -> _Login:
@@ -148,18 +146,15 @@ def _log_in(request: Request, way: Target, undo: core_undo.Undo, deadline: wait.
     existing = [s for s in iscsi.sessions_at(way.name, way.portal) if s.is_logged_in]
     if existing:
         return _Login(existing[:wanted])
-    made_node = not iscsi.has_node(way.name, way.portal, request.iface)
     # Noted before it is made: open-iscsi may be late with it, or fail half-way.
-    undo.add(_close, way, (), request.clean_up_seconds, made_node=made_node)
-    if not made_node:
-        undo.add(iscsi.restore_node, way.name, way.portal, request.iface)
+    undo.add(_close, way, (), request.clean_up_seconds)
     chap = request.props.chap
     secret = (chap.username, chap.password) if chap else None
     iscsi.ensure_node(way.name, way.portal, request.iface, secret)
     found = iscsi.login(way.name, way.portal, request.iface, deadline)
     made = tuple(session.number for session in found)
-    undo.add(_close, way, made, request.clean_up_seconds, made_node=False)
-    return _Login(found[:wanted], made, made_node)
+    undo.add(_close, way, made, request.clean_up_seconds)
+    return _Login(found[:wanted], made)
 
 
 def _leg(
@@ -186,16 +181,16 @@ def _leg(
         raise exception.VolumeDeviceNotFound(f'{way}: no disk appears ({error})') from error
 
 
-def _close(way: Target, sessions: tuple[int, ...], seconds: float, *, made_node: bool) -> None:
-    """End sessions that nothing hangs on, and forget a node record that leads to none."""
+def _close(way: Target, sessions: tuple[int, ...], seconds: float) -> None:
+    """End sessions that nothing hangs on; a record that leads to none is what it was before."""
     deadline = wait.Deadline.after(seconds)
     with _portal_lock([way], deadline):
         for number in sessions:
             found = iscsi.session(number)
             if found is not None and plans.may_end(found.luns(), way.lun, is_forced=True):
                 iscsi.logout(found, deadline)
-        if made_node and not iscsi.sessions_at(way.name, way.portal):
-            iscsi.forget_nodes(way.name, {way.portal})
+        if not iscsi.sessions_at(way.name, way.portal):
+            iscsi.restore_node(way.name, way.portal)
 
 
 def take_back(brought: Brought, deadline: wait.Deadline) -> None:
@@ -208,7 +203,7 @@ def take_back(brought: Brought, deadline: wait.Deadline) -> None:
     if brought.made_sessions:
         close = functools.partial(_close, brought.way, brought.made_sessions)
         left = max(deadline.remaining, LEAST_LOGOUT_SECONDS)
-        steps.run(f'end of {brought.way}', lambda: close(left, made_node=brought.made_node))
+        steps.run(f'end of {brought.way}', lambda: close(left))
     steps.end()
 
 

@@ -1,65 +1,70 @@
 # SPDX-License-Identifier: Apache-2.0
-"""open-iscsi's records on disk: read, and given settings that must not be on a command line.
+"""open-iscsi's records on disk: given settings for a while, and then as they were.
 
-A record is a text of lines ``name = value``. open-iscsi keeps them below ``/etc/iscsi`` or, as of
-late in Debian and ever in Fedora, ``/var/lib/iscsi``. A file is replaced as a whole, so
-open-iscsi's programs never read half of one; their lock is not taken, because whoever logs in to
-a target holds ours.
+open-iscsi keeps them below ``/etc/iscsi`` or, as of late in Debian and ever in Fedora,
+``/var/lib/iscsi``. A file is replaced as a whole, so open-iscsi's programs never read half of one;
+their lock is not taken, because the caller holds our lock of the portal. What a record was before
+is kept beside the records (``os-brick``, for root alone: it has the operator's secrets), so it
+survives a restart of this daemon and of the host, as the record does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import dataclasses
 import re
 
+from oslo_log import log as logging
+
 from os_brick import exception, privileged
-from os_brick.core import files
-from os_brick.privileged import check
+from os_brick.core import files, store
+from os_brick.model import addresses, iscsi_record
+from os_brick.privileged import check, iscsiadm
+
+LOG = logging.getLogger(__name__)
 
 _HOMES = ('/etc/iscsi', '/var/lib/iscsi')
+_KEPT = 'os-brick'
 _INITIATOR_NAME = '/etc/iscsi/initiatorname.iscsi'
-_END = '# END RECORD'
 _SETTING = re.compile(r'(?:node|discovery)\.[a-z0-9_.\[\]]{1,80}')
-# Records as they were before the last settings of ours; secrets, which root keeps to itself.
-_before: dict[str, str] = {}
+# open-iscsi's own have 4 KiB.
+_LARGEST_RECORD_BYTES = 128 << 10
+# Our records and those of os-brick 7 say so, an operator's rarely.
+_MARK = {'node.session.scan': 'manual'}
+_NODE, _DISCOVERY = 'node', 'discovery'
+
+# Whether a record's text is of use to open-iscsi.
+_IsSound = Callable[[str], bool]
 
 
-def _node_files(target: str, address: str, port: int, iface: str) -> list[str]:
-    """The record's file in either of the two layouts: with a portal group tag, and without."""
-    portal = f'{check.address(address)},{check.port(port)}'
-    found = []
-    for home in _HOMES:
-        base = f'{home}/nodes/{check.target(target)}'
-        for name in files.names(base):
-            if name != portal and not name.startswith(f'{portal},'):
-                continue
-            path = f'{base}/{name}'
-            path = f'{path}/{check.iface(iface)}' if files.is_directory(path) else path
-            if files.exists(path) and _value(files.read(path), 'iface.iscsi_ifacename') == iface:
-                found.append(path)
-    return found
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Portal:
+    """A portal of a target, and what was kept of its records.
 
+    :ivar before: by path, what the record was; ``None`` if it was made here.
+    :ivar given: by path, the marks of the settings that it was given.
+    :ivar making: the iface of a record that was about to be made when something went wrong.
+    """
 
-def _value(record: str, name: str) -> str:
-    for line in record.splitlines():
-        key, _, value = line.partition(' = ')
-        if key.strip() == name:
-            return value.strip()
-    return ''
+    before: dict[str, str | None] = dataclasses.field(default_factory=dict)
+    given: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    making: str = ''
 
-
-def _with(record: str, settings: Mapping[str, str]) -> str:
-    kept = [
-        line
-        for line in record.splitlines()
-        if line.partition(' = ')[0].strip() not in settings and line != _END
-    ]
-    return '\n'.join([*kept, *(f'{name} = {value}' for name, value in settings.items()), _END, ''])
+    def base(
+        self, path: str, record: str, iface: str, mark: Mapping[str, str]
+    ) -> tuple[str, str | None]:
+        """A record without our settings, and what it is to be once we let go of it."""
+        if path in self.before and iscsi_record.has_settings(record, mark):
+            before = self.before[path]
+            base = iscsi_record.reverted(record, before or '', self.given[path])
+            return base, None if before is None else base
+        return record, None if self.making == iface else record
 
 
 def _checked(settings: Mapping[str, str]) -> dict[str, str]:
     for name, value in settings.items():
-        if not _SETTING.fullmatch(name):
+        if not _SETTING.fullmatch(str(name)):
             raise exception.InvalidParameterValue(
                 err=f'{name!r} is not a known setting of open-iscsi'
             )
@@ -67,106 +72,320 @@ def _checked(settings: Mapping[str, str]) -> dict[str, str]:
     return dict(settings)
 
 
-@privileged.entrypoint
-def has_node(target: str, address: str, port: int, iface: str) -> bool:
-    """Whether there is a node record."""
-    return bool(_node_files(target, address, port, iface))
+# --- What a record was before --------------------------------------------------------------------
 
 
-@privileged.entrypoint
-def configure_node(
-    target: str, address: str, port: int, iface: str, settings: dict[str, str]
-) -> bool:
-    """Give a node record settings; returns whether it was found.
-
-    What it was before is kept here, in the root daemon, for :func:`restore_node`.
-
-    :raises OSError: if it cannot be written.
-    """
-    found = _node_files(target, address, port, iface)
-    for path in found:
-        before = files.read_bytes(path).decode('utf-8', 'replace')
-        files.replace(path, _with(before.strip(), _checked(settings)))
-        _before[path] = before
-    return bool(found)
+def _stores() -> list[store.Store]:
+    """Where it is kept: beside the records, the place of new ones first."""
+    homes = [home for home in reversed(_HOMES) if files.is_directory(home)] or [_HOMES[0]]
+    return [store.Store(files.real(f'{home}/{_KEPT}'), 0o600, 0o700) for home in homes]
 
 
-@privileged.entrypoint
-def restore_node(target: str, address: str, port: int, iface: str) -> bool:
-    """Give a node record back what it had before it was configured; returns whether it is known.
-
-    :raises OSError: if it cannot be written.
-    """
-    found = [path for path in _node_files(target, address, port, iface) if path in _before]
-    for path in found:
-        files.replace(path, _before.pop(path))
-    return bool(found)
+def _load(kind: str, key: str) -> _Portal:
+    found = (each.load(kind, key) for each in _stores())
+    state = next((state for state in found if state is not None), None)
+    try:
+        return _Portal(**state) if state else _Portal()
+    except TypeError:
+        return _Portal()  # Of another release.
 
 
-@privileged.entrypoint
-def delete_node(target: str, address: str, port: int, iface: str) -> bool:
-    """Delete a node record and what discoveries have linked to it; returns whether there was one.
+def _keep(kind: str, key: str, kept: _Portal) -> None:
+    _stores()[0].save(kind, key, dataclasses.asdict(kept), durable=True)
 
-    ``iscsiadm --op delete`` does the same, and knows no way to leave alone a record that another
-    login is just making.
 
-    :raises OSError: if it cannot be deleted.
-    """
-    found = _node_files(target, address, port, iface)
-    for path in found:
-        _before.pop(path, None)
-        files.unlink(path)
-        # The directories of the portal (where there is a portal group tag) and of the target.
-        for directory in (
-            path.rpartition('/')[0],
-            f'{path.partition("/nodes/")[0]}/nodes/{target}',
-        ):
-            files.remove_if_empty(directory)
+def _drop(kind: str, key: str) -> None:
+    for each in _stores():
+        each.save(kind, key, None, durable=True)
     for home in _HOMES:
-        links = f'{home}/send_targets/*/{target},{address},{port},*,{iface}'
-        for link in filter(files.is_link, files.glob(links)):
-            files.unlink(link)
-    return bool(found)
+        files.remove_if_empty(f'{home}/{_KEPT}')
 
 
-@privileged.entrypoint
-def nodes(target: str) -> list[tuple[str, int, str]]:
-    """Address, port and iface of each node record of a target."""
-    found = set()
+# --- Files ---------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _about(path: str) -> Iterator[None]:
+    """Have an error of the block name a file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise exception.BrickException(
+            f"open-iscsi's record {path} cannot be used: {why}; repair or remove it"
+        ) from error
+
+
+def _sound(path: str, is_sound: _IsSound) -> str | None:
+    """The text of a record; one that open-iscsi cannot use is removed, and ``None`` returned.
+
+    :raises BrickException: naming the file, if it can be neither read nor removed.
+    """
+    with _about(path):
+        if files.is_directory(path):
+            files.remove_directory(path)  # Only if it is empty.
+            return None
+        try:
+            record = iscsi_record.decoded(files.read_bytes(path, _LARGEST_RECORD_BYTES))
+        except FileNotFoundError:
+            record = ''
+        if is_sound(record):
+            return record
+        if files.exists(path) or files.is_link(path):
+            LOG.warning("open-iscsi's record %s is empty or broken, and is removed", path)
+            files.unlink(path)
+            files.remove_if_empty(path.rpartition('/')[0])
+    return None
+
+
+def _write(path: str, record: str) -> None:
+    with _about(path):
+        files.replace_bytes(path, iscsi_record.encoded(record))
+
+
+def _same(address: str, port: str, portal: addresses.Portal) -> bool:
+    """Whether a record's address and port are those of a portal, however they are spelled."""
+    host = addresses.ip(address) or address.lower()
+    return port.isdecimal() and (host, int(port)) == (portal.address, portal.port)
+
+
+def _node_paths(target: str, portal: addresses.Portal) -> list[str]:
+    """Where a portal's records are, in either layout: with a portal group tag, and without."""
+    found = []
     for home in _HOMES:
-        base = f'{home}/nodes/{check.target(target)}'
+        base = f'{home}/nodes/{target}'
         for name in files.names(base):
             address, port, *_ = [*name.split(','), '']
-            inside = files.names(f'{base}/{name}') if files.is_directory(f'{base}/{name}') else []
-            for iface in inside or [
-                _value(files.read_or(f'{base}/{name}'), 'iface.iscsi_ifacename')
-            ]:
-                if port.isdecimal():
-                    found.add((address, int(port), iface or 'default'))
-    return sorted(found)
+            if not _same(address, port, portal):
+                continue
+            path = f'{base}/{name}'
+            if files.is_directory(path):
+                found += [f'{path}/{iface}' for iface in files.names(path)]
+                files.remove_if_empty(path)
+            else:
+                found.append(path)
+    return found
 
 
-def _discovery_files(address: str, port: int) -> list[str]:
-    place = f'send_targets/{check.address(address)},{check.port(port)}/st_config'
-    return [path for home in _HOMES if files.exists(path := f'{home}/{place}')]
+def _nodes(target: str, portal: addresses.Portal, iface: str | None = None) -> dict[str, str]:
+    """The records of a portal that open-iscsi can use, by path; others are removed.
 
-
-@privileged.entrypoint
-def has_discovery(address: str, port: int) -> bool:
-    """Whether there is a record for discoveries at a portal."""
-    return bool(_discovery_files(address, port))
-
-
-@privileged.entrypoint
-def configure_discovery(address: str, port: int, settings: dict[str, str]) -> bool:
-    """Give the record for discoveries at a portal settings; returns whether it was found.
-
-    :raises OSError: if it cannot be written.
+    :param iface: of which iface record; ``None`` for each.
+    :raises BrickException: naming the file, if one can be neither read nor removed.
     """
-    found = _discovery_files(address, port)
-    for path in found:
-        files.replace(path, _with(files.read(path), _checked(settings)))
-    return bool(found)
+
+    def is_sound(record: str) -> bool:
+        return iscsi_record.is_node(record, target)
+
+    found = {}
+    for path in _node_paths(target, portal):
+        record = _sound(path, is_sound)
+        if record is None:
+            continue
+        if iface in (None, _iface(record)):
+            found[path] = record
+    return found
+
+
+def _iface(record: str) -> str:
+    return iscsi_record.value(record, 'iface.iscsi_ifacename') or 'default'
+
+
+def _require_directories(target: str) -> None:
+    """Have nothing be in the way of a new record.
+
+    :raises BrickException: naming what is.
+    """
+    for home in _HOMES:
+        for path in (home, f'{home}/nodes', f'{home}/nodes/{target}'):
+            if (files.exists(path) or files.is_link(path)) and not files.is_directory(path):
+                raise exception.BrickException(
+                    f'{path} is not a directory, so open-iscsi cannot keep records in it; remove it'
+                )
+
+
+def _checked_portal(address: str, port: int) -> addresses.Portal:
+    name = check.address(address)
+    return addresses.Portal(addresses.ip(name) or name.lower(), check.port(port))
+
+
+# --- Nodes ---------------------------------------------------------------------------------------
+
+
+@privileged.entrypoint
+def prepare_node(
+    target: str, address: str, port: int, iface: str, settings: dict[str, str]
+) -> bool:
+    """Have a node record with settings; return whether it is one that was made here.
+
+    A record that open-iscsi cannot use is made anew. What one was before is kept until
+    :func:`release_nodes`.
+
+    :raises BrickException: naming the file, if it cannot be written, or what iscsiadm says, if it
+        does not make one.
+    :raises ProcessExecutionError: if iscsiadm does not end.
+    """
+    name, portal = check.target(target), _checked_portal(address, port)
+    check.iface(iface)
+    wanted = _checked(settings)
+    _require_directories(name)
+    key = f'{name} {portal}'
+    kept = _load(_NODE, key)
+    found = _nodes(name, portal, iface)
+    is_new = not found
+    if is_new:
+        # Noted before it is made: a later call finds out whose it is, whatever happens here.
+        kept = dataclasses.replace(kept, making=iface)
+        _keep(_NODE, key, kept)
+        found = _made(name, portal, iface)
+    bases = {path: kept.base(path, record, iface, _MARK) for path, record in found.items()}
+    written = {path: iscsi_record.with_settings(base, wanted) for path, (base, _) in bases.items()}
+    known = _Portal(
+        before={**kept.before, **{path: before for path, (_, before) in bases.items()}},
+        given={**kept.given, **dict.fromkeys(bases, iscsi_record.marks(wanted))},
+    )
+    if not is_new:
+        _keep(_NODE, key, known)
+    for path, record in written.items():
+        _write(path, record)
+    if is_new:
+        _keep(_NODE, key, known)
+    return all(before is None for _, before in bases.values())
+
+
+def _made(target: str, portal: addresses.Portal, iface: str) -> dict[str, str]:
+    """The new record of a portal.
+
+    :raises BrickException: if there is none then.
+    """
+    code, _, stderr = iscsiadm.make_node(target, portal.address, portal.port, iface)
+    found = {} if code else _nodes(target, portal, iface)
+    if not found:
+        raise exception.BrickException(
+            f'No node record for {target} at {portal} ({iface}): iscsiadm ended with {code}: '
+            f'{stderr or "and there is no record"}'
+        )
+    return found
+
+
+@privileged.entrypoint
+def release_nodes(
+    target: str, portals: tuple[tuple[str, int], ...], *, prepared_only: bool
+) -> None:
+    """Have the node records of a target's portals be what they were before :func:`prepare_node`.
+
+    One that was there before has its settings back; what another program has changed since stays.
+    One that was made is deleted, and so are the links of open-iscsi to it. A record that os-brick 7
+    has left counts as made, unless ``prepared_only``; one that was never configured stays.
+
+    ``iscsiadm --op delete`` knows no way to leave alone a record that another login is making.
+
+    :raises BrickException: naming the file that cannot be written or deleted.
+    """
+    name = check.target(target)
+    for portal in [_checked_portal(address, port) for address, port in portals]:
+        kept = _load(_NODE, f'{name} {portal}')
+        for path, record in _nodes(name, portal).items():
+            _release(path, record, kept, prepared_only=prepared_only)
+        if kept != _Portal():
+            _drop(_NODE, f'{name} {portal}')
+        for home in _HOMES:
+            files.remove_if_empty(f'{home}/nodes/{name}')
+            _unlink_dangling(home, name, portal)
+
+
+def _release(path: str, record: str, kept: _Portal, *, prepared_only: bool) -> None:
+    is_marked = iscsi_record.has_settings(record, _MARK)
+    before = kept.before.get(path) if is_marked else None
+    if before is not None:
+        _write(path, iscsi_record.reverted(record, before, kept.given[path]))
+    elif kept.making == _iface(record) or (
+        is_marked and (path in kept.before or not prepared_only)
+    ):
+        with _about(path):
+            files.unlink(path)
+            # The directory of the portal, where there is a portal group tag.
+            files.remove_if_empty(path.rpartition('/')[0])
+
+
+def _unlink_dangling(home: str, target: str, portal: addresses.Portal) -> None:
+    """Remove open-iscsi's links to records that have gone, one for each way they became known."""
+    discovered = [f'{home}/send_targets/{name}' for name in files.names(f'{home}/send_targets')]
+    for directory in (*discovered, f'{home}/static', f'{home}/isns', f'{home}/fw'):
+        for name in files.names(directory):
+            path = f'{directory}/{name}'
+            # TARGET,ADDRESS,PORT,TAG,IFACE
+            words = [*name.split(','), '', '']
+            is_meant = words[0] == target and _same(words[1], words[2], portal)
+            if is_meant and files.is_link(path) and not files.exists(path):
+                with _about(path):
+                    files.unlink(path)
+
+
+# --- Discovery -----------------------------------------------------------------------------------
+
+
+@privileged.entrypoint
+def discover(
+    address: str, port: int, iface: str, settings: dict[str, str], timeout: float
+) -> tuple[int, str, str]:
+    """Ask a portal for its targets with settings, which are in its record meanwhile.
+
+    Afterwards the record is, byte for byte, what it was; one that was made is deleted. The caller
+    holds the lock of discoveries at this portal.
+
+    :raises BrickException: naming the record, if it cannot be written.
+    :raises ProcessExecutionError: if iscsiadm does not end.
+    """
+    portal = _checked_portal(address, port)
+    where = portal.address, portal.port, check.iface(iface)
+    wanted, limit = _checked(settings), check.seconds(timeout)
+    kept = _load(_DISCOVERY, str(portal))
+    found = _discovery_records(portal)
+    bases = {path: kept.base(path, record, iface, {}) for path, record in found.items()}
+    known = _Portal(
+        before={path: before for path, (_, before) in bases.items()},
+        given=dict.fromkeys(bases, iscsi_record.marks(wanted)),
+        making=kept.making if found else iface,
+    )
+    _keep(_DISCOVERY, str(portal), known)
+    try:
+        if not found:
+            iscsiadm.make_discovery(*where)
+            bases = {path: (text, None) for path, text in _discovery_records(portal).items()}
+        for path, (base, _) in bases.items():
+            _write(path, iscsi_record.with_settings(base, wanted))
+        return iscsiadm.discover_recorded(*where, limit)
+    finally:
+        _release_discovery(portal, known)
+
+
+def _release_discovery(portal: addresses.Portal, known: _Portal) -> None:
+    for path in _discovery_paths(portal):
+        before = known.before.get(path)
+        if before is not None:
+            _write(path, before)
+        else:
+            with _about(path):
+                files.unlink(path)
+                files.remove_if_empty(path.rpartition('/')[0])
+    _drop(_DISCOVERY, str(portal))
+
+
+def _discovery_paths(portal: addresses.Portal) -> list[str]:
+    found = []
+    for home in _HOMES:
+        for name in files.names(f'{home}/send_targets'):
+            address, port, *_ = [*name.split(','), '']
+            path = f'{home}/send_targets/{name}/st_config'
+            if _same(address, port, portal) and (files.exists(path) or files.is_link(path)):
+                found.append(path)
+    return found
+
+
+def _discovery_records(portal: addresses.Portal) -> dict[str, str]:
+    found = {path: _sound(path, iscsi_record.is_discovery) for path in _discovery_paths(portal)}
+    return {path: record for path, record in found.items() if record is not None}
 
 
 @privileged.entrypoint

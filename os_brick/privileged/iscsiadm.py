@@ -16,8 +16,8 @@ _DATABASE_SECONDS = 40.0
 
 
 def _portal(address: str, port: int) -> str:
-    check.address(address)
-    return f'[{address}]:{check.port(port)}' if ':' in address else f'{address}:{check.port(port)}'
+    name = check.address(address)
+    return f'[{name}]:{check.port(port)}' if ':' in name else f'{name}:{check.port(port)}'
 
 
 def _iscsiadm(*words: str, timeout: float) -> tuple[int, str, str]:
@@ -30,8 +30,7 @@ def _node(target: str, address: str, port: int, iface: str) -> tuple[str, ...]:
     return '-m', 'node', '-T', check.target(target), '-p', portal, '-I', check.iface(iface)
 
 
-@privileged.entrypoint
-def new_node(target: str, address: str, port: int, iface: str) -> tuple[int, str, str]:
+def make_node(target: str, address: str, port: int, iface: str) -> tuple[int, str, str]:
     """Make a node record with the defaults of ``iscsid.conf``; overwrites one that is there."""
     words = _node(target, address, port, iface)
     return _iscsiadm(*words, '--op', 'new', timeout=_DATABASE_SECONDS)
@@ -62,28 +61,18 @@ def discover(address: str, port: int, iface: str, timeout: float) -> tuple[int, 
     return _iscsiadm(*words, '--op', 'nonpersistent', timeout=check.seconds(timeout))
 
 
-@privileged.entrypoint
-def new_discovery(address: str, port: int, iface: str) -> tuple[int, str, str]:
+def make_discovery(address: str, port: int, iface: str) -> tuple[int, str, str]:
     """Make a record for discoveries at a portal with the defaults of ``iscsid.conf``."""
     portal = _portal(address, port)
     words = '-m', 'discoverydb', '-t', 'sendtargets', '-p', portal, '-I', check.iface(iface)
     return _iscsiadm(*words, '--op', 'new', timeout=_DATABASE_SECONDS)
 
 
-@privileged.entrypoint
 def discover_recorded(address: str, port: int, iface: str, timeout: float) -> tuple[int, str, str]:
     """Ask a portal for its targets as its discovery record says, and write nothing down."""
     portal = _portal(address, port)
     words = '-m', 'discoverydb', '-t', 'sendtargets', '-p', portal, '-I', check.iface(iface)
     return _iscsiadm(*words, '--op', 'nonpersistent', '--discover', timeout=check.seconds(timeout))
-
-
-@privileged.entrypoint
-def delete_discovery(address: str, port: int, iface: str) -> tuple[int, str, str]:
-    """Delete the record for discoveries at a portal."""
-    portal = _portal(address, port)
-    words = '-m', 'discoverydb', '-t', 'sendtargets', '-p', portal, '-I', check.iface(iface)
-    return _iscsiadm(*words, '--op', 'delete', timeout=_DATABASE_SECONDS)
 
 
 @privileged.entrypoint

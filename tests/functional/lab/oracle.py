@@ -24,7 +24,8 @@ _NVME = SYS / 'class' / 'nvme'
 _SOURCE = re.compile(r',?src_addr=[^,]*')
 _LINKS = ('/dev/mapper', '/dev/md')
 _RECORDS = ('/etc/iscsi', '/var/lib/iscsi')
-_RECORD_KINDS = ('nodes', 'send_targets', 'static', 'isns', 'slp', 'fw')
+# The last is where the library keeps what records were before.
+_RECORD_KINDS = ('nodes', 'send_targets', 'static', 'isns', 'slp', 'fw', 'os-brick')
 lock_paths: list[str] = []
 
 

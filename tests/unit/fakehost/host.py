@@ -194,6 +194,8 @@ class Host:
         self.login_seconds: dict[str, float] = {}
         # Address and page of questions that end in an error once.
         self.inquiry_fails: list[tuple[str, int]] = []
+        # The text of the record of each discovery that went by one.
+        self.discovered_with: list[str] = []
         self.commands: list[tuple[str, ...]] = []
         self._fault: Fault | None = None
         self.struck = ''

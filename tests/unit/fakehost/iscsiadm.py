@@ -177,7 +177,28 @@ def _iface(host: 'Host', option: dict[str, str]) -> Answer:
     return 0, '# BEGIN RECORD\niface.iscsi_ifacename = default\niface.transport_name = tcp\n', ''
 
 
-_MODES = {'node': _node, 'session': _session, 'discovery': _discovery, 'iface': _iface}
+def _discoverydb(host: 'Host', option: dict[str, str]) -> Answer:
+    """Discovery as a record of the portal says, with its credentials."""
+    portal = addresses.Portal.parse(option['portal'])
+    place = f'/var/lib/iscsi/send_targets/{portal.address},{portal.port}/st_config'
+    if option['op'] == 'new':
+        lines = ['# BEGIN RECORD 2.1.11', 'discovery.type = sendtargets', '# END RECORD', '']
+        host.tree.file(place, '\n'.join(lines))
+        return 0, '', ''
+    file = host.tree.at(place)
+    if not file.exists():
+        return 21, '', 'iscsiadm: No records found\n'
+    host.discovered_with.append(file.read_text())
+    return _discovery(host, option)
+
+
+_MODES = {
+    'discoverydb': _discoverydb,
+    'node': _node,
+    'session': _session,
+    'discovery': _discovery,
+    'iface': _iface,
+}
 
 
 def sessions_of(host: 'Host', target: array.Target) -> 'list[Session]':

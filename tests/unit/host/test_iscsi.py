@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 import pathlib
+import threading
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -190,3 +191,54 @@ def test_initiator_name(host: fake_host.Host) -> None:
 def test_iface_transport(host: fake_host.Host) -> None:
     assert iscsi.iface_transport('default') == 'tcp'
     assert iscsi.iface_transport('none') is None
+
+
+def _connect_twice(host: fake_host.Host) -> tuple[list[object], dict[str, bytes]]:
+    target = host.target()
+    portal = where(target.portals[0])
+    found: list[object] = []
+
+    def discover() -> None:
+        try:
+            secret = ('user', 'pa55-word')
+            deadline = wait.Deadline.after(60)
+            found.append(iscsi.discover(portal, 'default', secret, deadline))
+        except Exception as error:
+            found.append(error)
+
+    before = _records(host)
+    threads = [threading.Thread(target=discover) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert all('pa55-word' in text for text in host.discovered_with)
+    assert _records(host) == before
+    return found, before
+
+
+def _records(host: fake_host.Host) -> dict[str, bytes]:
+    home = host.tree.at('/var/lib/iscsi')
+    return {str(path): path.read_bytes() for path in home.rglob('*') if path.is_file()}
+
+
+def test_discoveries_with_credentials_side_by_side(host: fake_host.Host) -> None:
+    """One deleted the record that another was about to use: "No records found" (defect 14)."""
+    found, before = _connect_twice(host)
+    assert before == {}
+    assert found[0]
+    assert found == [found[0]] * 4
+
+
+def test_discoveries_keep_an_operators_credentials(host: fake_host.Host) -> None:
+    target = host.target()
+    portal = target.portals[0]
+    host.tree.file(
+        f'/var/lib/iscsi/send_targets/{portal.address},{portal.port}/st_config',
+        'discovery.type = sendtargets\ndiscovery.sendtargets.auth.password = operators-own\n',
+    )
+    deadline = wait.Deadline.after(60)
+    before = _records(host)
+    assert before
+    assert iscsi.discover(where(portal), 'default', ('user', 'pa55-word'), deadline)
+    assert _records(host) == before
