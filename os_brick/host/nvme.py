@@ -7,7 +7,7 @@ With native multipath (``nvme_core.multipath=Y``) a namespace is one block devic
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import contextlib
 import dataclasses
 import errno
@@ -41,7 +41,8 @@ class Controller:
     """A controller over fabrics that the kernel has.
 
     :ivar name: the kernel's, such as ``nvme3``; it is used again for another one.
-    :ivar id: its number at the subsystem, which tells it from another one of its name.
+    :ivar id: its number at the subsystem, which may give it again.
+    :ivar number: the kernel's number of its directory, which no other one has had since boot.
     :ivar host_nqn: by what name this host has connected; empty where the kernel does not tell.
     :ivar is_encrypted: whether the connection is one over TLS.
     """
@@ -53,6 +54,12 @@ class Controller:
     host_nqn: str = ''
     host_id: str = ''
     is_encrypted: bool = False
+    number: int = 0
+
+    @property
+    def lock(self) -> str:
+        """What connecting to and disconnecting from its portal is locked by."""
+        return lock_of(self.nqn, self.portal)
 
     def __str__(self) -> str:
         return f'controller {self.name} of {self.nqn} at {self.portal}'
@@ -74,6 +81,11 @@ class Path:
     def head(self) -> str:
         """The block device that users open, such as ``nvme0n2``."""
         return head_of(self.name)
+
+
+def lock_of(nqn: str, portal: fabrics.Portal) -> str:
+    """What connecting to a subsystem at a portal is locked by."""
+    return f'{nqn} {portal.transport} {portal.address} {portal.port}'
 
 
 def head_of(path: str) -> str:
@@ -134,7 +146,20 @@ def controller(name: str) -> Controller | None:
         attribute('hostnqn'),
         attribute('hostid'),
         bool(attribute('tls_key')),
+        number_of(name),
     )
+
+
+def controllers_at(
+    nqn: str, portals: Iterable[fabrics.Portal], host_nqn: str | None
+) -> list[Controller]:
+    """The controllers of a subsystem at these portals, connected by this host's name."""
+    return [
+        controller
+        for controller in controllers(nqn)
+        if any(portal.is_way_of(controller.portal) for portal in portals)
+        and (not host_nqn or controller.host_nqn in {'', host_nqn})
+    ]
 
 
 def state(controller: str) -> str:
@@ -144,15 +169,16 @@ def state(controller: str) -> str:
 
 def is_there(controller: Controller) -> bool:
     """Whether a controller is still there, and not another one under its name."""
-    nqn = files.read_or(f'{_CLASS}/{controller.name}/subsysnqn')
-    number = files.read_or(f'{_CLASS}/{controller.name}/cntlid')
-    is_new = nqn in root.UNKNOWN and controller.id == root.UNCONNECTED
-    return number == controller.id and (is_new or nqn == controller.nqn)
+    return files.inode(f'{_CLASS}/{controller.name}') == controller.number
 
 
-def number_of(controller: Controller) -> int:
-    """The kernel's number of a controller's directory: no other one has had it; 0 if it is gone."""
-    return files.inode(f'{_CLASS}/{controller.name}')
+def number_of(controller: str) -> int:
+    """The kernel's number of a controller's directory: no other one has had it; 0 if it is gone.
+
+    Inodes of sysfs are numbers of kernfs, which are given again only after 2**32 others, and with
+    another generation then (fs/kernfs/dir.c, ``__kernfs_new_node``).
+    """
+    return files.inode(f'{_CLASS}/{controller}')
 
 
 def paths(controller: str) -> list[Path]:

@@ -105,7 +105,11 @@ def connect(
             raise FileExistsError(errno.EEXIST, str(error)) from error
         raise
     names = host or ('', '')
-    return nvme.Controller(name, nqn, portal, str(number), *names, is_encrypted=bool(tls))
+    return nvme.Controller(
+        *(name, nqn, portal, str(number), *names),
+        is_encrypted=bool(tls),
+        number=nvme.number_of(name),
+    )
 
 
 def _connect(
@@ -137,7 +141,10 @@ def delete(controller: nvme.Controller, deadline: wait.Deadline) -> None:
     :raises OSError: what the kernel says.
     """
     try:
-        root.delete(controller.name, controller.nqn, controller.id, deadline.limit())
+        root.delete(
+            *(controller.name, controller.nqn, controller.id, controller.number),
+            timeout=deadline.limit(),
+        )
     except FileNotFoundError:
         return
     except OSError as error:

@@ -14,7 +14,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import locks, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import block, nvme, nvme_connect, nvme_search, nvme_users, tcp
+from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search, tcp
 from os_brick.model import fabrics, nvme_psk
 from os_brick.paths import engine as opening
 from os_brick.plans import nvmeof as plans
@@ -49,8 +49,7 @@ class Way:
     @property
     def lock(self) -> str:
         """What the connection is locked by."""
-        portal = self.portal
-        return f'{self.target.nqn} {portal.transport} {portal.address} {portal.port}'
+        return nvme.lock_of(self.target.nqn, self.portal)
 
     def __str__(self) -> str:
         return f'{self.target} at portal {self.portal}'
@@ -91,24 +90,14 @@ class Brought:
     """A way that is open.
 
     :ivar is_new: whether the controller was made for it.
+    :ivar token: by which it is in the controller's references.
     """
 
     way: Way
     controller: nvme.Controller
     path: nvme.Path
     is_new: bool
-
-
-def controllers_of(
-    target: props_nvmeof.Target, portals: tuple[fabrics.Portal, ...], host_nqn: str | None
-) -> list[nvme.Controller]:
-    """The controllers of a subsystem at these portals, connected by the name of this host."""
-    return [
-        controller
-        for controller in nvme.controllers(target.nqn)
-        if any(portal.is_way_of(controller.portal) for portal in portals)
-        and (not host_nqn or controller.host_nqn in {'', host_nqn})
-    ]
+    token: str
 
 
 class Opening(opening.Opening[Way, Brought]):
@@ -139,20 +128,21 @@ class Opening(opening.Opening[Way, Brought]):
         self.keep_joining()
 
     def _open_way(self, way: Way, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
-        with core_undo.Undo() as undo:
-            step = _Step(self, self._request, way, deadline, undo, ask_first=ask_first)
+        with locks.lifeline() as token, core_undo.Undo() as undo:
+            step = _Step(self, self._request, way, deadline, undo, token, ask_first=ask_first)
             while True:
                 controller, is_new = step.controller()
                 self.answers(way)
                 path = step.namespace(controller, is_new=is_new)
                 if path is not None:
-                    return Brought(way, controller, path, is_new)
+                    return Brought(way, controller, path, is_new, token)
                 # It went away meanwhile: another volume's detach was faster.
 
     def _take_back(self, brought: Brought, deadline: wait.Deadline) -> None:
-        if brought.is_new:
-            names = {str(brought.path.identity)}
-            let_go(brought.controller, names, brought.way.lock, deadline, is_new=True)
+        names = {str(brought.path.identity)}
+        nvme_removal.take_back(
+            brought.controller, names, brought.token, deadline, is_own=brought.is_new
+        )
 
     def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
         if brought.path.head != self._head:
@@ -186,46 +176,6 @@ class Opening(opening.Opening[Way, Brought]):
         return exception.VolumeDeviceNotFound('; '.join(texts))
 
 
-def let_go(
-    controller: nvme.Controller,
-    names: set[str],
-    lock: str,
-    deadline: wait.Deadline,
-    *,
-    is_new: bool,
-) -> bool:
-    """Take a controller down unless it carries another volume; returns whether it has gone.
-
-    :param names: the namespaces that are let go of.
-    :param is_new: whether it was made by this very operation. Behind one that an attach has made
-        a namespace is another volume only if somebody has attached it, or uses it.
-    """
-    with locks.hold(locks.TARGET, lock, deadline):
-        if not nvme.is_there(controller):
-            return True
-        notes = nvme_users.goes(lock, controller, names)
-        is_ours = is_new or notes.is_made
-
-        def is_others(path: nvme.Path) -> bool:
-            name = str(path.identity)
-            if name in names:
-                return False
-            is_kept = name in notes.attached or not (is_ours or name in notes.released)
-            return is_kept or _is_used(path.head)
-
-        others = [path.name for path in nvme.paths(controller.name) if is_others(path)]
-        if others or notes.coming:
-            LOG.info('The %s stays: %s', controller, ', '.join(others) or 'an attach is under way')
-            return False
-        nvme_connect.delete(controller, deadline)
-        nvme_users.forget(lock, controller)
-        return True
-
-
-def _is_used(head: str) -> bool:
-    return bool(block.users(head) or block.openers(head) or block.claimant(head))
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Step:
     """The steps of opening one way."""
@@ -235,6 +185,7 @@ class _Step:
     way: Way
     deadline: wait.Deadline
     undo: core_undo.Undo
+    token: str
     ask_first: bool = dataclasses.field(kw_only=True)
 
     def controller(self) -> tuple[nvme.Controller, bool]:
@@ -269,7 +220,8 @@ class _Step:
 
     def _existing(self) -> list[nvme.Controller]:
         host = self.request.host
-        return controllers_of(self.way.target, (self.way.portal,), host[0] if host else None)
+        name = host[0] if host else None
+        return nvme.controllers_at(self.way.target.nqn, (self.way.portal,), name)
 
     def _connect(self) -> tuple[nvme.Controller, bool] | None:
         """A new controller; ``None`` if somebody else was faster."""
@@ -294,15 +246,15 @@ class _Step:
                 if tls:
                     words += '; over TLS: does tlshd run, and has the subsystem this key?'
                 raise kind(f'{way}: {words}') from error
-            self.undo.add(self._take_down, made)
+            self.undo.add(self._withdraw, made, is_own=True)
             until = self.deadline.within(self.request.scan_seconds)
             live = nvme_connect.wait_live(made, self.opening.is_wanted, until)
             if live is None:
                 state = nvme.state(made.name) or 'gone'
                 raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
-            self.undo.add(self._take_down, live)
+            self.undo.add(self._withdraw, live, is_own=True)
             nvme_connect.keep_for(live, self.request.options.ctrl_loss_tmo)
-            nvme_users.made(way.lock, live, nvme_users.token())
+            nvme_refs.created(live, self.token)
         return live, True
 
     @contextlib.contextmanager
@@ -324,26 +276,18 @@ class _Step:
 
     def _comes(self, controller: nvme.Controller) -> bool:
         """Note that this attach uses a controller; whether it is still there."""
-        lock = self.way.lock
-        with locks.hold(locks.TARGET, lock, self.deadline):
+        with locks.hold(locks.TARGET, self.way.lock, self.deadline):
             if not nvme.is_there(controller):
                 return False
-            who = nvme_users.token()
-            self.undo.add(self._gives_up, controller, who)
-            nvme_users.comes(lock, controller, who)
+            self.undo.add(self._withdraw, controller, is_own=False)
+            nvme_refs.acquire(controller, self.token)
             return True
 
-    def _gives_up(self, controller: nvme.Controller, who: str) -> None:
-        """Leave a controller that was there before; whoever let go of it last waited for us."""
-        self._has_come(controller, who, None)
-        if nvme_users.read(self.way.lock, controller).released:
-            until = wait.Deadline.after(self.request.clean_up_seconds)
-            let_go(controller, set(), self.way.lock, until, is_new=False)
-
-    def _has_come(self, controller: nvme.Controller, who: str, name: str | None) -> None:
+    def _withdraw(self, controller: nvme.Controller, *, is_own: bool) -> None:
+        """Release a controller; if its last user released it meanwhile, it goes now."""
         until = wait.Deadline.after(self.request.clean_up_seconds)
-        with locks.hold(locks.TARGET, self.way.lock, until):
-            nvme_users.has_come(self.way.lock, controller, who, name)
+        names = {str(path.identity) for path in self._matching(controller)} if is_own else set()
+        nvme_removal.take_back(controller, names, self.token, until, is_own=is_own)
 
     def _require_answer(self) -> None:
         if not self.ask_first or self.way.portal.transport != fabrics.TCP:
@@ -352,12 +296,6 @@ class _Step:
         if why is not None:
             raise Silent(f'{self.way}: it does not answer ({why})')
         self.opening.answers(self.way)
-
-    def _take_down(self, made: nvme.Controller) -> None:
-        self._has_come(made, nvme_users.token(), None)
-        until = wait.Deadline.after(self.request.clean_up_seconds)
-        names = {str(path.identity) for path in self._matching(made)}
-        let_go(made, names, self.way.lock, until, is_new=True)
 
     def _matching(self, controller: nvme.Controller) -> list[nvme.Path]:
         return plans.matching(self.way.target.identity, nvme.paths(controller.name))
@@ -378,9 +316,12 @@ class _Step:
         answer = wait.poll(probe, until)
         if answer is None:
             raise search.failure(str(self.way))
-        path = answer if isinstance(answer, nvme.Path) else None
-        self._has_come(controller, nvme_users.token(), str(path.identity) if path else None)
-        return path
+        if not isinstance(answer, nvme.Path):
+            return None
+        with locks.hold(locks.TARGET, self.way.lock, self.deadline):
+            name = str(answer.identity)
+            nvme_refs.confirm(controller, self.request.key, self.token, name)
+        return answer
 
 
 # What the kernel's numbers mean here (drivers/nvme/host/fabrics.c, auth.c).

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Protocol, TypeVar
 
 from os_brick.model import fabrics
@@ -27,6 +27,26 @@ def matching(wanted: fabrics.Identity, paths: Iterable[P]) -> list[P]:
     if len(found) > 1 and wanted.nsid is not None:
         found = [path for path in found if path.identity.nsid == wanted.nsid] or found
     return found
+
+
+def foreign(
+    behind: Iterable[P], attached: Container[str], released: Container[str], *, is_made: bool
+) -> tuple[list[P], list[P]]:
+    """The namespaces behind a controller that keep it, and those that do if they are in use.
+
+    :param behind: those that are not let go of.
+    :param attached: those that an attach has found there.
+    :param released: those that were released; the array may still map them.
+    :param is_made: whether an attach has made the controller. Behind another one any namespace may
+        have a user that never told.
+    """
+    kept: list[P] = []
+    idle: list[P] = []
+    for path in behind:
+        name = str(path.identity)
+        is_known = is_made or name in released
+        (idle if is_known and name not in attached else kept).append(path)
+    return kept, idle
 
 
 def rescan_times(*, is_new: bool) -> list[float]:

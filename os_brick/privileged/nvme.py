@@ -117,11 +117,13 @@ def _connect(text: str) -> str:
 
 
 @privileged.entrypoint
-def delete(controller: str, nqn: str, cntlid: str, timeout: float) -> None:
+def delete(controller: str, nqn: str, cntlid: str, number: int, timeout: float) -> None:
     """Take a controller down, if it is still the one that is meant.
 
-    Names are given again; the subsystem and the ID there say who it is. The directory that was
-    looked at is the one that is written to.
+    Names are given again, and IDs by the subsystem: the number of the directory tells it from a
+    later one. The directory that was looked at is the one that is written to.
+
+    :param number: the inode of its directory in sysfs.
 
     :raises OperationTimedOut: if it does not happen in time.
     :raises OSError: ``ENOENT`` if it has gone, or is another one by now.
@@ -129,14 +131,15 @@ def delete(controller: str, nqn: str, cntlid: str, timeout: float) -> None:
     path = f'{_CLASS}/{_controller(controller)}'
     what = f'the removal of controller {controller}'
     limit = check.seconds(timeout)
-    process.isolated(what, limit, _delete, path, check.nqn(nqn), str(cntlid))
+    process.isolated(what, limit, _delete, path, check.nqn(nqn), str(cntlid), int(number))
 
 
-def _delete(path: str, nqn: str, cntlid: str) -> None:
+def _delete(path: str, nqn: str, cntlid: str, number: int) -> None:
     directory = files.descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         subsystem = _read_in(directory, 'subsysnqn')
         is_meant = subsystem == nqn or (subsystem in UNKNOWN and cntlid == UNCONNECTED)
+        is_meant = is_meant and os.fstat(directory).st_ino == number
         if not is_meant or _read_in(directory, 'cntlid') != cntlid:
             raise OSError(errno.ENOENT, f'{path} is another controller by now')
         files.write_in(directory, 'delete_controller', '1')

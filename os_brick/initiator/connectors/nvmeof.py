@@ -13,7 +13,18 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import background, fanout, operation, teardown, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import fc, links, machine, md, nvme, nvme_connect, nvme_volume, volume
+from os_brick.host import (
+    fc,
+    links,
+    machine,
+    md,
+    nvme,
+    nvme_connect,
+    nvme_removal,
+    nvme_survey,
+    nvme_volume,
+    volume,
+)
 from os_brick.initiator.connectors import base, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
 from os_brick.model import fabrics, nvme_psk
@@ -33,24 +44,6 @@ DEV_SEARCH_PATH = '/dev/'
 DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
 # How long I/O to a leg of an array waits for a lost controller.
 _LEG_FAIL_SECONDS = 5
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Here:
-    """What there is of one namespace on this host.
-
-    :ivar controllers: those at the portals of the properties.
-    :ivar paths: the namespace behind them.
-    """
-
-    target: Target
-    controllers: tuple[nvme.Controller, ...]
-    paths: tuple[nvme.Path, ...]
-
-    @property
-    def heads(self) -> list[str]:
-        """The block devices of it: one, unless the kernel has no native multipath."""
-        return list(dict.fromkeys(path.head for path in self.paths))
 
 
 class NVMeOFConnector(base.BlockConnector):
@@ -123,7 +116,7 @@ class NVMeOFConnector(base.BlockConnector):
             if isinstance(connection_properties, props_nvmeof.Props)
             else props_nvmeof.Props.parse(connection_properties, device_info)
         )
-        heads = [head for target in props.targets for head in self._here(props, target).heads]
+        heads = [head for target in props.targets for head in self._survey(props, target).heads]
         if props.replication is not Replication.NONE:
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
             if array is not None or props.replication is Replication.ARRAY:
@@ -138,7 +131,7 @@ class NVMeOFConnector(base.BlockConnector):
         attach = functools.partial(self._attach_target, props, several, op)
         if props.replication is Replication.NONE:
             return result.BlockDevice(f'/dev/{attach(props.targets[0])}')
-        before = {head for target in props.targets for head in self._here(props, target).heads}
+        before = {head for target in props.targets for head in self._survey(props, target).heads}
         legs = self._attach_legs(props, attach)
         new = [leg for leg in legs if leg not in before]
         op.undo.add(lambda: md.stop_strangers(new, wait.Deadline.after(op.clean_up_seconds)))
@@ -232,7 +225,7 @@ class NVMeOFConnector(base.BlockConnector):
         host = request.host[0] if request.host else None
         in_turn = sorted(
             ways,
-            key=lambda way: not nvmeof_ways.controllers_of(way.target, (way.portal,), host),
+            key=lambda way: not nvme.controllers_at(way.target.nqn, (way.portal,), host),
         )
         for number, way in enumerate(in_turn):
             share = deadline.leaving(1 - 1 / (len(in_turn) - number))
@@ -252,24 +245,21 @@ class NVMeOFConnector(base.BlockConnector):
         text = '; '.join(str(error) for error in failures)
         raise deciding or exception.VolumeDeviceNotFound(text) from failures[0]
 
-    def _here(self, props: Volume, target: Target) -> _Here:
-        """What there is of a namespace: by its names, or by the path that the caller used."""
-        portals = _resolved(target)
-        name = target.host_nqn or machine.host_nqn(machine.system_uuid() or None)
-        controllers = nvmeof_ways.controllers_of(target, portals, name)
-        behind = [path for each in controllers for path in nvme.paths(each.name)]
-        wanted = target.identity
-        found = plans.matching(wanted, behind)
-        if not wanted.is_unique:
-            # What a number means, or no name at all, may have changed since the attach.
-            used = _used_head(props.device_path)
-            if used or (wanted.nsid is None and len({path.head for path in found}) > 1):
-                found = [path for path in found if path.head == used]
-        return _Here(target, tuple(controllers), tuple(found))
+    def _survey(self, props: Volume, target: Target) -> nvme_survey.Found:
+        """What there is of a namespace at the portals of the properties."""
+        wanted = nvme_survey.Wanted(
+            nqn=target.nqn,
+            portals=_resolved(target),
+            host_nqn=target.host_nqn or machine.host_nqn(machine.system_uuid() or None),
+            identity=target.identity,
+            volume=props.key,
+            used=_used_head(props.device_path),
+        )
+        return nvme_survey.survey(wanted)
 
     def _detach(self, props: Volume, steps: teardown.Teardown, op: operation.Operation) -> None:
         background.stop(props.key)
-        here = [self._here(props, target) for target in props.targets]
+        here = [self._survey(props, target) for target in props.targets]
         heads = [head for each in here for head in each.heads]
         if not heads:
             words = '; '.join(str(target) for target in props.targets)
@@ -279,48 +269,24 @@ class NVMeOFConnector(base.BlockConnector):
             if array is not None:
                 force = steps.on_error.is_forced
                 nvmeof_raid.end(array, steps, op.work, force=force)
+        limit = volume.flush_limit(op.deadline, steps.on_error.is_forced)
         for each in here:
-            self._let_go(each, steps, op.deadline)
+            steps.run('choice of the namespace', each.require_decided)
+            nvme_removal.remove(each, steps, limit, op.deadline)
 
     def _still_shows(self, props: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.
         return device in self.get_volume_paths(props)
 
-    @staticmethod
-    def _let_go(here: _Here, steps: teardown.Teardown, deadline: wait.Deadline) -> None:
-        """Flush a namespace, and take down the controllers that carry nothing else."""
-        for head in here.heads:
-            steps.run(
-                f'check for users of {head}',
-                functools.partial(nvme_volume.refuse_users, head, deadline),
-            )
-        limit = volume.flush_limit(deadline, steps.on_error.is_forced)
-        for head in here.heads:
-            paths = [path for path in here.paths if path.head == head]
-            flush = functools.partial(nvme_volume.flush, head, paths, limit, deadline)
-            steps.run(f'flush of {head}', flush)
-        own = set(here.heads)
-        names = {str(path.identity) for path in here.paths}
-
-        def take_down(controller: nvme.Controller) -> bool:
-            lock = nvmeof_ways.Way(here.target, controller.portal).lock
-            return nvmeof_ways.let_go(controller, names, lock, deadline, is_new=False)
-
-        gone, errors = fanout.fanout(take_down, here.controllers)
-        for error in errors.values():
-            steps.run('end of a connection', functools.partial(_raise, error))
-        if own and all(gone.values()) and not errors:
-            nvme_volume.wait_gone(own, deadline)
-
     def _extend(self, props: Volume, op: operation.Operation) -> int:
-        here = [self._here(props, target) for target in props.targets]
+        here = [self._survey(props, target) for target in props.targets]
         heads = [head for each in here for head in each.heads]
         if not heads:
             words = '; '.join(str(target) for target in props.targets)
             raise exception.VolumePathsNotFound(f'There is no {words} on this host')
 
-        def grow(each: _Here) -> int:
-            return nvme_volume.grow(each.target.identity, each.paths, op.deadline)
+        def grow(each: nvme_survey.Found) -> int:
+            return nvme_volume.grow(each.wanted.identity, each.paths, op.deadline)
 
         sizes, errors = fanout.fanout(grow, here)
         array = None
@@ -443,7 +409,3 @@ def _used_head(device_path: str | None) -> str | None:
     """The namespace's head that a caller has used, whether it is there or not."""
     name = links.device_of(device_path).rpartition('/')[2] if device_path else ''
     return name if nvme.is_head(name) else None
-
-
-def _raise(error: Exception) -> None:
-    raise error

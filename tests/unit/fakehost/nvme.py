@@ -76,6 +76,8 @@ class Fabric:
         self.keys: dict[int, tuple[str, bytes]] = {}
         self.tried: list[str] = []
         self._numbers: list[str] = []
+        self._buried = 0
+        self._bases: dict[str, int] = {}
         self._guard = threading.RLock()
         self._stack = contextlib.ExitStack()
 
@@ -203,11 +205,24 @@ class Fabric:
         """Controllers are gone, and their names free again."""
         with self._guard:
             for name in names:
-                # Kept elsewhere: unlike sysfs, a file system gives inodes again.
-                place = self.root / 'sys/class/nvme-fabrics/ctl' / name
-                place.rename(self.root / f'{name}-as-it-was')
+                self._bury(self.root / 'sys/class/nvme-fabrics/ctl' / name)
                 del self.controllers[name], self.shown[name]
                 self._numbers.remove(name)
+
+    def reboot(self) -> None:
+        """Nothing is connected any more, and every name is free."""
+        self.lose(*self.controllers)
+        self._heads()
+        for node in [*(self.root / 'dev').glob('nvme[0-9]*')]:
+            node.unlink()
+        self.file('/proc/sys/kernel/random/boot_id', str(uuids.uuid4()))
+
+    def _bury(self, place: pathlib.Path) -> None:
+        """Remove a directory, as sysfs does: its number is not given again."""
+        self._buried += 1
+        grave = self.root.parent / 'graves'
+        grave.mkdir(exist_ok=True)
+        place.rename(grave / str(self._buried))
 
     def connect_by_hand(self, subsystem: Subsystem) -> str:
         """The controller that somebody else makes; its name."""
@@ -254,6 +269,8 @@ class Fabric:
     def scan(self, name: str) -> None:
         """Look at the namespaces: another one under a number is dropped, and found next time."""
         with self._guard:
+            if name not in self.controllers:
+                return
             subsystem, _ = self.controllers[name]
             known = self.shown[name]
             for nsid, (volume, _size) in list(known.items()):
@@ -280,6 +297,10 @@ class Fabric:
         }.items():
             self.file(f'{path}/{key}', f'{value}\n')
 
+    def head(self, name: str, nsid: int) -> str:
+        """The block device of a namespace behind a controller."""
+        return f'{self._base(name) if self.native else name}n{nsid}'
+
     def _path(self, name: str, nsid: int) -> pathlib.Path:
         place = self.root / 'sys/class/nvme-fabrics/ctl' / name
         return place / (
@@ -287,16 +308,19 @@ class Fabric:
         )
 
     def _base(self, name: str) -> str:
-        """Subsystems have numbers of their own."""
-        nqns = list(self.subsystems)
-        return f'nvme{50 + nqns.index(self.controllers[name][0].nqn)}'
+        """Subsystems have numbers of their own, given again once the last controller has gone."""
+        nqns = [subsystem.nqn for subsystem, _ in self.controllers.values()]
+        for nqn in [nqn for nqn in self._bases if nqn not in nqns]:
+            del self._bases[nqn]
+        free = (number for number in range(50, 90) if number not in self._bases.values())
+        return f'nvme{self._bases.setdefault(self.controllers[name][0].nqn, next(free))}'
 
     def _heads(self) -> None:
         """Have a block device for every namespace that has a path, and no other."""
         wanted: dict[str, int] = {}
         for name, known in self.shown.items():
             for nsid, (_volume, size) in known.items():
-                wanted[f'{self._base(name) if self.native else name}n{nsid}'] = size
+                wanted[self.head(name, nsid)] = size
         for node in [*(self.root / 'dev').glob('nvme*n*')]:
             if node.name not in wanted and node.name != 'nvme-fabrics':
                 node.unlink()
@@ -312,7 +336,7 @@ class Fabric:
         with self._guard:
             self.shown.pop(name)
             del self.controllers[name]
-            shutil.rmtree(self.root / 'sys/class/nvme-fabrics/ctl' / name)
+            self._bury(self.root / 'sys/class/nvme-fabrics/ctl' / name)
             (self.root / 'dev' / name).unlink()
             self._heads()
 

@@ -51,3 +51,13 @@ def test_host(
     host: tuple[str, str] | None,
 ) -> None:
     assert plans.host(name, wanted, ids, own) == host
+
+
+@pytest.mark.parametrize('is_made', [True, False])
+def test_what_keeps_a_controller(is_made: bool) -> None:
+    """Behind one that an attach has made, what was never attached counts if it is in use; behind
+    another one it always counts, unless a detach has released it."""
+    attached, released, never = (Path(fabrics.Identity(nsid=number)) for number in (1, 2, 3))
+    kept, idle = plans.foreign([attached, released, never], {'NSID 1'}, {'NSID 2'}, is_made=is_made)
+    assert kept == ([attached] if is_made else [attached, never])
+    assert idle == ([released, never] if is_made else [released])

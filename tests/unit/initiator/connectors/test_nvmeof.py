@@ -184,7 +184,8 @@ def test_a_volume_that_was_let_go_of_and_is_used_again(fabric: nvme.Fabric) -> N
 def test_a_volume_without_a_name_is_the_one_that_was_used(
     fabric: nvme.Fabric, by: dict[str, object]
 ) -> None:
-    """Another volume in its place has another name in the kernel, and is left alone."""
+    """Another volume in its place has another name in the kernel, and is left alone: that it is
+    another one nobody can say, so a detach does not say that it has succeeded."""
     subsystem = fabric.subsystem('unnamed')
     subsystem.namespaces[1] = nvme.Volume('gold')
     brick = connector()
@@ -196,10 +197,35 @@ def test_a_volume_without_a_name_is_the_one_that_was_used(
     assert brick.get_volume_paths(used) == []
     with pytest.raises(exception.VolumePathsNotFound):
         brick.extend_volume(used)
-    brick.disconnect_volume(used, None)
-    assert len(fabric.controllers) == 1
+    for force in (False, True):
+        with pytest.raises(exception.BrickException, match=r'nvme77n1.*may be another'):
+            brick.disconnect_volume(used, None, force=force)
+        assert len(fabric.controllers) == 1
     brick.disconnect_volume(props, info)
     assert not fabric.controllers
+
+
+def test_a_number_that_is_another_volumes_by_now(fabric: nvme.Fabric) -> None:
+    """The array has given it again, and another caller has attached that volume by its name: what
+    the number leads to is not the volume that is detached, so that is detached already."""
+    subsystem = fabric.subsystem('given')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    brick = connector()
+    old = {**subsystem.properties(1), 'ns_id': 1}
+    del old['vol_uuid']
+    info = brick.connect_volume(old)
+    fabric.reboot()
+    subsystem.namespaces[1] = nvme.Volume('silver')
+    new = brick.connect_volume(subsystem.properties(1))
+    assert new == info
+    attached = fabric.snapshot()
+    for kept in (info, None, {**info, 'path': '/dev/nvme77n1'}):
+        brick.disconnect_volume(old, kept)
+        assert brick.get_volume_paths(old, kept) == []
+        with pytest.raises(exception.VolumePathsNotFound):
+            brick.extend_volume({**old, 'device_path': info['path']})
+    assert fabric.snapshot() == attached
+    assert not fabric.flushed
 
 
 @pytest.mark.parametrize('force', [False, True])
