@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import block, dm, multipath, scsi
+from os_brick.host import block, dm, lun_state, multipath, scsi
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ def find(
     :param scan_times: when to scan, in seconds from now.
     :param is_new: whether the kernel had nothing at the address before this operation.
     :param on_response: called as soon as a disk that was there has said who it is.
+    :raises PathNotReady: if it is there, and has no capacity or is not running.
     :raises VolumeDeviceNotFound: if there is no disk in time.
     :raises VolumeIdentityMismatch: if a stale disk is in use, and cannot be replaced.
     """
@@ -66,27 +67,48 @@ def find(
         if known is not None:
             return known
     name = _appear(address, scan, scan_times, deadline)
-    found = dataclasses.replace(_identified(name, address, deadline), is_new=True)
-    cached = scsi.cached_identity(name)
-    if found.identity.is_another(cached):
-        raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{name}', expected=str(cached), actual=str(found.identity)
-        )
-    return found
+    actual = _identified(name, address, deadline)
+    _confirm_cached(name, actual, deadline)
+    size = lun_state.capacity_bytes(name, address, deadline)
+    return Disk(name, address, actual, size, is_new=True)
 
 
 def _verified(
     disk: str, address: scsi.Address, deadline: wait.Deadline, on_response: Callable[[], object]
 ) -> Disk | None:
     """A disk that was there before, or ``None`` once a stale one is gone."""
+    if not lun_state.await_running(disk, address, deadline):
+        return None
     try:
         actual = discard_if_stale(disk, deadline, on_response)
     except OSError as error:
-        raise _does_not_say(disk, address, error) from error
+        raise _unidentified(disk, address, error) from error
     if actual is None:
         return None
+    cached = scsi.cached_identity(disk)
+    if actual.names != cached.names:
+        LOG.warning('Disk %s has other names than the kernel knows: %s', disk, actual)
     scsi.rescan(disk, deadline)  # Its size may be of yesterday.
-    return Disk(disk, address, actual, block.size_bytes(disk))
+    return Disk(disk, address, actual, lun_state.capacity_bytes(disk, address, deadline))
+
+
+def _confirm_cached(disk: str, actual: vpd.Identity, deadline: wait.Deadline) -> None:
+    """Have the kernel know what a disk that has just come reports.
+
+    The kernel may have read no page of names (a device older than SPC-2, or one that is on its
+    list of those not to be asked), or the LUN may have been mapped anew since the scan.
+
+    :raises VolumeIdentityMismatch: if the kernel still takes it for another volume.
+    """
+    cached = scsi.cached_identity(disk)
+    if actual.compare(cached) is vpd.Match.SAME:
+        return
+    scsi.rescan(disk, deadline)
+    cached = scsi.cached_identity(disk)
+    if actual.is_another(cached):
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{disk}', expected=str(cached), actual=str(actual)
+        )
 
 
 def discard_if_stale(
@@ -203,17 +225,23 @@ def _appear(
 ) -> str:
     schedule = [wait.Deadline.after(seconds) for seconds in sorted(scan_times)]
 
+    repair = lun_state.Repair(address, deadline)
+
     def probe() -> str | None:
         if schedule and schedule[0].passed and not scsi.is_known(address):
             del schedule[0]
             _scan(scan, address)
         disk = scsi.disk_at(address)
-        # A disk is listed at its address a moment before it is among the block devices.
-        return disk if disk is not None and scsi.address_of(disk) == address else None
+        if disk is None and repair.is_due() and repair.replace():
+            schedule.insert(0, wait.Deadline.after(0))
+        # A disk is listed at its address a moment before it is among the block devices, and a
+        # moment after the kernel has begun to remove it.
+        is_there = disk is not None and scsi.address_of(disk) == address
+        return disk if is_there and not lun_state.is_going(address) else None
 
     disk = wait.poll(probe, deadline)
     if disk is None:
-        raise exception.VolumeDeviceNotFound(device=f'SCSI address {address}')
+        raise exception.VolumeDeviceNotFound(device=f'SCSI address {address} ({repair.why()})')
     wait.holds(lambda: files.exists(f'/dev/{disk}'), deadline.within(NODE_SECONDS))
     return disk
 
@@ -228,21 +256,18 @@ def _scan(scan: Callable[[], None], address: scsi.Address) -> None:
         ) from error
 
 
-def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> Disk:
+def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> vpd.Identity:
     try:
-        limit = deadline.limit(scsi.INQUIRY_SECONDS)
-        identity = scsi.identity(disk, limit)
+        return scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
     except OSError as error:
-        raise _does_not_say(disk, address, error) from error
-    size = wait.poll(lambda: block.size_bytes(disk) or None, deadline.within(scsi.PROBE_SECONDS))
-    return Disk(disk, address, identity, size or 0)
+        raise _unidentified(disk, address, error) from error
 
 
-def _does_not_say(
+def _unidentified(
     disk: str, address: scsi.Address, error: OSError
 ) -> exception.VolumeDeviceNotFound:
     return exception.VolumeDeviceNotFound(
-        f'Disk {disk} at {address} does not say who it is: {error}'
+        f'Disk {disk} at {address} does not report its identity: {error}'
     )
 
 

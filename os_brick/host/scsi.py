@@ -14,8 +14,6 @@ from os_brick.privileged import scsi as root
 
 # How long one disk may take to say who it is; a healthy one needs a millisecond.
 INQUIRY_SECONDS = 10.0
-# Between the kernel's answer to a scan and the disk: reading its capacity, seconds at worst.
-PROBE_SECONDS = 10.0
 # Pauses before a lost command is sent again; a lost path takes longer to come back than this.
 ASK_AGAIN_SECONDS = (0.05, 0.2, None)
 
@@ -87,6 +85,53 @@ def luns(host: int, channel: int, target: int) -> list[int]:
 def state(disk: str) -> str:
     """The kernel's word on a disk: ``running``, ``blocked``, ``transport-offline``, ..."""
     return files.read_or(f'/sys/block/{disk}/device/state')
+
+
+def state_at(address: Address) -> str:
+    """The same of the device at an address, be it a disk already or not; empty if none."""
+    return files.read_or(f'/sys/bus/scsi/devices/{address}/state')
+
+
+def has_driver(address: Address) -> bool:
+    """Whether a driver has taken the device at an address, or is looking at it."""
+    return files.exists(f'/sys/bus/scsi/devices/{address}/driver')
+
+
+def set_running(address: Address, number: int, deadline: wait.Deadline) -> None:
+    """Have the kernel send commands again to a device that was taken offline.
+
+    :raises OperationTimedOut: if it does not happen in time.
+    :raises OSError: if it has gone, or the kernel refuses it.
+    """
+    root.set_running(str(address), number, deadline.limit())
+
+
+def remove_at(address: Address, number: int, deadline: wait.Deadline) -> None:
+    """Have the kernel forget a device that has no disk.
+
+    :raises OperationTimedOut: if it does not happen in time.
+    :raises OSError: if the kernel refuses it.
+    """
+    try:
+        root.delete_at(str(address), number, deadline.limit())
+    except FileNotFoundError:
+        return
+    wait.until(
+        lambda: number_at(address) != number or None, deadline, f'the device at {address} to go'
+    )
+
+
+def reported_type(address: Address, timeout: float = INQUIRY_SECONDS) -> int | None:
+    """The type of the device that the target reports at an address now (SPC-4, 6.4.2).
+
+    ``None`` if it reports none (its peripheral qualifier tells), or does not answer.
+    """
+    try:
+        page80, page83 = root.identity_pages(str(address), timeout)
+    except (OSError, exception.OperationTimedOut):
+        return None
+    page = page83 or page80
+    return page[0] & 0x1F if page else None
 
 
 def is_running(disk: str) -> bool:

@@ -107,6 +107,8 @@ def find_leg(
             leg = host_disks.find(
                 *(place, look, times, until), is_new=is_new, on_response=lambda: answered.add(way)
             )
+        except exception.PathNotReady:
+            raise
         except exception.VolumeDeviceNotFound as error:
             raise _not_found(request, way, error) from error
         if leg.is_new and not is_new:  # In the place of a stale one.
@@ -195,7 +197,7 @@ class Opening(scsi_opening.Opening[Way, Brought]):
     def _is_final(self, error: Exception) -> bool:
         # Another try would scan for as long as the volume is here. What the array maps later the
         # kernel finds when the port logs in anew.
-        return not isinstance(error, (Away, exception.OperationTimedOut))
+        return not isinstance(error, (Away, exception.OperationTimedOut, exception.PathNotReady))
 
     def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         what = f'No device of the volume ({self._request.props}): {"; ".join(texts)}'

@@ -177,6 +177,8 @@ def _leg(
 
     try:
         return host_disks.find(place, scan, times[1:] if is_new else times, until, is_new=is_new)
+    except exception.PathNotReady:
+        raise
     except exception.VolumeDeviceNotFound as error:
         raise exception.VolumeDeviceNotFound(f'{way}: no disk appears ({error})') from error
 
@@ -234,7 +236,7 @@ class Opening(scsi_opening.Opening[Target, Brought]):
 
     def _is_final(self, error: Exception) -> bool:
         # Another try would log in, scan and log out again for as long as the volume is here.
-        if isinstance(error, exception.OperationTimedOut):
+        if isinstance(error, (exception.OperationTimedOut, exception.PathNotReady)):
             return False
         no_answer = isinstance(error, exception.FailedISCSITargetPortalLogin)
         return not no_answer or isinstance(error, exception.LoginRefused)

@@ -77,12 +77,43 @@ def delete(disk: str, number: int, timeout: float) -> None:
     process.isolated(f'the removal of {disk}', check.seconds(timeout), _delete, path, number)
 
 
+@privileged.entrypoint
+def delete_at(address: str, number: int, timeout: float) -> None:
+    """Have the kernel forget the device at an address, which has no disk.
+
+    :param number: the kernel's number of the device (its inode in sysfs).
+    :raises OperationTimedOut: if it does not happen in time.
+    :raises OSError: ``ENOENT`` if it has gone, or is another one by now; if the kernel refuses it.
+    """
+    path = f'/sys/bus/scsi/devices/{check.hctl(address)}'
+    number = check.number(number, 2**64 - 1, 'number of a device')
+    process.isolated(f'the removal of {address}', check.seconds(timeout), _delete, path, number)
+
+
+@privileged.entrypoint
+def set_running(address: str, number: int, timeout: float) -> None:
+    """Have the kernel send commands again to a device that it, or an administrator, took offline.
+
+    :param number: the kernel's number of the device (its inode in sysfs).
+    :raises OperationTimedOut: if it does not happen in time.
+    :raises OSError: ``ENOENT`` if it has gone, or is another one by now; if the kernel refuses it.
+    """
+    path = f'/sys/bus/scsi/devices/{check.hctl(address)}'
+    number = check.number(number, 2**64 - 1, 'number of a device')
+    limit = check.seconds(timeout)
+    process.isolated(f'the state of {address}', limit, _write, path, number, 'state', 'running')
+
+
 def _delete(path: str, number: int) -> None:
+    _write(path, number, 'delete', '1')
+
+
+def _write(path: str, number: int, attribute: str, value: str) -> None:
     directory = files.descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         if os.fstat(directory).st_ino != number:
             raise OSError(errno.ENOENT, f'{path} is another disk by now')
-        files.write_in(directory, 'delete', '1')
+        files.write_in(directory, attribute, value)
     finally:
         os.close(directory)
 

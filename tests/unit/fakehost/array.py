@@ -27,11 +27,25 @@ class Unit:
     """A logical unit, which describes itself as LIO's do (recorded/guest.json).
 
     :ivar silent: whether it answers no command.
+    :ivar without_capacity: ports at which READ CAPACITY fails (ALUA: unavailable).
+    :ivar smaller_at: ports at which it reports another size, in MiB.
+    :ivar reserved: whether another host has reserved it for itself alone.
+    :ivar device_type: its peripheral device type; with 0x20 added it has qualifier 001b.
+    :ivar names: its designators, instead of those of LIO.
+    :ivar udev_name: what udev calls it then.
+    :ivar kernel_reads: the pages that the kernel reads at a scan and keeps.
     """
 
     name: str = 'gold'
     megabytes: int = 64
     silent: bool = False
+    without_capacity: set[int] = dataclasses.field(default_factory=set)
+    smaller_at: dict[int, int] = dataclasses.field(default_factory=dict)
+    reserved: bool = False
+    device_type: int = 0
+    names: list[bytes] | None = None
+    udev_name: str = ''
+    kernel_reads: tuple[int, ...] = (0x80, 0x83)
     number: int = dataclasses.field(default_factory=lambda: next(_serials))
 
     @property
@@ -46,25 +60,41 @@ class Unit:
 
     @property
     def wwid(self) -> str:
-        return '3' + self.naa.hex()
+        return self.udev_name or '3' + self.naa.hex()
 
     @property
     def sectors(self) -> int:
         return self.megabytes * 2048
 
+    def sectors_at(self, port: int) -> int:
+        """What READ CAPACITY tells the kernel at one of its ports; 0 where it fails."""
+        megabytes = self.smaller_at.get(port, self.megabytes)
+        return 0 if port in self.without_capacity else megabytes * 2048
+
+    @property
+    def is_disk(self) -> bool:
+        """Whether the kernel's disk driver takes it."""
+        return self.device_type == 0
+
     def pages(self, port: int = 1) -> dict[int, bytes]:
         """Its pages as it shows them at one of its ports."""
         return {
-            0x80: page(0x80, self.serial.encode() + b'\0'),
-            0x83: page(
+            0x80: self._page(0x80, self.serial.encode() + b'\0'),
+            0x83: self._page(
                 0x83,
-                designator(3, 1, self.naa)
-                + designator(1, 2, b'LIO-ORG ' + f'{self.name}:{self.serial}'.encode() + b'\0')
+                b''.join(self.names if self.names is not None else self._lio_names())
                 + designator(4, 1, struct.pack('>HH', 0, port), association=1)
                 + designator(5, 1, struct.pack('>HH', 0, port), association=1)
                 + designator(6, 1, bytes(4)),
             ),
         }
+
+    def _page(self, number: int, content: bytes) -> bytes:
+        return bytes([self.device_type]) + page(number, content)[1:]
+
+    def _lio_names(self) -> list[bytes]:
+        text = b'LIO-ORG ' + f'{self.name}:{self.serial}'.encode() + b'\0'
+        return [designator(3, 1, self.naa), designator(1, 2, text)]
 
 
 class Portal:

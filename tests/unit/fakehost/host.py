@@ -40,7 +40,7 @@ _DISK_SECONDS = 0.02
 _UDEV_SECONDS = 0.1
 _DIRECTORIES = (
     *(f'/sys/class/{name}' for name in ('iscsi_session', 'iscsi_connection', 'scsi_host', 'block')),
-    *('/sys/block', '/sys/bus/scsi/devices', '/sys/devices/platform'),
+    *('/sys/bus/scsi/drivers/sd', '/sys/block', '/sys/bus/scsi/devices', '/sys/devices/platform'),
     *('/sys/devices/virtual/block', '/dev/mapper', '/dev/bsg', '/dev/disk/by-path'),
     *('/dev/disk/by-id', '/etc/multipath', '/var/lib/iscsi/nodes', '/etc/iscsi'),
 )
@@ -188,6 +188,8 @@ class Host:
         self.multipathd_runs = True
         # What multipathd answers instead of taking a disk.
         self.multipath_refusal = ''
+        # Whether the kernel's disk driver takes what a scan brings.
+        self.has_disk_driver = True
         self.acts: list[str] = []
         self.flushes: list[str] = []
         # How long a login at a portal takes.
@@ -359,8 +361,18 @@ class Host:
             for disk in list(self.disks.values()):
                 if self.tree.take(f'{disk.device}/rescan'):
                     self._rescan(disk)
+                self._state_written(disk)
                 if self.tree.take(f'{disk.device}/delete'):
                     self.remove_disk(disk)
+
+    def _state_written(self, disk: Disk) -> None:
+        """``running`` was written to a state: the kernel obeys for a device that is offline."""
+        try:
+            text = self.tree.at(f'{disk.device}/state').read_text()
+        except OSError:
+            return
+        if text.startswith('running') and disk.state != 'running':
+            self.set_state(disk, 'running' if disk.state == 'offline' else disk.state)
 
     def _scan(self, session: Session, line: str) -> None:
         channel, target, lun = (int(word) for word in line.split())
@@ -371,12 +383,14 @@ class Host:
         """The kernel looks for a LUN, and there is a disk a moment later."""
         unit = nexus.target.luns.get(lun)
         is_here = any(d.session is nexus and d.lun == lun for d in self.disks.values())
-        if unit is None or is_here or not nexus.is_open:
+        if unit is None or is_here or not nexus.is_open or unit.device_type == 0x3F:
             return
         disk = Disk(self._free_name(), nexus, lun, unit)
         self.disks[disk.name] = disk
         self._show_device(disk)
-        self.clock.after(_DISK_SECONDS, lambda: self._show_disk(disk))
+        if unit.is_disk and self.has_disk_driver:
+            self.tree.link(f'{disk.device}/driver', '/sys/bus/scsi/drivers/sd')
+            self.clock.after(_DISK_SECONDS, lambda: self._show_disk(disk))
 
     def _free_name(self) -> str:
         names = (f'sd{letter}' for letter in string.ascii_lowercase)
@@ -401,6 +415,8 @@ class Host:
 
     def _show_pages(self, disk: Disk) -> None:
         for number, data in disk.unit.pages(disk.session.port).items():
+            if number not in disk.unit.kernel_reads:
+                continue
             self.tree.file(f'{disk.device}/vpd_pg{number:02x}', data)
 
     def _show_disk(self, disk: Disk) -> None:
@@ -411,12 +427,13 @@ class Host:
             # The kernel's order (device_add): the directory, its links, the node in /dev last.
             for name in ('holders', 'slaves'):
                 tree.directory(f'{base}/{name}')
-            tree.value(f'{base}/size', disk.unit.sectors)
+            sectors = disk.unit.sectors_at(disk.session.port)
+            tree.value(f'{base}/size', sectors)
             tree.link(f'{base}/device', disk.device)
             for place in ('/sys/class/block', '/sys/block'):
                 tree.link(f'{place}/{disk.name}', base)
             tree.value(f'{base}/dev', disk.number)
-            tree.file(f'/dev/{disk.name}', bytes(4096))
+            tree.file(f'/dev/{disk.name}', bytes(min(4096, 512 * sectors)))
             for name in disk.session.by_path(disk.lun):
                 tree.link(f'/dev/disk/by-path/{name}', f'/dev/{disk.name}')
         self.clock.after(_UDEV_SECONDS, lambda: self._announce(disk))
@@ -434,7 +451,9 @@ class Host:
             return
         disk.unit = unit
         self._show_pages(disk)
-        self.tree.value(f'{disk.device}/block/{disk.name}/size', unit.sectors)
+        sectors = unit.sectors_at(disk.session.port)
+        self.tree.value(f'{disk.device}/block/{disk.name}/size', sectors)
+        self.tree.file(f'/dev/{disk.name}', bytes(min(4096, 512 * sectors)))
 
     def remove_disk(self, disk: Disk) -> None:
         """A disk goes, as after a write to its ``delete``."""
@@ -491,6 +510,8 @@ class Host:
             and (unit := leg.session.target.luns.get(leg.lun))
             and not unit.silent
         ]
+        if any(leg.session.target.luns[leg.lun].reserved for leg in alive):
+            raise OSError(errno.EBADE, 'Invalid exchange')
         if not alive:
             if found and found.queues:
                 raise Hung
@@ -585,16 +606,22 @@ class Host:
                 return False
             wwid = disk.unit.wwid
             self.paths_known[name] = wwid
+            sectors = self._sectors(disk)
+            if not sectors:  # device-mapper: the device is too small for the target.
+                return False
             found = self.map_called(wwid)
             if found is None:
                 index = next(n for n in range(99) if f'dm-{n}' not in self.maps)
-                found = Map(index, wwid, [], disk.unit.sectors)
+                found = Map(index, wwid, [], sectors)
                 self.maps[found.name] = found
                 self._show_map(found)
-            if disk not in found.disks and disk.unit.sectors == found.sectors:
+            if disk not in found.disks and sectors == found.sectors:
                 found.disks.append(disk)
                 self._tie(found, disk)
             return disk in found.disks
+
+    def _sectors(self, disk: Disk) -> int:
+        return int(self.tree.at(f'{disk.device}/block/{disk.name}/size').read_text())
 
     def _show_map(self, found: Map) -> None:
         tree, base = self.tree, found.base
@@ -642,9 +669,7 @@ class Host:
 
     def resize_map(self, found: Map) -> None:
         """multipathd gives a map the size its disks have, if they agree."""
-        sizes = {
-            int(self.tree.at(f'{d.device}/block/{d.name}/size').read_text()) for d in found.disks
-        }
+        sizes = {self._sectors(disk) for disk in found.disks}
         if len(sizes) == 1:
             found.sectors = sizes.pop()
             self.tree.value(f'{found.base}/size', found.sectors)
