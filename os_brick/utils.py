@@ -161,12 +161,12 @@ def convert_str(text: Any) -> Any:
 
 def get_host_nqn(system_uuid: str | None = None) -> str | None:
     """Return the NQN of this host, made and written if there is none; None if that failed."""
-    return machine.host_nqn(system_uuid)
+    return machine.or_none(lambda: machine.host_nqn(system_uuid))
 
 
 def get_nvme_host_id(uuid: str | None) -> str | None:
     """Return the NVMe ID of this host, made and written if there is none; None if that failed."""
-    return machine.host_id(uuid)
+    return machine.or_none(lambda: machine.host_id(uuid))
 
 
 def get_dev_path(connection_properties: Props, device_info: Props | None) -> Any:

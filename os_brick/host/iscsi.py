@@ -342,8 +342,12 @@ def _discovered(line: str) -> tuple[addresses.Portal, str] | None:
 
 
 def initiator_name() -> str | None:
-    """This host's iSCSI name, or ``None`` where it has none."""
-    return iscsi_db.initiator_name()
+    """This host's iSCSI name; ``None`` and a warning where its file does not contain one."""
+    try:
+        return iscsi_db.initiator_name()
+    except exception.BrickException as error:
+        LOG.warning('This host has no iSCSI name: %s', error)
+        return None
 
 
 def iface_transport(iface: str) -> str | None:

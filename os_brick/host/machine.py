@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import functools
 import uuid as uuid_lib
 
 from oslo_log import log as logging
 
+from os_brick import exception
 from os_brick.core import files
 from os_brick.host import block
-from os_brick.model import fabrics
+from os_brick.model import fabrics, host_files
 from os_brick.privileged import nvmeof as root
 
 LOG = logging.getLogger(__name__)
@@ -37,9 +39,9 @@ def host_nqn(of_uuid: str | None = None) -> str | None:
     """The NVMe name of this host, made and written if there is none; ``None`` if that failed.
 
     :param of_uuid: what a new one is made of; else nvme-cli decides.
+    :raises BrickException: if there is something else than a name in the file.
     """
-    # An empty file is what a crash while writing leaves behind: as good as none.
-    found = files.read_or(_NQN)
+    found = _read(_NQN, host_files.nvme_host_nqn)
     if found:
         return found
     try:
@@ -53,16 +55,36 @@ def host_id(of_uuid: str | None = None) -> str | None:
     """The NVMe ID of this host, made and written if there is none; ``None`` if that failed.
 
     :param of_uuid: what a new one is; else the UUID in the host's name, or one that is drawn.
+    :raises BrickException: if there is something else than an ID in its file.
     """
-    found = files.read_or(_ID)
+    found = _read(_ID, host_files.nvme_host_id)
     if found:
         return found
-    new = of_uuid or fabrics.uuid_of_nqn(files.read_or(_NQN)) or str(uuid_lib.uuid4())
+    name = of_uuid or _read(_NQN, host_files.nvme_host_nqn)
+    new = of_uuid or fabrics.uuid_of_nqn(name) or str(uuid_lib.uuid4())
     try:
         return root.create_hostid(new)
     except Exception as error:  # noqa: BLE001 as above
         LOG.warning('NVMe will not be usable on this host: %s', error)
         return None
+
+
+def or_none(find: Callable[[], str | None]) -> str | None:
+    """A name of this host, or ``None`` and a warning if its file does not contain one."""
+    try:
+        return find()
+    except exception.BrickException as error:
+        LOG.warning('This host cannot be described completely: %s', error)
+        return None
+
+
+def _read(path: str, parse: Callable[[bytes], str]) -> str:
+    try:
+        return parse(files.read_bytes(path))
+    except OSError:
+        return ''
+    except ValueError as error:
+        raise exception.BrickException(f'{path}: {error}') from None
 
 
 @functools.cache

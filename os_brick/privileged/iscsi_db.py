@@ -19,7 +19,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, privileged
 from os_brick.core import files, store
-from os_brick.model import addresses, iscsi_record
+from os_brick.model import addresses, host_files, iscsi_record
 from os_brick.privileged import check, iscsiadm
 
 LOG = logging.getLogger(__name__)
@@ -390,13 +390,13 @@ def _discovery_records(portal: addresses.Portal) -> dict[str, str]:
 
 @privileged.entrypoint
 def initiator_name() -> str | None:
-    """This host's iSCSI name, or ``None`` where it has none."""
+    """This host's iSCSI name, or ``None`` where it has none.
+
+    :raises BrickException: if the file has something else in its place.
+    """
     try:
-        text = files.read(_INITIATOR_NAME)
+        return host_files.initiator_name(files.read_bytes(_INITIATOR_NAME)) or None
     except OSError:
         return None
-    for line in text.splitlines():
-        name, separator, value = line.partition('=')
-        if name.strip() == 'InitiatorName' and separator:
-            return value.strip() or None
-    return None
+    except ValueError as error:
+        raise exception.BrickException(f'{_INITIATOR_NAME}: {error}') from None

@@ -111,12 +111,14 @@ def flag(raw: Raw, key: str, *, default: bool = False) -> bool:
     """Whether a key is set; a text says so by its meaning (``'False'`` does not).
 
     :param default: what a key means that is missing.
-    :raises InvalidParameterValue: if a text means neither.
+    :raises InvalidParameterValue: if a text means neither, or it is another kind of value.
     """
     found = raw.get(key, default)
     if isinstance(found, str):
         return parsed(key, found, _truth)
-    return bool(found)
+    if found is None or isinstance(found, int):
+        return bool(found)
+    raise bad(key, f'expected true or false, got {type(found).__name__}')
 
 
 def _truth(word: str) -> bool:
@@ -157,7 +159,7 @@ def wwid(raw: Raw, *keys: str) -> str | None:
         if raw.get(key):
             found = parsed(key, raw[key], names.WWID_TEXT.parse).strip()
             # What is made of a name of 8 or 16 bytes (NAA, EUI-64) udev writes in lower case.
-            return found.lower() if _BINARY_WWID.fullmatch(found) else found
+            return (found.lower() if _BINARY_WWID.fullmatch(found) else found) or None
     return None
 
 
@@ -166,20 +168,20 @@ def device_path(raw: Raw, device_info: object = None) -> str | None:
 
     :raises InvalidParameterValue: if it cannot be one.
     """
-    for place, key in ((device_info, 'path'), (raw, 'device_path')):
-        found = place.get(key) if isinstance(place, Mapping) else None
-        if isinstance(found, bytes):
-            found = os.fsdecode(found)
-        if found and isinstance(found, str):
-            return parsed(key, found, _path)
-    return None
+    info = device_info if isinstance(device_info, Mapping) else {}
+    # An attach of another kind of volume has returned something else than a path.
+    if isinstance(info.get('path'), (str, bytes)) and info['path']:
+        return parsed('path', info['path'], _path)
+    found = raw.get('device_path')
+    return parsed('device_path', found, _path) if found else None
 
 
-def _path(found: str) -> str:
+def _path(value: object) -> str:
     try:
+        found = os.fsdecode(value) if isinstance(value, (str, bytes)) else ''
         size = len(os.fsencode(found))
-    except UnicodeEncodeError:
-        size = 0
+    except UnicodeError:
+        found, size = '', 0
     if '\0' in found or not 0 < size <= _LONGEST_PATH:
-        raise ValueError(f'{names.shown(found)} is not a valid path')
+        raise ValueError(f'{names.shown(value)} is not a valid path')
     return found

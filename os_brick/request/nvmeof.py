@@ -142,7 +142,7 @@ def _target(raw: common.Raw, outer: common.Raw | None = None) -> Target:
     """One namespace; what it does not say itself may stand in ``outer``."""
     common_keys = {} if outer is None else {k: v for k, v in outer.items() if k in _INHERITED}
     raw = {**common_keys, **raw}
-    is_old = raw.get('target_nqn') is None
+    is_old = raw.get('target_nqn') is None and not ('portals' in raw and 'nqn' not in raw)
     key = 'nqn' if is_old else 'target_nqn'
     nqn = common.value(raw, key, fabrics.nqn)
     portals = (_old_portal(raw),) if is_old else _portals(raw)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from os_brick import exception
 from os_brick.host import block
 from os_brick.initiator.connectors import base
+from os_brick.model import names
 from os_brick.request import common, result
 
 Raw = Mapping[str, Any]
@@ -78,6 +79,6 @@ def _path(connection_properties: Raw) -> str:
     found = common.device_path(raw)
     if found is None:
         given = raw.get('device_path')
-        why = f'{given!r} is not a valid path' if given else 'missing'
+        why = f'{names.shown(given)} is not a valid path' if given else 'missing'
         raise ValueError(f'connection property device_path: {why}')
     return found

@@ -16,6 +16,7 @@ from os_brick import exception, opts
 from os_brick.core import files, locks, operation, process, wait
 from os_brick.host import block
 from os_brick.initiator.connectors import base
+from os_brick.model import names
 from os_brick.request import common, result
 
 LOG = logging.getLogger(__name__)
@@ -25,7 +26,12 @@ _PLACE_VARIABLE = 'HUAWEISDSHYPERVISORCLI_PATH'
 _PLACE = '/usr/local/bin/sds/sds_cli'
 _ANSWERS = ('ret_code', 'ret_desc', 'dev_addr')
 # A volume's name is a word on a command line: never an option.
-_VOLUME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,254}')
+_VOLUME = names.Rule(
+    'name of a volume',
+    re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.:@-]*'),
+    255,
+    'letters, digits and "_.:@-"',
+)
 _DEVICE = re.compile(r'/dev/[A-Za-z0-9_.:@/-]{1,254}')
 _CODE = re.compile(r'[0-9]{1,18}')
 # Of what the program says, in an error.
@@ -194,10 +200,7 @@ def _volume(connection_properties: Raw) -> str:
 
 
 def _name(raw: object) -> str:
-    text = common.text(raw)
-    if not _VOLUME.fullmatch(text):
-        raise ValueError(f'{text!r} is no name of a volume')
-    return text
+    return _VOLUME.parse(raw)
 
 
 def _code(answer: dict[str, str]) -> int | None:

@@ -78,9 +78,12 @@ class NVMeOFConnector(base.BlockConnector):
         system = machine.system_uuid()
         found: dict[str, Any] = {}
         if machine.has_nvme_cli():
-            nqn = machine.host_nqn(system or None)
-            of_nqn = fabrics.uuid_of_nqn(nqn or '')
-            found |= {'nqn': nqn, 'nvme_hostid': machine.host_id(of_nqn or system or None)}
+            nqn = machine.or_none(lambda: machine.host_nqn(system or None))
+            new_id = fabrics.uuid_of_nqn(nqn or '') or system or None
+            found |= {
+                'nqn': nqn,
+                'nvme_hostid': machine.or_none(lambda: machine.host_id(new_id)) if nqn else None,
+            }
         found |= {'uuid': machine.root_file_system_uuid(), 'system uuid': system}
         named = {key: value for key, value in found.items() if value}
         return {**named, 'nvme_native_multipath': nvme.has_native_multipath()}
@@ -250,7 +253,8 @@ class NVMeOFConnector(base.BlockConnector):
         wanted = nvme_survey.Wanted(
             nqn=target.nqn,
             portals=_resolved(target),
-            host_nqn=target.host_nqn or machine.host_nqn(machine.system_uuid() or None),
+            host_nqn=target.host_nqn
+            or machine.or_none(lambda: machine.host_nqn(machine.system_uuid() or None)),
             identity=target.identity,
             volume=props.key,
             used=_used_head(props.device_path),
@@ -306,8 +310,10 @@ def _request(props: Volume, target: Target, op: operation.Operation) -> nvmeof_w
     conf = op.settings.nvme
     ids = {c.host_nqn: c.host_id for c in nvme.controllers() if c.host_nqn and c.host_id}
     system = machine.system_uuid() or None
-    name = machine.host_nqn(system)
-    own_id = machine.host_id(fabrics.uuid_of_nqn(name or '') or system)
+    # A file that is not right does no harm where the caller gives a name.
+    own = functools.partial(machine.host_nqn, system)
+    name = machine.or_none(own) if target.host_nqn else own()
+    own_id = machine.host_id(fabrics.uuid_of_nqn(name) or system) if name else None
     dhchap = target.dhchap
     options = nvme_connect.Options(
         queue_size=conf.queue_size,

@@ -11,6 +11,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import process
 from os_brick.host import machine
+from os_brick.host import nvme as kernel_nvme
 from os_brick.initiator.connectors import nvmeof
 from os_brick.model import nvme_psk
 from tests.unit import seams
@@ -452,3 +453,40 @@ def test_extend_of_a_mirror_that_is_not_here(fabric: nvme.Fabric) -> None:
         brick.extend_volume(mirror)
     for leg in legs:
         brick.disconnect_volume(leg, None)
+
+
+@pytest.mark.parametrize(
+    'text', [f'# {nvme.HOST}\n{nvme.HOST}\n', f'"{nvme.HOST}"\n', f'\n{nvme.HOST}\n', 'a,b\n']
+)
+def test_a_file_that_does_not_contain_this_hosts_name(
+    fabric: nvme.Fabric, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Named before anything is done; a host is described without it; a caller's name will do."""
+    subsystem = fabric.subsystem('unnamed')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    props = subsystem.properties(1)
+    fabric.file('/etc/nvme/hostnqn', text)
+    fabric.file('/usr/sbin/nvme', '')
+    before = fabric.snapshot()
+    with pytest.raises(
+        exception.BrickException, match=r'^/etc/nvme/hostnqn: .* is not a valid NVMe'
+    ):
+        connector().connect_volume(props)
+    told = connector().get_connector_properties(None, multipath=True)
+    assert not {'nqn', 'nvme_hostid'} & set(told)
+    assert 'This host cannot be described completely: /etc/nvme/hostnqn: ' in caplog.text
+    connector().disconnect_volume(props, None)
+    assert fabric.snapshot() == before
+    named = {**props, 'host_nqn': 'nqn.2026-11.org.lab:caller'}
+    connector().disconnect_volume(named, connector().connect_volume(named))
+    assert fabric.snapshot() == before
+
+
+@pytest.mark.parametrize('text', ['{}\n{}\n', '{}\0\0\n', '  {}\r\n', '{}\n# a comment'])
+def test_a_file_with_more_than_this_hosts_name(fabric: nvme.Fabric, text: str) -> None:
+    """libnvme takes the first line, up to a NUL."""
+    subsystem = fabric.subsystem('named')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    fabric.file('/etc/nvme/hostnqn', text.format(nvme.HOST, nvme.HOST))
+    connector().connect_volume(subsystem.properties(1))
+    assert {each.host_nqn for each in kernel_nvme.controllers()} == {nvme.HOST}
