@@ -13,16 +13,23 @@ from os_brick.core import wait
 
 # What is waited for may be a moment in time, too; so it is looked at so often.
 _LOOK_SECONDS = 0.02
+# How long an interrupted caller waits for the steps that are under way.
+INTERRUPTED_SECONDS = 5.0
 
 Item = TypeVar('Item', bound=Hashable)
 Outcome = TypeVar('Outcome')
+
+
+class Interrupted(Exception):
+    """A step ended in an interrupt, such as GreenletExit or SystemExit."""
 
 
 class Fanout(Generic[Item, Outcome]):
     """Steps under way in threads of their own, by item.
 
     The threads are daemons: one that hangs in the kernel does not keep the process alive, and
-    an operation may leave it behind when its deadline passes.
+    an operation may leave it behind when its deadline passes. All state is read and written
+    under the condition's lock.
     """
 
     def __init__(self, step: Callable[[Item], Outcome]) -> None:
@@ -32,6 +39,7 @@ class Fanout(Generic[Item, Outcome]):
         self._pending: set[Item] = set()
         self._results: dict[Item, Outcome] = {}
         self._errors: dict[Item, Exception] = {}
+        self._interrupt: BaseException | None = None
 
     def start(self, items: Iterable[Item]) -> None:
         """Start the step for each item that is not under way."""
@@ -40,7 +48,12 @@ class Fanout(Generic[Item, Outcome]):
                 if item in self._pending:
                     continue
                 self._pending.add(item)
-            threading.Thread(target=self._run, args=(item,), daemon=True).start()
+            try:
+                threading.Thread(target=self._run, args=(item,), daemon=True).start()
+            except BaseException:
+                with self._changed:
+                    self._pending.discard(item)
+                raise
 
     def _run(self, item: Item) -> None:
         if self._context is not None:
@@ -48,15 +61,23 @@ class Fanout(Generic[Item, Outcome]):
         try:
             outcome = self._step(item)
         except Exception as error:  # noqa: BLE001 handed to the thread that waits
+            self._end(item, error)
+        except BaseException as error:  # noqa: BLE001 handed to the thread that waits
+            # No caller may wait for ever for a step whose thread was interrupted.
             with self._changed:
-                self._errors[item] = error
-                self._pending.discard(item)
-                self._changed.notify_all()
+                self._interrupt = error
+            self._end(item, Interrupted(f'{type(error).__name__} {error}'))
         else:
             with self._changed:
                 self._results[item] = outcome
-                self._pending.discard(item)
-                self._changed.notify_all()
+            self._end(item, None)
+
+    def _end(self, item: Item, error: Exception | None) -> None:
+        with self._changed:
+            if error is not None:
+                self._errors[item] = error
+            self._pending.discard(item)
+            self._changed.notify_all()
 
     @property
     def pending(self) -> frozenset[Item]:
@@ -76,30 +97,54 @@ class Fanout(Generic[Item, Outcome]):
         with self._changed:
             return dict(self._errors)
 
+    def require_uninterrupted(self) -> None:
+        """Pass an interrupt that a step ended in on to the caller.
+
+        :raises BaseException: the interrupt.
+        """
+        with self._changed:
+            interrupt, self._interrupt = self._interrupt, None
+        if interrupt is not None:
+            raise interrupt
+
     def have_ended(self, seconds: float | None = None) -> bool:
         """Whether every step ended within so many seconds."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._pending, timeout=seconds)
 
     def wait_for(self, condition: Callable[[], bool], deadline: wait.Deadline) -> bool:
-        """Whether a condition came true; it is looked at whenever a step ends, and in between."""
+        """Whether a condition came true; it is looked at whenever a step ends, and in between.
+
+        :raises BaseException: the interrupt that a step ended in.
+        """
         while not condition():
+            self.require_uninterrupted()
             if deadline.passed:
                 return False
             with self._changed:
                 self._changed.wait(min(deadline.remaining, _LOOK_SECONDS))
+        self.require_uninterrupted()
         return True
 
 
 def fanout(
     step: Callable[[Item], Outcome], items: Iterable[Item]
 ) -> tuple[dict[Item, Outcome], dict[Item, Exception]]:
-    """What ``step`` gave and raised, by item, once it has ended for all of them."""
+    """What ``step`` gave and raised, by item, once it has ended for all of them.
+
+    :raises BaseException: an interrupt of the caller or of a step; a step that is under way then
+        has had a few seconds to end.
+    """
     todo = list(items)
     fan: Fanout[Item, Outcome] = Fanout(step)
     if len(todo) == 1:  # A thread of its own would buy nothing.
         fan._run(todo[0])
     else:
-        fan.start(todo)
-        fan.have_ended()
+        try:
+            fan.start(todo)
+            fan.have_ended()
+        except BaseException:
+            fan.have_ended(INTERRUPTED_SECONDS)
+            raise
+    fan.require_uninterrupted()
     return fan.results, fan.errors

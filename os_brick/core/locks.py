@@ -74,6 +74,49 @@ def hold(kind: str, key: str, deadline: wait.Deadline) -> Iterator[None]:
         yield
 
 
+class Hold:
+    """A lock that is held, until the last of its holders has let it go.
+
+    An operation hands it on to its threads, which may outlive it: what one of them still makes or
+    takes back is the thread's own, and no other operation on the same thing begins before.
+    """
+
+    def __init__(self, release: Callable[[], object]) -> None:
+        self._release = release
+        self._guard = threading.Lock()
+        self._holders = 1
+
+    def share(self) -> None:
+        """Become one more holder; only a holder may call this for another."""
+        with self._guard:
+            if not self._holders:
+                raise RuntimeError('a lock that is free cannot be shared')
+            self._holders += 1
+
+    def release(self) -> None:
+        """Be a holder no longer."""
+        with self._guard:
+            self._holders -= 1
+            is_last = not self._holders
+        if is_last:
+            self._release()
+
+
+@contextlib.contextmanager
+def shared(kind: str, key: str, deadline: wait.Deadline) -> Iterator[Hold]:
+    """Hold the lock of one thing during the block, and for as long as others share it.
+
+    :raises OperationTimedOut: if somebody else holds it until the deadline.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(hold(kind, key, deadline))
+        held = Hold(stack.pop_all().close)
+    try:
+        yield held
+    finally:
+        held.release()
+
+
 @contextlib.contextmanager
 def hold_all(kind: str, keys: Iterable[str], deadline: wait.Deadline) -> Iterator[None]:
     """Hold the locks of several things of one kind at once.

@@ -33,6 +33,7 @@ class Operation:
     :ivar work: when its work ends; what is left of ``deadline`` then is for taking back.
     :ivar clean_up_seconds: how long taking back may take once ``work`` has passed.
     :ivar undo: what takes back what it has done, if it ends in an error.
+    :ivar lock: its lock, which threads that may outlive it share.
     :ivar settings: what was configured when it began; read from here and nowhere else.
     """
 
@@ -41,9 +42,12 @@ class Operation:
     clean_up_seconds: float
     undo: undo.Undo
     settings: Settings
+    lock: locks.Hold
 
 
-def of(deadline: wait.Deadline, steps: undo.Undo, settings: Settings) -> Operation:
+def of(
+    deadline: wait.Deadline, steps: undo.Undo, settings: Settings, lock: locks.Hold
+) -> Operation:
     """An operation that has until ``deadline``; :func:`begin` makes the others."""
     return Operation(
         deadline,
@@ -51,6 +55,7 @@ def of(deadline: wait.Deadline, steps: undo.Undo, settings: Settings) -> Operati
         max(_LEAST_CLEAN_UP_SECONDS, deadline.remaining * CLEAN_UP_SHARE),
         steps,
         settings,
+        lock,
     )
 
 
@@ -69,5 +74,9 @@ def begin(
     :raises OperationTimedOut: if another operation holds the lock until the deadline.
     """
     deadline = wait.Deadline.after(settings.operation_seconds)
-    with trace.operation(name, request), locks.hold(*lock, deadline), undo.Undo() as steps:
-        yield of(deadline, steps, settings)
+    with (
+        trace.operation(name, request),
+        locks.shared(*lock, deadline) as held,
+        undo.Undo() as steps,
+    ):
+        yield of(deadline, steps, settings, held)

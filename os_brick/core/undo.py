@@ -1,17 +1,100 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one stack of steps that take back what a failing operation has done."""
+"""The one stack of steps that take back what a failing operation has done.
+
+A step is a named verb with plain arguments, so that the steps of an operation can be listed
+(:meth:`Undo.steps`), written down, and run by another process (:func:`replay`)::
+
+    @undo.verb
+    def delete_disk(address: str, seconds: float) -> None: ...
+
+    op.undo.add(delete_disk, '2:0:0:1', 20.0)
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
+import dataclasses
+import threading
 from types import TracebackType
-from typing import ParamSpec
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 P = ParamSpec('P')
+T = TypeVar('T')
+Data = dict[str, Any]
+
+_verbs: dict[str, Callable[..., object]] = {}
+_names: dict[Callable[..., object], str] = {}
+
+
+def verb(function: Callable[P, T]) -> Callable[P, T]:
+    """Register a function as a verb, by its module and name; its arguments have to be plain."""
+    name = f'{function.__module__.removeprefix("os_brick.")}.{function.__name__}'
+    _verbs[name] = function
+    _names[function] = name
+    return function
+
+
+def verbs() -> frozenset[str]:
+    """The names of all verbs that are registered."""
+    return frozenset(_verbs)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One step as data: a verb and its arguments.
+
+    :raises TypeError: if an argument is not plain, or the function is not a verb.
+    """
+
+    function: Callable[..., object]
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.function in _names:
+            for value in (*self.args, *self.kwargs.values()):
+                _require_plain(self.name, value)
+
+    @property
+    def name(self) -> str:
+        """The verb's name; of a function that is not a verb its own."""
+        own = getattr(self.function, '__name__', repr(self.function))
+        return _names.get(self.function, own)
+
+    def as_dict(self) -> Data:
+        """The step as JSON has it."""
+        return {'verb': self.name, 'args': list(self.args), 'kwargs': dict(self.kwargs)}
+
+    def run(self) -> None:
+        """Do it."""
+        self.function(*self.args, **self.kwargs)
+
+
+def _require_plain(name: str, value: object) -> None:
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f'{name}: the key {key!r} is not a string')
+            _require_plain(name, each)
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            _require_plain(name, each)
+    elif value is not None and not isinstance(value, (str, int, float)):
+        raise TypeError(f'{name}: the argument {value!r} is not plain')
+
+
+class Reversible(Protocol):
+    """Something that takes itself back, such as the paths of an attach."""
+
+    def take_back(self) -> None:
+        """Take it back; what fails on the way is raised at the end."""
+
+    def steps(self) -> list[Data]:
+        """The steps that take it back, first made first."""
 
 
 class Undo:
@@ -19,27 +102,90 @@ class Undo:
 
     A step that fails is logged and noted on the error that started it, which stays the one
     that surfaces. Steps must look before they act and take back only what this operation did.
+    Threads of an operation may add steps side by side; a step that is added after the others
+    have been run is run at once, because nothing else would ever run it.
     """
 
     def __init__(self) -> None:
-        self._steps = contextlib.ExitStack()
-        self._failures: list[str] = []
+        self._guard = threading.Lock()
+        self._todo: list[Step | Reversible] = []
+        self._has_run = False
+        self.failures: list[str] = []
 
     def add(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
         """Remember one step for the case of an error."""
-        name = getattr(step, '__name__', repr(step))
-        self._steps.callback(self._run, lambda: step(*args, **kwargs), name)
+        self._push(Step(step, args, kwargs))
+
+    def add_step(self, step: Step) -> None:
+        """Remember a step that was made elsewhere."""
+        self._push(step)
+
+    def adopt(self, other: Reversible) -> None:
+        """Remember something that takes itself back."""
+        self._push(other)
+
+    def _push(self, step: Step | Reversible) -> None:
+        with self._guard:
+            if not self._has_run:
+                self._todo.append(step)
+                return
+        self._run(step)
 
     def drop(self) -> None:
-        """Forget the steps: what they would take back was there before."""
-        self._steps.pop_all()
+        """Forget the steps: what they would take back is to stay."""
+        with self._guard:
+            self._todo.clear()
 
-    def _run(self, step: Callable[[], object], name: str) -> None:
+    def steps(self) -> list[Data]:
+        """The steps as data, first made first."""
+        with self._guard:
+            todo = list(self._todo)
+        found: list[Data] = []
+        for step in todo:
+            found += [step.as_dict()] if isinstance(step, Step) else step.steps()
+        return found
+
+    def take_back(self) -> None:
+        """Run the steps, last first; one that is interrupted keeps no other from its turn.
+
+        :raises BaseException: the last interrupt that came meanwhile.
+        """
+        interrupt: BaseException | None = None
+        with self._guard:
+            self._has_run = True
+        while True:
+            with self._guard:
+                if not self._todo:
+                    break
+                step = self._todo.pop()
+            try:
+                self._run(step)
+            except BaseException as error:  # noqa: BLE001 raised below
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+    def _run(self, step: Step | Reversible) -> None:
+        name = step.name if isinstance(step, Step) else str(step)
         try:
-            step()
+            if isinstance(step, Step):
+                step.run()
+            else:
+                step.take_back()
         except Exception as error:  # noqa: BLE001 the steps before it are taken back all the same
             LOG.warning('Undoing (%s) failed: %s', name, error)
-            self._failures.append(f'undoing ({name}) failed: {error}')
+            self.failures.append(f'undoing ({name}) failed: {error}')
+
+    @contextlib.contextmanager
+    def on_error(self) -> Iterator[None]:
+        """Run the steps if the block ends in an error, and keep them if it does not."""
+        try:
+            yield
+        except BaseException as error:
+            self.take_back()
+            for failure in self.failures:
+                error.add_note(failure)
+            raise
 
     def __enter__(self) -> Undo:
         return self
@@ -53,6 +199,20 @@ class Undo:
         if error is None:
             self.drop()
             return
-        self._steps.close()
-        for failure in self._failures:
-            error.add_note(failure)
+        try:
+            self.take_back()
+        finally:
+            for failure in self.failures:
+                error.add_note(failure)
+
+
+def replay(steps: Iterable[Data]) -> list[str]:
+    """Run steps that were listed, last first; return what failed, in words.
+
+    :raises KeyError: if a step's verb is not known; nothing has been run then.
+    """
+    todo = Undo()
+    for step in steps:
+        todo.add(_verbs[step['verb']], *step['args'], **step['kwargs'])
+    todo.take_back()
+    return todo.failures

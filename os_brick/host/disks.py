@@ -46,6 +46,7 @@ def find(
     *,
     is_new: bool,
     on_response: Callable[[], object] = lambda: None,
+    check: Callable[[], object] = lambda: None,
 ) -> Disk:
     """The disk of a logical unit, as the array maps it now.
 
@@ -57,6 +58,7 @@ def find(
     :param scan_times: when to scan, in seconds from now.
     :param is_new: whether the kernel had nothing at the address before this operation.
     :param on_response: called as soon as a disk that was there has said who it is.
+    :param check: called again and again while the disk is waited for; raises if it is not wanted.
     :raises PathNotReady: if it is there, and has no capacity or is not running.
     :raises VolumeDeviceNotFound: if there is no disk in time.
     :raises VolumeIdentityMismatch: if a stale disk is in use, and cannot be replaced.
@@ -66,7 +68,7 @@ def find(
         known = _verified(was_there, address, deadline, on_response)
         if known is not None:
             return known
-    name = _appear(address, scan, scan_times, deadline)
+    name = _appear(address, scan, scan_times, deadline, check)
     actual = _identified(name, address, deadline)
     _confirm_cached(name, actual, deadline)
     size = lun_state.capacity_bytes(name, address, deadline)
@@ -222,12 +224,14 @@ def _appear(
     scan: Callable[[], None],
     scan_times: Iterable[float],
     deadline: wait.Deadline,
+    check: Callable[[], object],
 ) -> str:
     schedule = [wait.Deadline.after(seconds) for seconds in sorted(scan_times)]
 
     repair = lun_state.Repair(address, deadline)
 
     def probe() -> str | None:
+        check()
         if schedule and schedule[0].passed and not scsi.is_known(address):
             del schedule[0]
             _scan(scan, address)

@@ -170,6 +170,13 @@ def silent_ports() -> list[Port]:
     return [port for port in ports() if port.is_online and port.host not in telling]
 
 
+def telling_hosts() -> set[int]:
+    """The adapters whose driver shows remote ports."""
+    return {
+        int(match['host']) for name in files.names(_REMOTE) if (match := _REMOTE_NAME.match(name))
+    }
+
+
 def _bare_targets(known: list[RemotePort]) -> list[RemotePort]:
     """The SCSI targets of drivers that show no remote ports.
 

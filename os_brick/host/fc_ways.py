@@ -49,12 +49,11 @@ def scan_widely(port: fc.Port, lun: int, deadline: wait.Deadline) -> None:
     root.scan_widely(port.host, lun, deadline.limit())
 
 
-def disks_at(port: fc.Port, lun: int) -> dict[scsi.Address, str]:
-    """The disks with a LUN behind one adapter, by their address."""
+def devices_at(port: fc.Port, lun: int) -> list[scsi.Address]:
+    """The devices with a LUN behind one adapter, be they disks already or not."""
     pattern = re.compile(rf'{port.host}:\d+:\d+:{lun}')
     names = (name for name in files.names('/sys/bus/scsi/devices') if pattern.fullmatch(name))
-    places = [scsi.Address.parse(name) for name in names]
-    return {place: disk for place in places if (disk := scsi.disk_at(place))}
+    return [scsi.Address.parse(name) for name in names]
 
 
 # What differs between machines: how udev calls a disk, and how the kernel is told of a LUN.

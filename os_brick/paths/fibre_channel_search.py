@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The search for ways to a Fibre Channel volume while no port of this host sees its ports."""
+"""The search for paths to a Fibre Channel volume while no port of this host sees its ports."""
 
 from __future__ import annotations
+
+import contextlib
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import undo as core_undo
-from os_brick.core import wait
+from os_brick.core import locks, operation, undo, wait
 from os_brick.host import fc, fc_ways, scsi
-from os_brick.paths import fibre_channel as fcw
-from os_brick.paths import scsi as scsi_opening
+from os_brick.paths import fibre_channel
+from os_brick.paths import scsi as scsi_paths
 from os_brick.request import fibre_channel as props_fc
 
 LOG = logging.getLogger(__name__)
@@ -19,58 +20,117 @@ LOG = logging.getLogger(__name__)
 # driver does not tell what it sees.
 WIDE_SCAN_AFTER_SECONDS = 2.0
 _CLEAN_UP_SECONDS = 10.0
+# The kernel reads a disk's capacity after the scan has returned.
+_PROBE_SECONDS = 1.0
 
 
 class Search:
-    """Looks for usable ways, and, where it must, scans adapters that do not say what they see."""
+    """Looks for usable paths, and, where it must, scans adapters that do not say what they see.
 
-    def __init__(self, props: props_fc.Props, machine: fc_ways.Machine) -> None:
+    A wide scan brings whatever has the LUN number behind the adapter, be it of this volume or
+    not. One lock per adapter is held from such a scan until the foreign disks that it brought have
+    been removed, and a path behind such an adapter is only believed under that lock. So no attach
+    is given a disk that another one is about to remove, and none removes a disk that was there
+    before its own scan.
+    """
+
+    def __init__(
+        self, props: props_fc.Props, machine: fc_ways.Machine, op: operation.Operation
+    ) -> None:
         self._props = props
         self._machine = machine
-        self._scanned: list[tuple[fc.Port, int, frozenset[scsi.Address]]] = []
+        self._op = op
+        self._has_scanned = False
+        self.brought: set[scsi.Address] = set()
 
-    def run(self, undo: core_undo.Undo, deadline: wait.Deadline) -> list[fcw.Way]:
-        """The ways to the volume, those that can be used first, as soon as one can be.
+    def run(self, deadline: wait.Deadline) -> list[fibre_channel.Path]:
+        """The paths to the volume, those that can be used first, as soon as one can be.
+
+        What a scan brought of the volume itself is in ``brought`` then.
 
         :raises NoFibreChannelVolumeDeviceFound: if there is none in time, naming what is seen.
         """
-        undo.add(self.remove_strangers, ())
         wide = wait.Deadline.after(WIDE_SCAN_AFTER_SECONDS)
 
-        def probe() -> list[fcw.Way] | None:
-            found = fcw.ways(self._props, self._machine)
-            if any(way.is_usable for way in found):
-                return sorted(found, key=lambda way: not way.is_usable)
-            if wide.passed and not self._scanned and self._props.may_scan_widely:
+        def probe() -> list[fibre_channel.Path] | None:
+            found = self._look(deadline)
+            if found:
+                return found
+            if wide.passed and not self._has_scanned and self._props.may_scan_widely:
+                self._has_scanned = True
                 self._scan_widely(deadline)
             return None
 
         found = wait.poll(probe, deadline)
         if found is None:
             raise exception.NoFibreChannelVolumeDeviceFound(
-                f'No device of the volume ({self._props}): {fcw.missing(self._props)}'
+                f'No device of the volume ({self._props}): {fibre_channel.missing(self._props)}'
             )
         return found
+
+    def _look(self, deadline: wait.Deadline) -> list[fibre_channel.Path]:
+        found = self._usable_first()
+        hidden = sorted({path.port.host for path in found} - fc.telling_hosts()) if found else []
+        if not hidden:
+            return found
+        with locks.hold_all(locks.TARGET, map(_lock, hidden), deadline):
+            return self._usable_first()
+
+    def _usable_first(self) -> list[fibre_channel.Path]:
+        """The paths to the volume; none as long as none can be used."""
+        found = fibre_channel.paths_of(self._props, self._machine)
+        if not any(path.is_usable for path in found):
+            return []
+        return sorted(found, key=lambda path: not path.is_usable)
 
     def _scan_widely(self, deadline: wait.Deadline) -> None:
         """Scan for the LUN behind everything of those adapters that show no target at all."""
         for port in fc.silent_ports():
             for lun in sorted({target.lun for target in self._props.reached_from(port.wwpn)}):
-                self._scan_port(port, self._machine.kernel_lun(lun), deadline)
+                with locks.hold(locks.TARGET, _lock(port.host), deadline):
+                    self._scan_port(port, self._machine.kernel_lun(lun), deadline)
 
     def _scan_port(self, port: fc.Port, lun: int, deadline: wait.Deadline) -> None:
-        LOG.warning('%s shows no target: LUN %s is looked for behind all it has', port, lun)
-        self._scanned.append((port, lun, frozenset(fc_ways.disks_at(port, lun))))
-        try:
-            fc_ways.scan_widely(port, lun, deadline)
-        except (OSError, exception.BrickException) as error:
-            LOG.warning('%s could not be scanned: %s', port, error)
+        """Scan one adapter, and keep of what that brings only the volume's own disks."""
+        LOG.warning('%s reports no remote ports; scanning all of its targets for LUN %s', port, lun)
+        before = [str(place) for place in fc_ways.devices_at(port, lun)]
+        with undo.Undo() as steps:
+            steps.add(remove_foreign, port.host, lun, before, _CLEAN_UP_SECONDS)
+            try:
+                fc_ways.scan_widely(port, lun, deadline)
+            except (OSError, exception.BrickException) as error:
+                LOG.warning('%s could not be scanned: %s', port, error)
+            own = [p for p in self._usable_first() if str(p.address) not in before]
+            for path in own:
+                self._op.undo.add(
+                    fibre_channel.delete_disk, fibre_channel.plain(path), _CLEAN_UP_SECONDS
+                )
+                self.brought.add(path.address)
+            keep = [*before, *(str(path.address) for path in own)]
+        remove_foreign(port.host, lun, keep, _CLEAN_UP_SECONDS)
 
-    def remove_strangers(self, own: tuple[fcw.Way, ...]) -> None:
-        """Remove the disks that wide scans have brought and that are not on the volume's ways."""
-        keep = {way.address for way in own}
-        deadline = wait.Deadline.after(_CLEAN_UP_SECONDS)
-        for port, lun, before in self._scanned:
-            for place in fc_ways.disks_at(port, lun):
-                if place not in before | keep:
-                    scsi_opening.delete_disk_at(place, deadline.remaining)
+
+def _lock(host: int) -> str:
+    return f'host {host}'
+
+
+@undo.verb
+def remove_foreign(host: int, lun: int, keep: list[str], seconds: float) -> None:
+    """Remove the disks that a wide scan of an adapter has brought, unless someone uses them.
+
+    The caller holds the adapter's lock.
+
+    :param keep: the addresses whose disks are the volume's, or were there before.
+    """
+    deadline = wait.Deadline.after(seconds)
+    ports = [port for port in fc.ports() if port.host == host]
+    for port in ports:
+        foreign = [place for place in fc_ways.devices_at(port, lun) if str(place) not in keep]
+        # A device that is not a disk yet cannot be removed by its name.
+        wait.holds(
+            lambda places=foreign: all(scsi.disk_at(p) or not scsi.is_known(p) for p in places),  # type: ignore[misc]
+            deadline.within(_PROBE_SECONDS),
+        )
+        for place in foreign:
+            with contextlib.suppress(exception.VolumeInUse):
+                scsi_paths.delete_new_disk(place, deadline.limit())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ways to one NVMe namespace: a controller at a portal, and the namespace behind it."""
+"""Paths to an NVMe namespace: a controller at a portal, and the namespace behind it."""
 
 from __future__ import annotations
 
@@ -8,40 +8,34 @@ import contextlib
 import dataclasses
 import errno
 import threading
+from typing import Any
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import locks, wait
-from os_brick.core import undo as core_undo
+from os_brick.core import locks, undo, wait
 from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search, tcp
 from os_brick.model import fabrics, nvme_psk
-from os_brick.paths import engine as opening
+from os_brick.paths.attempt import Attempt
 from os_brick.plans import nvmeof as plans
+from os_brick.plans import verdicts
 from os_brick.request import nvmeof as props_nvmeof
 
 LOG = logging.getLogger(__name__)
+HostRefused, NotAuthenticated = verdicts.HostRefused, verdicts.NotAuthenticated
 
 # The kernel gives a target that takes the connection and says nothing more a minute (its admin
 # timeout). The controller it makes then must not be forgotten, so the call outlives an attach.
 CONNECT_SECONDS = 90.0
 
 
-class Silent(exception.VolumeDeviceNotFound):
-    """The portal of a way does not answer, or not yet again."""
-
-
-class Refused(exception.VolumeDeviceNotFound):
-    """The kernel or the subsystem does not connect."""
-
-
-class NotAuthenticated(Refused):
-    """The subsystem, or this host, does not believe the other one's secret."""
+class PortalUnreachable(verdicts.PathUnreachable, exception.VolumeDeviceNotFound):
+    """The portal of a path does not answer, or not yet again."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Way:
-    """One portal to a namespace."""
+class NvmePath:
+    """A path to a namespace: one portal."""
 
     target: props_nvmeof.Target
     portal: fabrics.Portal
@@ -57,7 +51,7 @@ class Way:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Request:
-    """What an attach wants of each way.
+    """What an attach wants of each path.
 
     :ivar key: what the volume is locked by.
     :ivar host: the name and the ID of this host; ``None`` leaves them to the kernel.
@@ -73,255 +67,247 @@ class Request:
     clean_up_seconds: float
     psk: nvme_psk.Psk | None = None
 
-    def tls_keys(self, way: Way) -> tuple[nvme_psk.TlsKey, ...]:
-        """The keys for a way, of which the subsystem knows one; none where there is no TLS.
+    def tls_keys(self, path: NvmePath) -> tuple[nvme_psk.TlsKey, ...]:
+        """The keys for a path, of which the subsystem knows one; none where there is no TLS.
 
-        :raises Refused: if this host has no name.
+        :raises HostRefused: if this host has no name.
         """
-        if self.psk is None or way.portal.transport != fabrics.TCP:
+        if self.psk is None or path.portal.transport != fabrics.TCP:
             return ()
         if self.host is None:
-            raise Refused(f'{way}: TLS needs the name of this host (/etc/nvme/hostnqn)')
-        return self.psk.tls_keys(self.host[0], way.target.nqn)
+            raise HostRefused(f'{path}: TLS needs the name of this host (/etc/nvme/hostnqn)')
+        return self.psk.tls_keys(self.host[0], path.target.nqn)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Brought:
-    """A way that is open.
+class _Use:
+    """A try to open a path.
 
-    :ivar is_new: whether the controller was made for it.
-    :ivar token: by which it is in the controller's references.
+    :ivar token: by which it is in the references of its controller.
     """
 
-    way: Way
-    controller: nvme.Controller
-    path: nvme.Path
-    is_new: bool
+    path: NvmePath
+    attempt: Attempt
     token: str
 
+    def remember(self, controller: nvme.Controller, *, is_own: bool, is_found: bool) -> None:
+        """Have the use of a controller be taken back if the try fails.
 
-class Opening(opening.Opening[Way, Brought]):
-    """The opening of all ways to a namespace for one attach."""
-
-    deciding = (exception.VolumeIdentityMismatch, NotAuthenticated)
-    ending = (NotAuthenticated,)
-
-    def __init__(self, request: Request, ways: tuple[Way, ...], deadline: wait.Deadline) -> None:
-        super().__init__(request.key, ways, deadline, request.clean_up_seconds)
-        self._request = request
-        self._head = ''
-        self.turn = threading.Lock()
-        self.is_refused = False
-        self._identity = fabrics.Identity()
-
-    def answers(self, way: Way) -> None:
-        """Note that a portal has answered, so that the way is worth waiting for."""
-        self._answered.add(way)
-
-    def is_wanted(self) -> bool:
-        """Whether a way that is being opened is of use to anybody still."""
-        return self._is_wanted()
-
-    def joins(self, brought: Brought) -> None:
-        """Have the ways that are missing join the namespace whenever they can."""
-        self._head, self._identity = brought.path.head, brought.path.identity
-        self.keep_joining()
-
-    def _open_way(self, way: Way, deadline: wait.Deadline, *, ask_first: bool) -> Brought:
-        with locks.lifeline() as token, core_undo.Undo() as undo:
-            step = _Step(self, self._request, way, deadline, undo, token, ask_first=ask_first)
-            while True:
-                controller, is_new = step.controller()
-                self.answers(way)
-                path = step.namespace(controller, is_new=is_new)
-                if path is not None:
-                    return Brought(way, controller, path, is_new, token)
-                # It went away meanwhile: another volume's detach was faster.
-
-    def _take_back(self, brought: Brought, deadline: wait.Deadline) -> None:
-        names = {str(brought.path.identity)}
-        nvme_removal.take_back(
-            brought.controller, names, brought.token, deadline, is_own=brought.is_new
-        )
-
-    def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
-        if brought.path.head != self._head:
-            raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{brought.path.head}',
-                expected=f'a path of /dev/{self._head}',
-                actual=str(brought.path.identity),
-            )
-
-    def _is_here(self, besides: Brought | None = None) -> bool:
-        late = besides.path.controller if besides else ''
-        return any(
-            self._identity == path.identity and path.controller != late
-            for path in nvme.paths_of(self._head)
-        )
-
-    def _before_late(self, way: Way, deadline: wait.Deadline) -> None:
-        why = nvme_connect.why_unreachable(way.portal, deadline.limit(tcp.REACH_SECONDS))
-        if why is not None:
-            raise Silent(f'Portal {way.portal} does not answer: {why}')
-
-    def _is_silent(self, error: Exception) -> bool:
-        return isinstance(error, Silent)
-
-    def _is_final(self, error: Exception) -> bool:
-        no_answer = isinstance(error, (Silent, Refused, exception.OperationTimedOut))
-        no_answer = no_answer and not isinstance(error, NotAuthenticated)
-        return isinstance(error, exception.BrickException) and not no_answer
-
-    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
-        return exception.VolumeDeviceNotFound('; '.join(texts))
+        :param is_own: whether it was made for this path.
+        :param is_found: whether the namespace was found behind it.
+        """
+        wanted = dataclasses.asdict(self.path.target.identity)
+        plain = dataclasses.asdict(controller)
+        seconds = self.attempt.clean_up_seconds
+        self.attempt.made.add(withdraw, plain, wanted, self.token, is_own, is_found, seconds)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Step:
-    """The steps of opening one way."""
+class OpenPath:
+    """A path that is open.
 
-    opening: Opening
-    request: Request
-    way: Way
-    deadline: wait.Deadline
-    undo: core_undo.Undo
-    token: str
-    ask_first: bool = dataclasses.field(kw_only=True)
+    :ivar is_new: whether the controller was made for it.
+    """
 
-    def controller(self) -> tuple[nvme.Controller, bool]:
-        """A controller at the portal that is live, and whether it was made now.
+    path: NvmePath
+    controller: nvme.Controller
+    namespace: nvme.Path
+    is_new: bool
 
-        :raises Silent: if there is none, and the portal does not answer.
-        :raises Refused: if the connection fails.
+
+class Driver:
+    """Opens NVMe paths.
+
+    ``_is_refused`` is read and written by the holder of ``_turn``.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._turn = threading.Lock()
+        self._is_refused = False
+
+    def reachable(self, path: NvmePath, deadline: wait.Deadline, *, ask: bool) -> bool:
+        """Have a controller, or a portal that can be reached.
+
+        :raises PortalUnreachable: if there is neither.
         """
+        if not ask or path.portal.transport != fabrics.TCP or self.existing(path):
+            return False
+        why = nvme_connect.why_unreachable(path.portal, deadline.limit(tcp.REACH_SECONDS))
+        if why is not None:
+            raise PortalUnreachable(f'{path}: it does not answer ({why})')
+        return True
+
+    def open(self, path: NvmePath, attempt: Attempt) -> OpenPath:
+        """Connect to a portal if need be, and find the namespace behind the controller.
+
+        :raises PortalUnreachable: if there is no controller, and the portal does not answer.
+        :raises HostRefused: if the connection fails.
+        :raises VolumeDeviceNotFound: if the subsystem does not show the namespace in time.
+        :raises VolumeIdentityMismatch: if another one is in its place.
+        """
+        with locks.lifeline() as token:
+            one = _Use(path, attempt, token)
+            while True:
+                controller, is_new = self._controller(one)
+                attempt.respond()
+                namespace = self._namespace(one, controller, is_new=is_new)
+                if namespace is not None:
+                    return OpenPath(path, controller, namespace, is_new)
+                # It went away meanwhile: another volume's detach was faster.
+
+    def _controller(self, one: _Use) -> tuple[nvme.Controller, bool]:
+        """A controller at the portal that is live, and whether it was made now."""
+        path, attempt = one.path, one.attempt
         seen: list[str] = []
 
         def probe() -> tuple[nvme.Controller, bool] | None:
-            if not self.opening.is_wanted():
-                raise Silent(f'{self.way} is late: nobody wants it any more')
-            states = {c: nvme.state(c.name) for c in self._existing()}
-            self._require_tls(states)
+            if not attempt.is_wanted:
+                raise verdicts.CalledOff(path=path)
+            states = {c: nvme.state(c.name) for c in self.existing(path)}
+            self._require_tls(path, states)
             live = [controller for controller, state in states.items() if state == nvme.LIVE]
             if live:
-                return (live[0], False) if self._comes(live[0]) else None
+                return (live[0], False) if self._acquire(one, live[0]) else None
             seen[:] = [f'{controller} is {state or "gone"}' for controller, state in states.items()]
-            return None if states else self._connect()
+            return None if states else self._connect(one)
 
-        found = wait.poll(probe, self.deadline.within(self.request.scan_seconds))
+        found = wait.poll(probe, attempt.deadline.within(self._request.scan_seconds))
         if found is None:
             why = '; '.join(seen) or 'the kernel has a connection that does not show'
-            raise Silent(f'{self.way}: no controller becomes live ({why})')
+            raise PortalUnreachable(f'{path}: no controller becomes live ({why})')
         return found
 
-    def _require_tls(self, found: Iterable[nvme.Controller]) -> None:
+    def _require_tls(self, path: NvmePath, found: Iterable[nvme.Controller]) -> None:
         plain = [controller for controller in found if not controller.is_encrypted]
-        if plain and self.request.tls_keys(self.way):
-            raise Refused(f'{self.way}: {plain[0]} is connected without TLS, and TLS is asked for')
+        if plain and self._request.tls_keys(path):
+            raise HostRefused(f'{path}: {plain[0]} is connected without TLS, and TLS is asked for')
 
-    def _existing(self) -> list[nvme.Controller]:
-        host = self.request.host
-        name = host[0] if host else None
-        return nvme.controllers_at(self.way.target.nqn, (self.way.portal,), name)
+    def existing(self, path: NvmePath) -> list[nvme.Controller]:
+        """The controllers at the portal that this host has now, whoever made them."""
+        host = self._request.host
+        return nvme.controllers_at(path.target.nqn, (path.portal,), host[0] if host else None)
 
-    def _connect(self) -> tuple[nvme.Controller, bool] | None:
-        """A new controller; ``None`` if somebody else was faster."""
-        way = self.way
-        self._require_answer()
-        with self._turn(), locks.hold(locks.TARGET, way.lock, self.deadline):
-            if self._existing():
+    def _connect(self, one: _Use) -> tuple[nvme.Controller, bool] | None:
+        """A new controller; ``None`` if another process was faster."""
+        path, attempt = one.path, one.attempt
+        with self._one_at_a_time(path), locks.hold(locks.TARGET, path.lock, attempt.deadline):
+            if self.existing(path):
                 return None
-            limit = wait.Deadline.after(CONNECT_SECONDS)
-            tls = self.request.tls_keys(way)
-            host, options = self.request.host, self.request.options
-            try:
-                made = nvme_connect.connect(way.target.nqn, way.portal, host, options, limit, tls)
-            except FileExistsError:
+            attempt.begin()
+            made = self._made(one)
+            if made is None:
                 return None
-            except exception.OperationTimedOut as error:
-                raise Silent(f'{way}: {error}') from error
-            except OSError as error:
-                kind = NotAuthenticated if error.errno == errno.EKEYREJECTED else Refused
-                self.opening.is_refused |= kind is NotAuthenticated
-                words = _in_words(error)
-                if tls:
-                    words += '; over TLS: does tlshd run, and has the subsystem this key?'
-                raise kind(f'{way}: {words}') from error
-            self.undo.add(self._withdraw, made, is_own=True)
-            until = self.deadline.within(self.request.scan_seconds)
-            live = nvme_connect.wait_live(made, self.opening.is_wanted, until)
+            one.remember(made, is_own=True, is_found=False)
+            until = attempt.deadline.within(self._request.scan_seconds)
+            live = nvme_connect.wait_live(made, lambda: attempt.is_wanted, until)
             if live is None:
                 state = nvme.state(made.name) or 'gone'
-                raise Silent(f'{way}: its controller {made.name} does not become live ({state})')
-            self.undo.add(self._withdraw, live, is_own=True)
-            nvme_connect.keep_for(live, self.request.options.ctrl_loss_tmo)
-            nvme_refs.created(live, self.token)
+                why = f'{path}: its controller {made.name} does not become live ({state})'
+                raise PortalUnreachable(why)
+            if live != made:
+                one.remember(live, is_own=True, is_found=False)
+            nvme_connect.keep_for(live, self._request.options.ctrl_loss_tmo)
+            nvme_refs.created(live, one.token)
         return live, True
 
+    def _made(self, one: _Use) -> nvme.Controller | None:
+        """The controller that the kernel has just made; ``None`` if it has that connection."""
+        path = one.path
+        tls = self._request.tls_keys(path)
+        limit = wait.Deadline.after(CONNECT_SECONDS)
+        host, options = self._request.host, self._request.options
+        try:
+            return nvme_connect.connect(path.target.nqn, path.portal, host, options, limit, tls)
+        except FileExistsError:
+            return None
+        except exception.OperationTimedOut as error:
+            for late in self.existing(path):  # There was none before.
+                one.remember(late, is_own=True, is_found=False)
+            raise PortalUnreachable(f'{path}: {error}') from error
+        except OSError as error:
+            kind = NotAuthenticated if error.errno == errno.EKEYREJECTED else HostRefused
+            self._is_refused |= kind is NotAuthenticated
+            words = _in_words(error)
+            if tls:
+                words += '; over TLS: does tlshd run, and has the subsystem this key?'
+            raise kind(f'{path}: {words}') from error
+
     @contextlib.contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _one_at_a_time(self, path: NvmePath) -> Iterator[None]:
         """Let no portal be tried beside one that may refuse our secret.
 
         The kernel makes one connection at a time anyway; a second one that is refused just after
         the first holds it up for a minute (seen with Linux 6.12).
 
-        :raises Refused: if the secret has been refused.
+        :raises HostRefused: if the secret has been refused.
         """
-        if self.request.options.dhchap_secret is None:
+        if self._request.options.dhchap_secret is None:
             yield
             return
-        with self.opening.turn:
-            if self.opening.is_refused:
-                raise Refused(f'{self.way}: not tried, as another portal has refused the secret')
+        with self._turn:
+            if self._is_refused:
+                why = f'{path}: not tried, as another portal has refused the secret'
+                raise HostRefused(why)
             yield
 
-    def _comes(self, controller: nvme.Controller) -> bool:
-        """Note that this attach uses a controller; whether it is still there."""
-        with locks.hold(locks.TARGET, self.way.lock, self.deadline):
+    def _acquire(self, one: _Use, controller: nvme.Controller) -> bool:
+        """Enter that this attach uses a controller; whether it is still there."""
+        with locks.hold(locks.TARGET, one.path.lock, one.attempt.deadline):
             if not nvme.is_there(controller):
                 return False
-            self.undo.add(self._withdraw, controller, is_own=False)
-            nvme_refs.acquire(controller, self.token)
+            one.attempt.begin()
+            one.remember(controller, is_own=False, is_found=False)
+            nvme_refs.acquire(controller, one.token)
             return True
 
-    def _withdraw(self, controller: nvme.Controller, *, is_own: bool) -> None:
-        """Release a controller; if its last user released it meanwhile, it goes now."""
-        until = wait.Deadline.after(self.request.clean_up_seconds)
-        names = {str(path.identity) for path in self._matching(controller)} if is_own else set()
-        nvme_removal.take_back(controller, names, self.token, until, is_own=is_own)
-
-    def _require_answer(self) -> None:
-        if not self.ask_first or self.way.portal.transport != fabrics.TCP:
-            return
-        why = nvme_connect.why_unreachable(self.way.portal, self.deadline.limit(tcp.REACH_SECONDS))
-        if why is not None:
-            raise Silent(f'{self.way}: it does not answer ({why})')
-        self.opening.answers(self.way)
-
-    def _matching(self, controller: nvme.Controller) -> list[nvme.Path]:
-        return plans.matching(self.way.target.identity, nvme.paths(controller.name))
-
-    def namespace(self, controller: nvme.Controller, *, is_new: bool) -> nvme.Path | None:
+    def _namespace(
+        self, one: _Use, controller: nvme.Controller, *, is_new: bool
+    ) -> nvme.Path | None:
         """The namespace behind a controller, which says itself that it is the one.
 
         :return: ``None`` if the controller has gone meanwhile.
-        :raises VolumeDeviceNotFound: if the subsystem does not show it in time.
-        :raises VolumeIdentityMismatch: if another one is in its place.
         """
-        until = self.deadline.within(self.request.scan_seconds)
-        search = nvme_search.Search(self.way.target.identity, controller, until, is_new=is_new)
+        attempt = one.attempt
+        until = attempt.deadline.within(self._request.scan_seconds)
+        search = nvme_search.Search(one.path.target.identity, controller, until, is_new=is_new)
 
         def probe() -> nvme.Path | bool | None:
+            attempt.check()
             return search.look() if nvme.is_there(controller) else False
 
         answer = wait.poll(probe, until)
         if answer is None:
-            raise search.failure(str(self.way))
+            raise search.failure(str(one.path))
         if not isinstance(answer, nvme.Path):
             return None
-        with locks.hold(locks.TARGET, self.way.lock, self.deadline):
+        with locks.hold(locks.TARGET, one.path.lock, attempt.deadline):
+            attempt.begin()
+            one.remember(controller, is_own=is_new, is_found=True)
             name = str(answer.identity)
-            nvme_refs.confirm(controller, self.request.key, self.token, name)
+            nvme_refs.confirm(controller, self._request.key, one.token, name)
         return answer
+
+    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+        """The error of an attach for which no path has opened."""
+        return exception.VolumeDeviceNotFound('; '.join(texts))
+
+
+@undo.verb
+def withdraw(
+    controller: dict[str, Any],
+    wanted: dict[str, Any],
+    token: str,
+    is_own: bool,
+    is_found: bool,
+    seconds: float,
+) -> None:
+    """Release a controller; one that the attach has made, or its last user left, goes."""
+    there = nvme.Controller(**{**controller, 'portal': fabrics.Portal(**controller['portal'])})
+    paths = nvme.paths(there.name) if is_own or is_found else []
+    found = plans.matching(fabrics.Identity(**wanted), paths)
+    names = {str(path.identity) for path in found}
+    nvme_removal.take_back(there, names, token, wait.Deadline.after(seconds), is_own=is_own)
 
 
 # What the kernel's numbers mean here (drivers/nvme/host/fabrics.c, auth.c).

@@ -1,140 +1,194 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The opening of ways to a SCSI volume: ways that bring disks, which a multipath map holds."""
+"""SCSI volumes: what paths that bring disks are put together to, and what takes disks away."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Protocol, TypeVar
+import threading
+from typing import Generic, Protocol, TypeVar
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, operation, teardown, wait
-from os_brick.core import undo as core_undo
+from os_brick.core import background, operation, teardown, undo, wait
 from os_brick.host import block, dm, multipath, scsi, scsi_growth, volume
 from os_brick.host import disks as host_disks
-from os_brick.paths import engine as opening
+from os_brick.paths import driver as drivers
+from os_brick.paths import engine, path_set
 from os_brick.plans import paths as plans
 
 LOG = logging.getLogger(__name__)
+P = TypeVar('P')
 
 # How long multipathd may take to finish what it is at, after an attach that has failed: it may
 # be what has made it fail.
 _SETTLE_SECONDS = 1.0
 
 
-class HasLegs(Protocol):
-    """What a way has brought."""
+class HasDisks(Protocol):
+    """An open path to a SCSI volume."""
 
     @property
-    def legs(self) -> tuple[host_disks.Disk, ...]:
+    def disks(self) -> tuple[host_disks.Disk, ...]:
         """Its disks."""
 
 
-Way = TypeVar('Way')
-Brought = TypeVar('Brought', bound=HasLegs)
+OpenO = TypeVar('OpenO', bound=HasDisks)
+Prepare = Callable[[list[host_disks.Disk], wait.Deadline], None]
 
 
-class Opening(opening.Opening[Way, Brought]):
-    """The opening of all ways to a SCSI volume for one attach."""
+def _nothing(disks: list[host_disks.Disk], deadline: wait.Deadline) -> None:
+    """Need no preparation."""
 
-    def __init__(
-        self, key: str, ways: Sequence[Way], deadline: wait.Deadline, clean_up_seconds: float
-    ) -> None:
-        super().__init__(key, ways, deadline, clean_up_seconds)
-        self._wwid = ''
+
+class MultipathMap(Generic[OpenO]):
+    """The multipath map of a volume over the disks of its paths.
+
+    ``wwid`` and ``_map`` are written once, by the attach, before any late path is added.
+    """
+
+    def __init__(self) -> None:
+        self.wwid = ''
         self._map = ''  # Its WWID: multipath.conf may have multipathd take another than ours.
 
-    def prepare(self, legs: list[host_disks.Disk], deadline: wait.Deadline) -> None:
-        """Have the disks of the volume be such that they can be used."""
+    def build(self, disks: list[host_disks.Disk], op: operation.Operation) -> volume.Device:
+        """Have multipathd build it; return it once it takes I/O.
 
-    def device_of(self, legs: list[host_disks.Disk], op: operation.Operation) -> volume.Device:
-        """The map over the disks of the volume, which the ways that are missing join later.
-
-        One disk where multipathd refuses to make a map.
+        :raises NotClaimed: if multipathd refuses.
         """
-        self.prepare(legs, op.work)
-        try:
-            device = volume.open_multipath(legs, op.settings.map_ready_seconds, op.work)
-        except multipath.NotClaimed as error:
-            LOG.warning('One path is used: %s', error)
-            self.stop()
-            return volume.open_single(legs[0], op.work)
-        self._wwid, self._map = device.wwid, dm.wwid(device.name)
-        self.keep_joining()
+        device = volume.open_multipath(disks, op.settings.map_ready_seconds, op.work)
+        self.wwid, self._map = device.wwid, dm.wwid(device.name)
         return device
 
-    def _is_fatal(self, error: Exception) -> bool:
-        return isinstance(error, exception.VolumeIdentityMismatch)
+    def add(self, opened: OpenO, deadline: wait.Deadline) -> None:
+        """Give a late path to the volume.
 
-    def _is_here(self, besides: object = None) -> bool:
-        return dm.multipath_of(self._map) is not None
-
-    def _join(self, brought: Brought, deadline: wait.Deadline) -> None:
-        for leg in brought.legs:
-            host_disks.require_expected(leg, self._wwid)
+        :raises VolumeIdentityMismatch: if it leads to another volume.
+        :raises VolumeDeviceNotFound: if the map has gone meanwhile.
+        """
+        for disk in opened.disks:
+            host_disks.require_expected(disk, self.wwid)
         found = dm.multipath_of(self._map)
         if found is not None:
-            multipath.join(found, [leg.name for leg in brought.legs], deadline)
+            left = multipath.join(found, [each.name for each in opened.disks], deadline)
+            if left:
+                LOG.warning('multipathd has not taken %s into %s yet', ', '.join(left), found)
+        if dm.multipath_of(self._map) is None:
+            raise exception.VolumeDeviceNotFound(device=f'multipath map {self._map}')
 
-    def _before_taking_back(self, brought: list[Brought], deadline: wait.Deadline) -> None:
-        """Remove the maps of a volume whose attach has failed, if they have no other disks."""
-        disks = [leg.name for leg in _new_legs(brought)]
-        for found in dm.multipaths_over(disks):
-            below = block.members(found)
-            if set(below) <= set(disks):
-                steps = teardown.Teardown(teardown.OnError.IGNORE)
-                volume.remove(below, None, steps, deadline, force=True)
-                steps.end()
+    def is_present(self, *, without: OpenO | None = None) -> bool:
+        """Whether the map is still here."""
+        return dm.multipath_of(self._map) is not None
 
-    def _after_taking_back(self, brought: list[Brought]) -> None:
-        wwids = {leg.identity.wwid for leg in _new_legs(brought)} - {''}
-        if wwids:
-            # multipathd notes a WWID after it has made the map, and answers when it is done.
-            multipath.known_disks(_SETTLE_SECONDS)
-        for wwid in wwids:
-            multipath.forget_unmapped(wwid)
+    def before(self, opened: Sequence[OpenO], seconds: float) -> list[undo.Step]:
+        """Remove the maps over new disks, if they have no others."""
+        disks = [each.name for each in _new(opened)]
+        return [undo.Step(discard_maps, (disks, seconds))] if disks else []
+
+    def after(self, opened: Sequence[OpenO]) -> list[undo.Step]:
+        """Forget the WWID of the volume, if no map has it."""
+        wwids = sorted({each.identity.wwid for each in _new(opened)} - {''})
+        return [undo.Step(forget_wwids, (wwids,))] if wwids else []
 
 
-def _new_legs(brought: Sequence[HasLegs]) -> list[host_disks.Disk]:
-    return [leg for leg in legs_of(brought) if leg.is_new]
+def _new(opened: Sequence[HasDisks]) -> list[host_disks.Disk]:
+    return [each for each in disks_of(opened) if each.is_new]
+
+
+def disks_of(opened: Sequence[HasDisks]) -> list[host_disks.Disk]:
+    """The disks of open paths, in their order."""
+    return [each for one in opened for each in one.disks]
+
+
+@undo.verb
+def discard_maps(disks: list[str], seconds: float) -> None:
+    """Remove the maps over these disks, unless they have other disks as well."""
+    for found in dm.multipaths_over(disks):
+        below = block.members(found)
+        if set(below) <= set(disks):
+            steps = teardown.Teardown(teardown.OnError.IGNORE)
+            volume.remove(below, None, steps, wait.Deadline.after(seconds), force=True)
+            steps.end()
+
+
+@undo.verb
+def forget_wwids(wwids: list[str]) -> None:
+    """Have multipath treat the disks of volumes without a map as unknown again."""
+    # multipathd notes a WWID after it has made the map, and answers when it is done.
+    multipath.known_disks(_SETTLE_SECONDS)
+    for wwid in wwids:
+        multipath.forget_unmapped(wwid)
+
+
+def delete_new_disk(address: scsi.Address, seconds: float) -> None:
+    """Remove the disk that a scan of ours has brought, be it after its time or not.
+
+    :raises VolumeInUse: if someone uses it: it is not ours any more.
+    """
+    number, disk = scsi.number_at(address), scsi.disk_at(address)
+    if disk is None:
+        if number:
+            scsi.remove_at(address, number, wait.Deadline.after(seconds))
+        return
+    maps = dm.multipaths_over([disk])
+    users = block.users(disk, frozenset(maps)) or ([] if maps else block.claimant(disk))
+    if users:
+        raise exception.VolumeInUse(device=f'/dev/{disk}', holder='; '.join(users))
+    multipath.forget_disks({disk: number})
+    scsi.remove(disk, wait.Deadline.after(seconds), number)
 
 
 def attach_first(
-    ways: Sequence[Way],
-    opening_of: Callable[[Way, wait.Deadline], Opening[Way, Brought]],
-    undo: core_undo.Undo,
-    deadline: wait.Deadline,
+    driver: drivers.Driver[P, OpenO],
+    paths: Sequence[P],
+    key: str,
+    op: operation.Operation,
+    prepare: Prepare = _nothing,
 ) -> volume.Device:
-    """Use the first way that leads to a readable disk; each has its share of the time.
+    """Use the first path that leads to a readable disk.
 
-    :raises BrickException: if none does: the error that decides, or all of them in one.
+    :raises BrickException: if none does.
     """
-    failures: list[Exception] = []
-    for number, way in enumerate(ways):
-        share = deadline.leaving(1 - 1 / (len(ways) - number))
-        one = opening_of(way, share)
-        try:
-            with core_undo.Undo() as undo_way:
-                undo_way.add(one.abandon)
-                legs = legs_of(one.run())
-                one.prepare(legs, share)
-                device = volume.open_single(legs[0], deadline)
-        except Exception as error:  # noqa: BLE001 the next way may be better
-            LOG.warning('%s cannot be used: %s', way, error)
-            failures.append(error)
-        else:
-            undo.add(one.abandon)
-            return device
-    deciding = plans.deciding_error(failures, one.deciding)
-    if deciding is not None:
-        raise deciding
-    raise one.summary([str(error) for error in failures], failures) from failures[0]
+
+    def use(opened: OpenO, deadline: wait.Deadline) -> volume.Device:
+        prepare(list(opened.disks), deadline)
+        return volume.open_single(opened.disks[0], op.work)
+
+    assembly: MultipathMap[OpenO] = MultipathMap()
+    return engine.open_first(driver, assembly, paths, key, op, use)
 
 
-def legs_of(brought: Sequence[HasLegs]) -> list[host_disks.Disk]:
-    """The disks that ways have brought, in their order."""
-    return [leg for one in brought for leg in one.legs]
+Select = Callable[[path_set.PathSet[P, OpenO], list[OpenO]], list[host_disks.Disk]]
+
+
+def attach_all(
+    driver: drivers.Driver[P, OpenO],
+    paths: Sequence[P],
+    policy: plans.Policy,
+    key: str,
+    op: operation.Operation,
+    select: Select[P, OpenO],
+    prepare: Prepare = _nothing,
+) -> volume.Device:
+    """Use all paths through a multipath map, which the missing ones join later.
+
+    One disk where multipathd refuses to make a map.
+
+    :param select: the disks of the volume among those of the open paths.
+    """
+    assembly: MultipathMap[OpenO] = MultipathMap()
+    opening, opened = engine.open_all(driver, assembly, paths, policy, key, op)
+    disks = select(opening, opened)
+    host_disks.require_same_volume(disks)
+    prepare(disks, op.work)
+    try:
+        device = assembly.build(disks, op)
+    except multipath.NotClaimed as error:
+        LOG.warning('One path is used: %s', error)
+        opening.keep()
+        return volume.open_single(disks[0], op.work)
+    opening.add_in_background()
+    return device
 
 
 def grow(key: str, disks: Collection[str], deadline: wait.Deadline) -> int:
@@ -151,22 +205,14 @@ def grow(key: str, disks: Collection[str], deadline: wait.Deadline) -> int:
     return size
 
 
-def delete_disk_at(place: scsi.Address, seconds: float) -> None:
-    """Remove the disk that a scan of ours has brought, be it after its time or not."""
-    number, disk = scsi.number_at(place), scsi.disk_at(place)
-    if disk is not None:
-        multipath.forget_disks({disk: number})
-        scsi.remove(disk, wait.Deadline.after(seconds), number)
-
-
 def reinstate_later(key: str, disk: str, found: str) -> None:
     """Have a disk that was dead while its volume grew come back into the map when it can."""
     wwid = dm.wwid(found)
 
-    def step() -> bool:
+    def step(_called_off: threading.Event) -> bool:
         if dm.wwid(found) != wwid:
             return True
-        return scsi_growth.reinstate(disk, found, wait.Deadline.after(opening.LATE_SECONDS))
+        return scsi_growth.reinstate(disk, found, wait.Deadline.after(path_set.LATE_SECONDS))
 
     what = f'{disk} comes back into map {found}'
-    background.follow(key, what, step, opening.RETRY_PAUSES)
+    background.follow([key, wwid], what, step, path_set.RETRY_PAUSES)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Protocol, Self
 from oslo_log import log as logging
 
 from os_brick import exception, initiator, opts
-from os_brick.core import files, locks, operation, teardown
+from os_brick.core import background, files, locks, operation, teardown
 from os_brick.core import undo as core_undo
 from os_brick.host import block, links, multipath
 from os_brick.initiator import host_driver, initiator_connector
@@ -148,6 +148,8 @@ class BlockConnector(BaseLinuxConnector):
 
     @staticmethod
     def _operation(name: str, props: Any) -> contextlib.AbstractContextManager[operation.Operation]:
+        # A late path holds the lock while it opens, and ends soon if it is told to.
+        background.give_way(props.key)
         return operation.begin(name, props, (locks.VOLUME, props.key), opts.current())
 
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:

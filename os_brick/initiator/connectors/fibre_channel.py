@@ -15,9 +15,10 @@ from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import block, dm, fc, fc_ways, links, scsi, volume
 from os_brick.host import disks as host_disks
 from os_brick.initiator.connectors import base
-from os_brick.paths import fibre_channel as fcw
+from os_brick.paths import fibre_channel as fc_paths
 from os_brick.paths import fibre_channel_search
-from os_brick.paths import scsi as scsi_opening
+from os_brick.paths import scsi as scsi_paths
+from os_brick.plans import paths as plans_paths
 from os_brick.request import fibre_channel as props_fc
 from os_brick.request import result
 
@@ -46,7 +47,7 @@ class _Here:
 
     disks: tuple[str, ...]
     others: tuple[str, ...]
-    ways: tuple[fcw.Way, ...]
+    ways: tuple[fc_paths.Path, ...]
     wwid: str | None
 
 
@@ -93,7 +94,7 @@ class FibreChannelConnector(base.BlockConnector):
         props = props_fc.Props.parse(connection_properties)
         limit = wait.Deadline.after(_LINK_SECONDS)
         found: dict[str, None] = {}
-        for way in fcw.ways(props, self.machine):
+        for way in fc_paths.paths_of(props, self.machine):
             names = [f'{_BY_PATH}/{name}' for name in self.machine.link_names(way)]
             is_here = scsi.disk_at(way.address) is not None
             until = limit if is_here and names else wait.Deadline.after(0)
@@ -106,27 +107,31 @@ class FibreChannelConnector(base.BlockConnector):
             raise exception.NoFibreChannelHostsFound
         background.stop(props.key)
         scan = op.work.within(op.settings.scan_seconds)
-        search = fibre_channel_search.Search(props, self.machine)
-        found = search.run(op.undo, scan)
+        search = fibre_channel_search.Search(props, self.machine, op)
+        found = search.run(scan)
         if not several:
-            found = [way for way in found if way.is_usable]
-        request = fcw.Request(
+            found = [path for path in found if path.is_usable]
+        # Without multipath the paths are tried one after the other.
+        seconds = max(scan.remaining, _LEAST_SCAN_SECONDS) / (1 if several else len(found))
+        request = fc_paths.Request(
             props=props,
             machine=self.machine,
             scans=self.device_scan_attempts,
-            # Without multipath the ways are tried one after the other.
-            scan_seconds=max(scan.remaining, _LEAST_SCAN_SECONDS) / (1 if several else len(found)),
+            scan_seconds=seconds,
             clean_up_seconds=op.clean_up_seconds,
+            until=op.work.within(seconds) if several else None,
+            brought=frozenset(search.brought),
         )
         device = _attach(request, found, op, several=several)
-        search.remove_strangers(tuple(found))
         return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
     def _here(self, props: props_fc.Props) -> _Here:
         """What there is of the volume: on its ways, and by identity through other adapters."""
         seen = fc.sight()
-        ways = fcw.ways(props, self.machine, seen)
-        everywhere = fcw.ways(dataclasses.replace(props, by_initiator=None), self.machine, seen)
+        ways = fc_paths.paths_of(props, self.machine, seen)
+        everywhere = fc_paths.paths_of(
+            dataclasses.replace(props, by_initiator=None), self.machine, seen
+        )
         every = tuple(dict.fromkeys([*ways, *everywhere]))
         at = {way: disk for way in every if (disk := scsi.disk_at(way.address))}
         wwids = {disk: scsi.cached_identity(disk).wwid for disk in at.values()}
@@ -173,7 +178,7 @@ class FibreChannelConnector(base.BlockConnector):
         here = self._here(props)
         if not here.disks:
             raise exception.VolumePathsNotFound(_no_disk(props))
-        return scsi_opening.grow(props.key, here.disks, op.deadline)
+        return scsi_paths.grow(props.key, here.disks, op.deadline)
 
 
 def _existing(paths: list[str]) -> list[str] | None:
@@ -181,24 +186,24 @@ def _existing(paths: list[str]) -> list[str] | None:
 
 
 def _attach(
-    request: fcw.Request,
-    ways: list[fcw.Way],
+    request: fc_paths.Request,
+    paths: list[fc_paths.Path],
     op: operation.Operation,
     *,
     several: bool,
 ) -> volume.Device:
-    """Use all ways that lead to the volume, through a multipath map, or the first one."""
+    """Use all paths that lead to the volume, through a multipath map, or the first one."""
+    driver, key = fc_paths.Driver(request), request.props.key
     if not several:
         # Those that have a disk already come first.
-        ways = sorted(ways, key=lambda way: not scsi.is_known(way.address))
-        return scsi_opening.attach_first(
-            ways, lambda way, share: fcw.Opening(request, [way], share), op.undo, op.work
-        )
-    opening = fcw.Opening(request, ways, op.work)
-    op.undo.add(opening.abandon)
-    legs = scsi_opening.legs_of(opening.run())
-    host_disks.require_same_volume(legs)
-    return opening.device_of(legs, op)
+        paths = sorted(paths, key=lambda path: not scsi.is_known(path.address))
+        return scsi_paths.attach_first(driver, paths, key, op, driver.prepare)
+    policy = plans_paths.Policy(grace_seconds=fc_paths.GRACE_SECONDS)
+    return scsi_paths.attach_all(
+        *(driver, paths, policy, key, op),
+        lambda _, opened: scsi_paths.disks_of(opened),
+        driver.prepare,
+    )
 
 
 def _late(here: _Here, devices: set[int]) -> list[str]:
@@ -211,7 +216,7 @@ def _late(here: _Here, devices: set[int]) -> list[str]:
     if here.wwid is None:
         return []
 
-    def has_come(way: fcw.Way) -> bool:
+    def has_come(way: fc_paths.Path) -> bool:
         return scsi.disk_at(way.address) is not None or not scsi.is_known(way.address)
 
     new = [way for way in here.ways if scsi.number_at(way.address) not in devices]

@@ -16,9 +16,11 @@ from os_brick.host import block, dm, iscsi, links, scsi, volume
 from os_brick.host import disks as host_disks
 from os_brick.initiator.connectors import base, base_iscsi
 from os_brick.model import addresses
-from os_brick.paths import iscsi as iscsi_ways
-from os_brick.paths import scsi as scsi_opening
+from os_brick.paths import iscsi as iscsi_paths
+from os_brick.paths import path_set
+from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import iscsi as plans
+from os_brick.plans import paths as plans_paths
 from os_brick.request import iscsi as props_iscsi
 from os_brick.request import result
 
@@ -130,36 +132,29 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
 
     def _attach(self, props: props_iscsi.Props, op: operation.Operation) -> result.BlockDevice:
         several = self.use_multipath and self._has_multipath(props.enforce_multipath)
-        request = iscsi_ways.Request(
+        request = iscsi_paths.Request(
             props=props,
             iface=self.transport,
             scans=self.device_scan_attempts,
-            # Without multipath the ways are tried one after the other.
+            # Without multipath the paths are tried one after the other.
             scan_seconds=op.settings.scan_seconds / (1 if several else len(props.targets)),
             clean_up_seconds=op.clean_up_seconds,
             every_session=several,
         )
+        driver = iscsi_paths.Driver(request)
         background.stop(props.key)
-        if several:
-            device = self._attach_all(request, op)
+        if not several:
+            device = scsi_paths.attach_first(driver, props.targets, props.key, op)
         else:
-            device = scsi_opening.attach_first(
-                props.targets,
-                lambda way, share: iscsi_ways.Opening(request, (way,), share),
-                op.undo,
-                op.work,
-            )
+            # What only discovery has told of may lead anywhere.
+            policy = plans_paths.Policy(is_mismatch_fatal=props.explicit)
+            select = functools.partial(_select, props)
+            paths = self._paths(props, op.work)
+            device = scsi_paths.attach_all(driver, paths, policy, props.key, op, select)
         return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
-    def _attach_all(self, request: iscsi_ways.Request, op: operation.Operation) -> volume.Device:
-        """Use all ways that lead to the volume, through a multipath map."""
-        ways = self._ways(request.props, op.work)
-        opening = iscsi_ways.Opening(request, ways, op.work)
-        op.undo.add(opening.abandon)
-        return opening.device_of(self._legs(opening.run(), opening, request.props), op)
-
-    def _ways(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[Target, ...]:
-        """The ways the caller named, or those that the portal he named tells of."""
+    def _paths(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[Target, ...]:
+        """The paths the caller named, or those that the portal it named tells of."""
         if props.explicit:
             return props.targets
         (asked,) = props.targets
@@ -172,28 +167,6 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
                 f'Portal {asked.portal} knows no target {asked.name}'
             )
         return plans.discovered_ways(asked, found)
-
-    @staticmethod
-    def _legs(
-        brought: list[iscsi_ways.Brought], opening: iscsi_ways.Opening, props: props_iscsi.Props
-    ) -> list[host_disks.Disk]:
-        """The disks of the volume, which is one.
-
-        Ways that were only discovered may lead to other volumes with the same LUN; these are
-        taken back. Ways that the caller named have to agree.
-
-        :raises VolumeIdentityMismatch: if they do not.
-        """
-        first = brought[0].legs[0]
-        legs: list[host_disks.Disk] = []
-        for one in brought:
-            if not props.explicit and one.legs[0].identity.is_another(first.identity):
-                LOG.warning('%s leads to another volume (%s)', one.way, one.legs[0])
-                opening.drop(one.way)
-                continue
-            legs += one.legs
-        host_disks.require_same_volume(legs)
-        return legs
 
     def _here(self, props: props_iscsi.Props) -> _Here:
         """What there is of the volume: found by LUN, and by identity behind other portals."""
@@ -240,7 +213,27 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         here = self._here(props)
         if not here.disks:
             raise exception.VolumePathsNotFound(_no_disk(props))
-        return scsi_opening.grow(props.key, here.disks, op.deadline)
+        return scsi_paths.grow(props.key, here.disks, op.deadline)
+
+
+def _select(
+    props: props_iscsi.Props,
+    opening: path_set.PathSet[Target, iscsi_paths.OpenPath],
+    opened: list[iscsi_paths.OpenPath],
+) -> list[host_disks.Disk]:
+    """The disks of the volume among those of the open paths.
+
+    Paths that were only discovered may lead to other volumes with the same LUN; these are closed.
+    """
+    first = opened[0].disks[0]
+    disks: list[host_disks.Disk] = []
+    for one in opened:
+        if not props.explicit and one.disks[0].identity.is_another(first.identity):
+            LOG.warning('%s leads to another volume (%s)', one.path, one.disks[0])
+            opening.exclude(one.path)
+            continue
+        disks += one.disks
+    return disks
 
 
 def _no_disk(props: props_iscsi.Props) -> str:
@@ -258,7 +251,7 @@ def _leave(
     """End the sessions to a target that carry nothing else, and forget their records."""
     ways = [way for way in props.targets if way.name == name]
     own = [(s, lun) for s, lun in sessions if s.target.lower() == name.lower()]
-    iscsi_ways.leave(ways, own, deadline, is_forced=steps.on_error.is_forced)
+    iscsi_paths.leave(ways, own, deadline, is_forced=steps.on_error.is_forced)
 
 
 def _is_anothers(session: iscsi.Session, lun: int, here: _Here) -> bool:

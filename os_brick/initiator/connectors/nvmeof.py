@@ -12,7 +12,6 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import background, fanout, operation, teardown, wait
-from os_brick.core import undo as core_undo
 from os_brick.host import (
     fc,
     links,
@@ -28,9 +27,9 @@ from os_brick.host import (
 from os_brick.initiator.connectors import base, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
 from os_brick.model import fabrics, nvme_psk
-from os_brick.paths import nvme as nvmeof_ways
+from os_brick.paths import nvme as nvme_paths
+from os_brick.paths import nvme_attach
 from os_brick.plans import nvmeof as plans
-from os_brick.plans import paths as ways_plans
 from os_brick.request import nvmeof as props_nvmeof
 from os_brick.request import result
 
@@ -183,70 +182,11 @@ class NVMeOFConnector(base.BlockConnector):
         target: Target,
     ) -> str:
         """Have one namespace here, readable; return its block device's name."""
-        request = _request(props, target, op)
-        ways = _ways(target)
+        driver, paths = nvme_paths.Driver(_request(props, target, op)), _paths(target)
         if several:
-            wanted = min(2, len(ways)) if props.enforce_multipath else 1
-            return self._attach_all(request, ways, wanted, op)
-        return self._attach_first(request, ways, op.undo, op.work)
-
-    @staticmethod
-    def _attach_all(
-        request: nvmeof_ways.Request,
-        ways: tuple[nvmeof_ways.Way, ...],
-        wanted: int,
-        op: operation.Operation,
-    ) -> str:
-        """Use all ways that lead to the namespace."""
-        opening = nvmeof_ways.Opening(request, ways, op.work)
-        op.undo.add(opening.abandon)
-        brought = opening.run(wanted)
-        head = brought[0].path.head
-        alike = [one for one in brought if one.path.head == head]
-        _require_same(brought)
-        nvme_volume.wait_readable(brought[0].path, op.work.within(request.scan_seconds))
-        if len(alike) < wanted:
-            raise exception.BrickException(
-                f'Multipath is enforced, and only {len(alike)} path leads to /dev/{head} '
-                f'({brought[0].way.target}); {"; ".join(opening.failures())}'
-            )
-        policy = op.settings.nvme.io_policy
-        if policy:
-            nvme_connect.set_io_policy(brought[0].way.target.nqn, policy)
-        opening.joins(brought[0])
-        return head
-
-    @staticmethod
-    def _attach_first(
-        request: nvmeof_ways.Request,
-        ways: tuple[nvmeof_ways.Way, ...],
-        undo: core_undo.Undo,
-        deadline: wait.Deadline,
-    ) -> str:
-        """Use the first way that leads to a readable namespace; one that is open before others."""
-        failures: list[Exception] = []
-        host = request.host[0] if request.host else None
-        in_turn = sorted(
-            ways,
-            key=lambda way: not nvme.controllers_at(way.target.nqn, (way.portal,), host),
-        )
-        for number, way in enumerate(in_turn):
-            share = deadline.leaving(1 - 1 / (len(in_turn) - number))
-            opening = nvmeof_ways.Opening(request, (way,), share)
-            try:
-                with core_undo.Undo() as undo_way:
-                    undo_way.add(opening.abandon)
-                    (brought,) = opening.run()
-                    nvme_volume.wait_readable(brought.path, share.within(request.scan_seconds))
-            except Exception as error:  # noqa: BLE001 the next way may be better
-                LOG.warning('%s cannot be used: %s', way, error)
-                failures.append(error)
-            else:
-                undo.add(opening.abandon)
-                return brought.path.head
-        deciding = ways_plans.deciding_error(failures, nvmeof_ways.Opening.deciding)
-        text = '; '.join(str(error) for error in failures)
-        raise deciding or exception.VolumeDeviceNotFound(text) from failures[0]
+            wanted = min(2, len(paths)) if props.enforce_multipath else 1
+            return nvme_attach.attach_all(driver, paths, wanted, props.key, op)
+        return nvme_attach.attach_first(driver, paths, props.key, op)
 
     def _survey(self, props: Volume, target: Target) -> nvme_survey.Found:
         """What there is of a namespace at the portals of the properties."""
@@ -306,7 +246,7 @@ class NVMeOFConnector(base.BlockConnector):
         return min(sizes.values()) if array is None else nvmeof_raid.grow(array, op.deadline)
 
 
-def _request(props: Volume, target: Target, op: operation.Operation) -> nvmeof_ways.Request:
+def _request(props: Volume, target: Target, op: operation.Operation) -> nvme_paths.Request:
     conf = op.settings.nvme
     ids = {c.host_nqn: c.host_id for c in nvme.controllers() if c.host_nqn and c.host_id}
     system = machine.system_uuid() or None
@@ -325,7 +265,7 @@ def _request(props: Volume, target: Target, op: operation.Operation) -> nvmeof_w
         dhchap_secret=dhchap.host if dhchap else conf.dhchap_secret,
         dhchap_ctrl_secret=dhchap.controller if dhchap else conf.dhchap_ctrl_secret,
     )
-    return nvmeof_ways.Request(
+    return nvme_paths.Request(
         key=props.key,
         host=plans.host(name, target.host_nqn, ids, own_id),
         options=options,
@@ -351,16 +291,16 @@ def _fast_fail(props: Volume, configured: int | None) -> int | None:
     return _LEG_FAIL_SECONDS
 
 
-def _ways(target: Target) -> tuple[nvmeof_ways.Way, ...]:
-    """The ways to a namespace."""
+def _paths(target: Target) -> tuple[nvme_paths.NvmePath, ...]:
+    """The paths to a namespace."""
     portals = _resolved(target)
     if not portals:
         ports = ', '.join(str(portal) for portal in target.portals)
         raise exception.VolumeDeviceNotFound(
             f'{target}: no Fibre Channel port of this host is online for {ports}'
         )
-    LOG.debug('%s has %d ways', target, len(portals))
-    return tuple(nvmeof_ways.Way(target, portal) for portal in portals)
+    LOG.debug('%s has %d paths', target, len(portals))
+    return tuple(nvme_paths.NvmePath(target, portal) for portal in portals)
 
 
 def _resolved(target: Target) -> tuple[fabrics.Portal, ...]:
@@ -377,21 +317,6 @@ def _resolved(target: Target) -> tuple[fabrics.Portal, ...]:
             LOG.warning('The name of portal %s is unknown: %s', portal, error)
             found.append(portal)
     return tuple(dict.fromkeys(found))
-
-
-def _require_same(brought: list[nvmeof_ways.Brought]) -> None:
-    """Have all ways lead to one namespace.
-
-    :raises VolumeIdentityMismatch: naming two that differ.
-    """
-    first = brought[0].path
-    for other in brought[1:]:
-        if other.path.identity != first.identity:
-            raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{other.path.head}',
-                expected=f'{first.identity} of {first.name}',
-                actual=str(other.path.identity),
-            )
 
 
 def _elsewhere(props: Volume) -> str:

@@ -72,3 +72,22 @@ def test_nothing_is_started_twice_at_once() -> None:
     gate.set()
     assert fan.have_ended(10)
     assert sorted(started) == ['a', 'b']
+
+
+@pytest.mark.parametrize('count', [1, 3])
+@pytest.mark.parametrize('kind', [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_interrupt_of_a_step_reaches_the_caller(count: int, kind: type[BaseException]) -> None:
+    """And nobody waits for a step that has ended so."""
+
+    def step(item: int) -> int:
+        if item == 0:
+            raise kind
+        return item
+
+    with pytest.raises(kind):
+        fanout.fanout(step, range(count))
+    fan = fanout.Fanout(step)
+    fan.start(range(count))
+    with pytest.raises(kind):
+        fan.wait_for(lambda: fan.have_ended(10) and False, wait.Deadline.after(20))
+    assert isinstance(fan.errors[0], fanout.Interrupted)

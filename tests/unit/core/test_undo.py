@@ -2,6 +2,7 @@
 """Last first; the first error survives; what failed on the way back is noted."""
 
 import functools
+import json
 
 import pytest
 
@@ -80,3 +81,62 @@ def test_inner_then_outer() -> None:
             inner.add(done.append, 'inner')
             raise ZeroDivisionError
     assert done == ['inner', 'outer']
+
+
+DONE: list[object] = []
+
+
+@core_undo.verb
+def note(what: str, numbers: list[int], *, twice: bool = False) -> None:
+    DONE.append((what, numbers, twice))
+
+
+def test_steps_are_data_and_can_be_replayed() -> None:
+    DONE.clear()
+    undo = core_undo.Undo()
+    undo.add(note, 'a', [1, 2])
+    inner = core_undo.Undo()
+    inner.add(note, 'b', [], twice=True)
+    undo.adopt(inner)
+    steps = json.loads(json.dumps(undo.steps()))
+    assert [step['args'] for step in steps] == [['a', [1, 2]], ['b', []]]
+    assert {step['verb'] for step in steps} <= core_undo.verbs()
+    assert core_undo.replay(steps) == []
+    assert DONE == [('b', [], True), ('a', [1, 2], False)]
+
+
+@pytest.mark.parametrize('value', [object(), {1: 'a'}, [b'bytes'], {'a': {1, 2}}])
+def test_arguments_of_a_verb_have_to_be_plain(value: object) -> None:
+    with pytest.raises(TypeError, match='note'):
+        core_undo.Undo().add(note, value, [])  # type: ignore[arg-type]
+
+
+def test_an_unknown_verb_runs_nothing() -> None:
+    DONE.clear()
+    known = core_undo.Step(note, ('a', [])).as_dict()
+    with pytest.raises(KeyError):
+        core_undo.replay([known, {**known, 'verb': 'unknown'}])
+    assert DONE == []
+
+
+def test_a_step_added_after_the_others_have_run_is_run_at_once() -> None:
+    """A thread that an interrupted operation has left adds to a stack that no one runs again."""
+    done: list[str] = []
+    with pytest.raises(KeyboardInterrupt), core_undo.Undo() as undo:
+        raise KeyboardInterrupt
+    undo.add(done.append, 'late')
+    assert done == ['late']
+
+
+def test_an_interrupt_while_undoing_keeps_no_step_from_its_turn() -> None:
+    done: list[str] = []
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    undo = core_undo.Undo()
+    undo.add(done.append, 'a')
+    undo.add(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        undo.take_back()
+    assert done == ['a']

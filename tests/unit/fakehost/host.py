@@ -242,8 +242,7 @@ class Host:
 
     def _end_threads(self) -> None:
         """No thread of a test may see the machine that the test runs on."""
-        for key in list(background._running):
-            background.stop(key)
+        background.stop_all(0)
         for thread in self._threads():
             thread.join(_THREADS_SECONDS)
             assert not thread.is_alive(), f'{thread} has not ended'

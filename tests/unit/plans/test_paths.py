@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When to scan, when an attach goes on without further ways, and which error it tells."""
+"""When to scan, when an attach goes on without further paths, and which error it tells."""
 
 import itertools
 
@@ -7,12 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from os_brick import exception
 from os_brick.plans import paths as plans
 
 
 @pytest.mark.parametrize(
-    ('seconds', 'ready', 'answering', 'silent', 'go'),
+    ('seconds', 'ready', 'responding', 'unreachable', 'go'),
     [
         (0.0, 4, 0, 0, True),  # All are there.
         (0.0, 0, 0, 0, True),  # All have failed: nothing to wait for.
@@ -23,11 +22,13 @@ from os_brick.plans import paths as plans
         (0.5, 3, 0, 1, True),
         (100.0, 0, 1, 0, False),  # Nothing to go on with.
         (100.0, 0, 0, 1, False),
-        (1.0, 2, 1, 1, False),  # One is under way: the silent one has that time as well.
+        (1.0, 2, 1, 1, False),  # One is under path: the unreachable one has that time as well.
     ],
 )
-def test_may_go_on(seconds: float, ready: int, answering: int, silent: int, go: bool) -> None:
-    assert plans.may_go_on(plans.Progress(seconds, ready, answering, silent)) is go
+def test_may_stop_waiting(
+    seconds: float, ready: int, responding: int, unreachable: int, go: bool
+) -> None:
+    assert plans.may_stop_waiting(plans.Progress(seconds, ready, responding, unreachable)) is go
 
 
 @pytest.mark.parametrize(
@@ -40,42 +41,37 @@ def test_may_go_on(seconds: float, ready: int, answering: int, silent: int, go: 
         (0.5, 0.49, True),  # Nobody notices less.
     ],
 )
-def test_a_silent_way_gets_as_long_as_the_others(
+def test_a_unreachable_path_gets_as_long_as_the_others(
     seconds: float, enough_at: float, go: bool
 ) -> None:
-    progress = plans.Progress(seconds, ready=3, answering=0, silent=1, enough_at=enough_at)
-    assert plans.may_go_on(progress) is go
-    assert plans.may_go_on(progress, least_silent=0.5) is (seconds >= 0.5)
+    progress = plans.Progress(seconds, ready=3, responding=0, unreachable=1, enough_at=enough_at)
+    assert plans.may_stop_waiting(progress) is go
+    assert plans.may_stop_waiting(progress, plans.Policy(grace_seconds=0.5)) is (seconds >= 0.5)
 
 
 @given(
     st.floats(0, 1000), st.integers(0, 8), st.integers(0, 8), st.integers(0, 8), st.floats(0, 1000)
 )
-def test_once_on_always_on(
-    seconds: float, ready: int, answering: int, silent: int, more: float
+def test_once_on_alpaths_on(
+    seconds: float, ready: int, responding: int, unreachable: int, more: float
 ) -> None:
     """Time alone never takes back the decision to go on."""
-    if plans.may_go_on(plans.Progress(seconds, ready, answering, silent)):
-        assert plans.may_go_on(plans.Progress(seconds + more, ready, answering, silent))
+    if plans.may_stop_waiting(plans.Progress(seconds, ready, responding, unreachable)):
+        assert plans.may_stop_waiting(
+            plans.Progress(seconds + more, ready, responding, unreachable)
+        )
 
 
 @pytest.mark.parametrize(
-    ('ready', 'silent', 'go'),
+    ('ready', 'unreachable', 'go'),
     [(1, 1, False), (2, 1, True), (1, 0, True)],
 )
-def test_more_ways_are_wanted(ready: int, silent: int, go: bool) -> None:
-    """One way is enough only when no other can come."""
-    assert plans.may_go_on(plans.Progress(100.0, ready, 0, silent), wanted=2) is go
-
-
-def test_the_weightiest_error_decides() -> None:
-    away, refused, other = OSError('away'), exception.LoginRefused('no'), OSError('busy')
-    mismatch = exception.VolumeIdentityMismatch(device='d', expected='a', actual='b')
-    kinds = (exception.VolumeIdentityMismatch, exception.LoginRefused)
-    assert plans.deciding_error([away, refused, mismatch], kinds) is mismatch
-    assert plans.deciding_error([away, refused], kinds) is refused
-    assert plans.deciding_error([away], kinds) is away
-    assert plans.deciding_error([away, other], kinds) is None
+def test_more_paths_are_wanted(ready: int, unreachable: int, go: bool) -> None:
+    """One path is enough only when no other can come."""
+    assert (
+        plans.may_stop_waiting(plans.Progress(100.0, ready, 0, unreachable), plans.Policy(wanted=2))
+        is go
+    )
 
 
 @given(st.integers(-3, 50), st.floats(0.1, 100))

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Open paths together with what takes them back, and the taking back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import dataclasses
+from typing import Generic, TypeVar
+
+from os_brick import exception
+from os_brick.core import fanout, undo, wait
+from os_brick.paths.driver import Assembly
+
+O = TypeVar('O')  # noqa: E741 an open path
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Held(Generic[O]):
+    """An open path, and what takes it back: a value that can be handed over."""
+
+    opened: O
+    made: undo.Undo
+
+
+def steps(assembly: Assembly[O], held: Sequence[Held[O]], seconds: float) -> list[undo.Data]:
+    """The steps that take paths back, first made first."""
+    opened = [each.opened for each in held]
+    return [
+        *(step.as_dict() for step in assembly.after(opened)),
+        *(step for each in held for step in each.made.steps()),
+        *(step.as_dict() for step in assembly.before(opened, seconds)),
+    ]
+
+
+def close(assembly: Assembly[O], held: Sequence[Held[O]], deadline: wait.Deadline) -> None:
+    """Take paths back, side by side.
+
+    :raises BrickException: naming what could not be taken back.
+    """
+    opened = [each.opened for each in held]
+    before, after = undo.Undo(), undo.Undo()
+    for step in assembly.before(opened, deadline.limit()):
+        before.add_step(step)
+    for step in assembly.after(opened):
+        after.add_step(step)
+    try:
+        before.take_back()
+        fanout.fanout(lambda number: held[number].made.take_back(), range(len(held)))
+    finally:
+        after.take_back()
+    every = (before, *(each.made for each in held), after)
+    failures = [text for each in every for text in each.failures]
+    if failures:
+        raise exception.BrickException('; '.join(failures))

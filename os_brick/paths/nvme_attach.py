@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Attaching an NVMe namespace over its paths, which the kernel puts under one head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from os_brick import exception
+from os_brick.core import operation, undo, wait
+from os_brick.host import nvme, nvme_connect, nvme_volume
+from os_brick.model import fabrics
+from os_brick.paths import engine
+from os_brick.paths.nvme import Driver, NvmePath, OpenPath
+from os_brick.plans import paths as plans_paths
+
+
+class NvmeHead:
+    """The block device that the kernel makes of all paths to a namespace.
+
+    Both fields are written once, by the attach, before any late path is added.
+    """
+
+    def __init__(self) -> None:
+        self._head = ''
+        self._identity = fabrics.Identity()
+
+    @property
+    def wwid(self) -> str:
+        """The name of the namespace, if it has one."""
+        return self._identity.uuid or self._identity.nguid or ''
+
+    def is_of(self, opened: OpenPath) -> None:
+        """Note what the attach has found."""
+        self._head, self._identity = opened.namespace.head, opened.namespace.identity
+
+    def add(self, opened: OpenPath, deadline: wait.Deadline) -> None:
+        """Have a late path lead to the head; the kernel has put it there by itself.
+
+        :raises VolumeIdentityMismatch: if it does not.
+        """
+        if opened.namespace.head != self._head:
+            raise exception.VolumeIdentityMismatch(
+                device=f'/dev/{opened.namespace.head}',
+                expected=f'a path of /dev/{self._head}',
+                actual=str(opened.namespace.identity),
+            )
+
+    def is_present(self, *, without: OpenPath | None = None) -> bool:
+        """Whether the namespace has a path other than the late one."""
+        late = without.namespace.controller if without else ''
+        return any(
+            self._identity == path.identity and path.controller != late
+            for path in nvme.paths_of(self._head)
+        )
+
+    def before(self, opened: Sequence[OpenPath], seconds: float) -> list[undo.Step]:
+        """Take nothing apart: the head goes with its last path."""
+        return []
+
+    def after(self, opened: Sequence[OpenPath]) -> list[undo.Step]:
+        """Forget nothing."""
+        return []
+
+
+def attach_all(
+    driver: Driver, paths: Sequence[NvmePath], wanted: int, key: str, op: operation.Operation
+) -> str:
+    """Use all paths that lead to the namespace, and return its head.
+
+    :param wanted: how many have to.
+    :raises BrickException: if fewer do.
+    """
+    policy = plans_paths.Policy(wanted=wanted, is_mismatch_fatal=False)
+    assembly = NvmeHead()
+    path_set, opened = engine.open_all(driver, assembly, paths, policy, key, op)
+    first = opened[0].namespace
+    alike = [one for one in opened if one.namespace.head == first.head]
+    _require_same(opened)
+    nvme_volume.wait_readable(first, op.work.within(op.settings.scan_seconds))
+    if len(alike) < wanted:
+        raise exception.BrickException(
+            f'Multipath is enforced, and only {len(alike)} path leads to /dev/{first.head} '
+            f'({opened[0].path.target}); {"; ".join(path_set.failures())}'
+        )
+    if op.settings.nvme.io_policy:
+        nvme_connect.set_io_policy(opened[0].path.target.nqn, op.settings.nvme.io_policy)
+    assembly.is_of(opened[0])
+    path_set.add_in_background()
+    return first.head
+
+
+def attach_first(
+    driver: Driver, paths: Sequence[NvmePath], key: str, op: operation.Operation
+) -> str:
+    """Use the first path that leads to a readable namespace, and return its head.
+
+    One that is open comes before others.
+    """
+
+    def use(opened: OpenPath, deadline: wait.Deadline) -> str:
+        nvme_volume.wait_readable(opened.namespace, deadline.within(op.settings.scan_seconds))
+        return opened.namespace.head
+
+    in_turn = sorted(paths, key=lambda path: not driver.existing(path))
+    return engine.open_first(driver, NvmeHead(), in_turn, key, op, use)
+
+
+def _require_same(opened: list[OpenPath]) -> None:
+    """Have all paths lead to one namespace.
+
+    :raises VolumeIdentityMismatch: naming two that differ.
+    """
+    first = opened[0].namespace
+    for other in opened[1:]:
+        if other.namespace.identity != first.identity:
+            raise exception.VolumeIdentityMismatch(
+                device=f'/dev/{other.namespace.head}',
+                expected=f'{first.identity} of {first.name}',
+                actual=str(other.namespace.identity),
+            )
