@@ -85,6 +85,19 @@ def write_in(directory: int, name: str, text: str) -> None:
         os.close(file)
 
 
+def reopen(descriptor: int, flags: int) -> int:
+    """Another descriptor of what one is open on, whatever has its name by now.
+
+    :raises OSError: if it cannot be opened so.
+    """
+    return os.open(f'/proc/self/fd/{descriptor}', flags | os.O_CLOEXEC)
+
+
+def place_of(descriptor: int) -> str:
+    """The path of what a descriptor is open on, links followed."""
+    return _outside(os.readlink(f'/proc/self/fd/{descriptor}'))
+
+
 def replace(path: str, text: str, mode: int = 0o600) -> None:
     """Put a whole file in the place of ``path`` at once, so that no reader sees half of it.
 

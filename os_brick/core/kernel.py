@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import socket
+import stat
 from typing import Protocol
 
 from os_brick.core import files
@@ -25,6 +27,12 @@ class Kernel(Protocol):
         """A descriptor of a device.
 
         :raises OSError: if it cannot be opened.
+        """
+
+    def open_block(self, path: str, flags: int) -> int:
+        """A descriptor of a block device; nothing else is opened, and no link followed.
+
+        :raises OSError: if it cannot be opened, or is not a block device.
         """
 
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
@@ -55,6 +63,20 @@ class Kernel(Protocol):
 class _SystemKernel:
     def open(self, path: str, flags: int) -> int:
         return files.descriptor(path, flags)
+
+    def open_block(self, path: str, flags: int) -> int:
+        # O_PATH opens nothing: opening /dev/watchdog arms it, opening a serial line may block.
+        place = files.descriptor(path, os.O_PATH | os.O_NOFOLLOW)
+        try:
+            if not stat.S_ISBLK(os.fstat(place).st_mode):
+                raise OSError(errno.ENOTBLK, f'{path} is not a block device')
+            return files.reopen(place, flags)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            raise OSError(error.errno, f'{error.strerror}: {path}') from error
+        finally:
+            os.close(place)
 
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         return fcntl.ioctl(descriptor, request, argument)
@@ -104,6 +126,19 @@ def device(path: str, flags: int) -> Iterator[int]:
     :raises OSError: if it cannot be opened.
     """
     descriptor = _current.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def block_device(path: str, flags: int) -> Iterator[int]:
+    """A descriptor of a block device during the block; of anything else nothing is opened.
+
+    :raises OSError: ``ENOTBLK`` if it is something else; if it cannot be opened.
+    """
+    descriptor = _current.open_block(path, flags)
     try:
         yield descriptor
     finally:

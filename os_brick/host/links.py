@@ -9,7 +9,7 @@ The name is what nova keeps in its database, so a plain path is written as ever:
 from __future__ import annotations
 
 from os_brick.core import files
-from os_brick.privileged import rootwrap
+from os_brick.privileged import links as root
 
 PREFIX = '/dev/disk/by-id/os-brick'
 _ESCAPED = '='
@@ -40,7 +40,7 @@ def make(device: str) -> str:
     :raises OSError: if it cannot be made.
     """
     link = name_for(device)
-    rootwrap.link_root(files.realpath(device), link, force=True)
+    root.link_root(files.realpath(device), link, force=True)
     return link
 
 
@@ -57,4 +57,4 @@ def remove(link: str) -> None:
     :raises OSError: if it cannot be removed.
     """
     if files.is_link(link):
-        rootwrap.unlink_root(link)
+        root.unlink_root(link)

@@ -26,17 +26,36 @@ _FILLINGS = b'\x00', b'\xff'
 def probe(device: str, timeout: float) -> str:
     """What blkid sees on a device past its cache, a line ``NAME=value`` each; empty if nothing.
 
+    :raises OSError: if it is not a block device.
     :raises ProcessExecutionError: if it cannot be asked.
     """
     path = f'/dev/{check.block(device)}'
+    limit = check.seconds(timeout)
+    process.isolated(f'a look at {path}', limit, _require_block, path)
     result = process.run(
         *('blkid', '-p', '-o', 'export', path),
         ok=(_FOUND, _NOTHING, _AMBIVALENT),
-        timeout=check.seconds(timeout),
+        timeout=limit,
     )
     if result.exit_code == _AMBIVALENT:
         return 'TYPE=several signatures\n'
     return result.stdout
+
+
+def why_not_blank(device: str, timeout: float) -> str | None:
+    """What makes a device not blank now, or ``None``; for root functions that overwrite one.
+
+    :raises OperationTimedOut: if the device does not answer in time.
+    :raises OSError: if it cannot be opened or read.
+    :raises ProcessExecutionError: if blkid cannot be asked.
+    """
+    content = first_content(device, timeout)
+    if content >= 0:
+        return f'there is data at byte {content}'
+    seen = probe(device, timeout)
+    if 'TYPE=' in seen:  # PTTYPE as well.
+        return f'blkid recognises {", ".join(seen.split())}'
+    return None
 
 
 @privileged.entrypoint
@@ -50,9 +69,14 @@ def first_content(device: str, timeout: float) -> int:
     return process.isolated(f'a read of {path}', check.seconds(timeout), _first_content, path)
 
 
+def _require_block(path: str) -> None:
+    with kernel.block_device(path, os.O_PATH):
+        return
+
+
 def _first_content(path: str) -> int:
     buffer = mmap.mmap(-1, _EDGE_BYTES)
-    with kernel.device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
+    with kernel.block_device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
         size = os.lseek(descriptor, 0, os.SEEK_END)
         # Rounded up: what lies between the two ends is not looked at, the very last bytes are.
         last = -(-max(0, size - _EDGE_BYTES) // _PAGE_BYTES) * _PAGE_BYTES

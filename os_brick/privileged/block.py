@@ -34,7 +34,7 @@ def read_start(device: str, timeout: float) -> int:
 def _read_start(path: str) -> int:
     # An anonymous map is page-aligned, as O_DIRECT wants its buffer.
     buffer = mmap.mmap(-1, PROBE_BYTES)
-    with kernel.device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
+    with kernel.block_device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
         return os.preadv(descriptor, [buffer], 0)
 
 
@@ -53,7 +53,7 @@ def is_claimed(device: str, timeout: float) -> bool:
 
 def _is_claimed(path: str) -> bool:
     try:
-        with kernel.device(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK):
+        with kernel.block_device(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK):
             return False
     except OSError as error:
         if error.errno == errno.EBUSY:
@@ -73,7 +73,7 @@ def flush(device: str, timeout: float) -> None:
 
 
 def _flush(path: str) -> None:
-    with kernel.device(path, os.O_RDONLY) as descriptor:
+    with kernel.block_device(path, os.O_RDONLY) as descriptor:
         # fsync reports write errors and empties the device's own cache, which BLKFLSBUF does not.
         os.fsync(descriptor)
         kernel.ioctl(descriptor, _BLKFLSBUF, 0)

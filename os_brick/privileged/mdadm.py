@@ -8,13 +8,14 @@ give an array another name, owner or metadata.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 
-from os_brick import privileged
+from os_brick import exception, privileged
 from os_brick.core import files, kernel, process
-from os_brick.model import names
-from os_brick.privileged import check
+from os_brick.model import md_superblock, names
+from os_brick.privileged import blkid, check
 
 _MOST_LEGS = 16
 
@@ -58,7 +59,7 @@ def superblock(leg: str, timeout: float) -> tuple[str, bytes]:
 
 def _superblock(path: str) -> tuple[str, bytes]:
     buffer = mmap.mmap(-1, _PAGE_BYTES)
-    with kernel.device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
+    with kernel.block_device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
         size = os.lseek(descriptor, 0, os.SEEK_END)
         for version, place in _places(size):
             if 0 <= place <= size - _PAGE_BYTES:
@@ -86,10 +87,15 @@ def create(alias: str, legs: tuple[str, ...], timeout: float) -> tuple[int, str]
     There is no ``--assume-clean``: legs that are not equal would answer one thing or the other.
     The first pass copies in the background, and reads come from what is copied already. There is
     no ``--failfast``: it would have the first failure of one path fail a leg with others.
+
+    :raises VolumeIdentityMismatch: if one of them is not blank now.
+    :raises OSError: if one cannot be read.
     """
     words = '--create', _alias(alias), '--config=none', '--run', '--quiet', '--level=1'
     kind = '--metadata=1.2', f'--name={alias}', '--homehost=any', '--bitmap=internal'
     paths = _legs(legs)
+    for leg in legs:
+        _require_blank(leg, timeout)
     return _mdadm(*words, *kind, f'--raid-devices={len(paths)}', *paths, timeout=timeout)
 
 
@@ -115,8 +121,43 @@ def re_add(array: str, leg: str, timeout: float) -> tuple[int, str]:
 
 @privileged.entrypoint
 def add(array: str, leg: str, timeout: float) -> tuple[int, str]:
-    """Make a device a leg; its content is replaced by the array's."""
-    return _mdadm(f'/dev/{_array(array)}', '--add', *_legs((leg,)), timeout=timeout)
+    """Make a device a leg; its content is replaced by the array's.
+
+    :raises VolumeIdentityMismatch: if it is neither blank now nor a former leg of this array.
+    :raises OSError: if it cannot be read.
+    """
+    words = f'/dev/{_array(array)}', '--add', *_legs((leg,))
+    uuid = _uuid_on(leg, timeout)
+    if not uuid or uuid != _uuid_of(array, timeout):
+        _require_blank(leg, timeout)
+    return _mdadm(*words, timeout=timeout)
+
+
+def _uuid_on(leg: str, timeout: float) -> str:
+    """The UUID of the array whose leg a device says to be; empty if of none."""
+    version, raw = superblock(leg, timeout)
+    found = md_superblock.parse(version, raw) if version else None
+    return found.array_uuid if found else ''
+
+
+def _uuid_of(array: str, timeout: float) -> str:
+    """The UUID of an array: that of the first leg that it uses and that can be read."""
+    base = f'/sys/block/{array}/md'
+    for name in files.names(base):
+        if name.startswith('dev-') and 'faulty' not in files.read_or(f'{base}/{name}/state'):
+            with contextlib.suppress(OSError, exception.BrickException):
+                if uuid := _uuid_on(name.removeprefix('dev-'), timeout):
+                    return uuid
+    return ''
+
+
+def _require_blank(device: str, timeout: float) -> None:
+    """Have nothing on a device that mdadm is about to overwrite, as root sees it now."""
+    why = blkid.why_not_blank(device, timeout)
+    if why is not None:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{device}', actual=why, expected='a blank device'
+        )
 
 
 @privileged.entrypoint

@@ -13,7 +13,7 @@ import struct
 
 from os_brick import privileged
 from os_brick.core import files, kernel
-from os_brick.privileged import check
+from os_brick.privileged import check, scsi
 
 _ABSTRACT = '\0/org/kernel/linux/storage/multipathd'
 _LENGTH = struct.Struct('@N')
@@ -83,18 +83,22 @@ def reconfigure(timeout: float) -> str:
 def add_path(disk: str, timeout: float) -> str:
     """Offer a disk to multipathd.
 
+    :raises PermissionError: if it is not a disk of iSCSI or Fibre Channel.
     :raises OSError: if multipathd does not answer.
     """
-    return _ask(f'add path {check.disk(disk)}', timeout)
+    scsi.require_remote_if_there(disk)
+    return _ask(f'add path {disk}', timeout)
 
 
 @privileged.entrypoint
 def remove_path(disk: str, timeout: float) -> str:
     """Have multipathd forget a disk, and take it out of its map.
 
+    :raises PermissionError: if it is not a disk of iSCSI or Fibre Channel.
     :raises OSError: if multipathd does not answer.
     """
-    return _ask(f'del path {check.disk(disk)}', timeout)
+    scsi.require_remote_if_there(disk)
+    return _ask(f'del path {disk}', timeout)
 
 
 def _map(name: str) -> str:

@@ -6,16 +6,14 @@ that bring commands of their own; nothing of ours calls it.
 """
 
 from collections.abc import Callable, Iterable
-import os
-import re
-import threading
-from typing import Any, NoReturn
+from typing import Any
 
 from oslo_concurrency import processutils as putils
 from oslo_log import log as logging
 
 from os_brick import exception, privileged
-from os_brick.core import clock, files, process, trace
+from os_brick.core import clock, process, trace
+from os_brick.privileged import links
 
 LOG = logging.getLogger(__name__)
 
@@ -30,13 +28,9 @@ _DELAY_SECONDS = 1.0
 # has been decided before.
 _WITHOUT_EFFECT = frozenset({'loglevel', 'log_errors', 'signal', 'run_as_root'})
 
-_LINK_DIRECTORY = '/dev/disk/by-id'
-
-# The only names that are ever made or removed here: our own links of encrypted
-# volumes, and udev's of SCSI disks, which outlive a disk now and then.
-_LINK_NAME = re.compile(rf'{_LINK_DIRECTORY}/(?:os-brick|scsi-)[^/\0]*')
-
-_LINK_TARGET = re.compile(r'/dev/[^\0]+')
+# Public names; our own code uses privileged/links.
+link_root = links.link_root
+unlink_root = links.unlink_root
 
 
 def execute(*cmd: str, **kwargs: Any) -> tuple[str, str]:
@@ -111,73 +105,6 @@ def execute_root(*cmd: str, **kwargs: Any) -> tuple[str, str]:
     :raises TypeError: for ``shell`` and ``run_as_root``, which are not allowed.
     """
     return custom_execute(*cmd, shell=False, run_as_root=False, **kwargs)
-
-
-@privileged.entrypoint
-def link_root(target: str, link_name: str, force: bool = True) -> None:
-    """Make a symbolic link to a device, at once in place of what is there if ``force``.
-
-    :raises InvalidParameterValue: if the link would not be one of ours.
-    :raises FileExistsError: if there is something already, without ``force``.
-    """
-    link = _checked_link(link_name)
-    if not _LINK_TARGET.fullmatch(target) or '..' in target.split('/'):
-        raise exception.InvalidParameterValue(err=f'{target!r} is not a valid path of a device')
-    try:
-        os.makedirs(files.real(_LINK_DIRECTORY), mode=0o755, exist_ok=True)
-        if force:
-            _replace_link(target, files.real(link))
-        else:
-            os.symlink(target, files.real(link))
-    except OSError as error:
-        _raise_with_name(error, link)
-
-
-@privileged.entrypoint
-def unlink_root(*links: str, no_errors: bool = False, raise_at_end: bool = False) -> None:
-    """Remove symbolic links; the first failure ends it unless a keyword says otherwise.
-
-    :param no_errors: log a failure and go on, and never raise.
-    :param raise_at_end: go on, then raise.
-    :raises InvalidParameterValue: if one of them is not ours; then none is removed.
-    :raises ExceptionChainer: with all failures, at the end.
-    """
-    chain = exception.ExceptionChainer()
-    for link in [_checked_link(link) for link in links]:
-        with chain.context(no_errors or raise_at_end, 'Unlinking %s failed', link):
-            _unlink(link)
-    if chain and not no_errors:
-        raise chain
-
-
-def _checked_link(link: str) -> str:
-    """Return the name if such a link may be made and removed."""
-    if not _LINK_NAME.fullmatch(link):
-        raise exception.InvalidParameterValue(err=f'{link!r} is not a link that this library makes')
-    return link
-
-
-def _replace_link(target: str, link: str) -> None:
-    """Rename a new link over the old: nobody sees a moment without one."""
-    temporary = f'{link}.{os.getpid()}.{threading.get_ident()}'
-    os.symlink(target, temporary)
-    try:
-        os.rename(temporary, link)
-    except OSError:
-        os.unlink(temporary)
-        raise
-
-
-def _unlink(link: str) -> None:
-    try:
-        os.unlink(files.real(link))
-    except OSError as error:
-        _raise_with_name(error, link)
-
-
-def _raise_with_name(error: OSError, name: str) -> NoReturn:
-    """Raise it anew with the name in its text, which is all that privsep carries."""
-    raise OSError(error.errno, f'{error.strerror}: {name}') from error
 
 
 def _once(cmd: tuple[str, ...], keywords: dict[str, Any]) -> tuple[str, str]:

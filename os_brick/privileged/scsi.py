@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import struct
 
 from os_brick import privileged
@@ -32,11 +33,43 @@ _ERRNO_OF_SENSE = {
 }
 
 
+# The transports whose disks are attached here: a session of iSCSI, a remote port of Fibre Channel
+# (also on IBM Z); or an adapter of one of them that does not show its ports (storvsc, emulated).
+_REMOTE_PLACE = re.compile(r'/session[0-9]+/|/rport-[0-9]+:')
+_REMOTE_HOSTS = ('/sys/class/iscsi_host', '/sys/class/fc_host')
+_HOST = re.compile(r'/(host[0-9]+)(?=/)')
+
+
+def require_remote(place: str, what: str) -> None:
+    """Refuse a disk or a host that is not on a transport of ours: the system's own, for example.
+
+    :param place: its directory in sysfs, links followed.
+    :raises PermissionError: saying so.
+    """
+    hosts = _HOST.findall(f'{place}/')[-1:]
+    is_remote = _REMOTE_PLACE.search(f'{place}/') or any(
+        files.exists(f'{kind}/{host}') for kind in _REMOTE_HOSTS for host in hosts
+    )
+    if not is_remote:
+        raise PermissionError(errno.EPERM, f'{what} is not on an iSCSI or Fibre Channel transport')
+
+
+def require_remote_if_there(disk: str) -> None:
+    """Refuse a disk of this host that is not on a transport of ours; one that has gone is fine.
+
+    :raises PermissionError: saying so.
+    """
+    place = f'/sys/block/{check.disk(disk)}/device'
+    if files.exists(place):
+        require_remote(files.realpath(place), f'Disk {disk}')
+
+
 @privileged.entrypoint
 def scan(host: int, channel: int, target: int, lun: int, timeout: float) -> None:
     """Ask one SCSI host to look for one LUN of one target.
 
     :raises OperationTimedOut: if the host does not answer in time.
+    :raises PermissionError: if it is not a host of iSCSI or Fibre Channel.
     :raises OSError: if the kernel refuses it.
     """
     address = ' '.join(
@@ -47,7 +80,11 @@ def scan(host: int, channel: int, target: int, lun: int, timeout: float) -> None
             (lun, _LARGEST_LUN, 'LUN'),
         )
     )
-    path = f'/sys/class/scsi_host/host{check.number(host, 2**31, "SCSI host")}/scan'
+    name = f'host{check.number(host, 2**31, "SCSI host")}'
+    path = f'/sys/class/scsi_host/{name}/scan'
+    if not files.exists(path):
+        raise FileNotFoundError(errno.ENOENT, f'There is no SCSI host {name}')
+    require_remote(files.realpath(f'/sys/class/scsi_host/{name}'), f'SCSI host {name}')
     process.isolated(f'the scan of {path}', check.seconds(timeout), files.write, path, address)
 
 
@@ -56,9 +93,11 @@ def rescan(disk: str, timeout: float) -> None:
     """Have the kernel read a disk's identity and capacity anew.
 
     :raises OperationTimedOut: if the disk does not answer in time.
+    :raises PermissionError: if it is not a disk of iSCSI or Fibre Channel.
     :raises OSError: if the kernel refuses it, or the disk has gone.
     """
     path = f'/sys/block/{check.disk(disk)}/device/rescan'
+    require_remote_if_there(disk)
     process.isolated(f'the rescan of {disk}', check.seconds(timeout), files.write, path, '1')
 
 
@@ -70,6 +109,7 @@ def delete(disk: str, number: int, timeout: float) -> None:
 
     :param number: the kernel's number of the disk's device (its inode in sysfs).
     :raises OperationTimedOut: if it does not happen in time.
+    :raises PermissionError: if it is not a disk of iSCSI or Fibre Channel.
     :raises OSError: ``ENOENT`` if it has gone, or is another one by now; if the kernel refuses it.
     """
     path = f'/sys/block/{check.disk(disk)}/device'
@@ -113,6 +153,7 @@ def _write(path: str, number: int, attribute: str, value: str) -> None:
     try:
         if os.fstat(directory).st_ino != number:
             raise OSError(errno.ENOENT, f'{path} is another disk by now')
+        require_remote(files.place_of(directory), path)
         files.write_in(directory, attribute, value)
     finally:
         os.close(directory)

@@ -536,6 +536,9 @@ class Host:
                 f'/sys/class/scsi_host/host{session.host}', f'{host}/scsi_host/host{session.host}'
             )
             tree.link(f'/sys/bus/scsi/devices/host{session.host}', host)
+            place = f'{host}/iscsi_host/host{session.host}'
+            tree.directory(place)
+            tree.link(f'/sys/class/iscsi_host/host{session.host}', place)
             connection = f'connection{session.number}:0'
             place = f'{session.base}/{connection}/iscsi_connection/{connection}'
             for prefix in ('', 'persistent_'):

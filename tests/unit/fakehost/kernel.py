@@ -54,6 +54,13 @@ class Kernel:
             raise
         return descriptor
 
+    def open_block(self, path: str, flags: int) -> int:
+        """Files stand for devices; which of them are block devices sysfs says."""
+        name = path.rpartition('/')[2]
+        if files.exists(path) and not files.exists(f'/sys/class/block/{name}'):
+            raise OSError(errno.ENOTBLK, f'{path} is not a block device')
+        return self.open(path, flags & ~os.O_PATH)
+
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         path = os.readlink(f'/proc/self/fd/{descriptor}').removeprefix(str(self._host.tree.root))
         name = path.rpartition('/')[2]

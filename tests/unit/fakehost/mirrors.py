@@ -199,6 +199,11 @@ class Mirrors:
             raise OSError(errno.EIO, 'Input/output error')
         return files.descriptor(path, flags & ~os.O_DIRECT)
 
+    def open_block(self, path: str, flags: int) -> int:
+        if files.exists(path) and not files.exists(f'/sys/class/block/{path[5:]}'):
+            raise OSError(errno.ENOTBLK, f'{path} is not a block device')
+        return self.open(path, flags & ~os.O_PATH)
+
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
         assert request == _FLUSH
         self.flushed.append(os.readlink(f'/proc/self/fd/{descriptor}').rpartition('/')[2])
@@ -214,7 +219,7 @@ class Mirrors:
         assert timeout
         self.started.append(' '.join(argv))
         self.react()
-        if not self.is_installed:
+        if not self.is_installed and argv[0] == 'mdadm':
             raise FileNotFoundError(errno.ENOENT, f'No such file or directory: {argv[0]!r}')
         if argv[0] == 'blkid':
             assert argv[1:-1] == ('-p', '-o', 'export')

@@ -128,6 +128,10 @@ class Fabric:
             return ours.detach()
         return files.descriptor(path, flags & ~os.O_DIRECT & ~os.O_EXCL)
 
+    def open_block(self, path: str, flags: int) -> int:
+        """A descriptor of a namespace."""
+        return self.open(path, flags & ~os.O_PATH)
+
     def connect(self, address: str, timeout: float) -> socket.socket:
         """No daemon listens."""
         raise FileNotFoundError(errno.ENOENT, address)

@@ -234,11 +234,12 @@ def test_what_udev_makes_of_legs_that_go(
 
 def test_no_mdadm(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
+    blank = (host.leg('nvme8n1'), host.leg('nvme9n1'))
     host.is_installed = False
     for act in (
         lambda: md.stop(array, deadline()),
         lambda: md.assemble('vol1', UUID, (ONE,), 9.0),
-        lambda: md.create('vol1', (ONE, TWO), 9.0),
+        lambda: md.create('vol1', blank, 9.0),
         lambda: md.take_back(array, ONE, 9.0),
         lambda: md.grow(array, deadline()),
     ):

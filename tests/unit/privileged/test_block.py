@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whole devices: read, flushed, announced."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+import os
 import pathlib
 
 import pytest
@@ -60,3 +61,12 @@ def test_only_names(host: fake_host.Host, name: str) -> None:
         with pytest.raises(exception.InvalidParameterValue):
             act(name, 5.0)
     assert host.flushes == []
+
+
+@pytest.mark.skipif(not os.path.exists('/dev/null'), reason='needs devices')
+@pytest.mark.parametrize('name', ['null', 'zero', 'tty', 'random', 'fd', 'shm', 'stdin'])
+@pytest.mark.parametrize('act', [block.read_start, block.is_claimed, block.flush])
+def test_only_block_devices_are_opened(name: str, act: Callable[[str, float], object]) -> None:
+    """On the kernel itself: opening /dev/watchdog arms it, opening a serial line may block."""
+    with pytest.raises(OSError, match=f'/dev/{name}'):
+        act(name, 5.0)

@@ -27,6 +27,8 @@ def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
 
 def test_command_lines(host: mirrors.Mirrors) -> None:
     """mdadm's options as the reference uses them, but for --assume-clean and --failfast."""
+    for leg in (ONE, TWO):
+        host.leg(leg)
     assert mdadm.create('vol1', (ONE, TWO), 9.0)[0] == 0
     assert mdadm.stop('md127', 9.0) == (0, '')
     mdadm.assemble('vol1', ':'.join(['22' * 4] * 4), (ONE,), 9.0)
@@ -34,7 +36,7 @@ def test_command_lines(host: mirrors.Mirrors) -> None:
     mdadm.grow('md127', 9.0)
     mdadm.add('md127', TWO, 9.0)
     two = '/dev/nvme1n1'
-    assert host.started == [
+    assert [line for line in host.started if 'blkid' not in line] == [
         'mdadm --create /dev/md/vol1 --config=none --run --quiet --level=1 --metadata=1.2 '
         f'--name=vol1 --homehost=any --bitmap=internal --raid-devices=2 /dev/nvme0n1 {two}',
         'mdadm --stop /dev/md127',
@@ -161,6 +163,7 @@ def test_content_at_the_ends(host: mirrors.Mirrors, at: int, data: bytes, found:
 
 @pytest.mark.parametrize('size', [4096, 8192, (1 << 20) + 4096, (2 << 20) - 512])
 def test_content_of_small_devices(host: mirrors.Mirrors, size: int) -> None:
+    host.leg('nvme2n1')
     host.tree.file('/dev/nvme2n1', bytes(size))
     assert blkid.first_content('nvme2n1', 9.0) == -1
     host.tree.file('/dev/nvme2n1', bytes(size - 1) + b'x')
@@ -176,3 +179,50 @@ def test_blkid(host: mirrors.Mirrors) -> None:
     host.blkid[ONE] = (4, '')
     with pytest.raises(processutils.ProcessExecutionError):
         blkid.probe(ONE, 9.0)
+
+
+@pytest.mark.parametrize('index', [0, 1])
+@pytest.mark.parametrize('kind', ['superblock', 'data', 'end', 'blkid', 'gone', 'no block device'])
+def test_nothing_is_made_over_what_is_not_blank_now(
+    host: mirrors.Mirrors, kind: str, index: int
+) -> None:
+    """Whatever the caller has seen before: root looks itself."""
+    legs = host.leg('nvme8n1'), host.leg('nvme9n1')
+    leg = legs[index]
+    if kind == 'superblock':
+        host.write(leg, mirrors.superblock(), 4096)
+    elif kind == 'data':
+        host.write(leg, b'x', 900_000)
+    elif kind == 'end':
+        host.write(leg, b'x', (3 << 20) - 1)
+    elif kind == 'blkid':
+        host.blkid[leg] = (0, 'PTTYPE=dos\n')
+    elif kind == 'gone':
+        host.tree.remove(f'/dev/{leg}')
+    else:
+        host.tree.remove(f'/sys/class/block/{leg}')
+    with pytest.raises((exception.VolumeIdentityMismatch, OSError), match=leg):
+        mdadm.create('vol9', legs, 9.0)
+    assert not [line for line in host.started if line.startswith('mdadm')]
+
+
+@pytest.mark.parametrize(
+    ('block', 'is_taken'),
+    [
+        (b'', True),
+        (mirrors.superblock(number=1), True),
+        (mirrors.superblock('33' * 16, number=1), False),
+        (b'database', False),
+    ],
+)
+def test_what_is_added_is_blank_or_was_a_leg(
+    host: mirrors.Mirrors, block: bytes, *, is_taken: bool
+) -> None:
+    host.array((ONE,))
+    host.leg(TWO, block)
+    if is_taken:
+        mdadm.add('md127', TWO, 9.0)
+    else:
+        with pytest.raises(exception.VolumeIdentityMismatch, match=TWO):
+            mdadm.add('md127', TWO, 9.0)
+    assert any('--add' in line for line in host.started) is is_taken

@@ -169,11 +169,20 @@ def root(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 class TestLinks:
-    @pytest.mark.parametrize('name', ['os-brick+dev+sda', 'os-brick=+dev+a=2bb', 'scsi-3600'])
+    @pytest.mark.parametrize('name', ['os-brick+dev+sda', 'os-brick=+dev+a=2bb'])
     def test_makes_and_removes(self, root: pathlib.Path, name: str) -> None:
         link = f'/dev/disk/by-id/{name}'
         rootwrap.link_root('/dev/sda', link)
         assert os.readlink(f'{root}{link}') == '/dev/sda'
+        rootwrap.unlink_root(link)
+        assert os.listdir(root / 'dev/disk/by-id') == []
+
+    def test_links_that_other_tools_believe_are_never_made(self, root: pathlib.Path) -> None:
+        link = '/dev/disk/by-id/scsi-3600'
+        with pytest.raises(exception.InvalidParameterValue):
+            rootwrap.link_root('/dev/sda', link)
+        (root / 'dev/disk/by-id').mkdir(parents=True)
+        (root / link[1:]).symlink_to('/dev/sda')
         rootwrap.unlink_root(link)
         assert os.listdir(root / 'dev/disk/by-id') == []
 

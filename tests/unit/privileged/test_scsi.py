@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scan, rescan, delete, INQUIRY: what reaches the kernel, and what its answers mean."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+import contextlib
 import errno
 import pathlib
 
 import pytest
 
 from os_brick import exception
+from os_brick.core import files
 from os_brick.host import scsi as host_scsi
-from os_brick.privileged import scsi
+from os_brick.privileged import multipathd, scsi
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 
@@ -125,3 +127,62 @@ def test_a_device_that_hangs(host: fake_host.Host) -> None:
 def test_only_addresses(host: fake_host.Host, address: str) -> None:
     with pytest.raises(exception.InvalidParameterValue):
         scsi.identity_pages(address, 5.0)
+
+
+def _local(host: fake_host.Host) -> dict[str, str]:
+    """The system's own disk: sdz on a virtio adapter."""
+    tree, base = host.tree, '/sys/devices/pci0000:00/0000:00:04.0/virtio1/host0'
+    device = f'{base}/target0:0:0/0:0:0:0'
+    for name in ('rescan', 'delete'):
+        tree.file(f'{device}/{name}')
+    tree.link(f'{device}/block/sdz/device', device)
+    for place in ('/sys/block', '/sys/class/block'):
+        tree.link(f'{place}/sdz', f'{device}/block/sdz')
+    tree.file(f'{base}/scsi_host/host0/scan')
+    tree.link('/sys/class/scsi_host/host0', f'{base}/scsi_host/host0')
+    return tree.snapshot()
+
+
+def test_the_systems_own_disk_is_refused(host: fake_host.Host) -> None:
+    """Defect 15: any disk of the host could be deleted."""
+    before = _local(host)
+    number = files.inode('/sys/block/sdz/device')
+    acts: list[Callable[[], object]] = [
+        lambda: scsi.delete('sdz', number, 5.0),
+        lambda: scsi.rescan('sdz', 5.0),
+        lambda: scsi.scan(0, 0, 0, 1, 5.0),
+        lambda: multipathd.add_path('sdz', 5.0),
+        lambda: multipathd.remove_path('sdz', 5.0),
+    ]
+    for act in acts:
+        with pytest.raises(PermissionError, match='transport'):
+            act()
+    assert host.tree.snapshot() == before
+    assert list(host.disks) == ['sda']
+
+
+# Where disks of the transports lie: Linux 6.12 (software iSCSI, qla2xxx, NPIV, zfcp, storvsc).
+REMOTE = [
+    '/sys/devices/platform/host3/session1/target3:0:0/3:0:0:1',
+    '/sys/devices/pci0000:00/0000:05:00.2/host6/rport-6:0-1/target6:0:0/6:0:0:1',
+    '/sys/devices/pci0000:00/0000:05:00.2/host6/vport-6:0-0/host8/rport-8:0-2/target8:0:0/8:0:0:1',
+    '/sys/devices/css0/0.0.0013/0.0.3080/host0/rport-0:0-0/target0:0:0/0:0:0:1',
+    '/sys/devices/virtual/net/fc0/ctlr_0/host2/rport-2:0-0/target2:0:0/2:0:0:1',
+    '/sys/devices/LNXSYSTM:00/VMBUS:00/x/host5/target5:0:0/5:0:0:1',
+]
+LOCAL = [
+    '/sys/devices/pci0000:00/0000:00:17.0/ata1/host0/target0:0:0/0:0:0:0',
+    '/sys/devices/pci0000:00/0000:00:04.0/virtio1/host4/target4:0:0/4:0:0:0',
+    '/sys/devices/pci0000:00/0000:00:14.0/usb1/1-1/1-1:1.0/host7/target7:0:0/7:0:0:0',
+    '/sys/devices/pseudo_0/adapter0/host9/target9:0:0/9:0:0:0',
+    '/sys/devices/session1x/host10/target10:0:0/10:0:0:0',
+]
+
+
+@pytest.mark.parametrize(
+    ('place', 'is_remote'), [*((p, True) for p in REMOTE), *((p, False) for p in LOCAL)]
+)
+def test_which_disks_are_remote(host: fake_host.Host, place: str, *, is_remote: bool) -> None:
+    host.tree.directory('/sys/class/fc_host/host5')
+    with contextlib.nullcontext() if is_remote else pytest.raises(PermissionError):
+        scsi.require_remote(place, 'The disk')

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links below ``/dev/disk/by-id``: those of encrypted volumes are made and removed.
+
+udev's links of SCSI disks, which outlive a disk now and then, can only be removed: other tools
+believe them, so none is ever made.
+"""
+
+import os
+import re
+import secrets
+from typing import NoReturn
+
+from os_brick import exception, privileged
+from os_brick.core import files
+from os_brick.model import names
+
+_DIRECTORY = '/dev/disk/by-id'
+_LONGEST = 255 + len(_DIRECTORY) + 1  # NAME_MAX
+_MADE = re.compile(rf'{_DIRECTORY}/os-brick[^/\0]*')
+_REMOVED = re.compile(rf'{_DIRECTORY}/(?:os-brick|scsi-)[^/\0]*')
+_TARGET = re.compile(r'/dev/[^\0]{1,4000}')
+
+
+@privileged.entrypoint
+def link_root(target: str, link_name: str, force: bool = True) -> None:
+    """Make a symbolic link to a device, at once in place of what is there if ``force``.
+
+    :raises InvalidParameterValue: if the link would not be an ``os-brick*`` one.
+    :raises FileExistsError: if there is something already, without ``force``.
+    """
+    link = _checked(_MADE, link_name)
+    if not _TARGET.fullmatch(_text(target)) or '..' in target.split('/'):
+        raise exception.InvalidParameterValue(
+            err=f'{names.shown(target)} is not a valid path of a device'
+        )
+    try:
+        os.makedirs(files.real(_DIRECTORY), mode=0o755, exist_ok=True)
+        if force:
+            _replace_link(target, files.real(link))
+        else:
+            os.symlink(target, files.real(link))
+    except OSError as error:
+        _raise_with_name(error, link)
+
+
+@privileged.entrypoint
+def unlink_root(*links: str, no_errors: bool = False, raise_at_end: bool = False) -> None:
+    """Remove symbolic links; the first failure ends it unless a keyword says otherwise.
+
+    :param no_errors: log a failure and go on, and never raise.
+    :param raise_at_end: go on, then raise.
+    :raises InvalidParameterValue: if one of them is not ours; then none is removed.
+    :raises ExceptionChainer: with all failures, at the end.
+    """
+    chain = exception.ExceptionChainer()
+    for link in [_checked(_REMOVED, link) for link in links]:
+        with chain.context(no_errors or raise_at_end, 'Unlinking %s failed', link):
+            _unlink(link)
+    if chain and not no_errors:
+        raise chain
+
+
+def _checked(pattern: re.Pattern[str], link: str) -> str:
+    if pattern.fullmatch(_text(link)) and len(link) <= _LONGEST:
+        return link
+    raise exception.InvalidParameterValue(
+        err=f'{names.shown(link)} is not a link that os-brick may make or remove'
+    )
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ''
+
+
+def _replace_link(target: str, link: str) -> None:
+    """Rename a new link over the old: nobody sees a moment without one."""
+    temporary = files.real(f'{_DIRECTORY}/.os-brick-{secrets.token_hex(8)}')
+    os.symlink(target, temporary)
+    try:
+        os.rename(temporary, link)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def _unlink(link: str) -> None:
+    try:
+        os.unlink(files.real(link))
+    except OSError as error:
+        _raise_with_name(error, link)
+
+
+def _raise_with_name(error: OSError, name: str) -> NoReturn:
+    """Raise it anew with the name in its text, which is all that privsep carries."""
+    raise OSError(error.errno, f'{error.strerror}: {name}') from error
