@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import functools
 from typing import Any, ClassVar
@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
-from os_brick.host import block, dm, fc, fc_ways, links, scsi, volume
+from os_brick.host import block, dm, fc, fc_ways, links, scsi, udev_links, volume
 from os_brick.host import disks as host_disks
 from os_brick.initiator.connectors import base
 from os_brick.paths import fibre_channel as fc_paths
@@ -123,7 +123,26 @@ class FibreChannelConnector(base.BlockConnector):
             brought=frozenset(search.brought),
         )
         device = _attach(request, found, op, several=several)
-        return result.BlockDevice(device.path, device.wwid, device.is_multipath)
+        path = self._stable_path(device, found, op.work)
+        return result.BlockDevice(path, device.wwid, device.is_multipath)
+
+    def _stable_path(
+        self, device: volume.Device, paths: Sequence[fc_paths.Path], deadline: wait.Deadline
+    ) -> str:
+        """Return udev's link to a device, as 7.1.1 does; the device node if no link appears.
+
+        Callers keep the path across reboots, after which the kernel's names belong to others.
+        """
+        if device.is_multipath:
+            links = [udev_links.of_map(device.name)]
+        else:
+            own = [path for path in paths if scsi.disk_at(path.address) == device.name]
+            names = [name for path in own for name in self.machine.link_names(path)]
+            links = [f'{udev_links.BY_PATH}/{name}' for name in names]
+        found = udev_links.leading_to(device.path, links, deadline)
+        if found is None:
+            LOG.info('%s has no link of udev; its device node is returned', device.path)
+        return found or device.path
 
     def _here(self, props: props_fc.Props) -> _Here:
         """What there is of the volume: on its ways, and by identity through other adapters."""

@@ -38,6 +38,9 @@ from tests.unit.fakehost import tree as fake_tree
 # Between the kernel's answer to a scan and the disk, and between the disk and multipathd.
 _DISK_SECONDS = 0.02
 _UDEV_SECONDS = 0.1
+# udev's link to a map, before its WWID.
+_BY_UUID = '/dev/disk/by-id/dm-uuid-mpath-'
+
 _DIRECTORIES = (
     *(f'/sys/class/{name}' for name in ('iscsi_session', 'iscsi_connection', 'scsi_host', 'block')),
     *('/sys/bus/scsi/drivers/sd', '/sys/block', '/sys/bus/scsi/devices', '/sys/devices/platform'),
@@ -201,6 +204,8 @@ class Host:
         self.commands: list[tuple[str, ...]] = []
         self._fault: Fault | None = None
         self.struck = ''
+        # Whether udev makes its links to disks and maps.
+        self.makes_links = True
         # Called with each act before it is done: what happens on the host between a look and it.
         self.before_act: Callable[[str], object] = lambda what: None
         self._one_child = threading.Lock()
@@ -433,7 +438,7 @@ class Host:
                 tree.link(f'{place}/{disk.name}', base)
             tree.value(f'{base}/dev', disk.number)
             tree.file(f'/dev/{disk.name}', bytes(min(4096, 512 * sectors)))
-            for name in disk.session.by_path(disk.lun):
+            for name in disk.session.by_path(disk.lun) if self.makes_links else ():
                 tree.link(f'/dev/disk/by-path/{name}', f'/dev/{disk.name}')
         self.clock.after(_UDEV_SECONDS, lambda: self._announce(disk))
 
@@ -635,6 +640,8 @@ class Host:
         tree.value(f'{base}/dm/uuid', f'mpath-{found.wwid}')
         tree.file(f'/dev/{found.name}', bytes(4096))
         tree.link(f'/dev/mapper/{found.wwid}', f'/dev/{found.name}')
+        if self.makes_links:
+            tree.link(f'{_BY_UUID}{found.wwid}', f'/dev/{found.name}')
         for place in ('/sys/class/block', '/sys/block'):
             tree.link(f'{place}/{found.name}', base)
 
@@ -666,6 +673,7 @@ class Host:
             for place in ('/sys/block', '/sys/class/block', '/dev'):
                 self.tree.remove(f'{place}/{found.name}')
             self.tree.remove(f'/dev/mapper/{found.wwid}')
+            self.tree.remove(f'{_BY_UUID}{found.wwid}')
             self.tree.remove(found.base)
             self.maps.pop(found.name, None)
 
@@ -676,7 +684,11 @@ class Host:
             found.sectors = sizes.pop()
             self.tree.value(f'{found.base}/size', found.sectors)
 
+    def node(self, path: str) -> str:
+        """The kernel's name of the device that a path leads to, as ``dm-0``."""
+        return os.path.basename(os.path.realpath(self.tree.at(path)))
+
     def disk_of(self, path: str) -> Disk:
         """The disk, or one of the map's disks, that a path is of."""
-        name = os.path.basename(path)
+        name = self.node(path)
         return self.disks[name] if name in self.disks else self.maps[name].disks[0]

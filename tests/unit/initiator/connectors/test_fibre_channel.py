@@ -2,7 +2,6 @@
 """Fibre Channel volumes come and go: what the host looks like before, in between, and after."""
 
 from collections.abc import Iterator
-import os
 import pathlib
 import time
 from typing import Any
@@ -39,6 +38,15 @@ def connector(multipath: bool = True) -> fibre_channel.FibreChannelConnector:
     return fibre_channel.FibreChannelConnector(None, use_multipath=multipath)
 
 
+BY_UUID = '/dev/disk/by-id/dm-uuid-mpath-'
+
+
+def link_of(storage: fabric.Storage, adapter: int = 0) -> str:
+    """udev's link to the volume's disk through one adapter and the first port of the array."""
+    place = f'pci-0000:00:0{4 + adapter}.0'
+    return f'/dev/disk/by-path/{place}-fc-0x{storage.ports[0]}-lun-1'
+
+
 def mount(host: Host, number: str, place: str = '/srv') -> None:
     line = f'36 1 {number} / {place} rw shared:1 - ext4 /dev/whatever rw\n'
     host.tree.file('/proc/self/mountinfo', line)
@@ -57,14 +65,15 @@ def test_a_whole_life(host: Host, storage: fabric.Storage, multipath: bool) -> N
     if multipath:
         assert info == {
             'type': 'block',
-            'path': '/dev/dm-0',
+            'path': f'{BY_UUID}{wwid}',
             'scsi_wwn': wwid,
             'multipath_id': wwid,
         }
         assert len(host.maps['dm-0'].disks) == 4
     else:
-        assert info == {'type': 'block', 'path': '/dev/sda', 'scsi_wwn': wwid}
+        assert info == {'type': 'block', 'path': link_of(storage), 'scsi_wwn': wwid}
         assert len(host.disks) == 1
+    device = 'dm-0' if multipath else 'sda'
     assert host.commands == []
     storage.luns[1].megabytes = 96
     assert brick.extend_volume(props) == 96 << 20
@@ -72,9 +81,10 @@ def test_a_whole_life(host: Host, storage: fabric.Storage, multipath: bool) -> N
         host.tree.at(f'/sys/block/{name}/size').read_text() for name in (*host.disks, *host.maps)
     }
     assert shown == {f'{96 * 2048}\n'}
+    assert host.node(info['path']) == device
     brick.disconnect_volume(props, info)
     assert host.snapshot() == before
-    assert os.path.basename(info['path']) in host.flushes
+    assert device in host.flushes
     assert host.commands == []
 
 
@@ -197,7 +207,7 @@ def test_other_luns_of_the_ports_stay(host: Host, storage: fabric.Storage, multi
     assert info['scsi_wwn'] == storage.luns[1].wwid
     brick.disconnect_volume(storage.properties(1), info)
     assert host.snapshot() == before
-    assert os.path.basename(kept['path']) in {*host.disks, *host.maps}
+    assert host.node(kept['path']) in {*host.disks, *host.maps}
 
 
 def test_the_map_says_which_adapter_uses_which_port(host: Host, storage: fabric.Storage) -> None:
@@ -686,15 +696,16 @@ def test_encrypted_volumes_have_a_link(
     brick = connector(multipath)
     props = storage.properties(encrypted=True)
     info = brick.connect_volume(props)
-    device = '/dev/dm-0' if multipath else '/dev/sda'
+    device = f'{BY_UUID}{storage.luns[1].wwid}' if multipath else link_of(storage)
     assert info['path'] == '/dev/disk/by-id/os-brick' + device.replace('/', '+')
+    assert host.node(info['path']) == ('dm-0' if multipath else 'sda')
     brick.disconnect_volume(props, info)
     assert host.snapshot() == before
 
 
 @EITHER
 def test_link_not_made(host: Host, storage: fabric.Storage, multipath: bool) -> None:
-    device = '/dev/dm-0' if multipath else '/dev/sda'
+    device = f'{BY_UUID}{storage.luns[1].wwid}' if multipath else link_of(storage)
     host.tree.file(f'/dev/disk/by-id/os-brick{device.replace("/", "+")}/full')
     before = host.snapshot()
     with pytest.raises(OSError, match=r'os-brick\+dev\+'):
@@ -705,7 +716,7 @@ def test_link_not_made(host: Host, storage: fabric.Storage, multipath: bool) -> 
 def test_a_read_only_disk_is_read_anew(host: Host, storage: fabric.Storage) -> None:
     """It becomes writable a moment later; a volume that is read-only anyway is not waited for."""
     info = connector(multipath=False).connect_volume(storage.properties())
-    place = f'/sys/class/block/{os.path.basename(info["path"])}/ro'
+    place = f'/sys/class/block/{host.node(info["path"])}/ro'
     host.tree.value(place, 1)
     host.clock.after(3, lambda: host.tree.value(place, 0))
     begun = host.clock.monotonic()
@@ -809,3 +820,60 @@ def test_connector_properties(host: Host) -> None:
     assert get(None) == {}
     host.tree.remove(f'{offline.base}/fc_host/host{offline.host}/port_name')
     assert get(None) == {}
+
+
+class TestStablePath:
+    """The path is udev's link, as in 7.1.1: callers keep it across a reboot."""
+
+    @EITHER
+    def test_the_link_is_waited_for(
+        self, host: Host, storage: fabric.Storage, multipath: bool
+    ) -> None:
+        host.makes_links = False
+        link = f'{BY_UUID}{storage.luns[1].wwid}' if multipath else link_of(storage)
+        device = '/dev/dm-0' if multipath else '/dev/sda'
+        host.clock.after(2, lambda: host.tree.link(link, device))
+        info = connector(multipath).connect_volume(storage.properties())
+        assert info['path'] == link
+        assert host.node(link) == device.rpartition('/')[2]
+
+    @EITHER
+    def test_the_device_node_where_no_link_comes(
+        self, host: Host, storage: fabric.Storage, multipath: bool
+    ) -> None:
+        """udev is stopped, or its rules are others. Detach works by the node as well."""
+        host.makes_links = False
+        before = host.snapshot()
+        begun = host.clock.monotonic()
+        brick = connector(multipath)
+        info = brick.connect_volume(storage.properties())
+        assert info['path'] == ('/dev/dm-0' if multipath else '/dev/sda')
+        assert host.clock.monotonic() - begun < 10
+        brick.disconnect_volume(storage.properties(), info)
+        assert host.snapshot() == before
+
+    def test_a_link_that_leads_elsewhere_is_not_returned(
+        self, host: Host, storage: fabric.Storage
+    ) -> None:
+        """Left by a disk that has gone: its name may be another volume's by now."""
+        host.makes_links = False
+        host.tree.file('/dev/sdz')
+        host.tree.link(link_of(storage), '/dev/sdz')
+        info = connector(multipath=False).connect_volume(storage.properties())
+        assert info['path'] == '/dev/sda'
+
+    @EITHER
+    def test_after_a_reboot_the_kept_path_is_the_same_volume(
+        self, host: Host, storage: fabric.Storage, multipath: bool
+    ) -> None:
+        """Another volume has come first and has got the kernel's names."""
+        storage.luns[2] = array.Unit('silver')
+        brick = connector(multipath)
+        kept = brick.connect_volume(storage.properties(1))
+        brick.disconnect_volume(storage.properties(1), kept)
+        other = brick.connect_volume(storage.properties(2))
+        again = brick.connect_volume(storage.properties(1))
+        assert again == kept
+        assert host.disk_of(kept['path']).unit is storage.luns[1]
+        brick.disconnect_volume(storage.properties(1), kept)
+        assert host.disk_of(other['path']).unit is storage.luns[2]

@@ -140,7 +140,7 @@ def test_the_machine_in_ibms_documentation(host: Host) -> None:
     brick = fibre_channel_s390x.FibreChannelConnectorS390X(None)
     props = {'target_wwn': [f'0x{port}'], 'target_lun': int(lun[:10], 16)}
     info = brick.connect_volume(props)
-    name = info['path'].rpartition('/')[2]
+    name = host.node(info['path'])
     assert host.tree.at(f'/sys/block/{name}/device').resolve() == host.tree.at(whole).resolve()
     assert host.tree.at(whole).is_dir()
     assert units(host) == {f'/0.0.1800/0x{port}/{lun}'}
