@@ -7,17 +7,22 @@
         ...            # every wait obeys op.work
         op.undo.add(step, ...)
 
+    def act(op, steps):
+        steps.run('flush of sda', ...)
+
+    operation.remove('disconnect', request, lock, settings, on_error, act)
+
 A block connector, an encryptor, a mount and a command use the same one. Nothing of an
 operation is kept on the object that runs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 
-from os_brick.core import locks, trace, undo, wait
+from os_brick.core import locks, teardown, trace, undo, wait
 from os_brick.model.settings import Settings
 
 # The share of the deadline that is kept for taking back what an operation has done.
@@ -80,3 +85,29 @@ def begin(
         undo.Undo() as steps,
     ):
         yield of(deadline, steps, settings, held)
+
+
+def remove(
+    name: str,
+    request: object,
+    lock: tuple[str, str],
+    settings: Settings,
+    on_error: teardown.OnError,
+    act: Callable[[Operation, teardown.Teardown], object],
+) -> None:
+    """Run a removal: as in a block of :func:`begin`, with the steps whose errors it collects.
+
+    An error of ``act`` counts as a failed step, and so does a lock that is not free in time. What
+    was collected is raised after the lock has been released. A function, because a ``with`` block
+    cannot be left out, as it has to be where the lock is not free and errors are ignored.
+
+    :raises ExceptionChainer: with what failed, where the removal goes on after errors.
+    """
+    steps = teardown.Teardown(on_error)
+
+    def course() -> None:
+        with begin(name, request, lock, settings) as op:
+            act(op, steps)
+
+    steps.run('operation', course)
+    steps.end()

@@ -43,6 +43,7 @@ class Teardown:
     def run(self, what: str, step: Callable[[], object]) -> bool:
         """Run one step; return whether it succeeded.
 
+        :param what: the step as a noun, for the log: ``flush of sda``.
         :raises Exception: what it raised, unless the removal goes on after errors.
         """
         succeeded = False
@@ -56,6 +57,6 @@ class Teardown:
         if not self._errors:
             return
         if self.on_error is OnError.IGNORE:
-            LOG.warning('Detach went on after errors, as told: %s', self._errors)
+            LOG.warning('The detach went on after errors, which are ignored: %s', self._errors)
             return
         raise self._errors

@@ -185,25 +185,26 @@ class BlockConnector(BaseLinuxConnector):
         :raises ExceptionChainer: with ``force``, what went wrong on the way.
         """
         props = self.Props.parse(connection_properties, device_info)
-        steps = teardown.Teardown(teardown.OnError.of(force, ignore_errors))
-        steps.run('operation', functools.partial(self._disconnect, props, steps))
-        steps.end()
+        on_error = teardown.OnError.of(force, ignore_errors)
+        operation.remove(
+            *('disconnect', props, (locks.VOLUME, props.key), opts.current(), on_error),
+            functools.partial(self._disconnect, props),
+        )
 
-    def _disconnect(self, props: Any, steps: teardown.Teardown) -> None:
-        with self._operation('disconnect', props) as op:
-            before = links.pointing() if props.encrypted else []
-            self._detach(props, steps, op)
-            if not props.encrypted:
-                return
-            given = props.device_path or ''
-            # Not every caller knows the link; one that led to the device leads nowhere now.
-            dangling = [link for link in before if not files.exists(link)]
-            device = links.device_of(given)
-            # What a caller has kept may be another volume's by now, whose device is there.
-            is_own = not files.exists(device) or self._still_shows(props, device)
-            own = [given] if device != given and is_own else []
-            for link in dict.fromkeys([*own, *dangling]):
-                steps.run(f'removal of link {link}', functools.partial(links.remove, link))
+    def _disconnect(self, props: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
+        before = links.pointing() if props.encrypted else []
+        self._detach(props, steps, op)
+        if not props.encrypted:
+            return
+        given = props.device_path or ''
+        # Not every caller knows the link; one that led to the device leads nowhere now.
+        dangling = [link for link in before if not files.exists(link)]
+        device = links.device_of(given)
+        # What a caller has kept may be another volume's by now, whose device is there.
+        is_own = not files.exists(device) or self._still_shows(props, device)
+        own = [given] if device != given and is_own else []
+        for link in dict.fromkeys([*own, *dangling]):
+            steps.run(f'removal of link {link}', functools.partial(links.remove, link))
 
     def _still_shows(self, props: Any, device: str) -> bool:
         """Whether a device that is here after a detach is the volume's all the same."""
