@@ -3,9 +3,14 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from os_brick import privileged
+
+# A machine with other work takes longer now and then, which says nothing of the code.
+hypothesis.settings.register_profile('os-brick', deadline=None)
+hypothesis.settings.load_profile('os-brick')
 
 
 @pytest.fixture(autouse=True, scope='session')
