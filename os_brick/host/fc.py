@@ -103,7 +103,7 @@ def ports() -> list[Port]:
         match, base = _HOST.fullmatch(name), f'{_HOSTS}/{name}'
         wwpn = _name(f'{base}/port_name')
         if match is None or not wwpn:
-            LOG.warning('Fibre Channel adapter %s does not say its name', name)
+            LOG.warning('Fibre Channel adapter %s does not report its name', name)
             continue
         found.append(
             Port(

@@ -273,10 +273,10 @@ def take_back(array: str, leg: str, timeout: float) -> None:
 
     :raises BrickException: with mdadm's words, if it is not taken.
     """
-    with _naming(f'Leg {leg} was not taken back into array {array}'):
+    with _naming(f'Member {leg} was not added to array {array} again'):
         code, said = root.re_add(array, leg, timeout)
         if code:
-            LOG.info('Leg %s of array %s has to be copied as a whole: %s', leg, array, said)
+            LOG.info('Member %s of array %s has to be copied as a whole: %s', leg, array, said)
             _demand(root.add(array, leg, timeout))
 
 
@@ -313,7 +313,7 @@ def grow(array: str, deadline: wait.Deadline) -> int:
     expected = usable_bytes(array)
     if not wait.holds(lambda: block.size_bytes(array) >= expected, deadline.within(RESIZE_SECONDS)):
         raise exception.BrickException(
-            f'Array {array} has {block.size_bytes(array)} bytes, where its legs have {expected}'
+            f'Array {array} has {block.size_bytes(array)} bytes, where its members have {expected}'
         )
     return block.size_bytes(array)
 

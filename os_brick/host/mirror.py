@@ -58,10 +58,12 @@ def superblocks(
     limit = deadline.leaving(0.5).limit(block.READ_SECONDS)
     results, errors = fanout.fanout(lambda leg: md.superblock(leg, limit), legs)
     for leg, error in errors.items():
-        LOG.warning('Leg %s of array %s cannot be read: %s', leg, alias, error)
+        LOG.warning('Member %s of array %s cannot be read: %s', leg, alias, error)
     if not results:
         why = '; '.join(f'{leg}: {error}' for leg, error in errors.items())
-        raise exception.VolumeDeviceNotFound(device=f'any leg of {alias} ({why or "no leg"})')
+        raise exception.VolumeDeviceNotFound(
+            device=f'any member of array {alias} ({why or "none is attached"})'
+        )
     return {leg: results[leg] for leg in legs if leg in results}
 
 
@@ -72,7 +74,7 @@ def identify(alias: str, members: dict[str, md_superblock.Superblock]) -> Mirror
     :raises BrickException: if they were used apart.
     """
     newest = max(members.values(), key=lambda said: said.events)
-    expected = f'a leg of mirror {alias}'
+    expected = f'a member of mirror {alias}'
     for leg, said in members.items():
         if not said.is_called(alias) or said.level != _MIRROR:
             raise exception.VolumeIdentityMismatch(
@@ -94,9 +96,9 @@ def _refuse_apart(alias: str, members: dict[str, md_superblock.Superblock]) -> N
     for (one, first), (two, second) in itertools.combinations(members.items(), 2):
         if first.has_given_up(second) and second.has_given_up(first):
             raise exception.BrickException(
-                f'Legs {one} and {two} of array {alias} ({first.array_uuid}) were each used '
-                f'without the other (events {first.events} and {second.events}): which is to be '
-                'kept cannot be decided here. Nothing was changed'
+                f'Members {one} and {two} of array {alias} ({first.array_uuid}) were each used '
+                f'without the other (events {first.events} and {second.events}): which one '
+                'to keep cannot be decided here. Nothing was changed'
             )
 
 
@@ -109,7 +111,7 @@ def leave_out(volume: Mirror, others: list[str], deadline: wait.Deadline) -> lis
         seen = md.signature(leg, deadline.limit(block.READ_SECONDS))
         if seen:
             raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{leg}', actual=seen, expected=f'a leg of {volume}'
+                device=f'/dev/{leg}', actual=seen, expected=f'a member of {volume}'
             )
     return others
 
@@ -132,7 +134,7 @@ def make(
     :raises BrickException: if it is not made.
     """
     _refuse_to_make(alias, legs, replica_count, deadline)
-    LOG.info('Array %s is made of the blank legs %s', alias, ', '.join(legs))
+    LOG.info('Array %s is created over the blank devices %s', alias, ', '.join(legs))
     undo.add(_stop_new_over, legs)
     md.create(alias, legs, deadline.limit(md.MDADM_SECONDS))
     found = superblocks(alias, legs, deadline)
@@ -150,7 +152,7 @@ def _refuse_to_make(
         seen = md.signature(leg, deadline.limit(block.READ_SECONDS))
         if seen:
             raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{leg}', actual=seen, expected=f'a blank leg for array {alias}'
+                device=f'/dev/{leg}', actual=seen, expected=f'a blank device for array {alias}'
             )
         users = block.users(leg)
         if users:
@@ -158,7 +160,7 @@ def _refuse_to_make(
     wanted = max(replica_count, _FEWEST_LEGS)
     if len(legs) < wanted:
         raise exception.VolumeDeviceNotFound(
-            device=f'{md.path_of(alias)} ({len(legs)} of {wanted} legs are here: '
+            device=f'{md.path_of(alias)} ({len(legs)} of {wanted} members are attached: '
             f'{", ".join(legs)}; a new array needs all of them)'
         )
     _refuse_other_array(alias, '')
@@ -367,7 +369,7 @@ def _only_warn(volume: Mirror) -> Iterator[None]:
     try:
         yield
     except (exception.BrickException, OSError) as error:
-        LOG.warning('%s goes on without a leg: %s', volume, error)
+        LOG.warning('%s goes on without a member: %s', volume, error)
 
 
 def _usable(volume: Mirror, array: str, deadline: wait.Deadline) -> str:

@@ -44,7 +44,7 @@ class Search:
             names = ', '.join(path.name for path in found)
             raise exception.VolumeDeviceNotFound(
                 f'{self._controller} has several namespaces ({names}), and none of vol_uuid, '
-                'volume_nguid and ns_id says which is meant'
+                'volume_nguid and ns_id tells them apart'
             )
         if found and self._is_it(found[0]):
             return found[0]

@@ -65,7 +65,7 @@ def flush(head: str, paths: list[nvme.Path], limit: float, deadline: wait.Deadli
         try:
             actual = nvme.report(path, deadline.limit(nvme.IDENTIFY_SECONDS)).identity
         except OSError as error:
-            LOG.warning('Namespace %s does not say who it is: %s', path.name, error)
+            LOG.warning('Namespace %s does not report its identity: %s', path.name, error)
             continue
         if not path.identity.is_of(actual):
             LOG.warning(
@@ -85,7 +85,7 @@ def wait_gone(heads: set[str], deadline: wait.Deadline) -> None:
         return all(nvme.paths_of(head) or not block.exists(head) for head in heads)
 
     if not wait.holds(have_gone, deadline.within(_BUSY_SECONDS)):
-        LOG.warning('Of %s the kernel still has a device: somebody has it open', heads)
+        LOG.warning('The kernel still has the devices %s: a process has them open', heads)
 
 
 def grow(wanted: fabrics.Identity, paths: Sequence[nvme.Path], deadline: wait.Deadline) -> int:

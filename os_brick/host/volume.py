@@ -125,7 +125,7 @@ def _put_out_strangers(
         if error is None and not actual[disk].is_another(identity):
             continue
         if error is not None and not isinstance(error, scsi.NothingMapped):
-            LOG.warning('Disk %s below map %s does not say who it is: %s', disk, found, error)
+            LOG.warning('Disk %s below map %s does not report its identity: %s', disk, found, error)
             continue
         said = str(error or actual[disk])
         LOG.warning('Disk %s below map %s of %s is removed: %s', disk, found, identity, said)
@@ -252,7 +252,9 @@ def _maps_over(disks: Collection[str], wwid: str | None) -> list[str]:
         return maps
     # Disks that have gone stay in its list until multipathd has heard of it.
     if any(block.exists(disk) for disk in block.members(bare)):
-        LOG.warning('Map %s of %s is left alone: its disks are on no way given', bare, wwid)
+        LOG.warning(
+            'Map %s of %s is left alone: none of its disks is on a path that was given', bare, wwid
+        )
         return maps
     return [*maps, bare]
 

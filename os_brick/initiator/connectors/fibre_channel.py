@@ -184,7 +184,7 @@ class FibreChannelConnector(base.BlockConnector):
             late = _late(here, devices)
             if not late:
                 break
-            LOG.info('A scan has brought %s meanwhile; they go, too', ', '.join(late))
+            LOG.info('Disks that a scan has found meanwhile are removed, too: %s', ', '.join(late))
             volume.remove(late, here.wwid, steps, op.work, force=force)
         for disk in here.others:
             host_disks.tidy_up(disk, here.wwid, op.deadline)

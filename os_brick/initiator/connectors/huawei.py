@@ -172,7 +172,9 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
     def _ask(self, verb: str, volume: str, deadline: wait.Deadline) -> dict[str, str]:
         """What the program answers: its words, or none."""
         if not self.iscliexist:
-            raise exception.BrickException(f'There is no program of the storage: {self.cli_path}')
+            raise exception.BrickException(
+                f'The program of the storage is missing: {self.cli_path}'
+            )
         words = (self.cli_path, '-c', verb, '-v', volume)
         try:
             done = process.run(*words, timeout=deadline.limit())
@@ -210,4 +212,4 @@ def _code(answer: dict[str, str]) -> int | None:
 
 def _failure(verb: str, volume: str, answer: dict[str, str]) -> exception.BrickException:
     said = ', '.join(f'{key}={text}' for key, text in answer.items()) or 'nothing'
-    return exception.BrickException(f'{verb} of volume {volume}: the storage said {said}')
+    return exception.BrickException(f'{verb} of volume {volume}: the storage answered {said}')

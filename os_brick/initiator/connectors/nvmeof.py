@@ -155,10 +155,17 @@ class NVMeOFConnector(base.BlockConnector):
         """The legs of a replicated volume that can be had, side by side."""
         found, errors = fanout.fanout(attach, props.targets)
         for target, error in errors.items():
-            LOG.warning('Volume %s is without its leg: %s: %s', props.volume_id, target, error)
+            LOG.warning(
+                'Volume %s goes on without one of its replicas: %s: %s',
+                props.volume_id,
+                target,
+                error,
+            )
         if not found:
             text = '; '.join(str(error) for error in errors.values())
-            raise exception.VolumeDeviceNotFound(f'Volume {props.volume_id} has no leg: {text}')
+            raise exception.VolumeDeviceNotFound(
+                f'Volume {props.volume_id} has no replica that can be attached: {text}'
+            )
         return tuple(found[target] for target in props.targets if target in found)
 
     def _wants_multipath(self, props: Volume) -> bool:

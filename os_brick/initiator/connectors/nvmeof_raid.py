@@ -62,7 +62,7 @@ def bring(
     volume = mirror.identify(alias, members)
     spare = mirror.leave_out(volume, [leg for leg in found if leg not in volume.legs], deadline)
     for leg in spare:
-        LOG.warning('Leg %s of %s is blank and is left out', leg, volume)
+        LOG.warning('Member %s of %s is blank and is left out', leg, volume)
     return mirror.start(volume, undo, deadline, attached_before)
 
 

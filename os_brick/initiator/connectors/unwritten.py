@@ -25,7 +25,7 @@ class UnwrittenConnector(initiator_connector.InitiatorConnector):
     def _refuse(cls) -> NoReturn:
         raise exception.ProtocolNotSupported(
             f'Protocol {cls.protocol} is not supported by this version: '
-            f'{cls.__name__} is not written yet.'
+            'its connector is not written yet.'
         )
 
     @staticmethod

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The texts of errors and of the log, read from the source: they fit, and say nothing private."""
+
+import ast
+from collections.abc import Iterator
+import pathlib
+import re
+import typing
+
+import pytest
+
+from os_brick import exception
+
+ROOT = pathlib.Path(__file__).parents[2]
+TREES = {
+    str(path.relative_to(ROOT)): ast.parse(path.read_text())
+    for path in sorted((ROOT / 'os_brick').rglob('*.py'))
+}
+KINDS = {
+    name: kind
+    for name, kind in vars(exception).items()
+    if isinstance(kind, type) and issubclass(kind, exception.BrickException)
+}
+LOGS = {f'LOG.{level}' for level in ('info', 'warning', 'error', 'critical', 'exception')}
+
+# What only this code, or an earlier state of it, calls a thing: no operator can look it up.
+PRIVATE = re.compile(
+    r'\b((?<!under )ways?|legs?|brought|strangers?|silent|nobody|somebody|whoever|heard|let go'
+    r'|readmit\w*|who it is|says?|said|he|him|his)\b|(?<![\w/-])_[a-z]\w+|(?<!there )\bis no\b',
+    re.IGNORECASE,
+)
+OUR_CLASSES = {
+    node.name
+    for tree in TREES.values()
+    for node in ast.walk(tree)
+    if isinstance(node, ast.ClassDef)
+} - set(vars(exception))
+# Words of the language, or of storage, that a class of ours has for a name, too.
+WORDS = {
+    *('Array', 'Controller', 'Device', 'Disk', 'Identity', 'Map', 'Namespace', 'Path', 'Portal'),
+    *(
+        'Session',
+        'Target',
+        'Unit',
+        'Volume',
+        'Member',
+        'Host',
+        'Port',
+        'Machine',
+        'Mirror',
+        'State',
+    ),
+    *('Settings', 'NVMe', 'Local', 'Found', 'Record', 'Address', 'Protocol', 'SCSI'),
+}
+
+
+class Place(typing.NamedTuple):
+    where: str
+    call: ast.Call
+
+
+def _calls(wanted) -> Iterator[Place]:
+    for path, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and wanted(ast.unparse(node.func)):
+                yield Place(f'{path}:{node.lineno}', node)
+
+
+ERRORS = list(_calls(lambda name: name.removeprefix('exception.') in KINDS))
+LOGGED = list(_calls(LOGS.__contains__))
+
+
+def _texts(call: ast.Call) -> Iterator[str]:
+    """The literal words of a call's arguments, what is put in between as ``{}``."""
+    inside: set[int] = set()
+    for argument in [*call.args, *(keyword.value for keyword in call.keywords)]:
+        for node in ast.walk(argument):
+            if isinstance(node, ast.JoinedStr):
+                parts = [
+                    part.value if isinstance(part, ast.Constant) else '{}' for part in node.values
+                ]
+                inside |= {id(part) for part in ast.walk(node)}
+                yield ''.join(map(str, parts))
+            elif isinstance(node, ast.Constant) and id(node) not in inside:
+                yield str(node.value) if isinstance(node.value, str) else ''
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert len(ERRORS) > 80
+    assert len(LOGGED) > 40
+
+
+@pytest.mark.parametrize('place', ERRORS, ids=lambda place: place.where)
+def test_what_is_given_fits_the_template(place: Place) -> None:
+    """Each keyword is a fact of the class; without a text of its own there is every field."""
+    kind = KINDS[ast.unparse(place.call.func).removeprefix('exception.')]
+    given = {str(keyword.arg) for keyword in place.call.keywords}
+    assert given <= set(kind.facts), place.where
+    if not place.call.args and kind is not exception.ExceptionChainer:
+        fields = set(re.findall(r'%\((\w+)\)', kind.message))
+        assert fields <= given, place.where
+        text = str(kind(**{name: f'<{name}>' for name in given}))
+        assert '%(' not in text
+        assert text[0].isupper() or text.startswith(('<', 'multipathd'))
+
+
+@pytest.mark.parametrize('place', [*ERRORS, *LOGGED], ids=lambda place: place.where)
+def test_no_text_contains_what_only_this_code_knows(place: Place) -> None:
+    for text in _texts(place.call):
+        found = PRIVATE.search(text)
+        assert not found, f'{place.where}: {found and found[0]!r} in {text!r}'
+        words = set(re.findall(r'\b[A-Z]\w+\b', text))
+        assert not words & (OUR_CLASSES - WORDS), f'{place.where}: {text!r}'
+
+
+@pytest.mark.parametrize('place', LOGGED, ids=lambda place: place.where)
+def test_a_log_line_names_its_object(place: Place) -> None:
+    """It has at least one thing put in, or is a sentence about the host as a whole."""
+    text = next(_texts(place.call), '')
+    whole = ('multipath', 'process', 'went on', 'disconnect')
+    assert len(place.call.args) > 1 or any(word in text.lower() for word in whole), place.where
+
+
+@pytest.mark.parametrize('name', sorted(KINDS))
+def test_templates_say_nothing_private(name: str) -> None:
+    kind = KINDS[name]
+    assert not PRIVATE.search(kind.message + ''.join(kind.also.values()))
