@@ -7,15 +7,14 @@ the daemon imports this module before it answers.
 """
 
 from collections.abc import Callable
-import errno
 import functools
-import os
-import threading
 from typing import Any, ParamSpec, TypeVar, cast
 
 from oslo_config import cfg
 from oslo_privsep import capabilities as c
 from oslo_privsep import priv_context
+
+from os_brick.privileged import connection
 
 P = ParamSpec('P')
 R = TypeVar('R')
@@ -46,60 +45,79 @@ cfg.CONF.set_default('thread_pool_size', _THREADS, group=_SECTION)
 brick_privsep_hide_output = default
 
 
-_watched: tuple[int, object] | None = None
-_watch_guard = threading.Lock()
-
-
-def _end_waits(channel: Any) -> None:
-    """Have nobody wait for a daemon that has died, and the next call start another one.
-
-    oslo.privsep sees to that where it reads the end of the connection. Where the daemon had not
-    read a request yet, it gets ECONNRESET instead, its reader dies, and callers wait for ever.
-    """
-    channel.reader_thread.join()
-    with channel.lock:
-        if channel.running:
-            channel.running = False
-            for answer in channel.outstanding_msgs.values():
-                answer.set_exception(OSError(errno.EPIPE, 'The privileged daemon has died'))
-
-
-def _watch() -> None:
-    global _watched  # noqa: PLW0603 there is one daemon
-    channel = default.channel
-    # A forked process has the channel, and nobody who reads it.
-    found = (os.getpid(), channel)
-    if channel is None or found == _watched:
-        return
-    with _watch_guard:
-        if found != _watched:
-            _watched = found
-            threading.Thread(target=_end_waits, args=(channel,), daemon=True).start()
+_connection = connection.Connection(default)
 
 
 def entrypoint(func: Callable[P, R]) -> Callable[P, R]:
     """Return ``func`` such that a call runs in the daemon; the signature stays visible.
 
+    Its limit is its argument ``timeout``, else that of a call that takes a moment.
+
+    :raises OperationTimedOut: from each call, if the daemon does not answer within the limit.
     :raises OSError: from each call, if the daemon dies meanwhile.
     """
-    wrapped: Any = default.entrypoint(func)
+    code = cast(Any, func).__code__
+    names = code.co_varnames[: code.co_argcount]
+    if 'timeout' not in names:
+        return limited(connection.PLAIN_SECONDS, connection.SHORT)(func)
+    return limited(_Timeout(names.index('timeout')))(func)
 
-    @functools.wraps(func)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        if default.client_mode:
-            if default.channel is None:
-                default.start()
-            _watch()
-        try:
-            return cast(R, wrapped(*args, **kwargs))
-        except Exception as error:
-            # Not by class: to import our errors would make the daemon's start slower.
-            if not default.client_mode and hasattr(error, 'portable_args'):
-                # The daemon sends class and arguments, and the client rebuilds the error of them.
-                error.args = error.portable_args()
-            raise
 
-    # privsep finds the function by module and name, and asks the object found there whether it
-    # is an entry point.
-    vars(call).update(vars(wrapped))
-    return call
+class _Timeout:
+    """The limit of a call that has it as an argument."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+
+    def __call__(self, *args: Any, **kwargs: Any) -> float:
+        return float(kwargs['timeout'] if 'timeout' in kwargs else args[self._place])
+
+    def replaced(self, left: float, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """Return the arguments with what is left of the limit in its place."""
+        if 'timeout' in kwargs:
+            return args, {**kwargs, 'timeout': left}
+        return (*args[: self._place], left, *args[self._place + 1 :]), kwargs
+
+
+def limited(
+    seconds: float | Callable[..., float | None], lane: str | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator like :func:`entrypoint` for a function with another limit.
+
+    :param seconds: the limit, or what tells it of the arguments; ``None`` for no limit.
+    :param lane: which threads of the daemon it may use; by default the limit says so.
+    """
+
+    def decorate(func: Callable[P, R]) -> Callable[P, R]:
+        wrapped: Any = default.entrypoint(func)
+        module, name = func.__module__, cast(Any, func).__name__
+
+        @functools.wraps(func)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            if not default.client_mode:
+                return cast(R, _run(wrapped, name, args, kwargs))
+            limit = seconds(*args, **kwargs) if callable(seconds) else seconds
+            which = lane or connection.lane_of(limit)
+            replace = seconds.replaced if isinstance(seconds, _Timeout) else None
+            order = connection.Order(f'{module}.{name}', args, kwargs, which, limit, replace)
+            return cast(R, _connection.call(order))
+
+        # privsep finds the function by module and name, and asks the object found there whether
+        # it is an entry point.
+        vars(call).update(vars(wrapped))
+        return call
+
+    return decorate
+
+
+def _run(wrapped: Any, name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Run a root function in this process: in the daemon, or where the service is root."""
+    connection.require_in_time(name, kwargs.pop(connection.BEGIN_BY, None))
+    try:
+        return wrapped(*args, **kwargs)
+    except Exception as error:
+        # Not by class: to import our errors would make the daemon's start slower.
+        if hasattr(error, 'portable_args'):
+            # The daemon sends class and arguments, and the client rebuilds the error of them.
+            error.args = error.portable_args()
+        raise

@@ -212,7 +212,7 @@ def _checked_portal(address: str, port: int) -> addresses.Portal:
 # --- Nodes ---------------------------------------------------------------------------------------
 
 
-@privileged.entrypoint
+@privileged.limited(iscsiadm.DATABASE_SECONDS)
 def prepare_node(
     target: str, address: str, port: int, iface: str, settings: dict[str, str]
 ) -> bool:

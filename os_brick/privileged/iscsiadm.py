@@ -12,7 +12,7 @@ from os_brick.core import process
 from os_brick.privileged import check
 
 # Database operations wait for its lock, up to 30 s by open-iscsi's own limit.
-_DATABASE_SECONDS = 40.0
+DATABASE_SECONDS = 40.0
 
 
 def _portal(address: str, port: int) -> str:
@@ -33,7 +33,7 @@ def _node(target: str, address: str, port: int, iface: str) -> tuple[str, ...]:
 def make_node(target: str, address: str, port: int, iface: str) -> tuple[int, str, str]:
     """Make a node record with the defaults of ``iscsid.conf``; overwrites one that is there."""
     words = _node(target, address, port, iface)
-    return _iscsiadm(*words, '--op', 'new', timeout=_DATABASE_SECONDS)
+    return _iscsiadm(*words, '--op', 'new', timeout=DATABASE_SECONDS)
 
 
 @privileged.entrypoint
@@ -65,7 +65,7 @@ def make_discovery(address: str, port: int, iface: str) -> tuple[int, str, str]:
     """Make a record for discoveries at a portal with the defaults of ``iscsid.conf``."""
     portal = _portal(address, port)
     words = '-m', 'discoverydb', '-t', 'sendtargets', '-p', portal, '-I', check.iface(iface)
-    return _iscsiadm(*words, '--op', 'new', timeout=_DATABASE_SECONDS)
+    return _iscsiadm(*words, '--op', 'new', timeout=DATABASE_SECONDS)
 
 
 def discover_recorded(address: str, port: int, iface: str, timeout: float) -> tuple[int, str, str]:
@@ -75,8 +75,8 @@ def discover_recorded(address: str, port: int, iface: str, timeout: float) -> tu
     return _iscsiadm(*words, '--op', 'nonpersistent', '--discover', timeout=check.seconds(timeout))
 
 
-@privileged.entrypoint
+@privileged.limited(DATABASE_SECONDS)
 def show_iface(iface: str) -> tuple[int, str, str]:
     """An iface record as text, a line ``name = value`` each."""
     words = '-m', 'iface', '-I', check.iface(iface)
-    return _iscsiadm(*words, timeout=_DATABASE_SECONDS)
+    return _iscsiadm(*words, timeout=DATABASE_SECONDS)

@@ -96,7 +96,18 @@ def custom_execute(
     raise ValueError('attempts has to be at least 1')
 
 
-@privileged.entrypoint
+def _longest(*_cmd: str, **kwargs: Any) -> float | None:
+    """Return how long all tries of a command may take together; None for no limit."""
+    timeout = kwargs.get('timeout', DEFAULT_TIMEOUT_SECONDS)
+    if not timeout:
+        return None
+    attempts = kwargs.get('attempts', 1)
+    names = ('interval', 'backoff_rate', 'delay_on_retry')
+    pause = _pause(*(kwargs.get(name) for name in names))
+    return float(attempts * timeout + sum(pause(number) for number in range(1, attempts)))
+
+
+@privileged.limited(_longest, privileged.connection.OUTSIDE)
 def execute_root(*cmd: str, **kwargs: Any) -> tuple[str, str]:
     """Run any program as root, with the keywords of :func:`custom_execute`.
 

@@ -15,7 +15,7 @@ from oslo_privsep import capabilities, comm, priv_context
 import pytest
 
 from os_brick import privileged
-from os_brick.privileged import nvmeof, rootwrap
+from os_brick.privileged import connection, nvmeof, rootwrap
 
 # Run by a process of its own, because a daemon stays as long as its client. The
 # daemon gives up all capabilities: nothing here needs any, nor root.
@@ -104,7 +104,7 @@ def test_nobody_waits_for_a_daemon_that_has_died(monkeypatch: pytest.MonkeyPatch
     ours, daemon = socket.socketpair()
     channel = Channel(ours)
     monkeypatch.setattr(privileged.default, 'channel', channel)
-    privileged._watch()
+    connection.Connection(privileged.default).watch()
     said: list[Exception] = []
 
     def call() -> None:
@@ -180,8 +180,11 @@ def test_importing_it_costs_little_more_than_privsep() -> None:
     assert set(done.stdout.split()) <= {
         'os_brick',
         'os_brick.constants',
+        'os_brick.core',
+        'os_brick.core.clock',
         'os_brick.model',
         'os_brick.model.settings',
         'os_brick.opts',
         'os_brick.privileged',
+        'os_brick.privileged.connection',
     }

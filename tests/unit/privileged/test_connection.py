@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No root call outlasts its limit, whatever the daemon is busy with, and forks harm none."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from os_brick import exception, privileged
+from os_brick.privileged import connection, rootwrap
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+# Run by a process of its own, because a daemon stays as long as its client. It gives up all
+# capabilities: nothing here needs any, nor root.
+START = r"""
+import os, sys, threading, time
+from oslo_config import cfg
+from oslo_privsep import priv_context
+cfg.CONF(sys.argv[1:], project='test')
+priv_context.init(['env'])
+from os_brick import exception, privileged
+from os_brick.privileged import connection, iscsiadm, rootwrap
+
+def daemon():
+    return rootwrap.execute_root('sh', '-c', 'echo $PPID')[0].strip()
+
+def thread(call, *arguments):
+    made = threading.Thread(target=call, args=arguments, daemon=True)
+    made.start()
+    return made
+
+def seconds(call, *arguments, **keywords):
+    begun = time.monotonic()
+    try:
+        call(*arguments, **keywords)
+    except Exception as error:
+        first = str(error).splitlines()[0].partition('; the log')[0]
+        print(f'{type(error).__name__} {first}\n', end='', flush=True)
+    return time.monotonic() - begun
+
+def login(limit):
+    return iscsiadm.login('iqn.2026-11.org:t', '192.0.2.1', 3260, 'default', timeout=limit)
+"""
+
+
+def _client(tmp_path: pathlib.Path, code: str, settings: str = '') -> list[str]:
+    configuration = tmp_path / 'test.conf'
+    configuration.write_text(f'[privsep_osbrick]\ncapabilities =\n{settings}\n')
+    # A target that hangs.
+    iscsiadm = tmp_path / 'iscsiadm'
+    iscsiadm.write_text('#!/bin/sh\nexec sleep 40\n')
+    iscsiadm.chmod(0o755)
+    programs = os.path.dirname(sys.executable)
+    done = subprocess.run(
+        [
+            *(sys.executable, '-W', 'ignore', '-c', START + textwrap.dedent(code)),
+            *('--config-file', str(configuration)),
+        ],
+        env={
+            **os.environ,
+            'PATH': f'{tmp_path}:{programs}:{os.environ["PATH"]}',
+            'PYTHONPATH': str(ROOT),
+        },
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_fork_has_a_daemon_of_its_own(tmp_path: pathlib.Path) -> None:
+    """The parent's goes on: with a call that is under way, and with the next one."""
+    said = _client(
+        tmp_path,
+        """
+        own = daemon()
+        slow = thread(lambda: print('slow', rootwrap.execute_root('sh', '-c', 'sleep 2; echo ok')))
+        time.sleep(0.3)
+        if os.fork() == 0:
+            print('same' if daemon() == own else 'another', flush=True)
+            os._exit(0)
+        os.wait()
+        slow.join()
+        print('same' if daemon() == own else 'another')
+        """,
+    )
+    assert sorted(said) == ['another', 'same', "slow ('ok\\n', '')"]
+
+
+def test_locks_that_other_threads_hold_at_a_fork(tmp_path: pathlib.Path) -> None:
+    said = _client(
+        tmp_path,
+        """
+        daemon()
+        held = threading.Event()
+        def hold():
+            with privileged._connection._guard, privileged.default.start_lock:
+                with privileged.default.channel.lock:
+                    held.set()
+                    time.sleep(20)
+        thread(hold)
+        held.wait()
+        if os.fork() == 0:
+            print('good' if daemon() else '', flush=True)
+            os._exit(0)
+        os.wait()
+        os._exit(0)
+        """,
+    )
+    assert said == ['good']
+
+
+def test_logins_that_hang_leave_room_for_questions_and_end_in_time(tmp_path: pathlib.Path) -> None:
+    said = _client(
+        tmp_path,
+        """
+        daemon()
+        for _ in range(6):
+            thread(login, 30)
+        time.sleep(0.5)
+        print('question', seconds(rootwrap.unlink_root, '/dev/disk/by-id/os-brick+none',
+                                  no_errors=True) < 2)
+        print('login', seconds(login, 11) < 13)
+        os._exit(0)
+        """,
+        'thread_pool_size = 4',
+    )
+    assert said[0] == 'question True'
+    assert said[1].startswith('OperationTimedOut')
+    assert 'a free thread of the privileged daemon' in said[1]
+    assert said[2] == 'login True'
+
+
+def test_commands_of_callers_leave_room_for_logins(tmp_path: pathlib.Path) -> None:
+    """64 threads, of which 32 are theirs, whatever limits they have."""
+    said = _client(
+        tmp_path,
+        """
+        daemon()
+        for _ in range(6):
+            thread(lambda: rootwrap.execute_root('sleep', '30', timeout=None))
+        time.sleep(0.5)
+        print(seconds(login, 0.5) < 4, seconds(login, 10.5) > 10)
+        os._exit(0)
+        """,
+        'thread_pool_size = 4',
+    )
+    # The login itself is ended in time, so it had a thread.
+    assert [line.split()[0] for line in said] == ['ExecutionTimeout', 'ExecutionTimeout', 'True']
+    assert said[-1] == 'True True'
+
+
+def test_a_daemon_that_stops_answering(tmp_path: pathlib.Path) -> None:
+    said = _client(
+        tmp_path,
+        """
+        import signal
+        connection.SLACK_SECONDS = connection.BEGIN_SECONDS = 0.5
+        os.kill(int(daemon()), signal.SIGSTOP)
+        print(seconds(login, 0.5) < 4)
+        os._exit(0)
+        """,
+    )
+    assert said[0].startswith('OperationTimedOut')
+    assert 'the answer of the privileged daemon to os_brick.privileged.iscsiadm.login' in said[0]
+    assert said[1] == 'True'
+
+
+def test_sudo_asks_for_a_password(tmp_path: pathlib.Path) -> None:
+    """All that wait for the start give up; a later call makes another one."""
+    helper = tmp_path / 'helper'
+    helper.write_text(
+        '#!/bin/sh\n[ -e asked ] && exec privsep-helper "$@"\n: >asked\nexec sleep 12 >/dev/null\n'
+    )
+    helper.chmod(0o755)
+    said = _client(
+        tmp_path,
+        """
+        connection.START_SECONDS = 1.0
+        connection.START_AGAIN_SECONDS = 2.0
+        threads = [thread(lambda: seconds(daemon)) for _ in range(3)]
+        [each.join(10) for each in threads]
+        print([each.is_alive() for each in threads])
+        time.sleep(1.5)
+        connection.START_SECONDS = 30
+        print('pid', daemon().isdecimal(), daemon() == daemon())
+        os._exit(0)
+        """,
+        f'helper_command = {helper}',
+    )
+    assert [line.split()[0] for line in said[:3]] == ['OperationTimedOut'] * 3
+    assert 'does sudo ask for a password?' in said[0]
+    assert said[3:] == ['[False, False, False]', 'pid True True']
+
+
+def test_a_daemon_that_does_not_start(tmp_path: pathlib.Path) -> None:
+    said = _client(tmp_path, 'seconds(daemon)', 'helper_command = false')
+    assert said == [
+        'BrickException The privileged daemon cannot be started: '
+        'privsep helper command exited non-zero (1)'
+    ]
+
+
+def test_a_call_that_comes_too_late_does_nothing() -> None:
+    """Its caller has taken back by then what it had done."""
+    link = '/dev/disk/by-id/os-brick+dev+none'
+    with pytest.raises(FileNotFoundError):
+        rootwrap.unlink_root(link)
+    with pytest.raises(exception.OperationTimedOut, match=r'free thread.*unlink_root'):
+        rootwrap.unlink_root(link, _begin_by=0.0)  # type: ignore[call-arg]
+
+
+def _order(**changes: object) -> connection.Order:
+    values = {'name': 'f', 'args': (1, 30.0), 'kwargs': {}, 'lane': 'long', 'seconds': 30.0}
+    return connection.Order(**{**values, **changes})  # type: ignore[arg-type]
+
+
+def test_who_has_waited_has_less_left() -> None:
+    replace = privileged._Timeout(1).replaced
+    assert _order(replace=replace).patience(10) == 20
+    assert _order(replace=replace).after(10).args == (1, 20.0)
+    assert _order(replace=replace).after(40).args == (1, 0.1)
+    assert _order(replace=replace, kwargs={'timeout': 30}).after(10).kwargs == {'timeout': 20}
+    assert _order(replace=replace).after(0.01).args == (1, 30.0)
+
+
+def test_who_cannot_do_with_less_waits_a_moment() -> None:
+    assert _order().patience(0) == connection.SLACK_SECONDS
+    assert _order().patience(7) == 0
+    assert _order(lane=connection.OUTSIDE).patience(7) == 23
+    assert _order(seconds=None).patience(7) is None
+
+
+@pytest.mark.parametrize(
+    ('keywords', 'seconds'),
+    [
+        ({}, 600),
+        ({'timeout': 7}, 7),
+        ({'timeout': 7, 'attempts': 3}, 7 * 3 + 2 + 4),
+        ({'timeout': 7, 'attempts': 2, 'delay_on_retry': True}, 7 * 2 + 1),
+        ({'timeout': None}, None),
+        ({'timeout': 0}, None),
+    ],
+)
+def test_the_limit_of_a_callers_command(keywords: dict[str, object], seconds: object) -> None:
+    assert rootwrap._longest('true', **keywords) == seconds
+
+
+def test_secrets_of_a_call_show_in_no_repr() -> None:
+    shown = repr(_order(args=('pa55',), kwargs={'key': 'pa55'}))
+    assert 'pa55' not in shown
