@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import re
-import socket
 
 from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, locks, wait
-from os_brick.host import scsi, tcp
+from os_brick.core import files, locks, net, wait
+from os_brick.host import scsi
 from os_brick.model import addresses
 from os_brick.privileged import iscsi_db, iscsiadm
 
@@ -149,38 +148,59 @@ def _join(address: str, port: str) -> str:
     return f'[{address}]:{port}' if ':' in address else f'{address}:{port}'
 
 
-def sessions_at(target: str, portal: addresses.Portal) -> list[Session]:
+def sessions_at(
+    target: str, portal: addresses.Portal, deadline: wait.Deadline | None = None
+) -> list[Session]:
     """The sessions to a target through a portal, however the portal was spelled at log in.
 
     There may be several: ``node.session.nr_sessions``.
+
+    :param deadline: for the look-up of a host name, which has a limit of its own as well.
+    :raises TargetPortalNotFound: if the portal's host name does not resolve while there are
+        sessions to the target, any of which may be through it.
     """
     every = sessions(target)
     found = [session for session in every if portal in session.portals]
     if found or not every or portal.is_ip:
         return found
-    resolved = resolve(portal)
+    resolved = resolve(portal, deadline)
     return [session for session in every if session.portals & resolved]
 
 
-def resolve(portal: addresses.Portal) -> frozenset[addresses.Portal]:
-    """The portal by each IP address of its host name; itself if it has an IP address."""
+def sessions_of_record(target: str, portal: addresses.Portal) -> list[Session]:
+    """The sessions that a portal's node record has made.
+
+    The kernel keeps the record's own spelling (``persistent_address``), so no name is looked up.
+    """
+    return [session for session in sessions(target) if portal in session.portals]
+
+
+def resolve(
+    portal: addresses.Portal, deadline: wait.Deadline | None = None
+) -> frozenset[addresses.Portal]:
+    """The portal by each IP address of its host name; itself if it has an IP address.
+
+    :raises TargetPortalNotFound: if the name does not resolve in time.
+    """
     if portal.is_ip:
         return frozenset({portal})
+    limit = deadline or wait.Deadline.after(net.RESOLVE_SECONDS)
     try:
-        infos = socket.getaddrinfo(portal.address, portal.port, type=socket.SOCK_STREAM)
+        found = net.resolve(portal.address, limit)
     except OSError as error:
-        LOG.warning('Portal %s: the host name does not resolve: %s', portal, error)
-        return frozenset()
-    return frozenset(addresses.Portal.parse(str(info[4][0]), portal.port) for info in infos)
+        raise exception.TargetPortalNotFound(
+            f'The host name of portal {portal} does not resolve: {error}'
+        ) from error
+    return frozenset(addresses.Portal.parse(address, portal.port) for address in found)
 
 
-def why_unreachable(portal: addresses.Portal, seconds: float = tcp.REACH_SECONDS) -> str | None:
+def why_unreachable(portal: addresses.Portal, seconds: float = net.REACH_SECONDS) -> str | None:
     """Why no TCP connection to a portal comes about, or ``None`` if one does.
 
     Asked before open-iscsi is, which would try a silent portal for minutes and could not be
     called back from it.
     """
-    return tcp.why_unreachable(portal.address, portal.port, seconds)
+    return net.why_unreachable(portal.address, portal.port, seconds)
 
 
 def ensure_node(
@@ -239,7 +259,7 @@ def login(
     if code not in (SUCCESS, ERR_SESS_EXISTS):
         raise _no_login(target, portal, f'iscsiadm ended with {code}: {_last_line(stderr)}')
     found = wait.poll(
-        lambda: [s for s in sessions_at(target, portal) if s.is_logged_in] or None,
+        lambda: [s for s in sessions_at(target, portal, deadline) if s.is_logged_in] or None,
         deadline.within(SESSION_SECONDS),
     )
     if found is None:

@@ -6,12 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 import dataclasses
 import errno
-import socket
 
 from oslo_log import log as logging
 
-from os_brick.core import files, wait
-from os_brick.host import nvme, tcp
+from os_brick.core import files, net, wait
+from os_brick.host import nvme
 from os_brick.model import fabrics, nvme_psk
 from os_brick.privileged import nvme as root
 
@@ -41,19 +40,18 @@ class Options:
     dhchap_ctrl_secret: str | None = dataclasses.field(default=None, repr=False)
 
 
-def resolve(portal: fabrics.Portal) -> list[fabrics.Portal]:
+def resolve(portal: fabrics.Portal, deadline: wait.Deadline) -> list[fabrics.Portal]:
     """The portals that a portal with a host name means; it itself if it has an address.
 
-    :raises OSError: if the name is unknown.
+    :raises OSError: if the name does not resolve in time.
     """
     if portal.transport not in {fabrics.TCP, fabrics.RDMA} or portal.is_ip:
         return [portal]
-    found = socket.getaddrinfo(portal.address, None, type=socket.SOCK_STREAM)
-    addresses = dict.fromkeys(str(entry[4][0]) for entry in found)
-    return [dataclasses.replace(portal, address=address) for address in addresses]
+    found = net.resolve(portal.address, deadline)
+    return [dataclasses.replace(portal, address=address) for address in found]
 
 
-def why_unreachable(portal: fabrics.Portal, seconds: float = tcp.REACH_SECONDS) -> str | None:
+def why_unreachable(portal: fabrics.Portal, seconds: float = net.REACH_SECONDS) -> str | None:
     """Why no TCP connection to a portal comes about, or ``None`` if one does.
 
     Asked before the kernel is, which makes one connection at a time on the whole host and would
@@ -62,7 +60,7 @@ def why_unreachable(portal: fabrics.Portal, seconds: float = tcp.REACH_SECONDS) 
     if portal.transport != fabrics.TCP:
         return None
     address, port = portal.address, int(portal.port)
-    return tcp.why_unreachable(address, port, seconds, source=portal.host_address)
+    return net.why_unreachable(address, port, seconds, source=portal.host_address)
 
 
 def connect(

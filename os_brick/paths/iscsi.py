@@ -11,9 +11,9 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, locks, undo, wait
+from os_brick.core import fanout, locks, net, undo, wait
 from os_brick.host import disks as host_disks
-from os_brick.host import iscsi, scsi, tcp
+from os_brick.host import iscsi, scsi
 from os_brick.model import addresses
 from os_brick.paths import scsi as scsi_paths
 from os_brick.paths.attempt import Attempt
@@ -87,20 +87,24 @@ class Driver:
 
         :raises PortalUnreachable: if there is neither.
         """
-        existing = iscsi.sessions_at(path.name, path.portal)
+        until = deadline.within(self.request.scan_seconds)
+        existing = iscsi.sessions_at(path.name, path.portal, until)
         if any(session.is_logged_in for session in existing):
             return True
         if existing:
             # open-iscsi is trying to get it back; a second login would not be another session.
             back = wait.holds(
-                lambda: any(s.is_logged_in for s in iscsi.sessions_at(path.name, path.portal)),
-                deadline.within(self.request.scan_seconds),
+                lambda: any(
+                    session.is_logged_in
+                    for session in iscsi.sessions_at(path.name, path.portal, until)
+                ),
+                until,
             )
             if not back:
                 why = f'{existing[0]} is {existing[0].state} and does not come back'
                 raise PortalUnreachable(why)
         elif ask and self.request.iface == _OWN_TCP:
-            why_not = iscsi.why_unreachable(path.portal, deadline.limit(tcp.REACH_SECONDS))
+            why_not = iscsi.why_unreachable(path.portal, deadline.limit(net.REACH_SECONDS))
             if why_not is not None:
                 raise PortalUnreachable(f'Portal {path.portal} does not answer: {why_not}')
         return True
@@ -150,7 +154,7 @@ class Driver:
         """Have a session through a path; one that is there is used as it is."""
         request, made = self.request, attempt.made
         wanted = None if request.every_session else 1
-        before = iscsi.sessions_at(path.name, path.portal)
+        before = iscsi.sessions_at(path.name, path.portal, attempt.deadline)
         if any(s.is_logged_in for s in before):
             return [s for s in before if s.is_logged_in][:wanted]
         attempt.begin()
@@ -235,11 +239,11 @@ def end_login(
     """
     portal, deadline = addresses.Portal(address, port), wait.Deadline.after(seconds)
     with locks.hold(locks.TARGET, f'{name.lower()} {portal}', deadline):
-        for found in iscsi.sessions_at(name, portal):
+        for found in iscsi.sessions_of_record(name, portal):
             is_ours = found.number not in before
             if is_ours and plans.may_end(found.luns(), lun, is_forced=True):
                 iscsi.logout(found, deadline)
-        if not iscsi.sessions_at(name, portal):
+        if not iscsi.sessions_of_record(name, portal):
             iscsi.restore_node(name, portal)
 
 
@@ -248,7 +252,7 @@ def await_login(name: str, address: str, port: int, seconds: float) -> None:
     """Wait for the session of a login that was ended at its limit, so that it can be ended, too."""
     portal = addresses.Portal(address, port)
     limit = wait.Deadline.after(min(seconds, _ABANDONED_LOGIN_SECONDS))
-    wait.holds(lambda: bool(iscsi.sessions_at(name, portal)), limit)
+    wait.holds(lambda: bool(iscsi.sessions_of_record(name, portal)), limit)
 
 
 def leave(
@@ -270,7 +274,7 @@ def leave(
     with _portal_lock(every, deadline):
         ending = [s for s, lun in sessions if _has_no_other(s, lun, deadline, is_forced=is_forced)]
         _, errors = fanout.fanout(lambda session: iscsi.logout(session, deadline), ending)
-        free = {p.portal for p in every if not iscsi.sessions_at(p.name, p.portal)}
+        free = {p.portal for p in every if not iscsi.sessions_of_record(p.name, p.portal)}
         iscsi.forget_nodes(every[0].name, free)
         for error in errors.values():
             raise error

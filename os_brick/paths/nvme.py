@@ -13,8 +13,8 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import locks, undo, wait
-from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search, tcp
+from os_brick.core import locks, net, undo, wait
+from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search
 from os_brick.model import fabrics, nvme_psk
 from os_brick.paths.attempt import Attempt
 from os_brick.plans import nvmeof as plans
@@ -133,7 +133,7 @@ class Driver:
         """
         if not ask or path.portal.transport != fabrics.TCP or self.existing(path):
             return False
-        why = nvme_connect.why_unreachable(path.portal, deadline.limit(tcp.REACH_SECONDS))
+        why = nvme_connect.why_unreachable(path.portal, deadline.limit(net.REACH_SECONDS))
         if why is not None:
             raise PortalUnreachable(f'{path}: it does not answer ({why})')
         return True

@@ -55,6 +55,7 @@ VERDICTS: tuple[tuple[type[BaseException], Verdict], ...] = (
     (CalledOff, Verdict.RETRY),
     (PathUnreachable, Verdict.UNREACHABLE),
     (exception.OperationTimedOut, Verdict.RETRY),
+    (exception.TargetPortalNotFound, Verdict.RETRY),  # Its host name does not resolve now.
     (exception.PathNotReady, Verdict.RETRY),
     (exception.VolumeIdentityMismatch, Verdict.WRONG_VOLUME),
     (NotAuthenticated, Verdict.FOR_ALL),

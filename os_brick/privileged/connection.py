@@ -25,7 +25,7 @@ import os
 import threading
 from typing import Any
 
-from oslo_privsep import comm, priv_context
+from oslo_privsep import comm
 
 from os_brick.core import clock
 
@@ -99,7 +99,7 @@ class Order:
 class Connection:
     """The way of this process to the daemon of one context."""
 
-    def __init__(self, context: priv_context.PrivContext) -> None:
+    def __init__(self, context: Any) -> None:
         self._context = context
         self._renew()
         os.register_at_fork(after_in_child=self._after_fork)
@@ -207,7 +207,7 @@ class Connection:
 class _Start:
     """The start of a daemon in a thread of its own: oslo.privsep waits for sudo without a limit."""
 
-    def __init__(self, context: priv_context.PrivContext) -> None:
+    def __init__(self, context: Any) -> None:
         self.begun = clock.monotonic()
         self._context = context
         self._ended = threading.Event()

@@ -11,7 +11,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, fanout, operation, teardown, wait
+from os_brick.core import background, fanout, net, operation, teardown, wait
 from os_brick.host import (
     fc,
     links,
@@ -118,7 +118,9 @@ class NVMeOFConnector(base.BlockConnector):
             if isinstance(connection_properties, props_nvmeof.Props)
             else props_nvmeof.Props.parse(connection_properties, device_info)
         )
-        heads = [head for target in props.targets for head in self._survey(props, target).heads]
+        limit = wait.Deadline.after(net.RESOLVE_SECONDS)
+        here = [self._survey(props, each, limit, is_here=False) for each in props.targets]
+        heads = [head for found in here for head in found.heads]
         if props.replication is not Replication.NONE:
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
             if array is not None or props.replication is Replication.ARRAY:
@@ -133,7 +135,8 @@ class NVMeOFConnector(base.BlockConnector):
         attach = functools.partial(self._attach_target, props, several, op)
         if props.replication is Replication.NONE:
             return result.BlockDevice(f'/dev/{attach(props.targets[0])}')
-        before = {head for target in props.targets for head in self._survey(props, target).heads}
+        here = [self._survey(props, each, op.work, is_here=False) for each in props.targets]
+        before = {head for found in here for head in found.heads}
         legs = self._attach_legs(props, attach)
         new = [leg for leg in legs if leg not in before]
         op.undo.add(lambda: md.stop_strangers(new, wait.Deadline.after(op.clean_up_seconds)))
@@ -189,17 +192,22 @@ class NVMeOFConnector(base.BlockConnector):
         target: Target,
     ) -> str:
         """Have one namespace here, readable; return its block device's name."""
-        driver, paths = nvme_paths.Driver(_request(props, target, op)), _paths(target)
+        driver, paths = nvme_paths.Driver(_request(props, target, op)), _paths(target, op.work)
         if several:
             wanted = min(2, len(paths)) if props.enforce_multipath else 1
             return nvme_attach.attach_all(driver, paths, wanted, props.key, op)
         return nvme_attach.attach_first(driver, paths, props.key, op)
 
-    def _survey(self, props: Volume, target: Target) -> nvme_survey.Found:
-        """What there is of a namespace at the portals of the properties."""
+    def _survey(
+        self, props: Volume, target: Target, deadline: wait.Deadline, *, is_here: bool = True
+    ) -> nvme_survey.Found:
+        """What there is of a namespace at the portals of the properties.
+
+        :param is_here: as of :func:`_resolved`.
+        """
         wanted = nvme_survey.Wanted(
             nqn=target.nqn,
-            portals=_resolved(target),
+            portals=_resolved(target, deadline, is_here=is_here),
             host_nqn=target.host_nqn
             or machine.or_none(lambda: machine.host_nqn(machine.system_uuid() or None)),
             identity=target.identity,
@@ -210,7 +218,7 @@ class NVMeOFConnector(base.BlockConnector):
 
     def _detach(self, props: Volume, steps: teardown.Teardown, op: operation.Operation) -> None:
         background.stop(props.key)
-        here = [self._survey(props, target) for target in props.targets]
+        here = [self._survey(props, target, op.work) for target in props.targets]
         heads = [head for each in here for head in each.heads]
         if not heads:
             words = '; '.join(str(target) for target in props.targets)
@@ -230,7 +238,7 @@ class NVMeOFConnector(base.BlockConnector):
         return device in self.get_volume_paths(props)
 
     def _extend(self, props: Volume, op: operation.Operation) -> int:
-        here = [self._survey(props, target) for target in props.targets]
+        here = [self._survey(props, target, op.work) for target in props.targets]
         heads = [head for each in here for head in each.heads]
         if not heads:
             words = '; '.join(str(target) for target in props.targets)
@@ -298,9 +306,9 @@ def _fast_fail(props: Volume, configured: int | None) -> int | None:
     return _LEG_FAIL_SECONDS
 
 
-def _paths(target: Target) -> tuple[nvme_paths.NvmePath, ...]:
+def _paths(target: Target, deadline: wait.Deadline) -> tuple[nvme_paths.NvmePath, ...]:
     """The paths to a namespace."""
-    portals = _resolved(target)
+    portals = _resolved(target, deadline, is_here=False)
     if not portals:
         ports = ', '.join(str(portal) for portal in target.portals)
         raise exception.VolumeDeviceNotFound(
@@ -310,8 +318,15 @@ def _paths(target: Target) -> tuple[nvme_paths.NvmePath, ...]:
     return tuple(nvme_paths.NvmePath(target, portal) for portal in portals)
 
 
-def _resolved(target: Target) -> tuple[fabrics.Portal, ...]:
-    """The portals with addresses for names, and a port of this host for each of Fibre Channel."""
+def _resolved(
+    target: Target, deadline: wait.Deadline, *, is_here: bool
+) -> tuple[fabrics.Portal, ...]:
+    """The portals with addresses for names, and a port of this host for each of Fibre Channel.
+
+    :param is_here: whether a name that does not resolve is an error while there are controllers of
+        the subsystem, any of which may be at that portal.
+    :raises TargetPortalNotFound: for such a name.
+    """
     found: list[fabrics.Portal] = []
     for portal in target.portals:
         if portal.transport == fabrics.FC and not portal.host_address:
@@ -319,9 +334,12 @@ def _resolved(target: Target) -> tuple[fabrics.Portal, ...]:
             found += [dataclasses.replace(portal, host_address=port) for port in own]
             continue
         try:
-            found += nvme_connect.resolve(portal)
+            found += nvme_connect.resolve(portal, deadline)
         except OSError as error:
-            LOG.warning('The name of portal %s is unknown: %s', portal, error)
+            why = f'The host name of portal {portal} does not resolve: {error}'
+            if is_here and nvme.controllers(target.nqn):
+                raise exception.TargetPortalNotFound(why) from error
+            LOG.warning('%s', why)
             found.append(portal)
     return tuple(dict.fromkeys(found))
 

@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The far side: logical units, and targets that show them at portals.
-
-Portals listen on this machine's loopback addresses, so that a connection is a real one.
-"""
+"""The far side: logical units, and targets that show them at portals."""
 
 import dataclasses
 import itertools
-import socket
 import struct
+
+from tests.unit.fakehost import network
 
 _serials = itertools.count(1)
 
@@ -107,19 +105,14 @@ class Portal:
 
     def open(self) -> None:
         """Listen, after ``close`` at the same port again."""
-        family = socket.AF_INET6 if ':' in self.address else socket.AF_INET
-        self._listener = socket.socket(family, socket.SOCK_STREAM)
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._listener.bind((self.address, self.port))
-        self._listener.listen(64)
-        self.port = self._listener.getsockname()[1]
+        self.port = network.listen(self.address, self.port)
 
     @property
     def is_open(self) -> bool:
-        return self._listener.fileno() >= 0
+        return network.is_open(self.address, self.port)
 
     def close(self) -> None:
-        self._listener.close()
+        network.close(self.address, self.port)
 
     def __str__(self) -> str:
         return f'{self.address}:{self.port}'

@@ -29,10 +29,11 @@ from typing import Any, Protocol, Self
 from oslo_config import cfg
 
 from os_brick import opts  # noqa: F401 registers [os_brick]
-from os_brick.core import background, children, clock, files, kernel, process
+from os_brick.core import background, children, clock, files, kernel, net, process
 from tests.unit.fakehost import array, iscsiadm
 from tests.unit.fakehost import clock as fake_clock
 from tests.unit.fakehost import kernel as fake_kernel
+from tests.unit.fakehost import network as fake_network
 from tests.unit.fakehost import tree as fake_tree
 
 # Between the kernel's answer to a scan and the disk, and between the disk and multipathd.
@@ -182,6 +183,7 @@ class Host:
         self.place = place
         self.tree = fake_tree.Tree(place / 'root')
         self.clock = fake_clock.Clock()
+        self.network = fake_network.Network(self.clock)
         self.guard = threading.RLock()
         self.targets: list[array.Target] = []
         self.sessions: dict[int, Session] = {}
@@ -234,6 +236,7 @@ class Host:
             clock.use(self.clock),
             process.use(self),
             kernel.use(fake_kernel.Kernel(self)),
+            net.use(self.network),
         ):
             self._stack.enter_context(seam)
         self._stack.callback(self._end_threads)

@@ -20,7 +20,8 @@ import time
 from typing import Any
 import uuid as uuids
 
-from os_brick.core import files, kernel
+from os_brick.core import clock, files, kernel, net
+from tests.unit.fakehost import network
 
 _COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
 _BLKFLSBUF = 0x1261
@@ -75,6 +76,7 @@ class Fabric:
         self.flushed: list[str] = []
         self.keys: dict[int, tuple[str, bytes]] = {}
         self.tried: list[str] = []
+        self.network = network.Network(clock)
         self._numbers: list[str] = []
         self._buried = 0
         self._bases: dict[str, int] = {}
@@ -92,6 +94,7 @@ class Fabric:
         self.file('/sys/class/dmi/id/product_uuid', HOST.rpartition(':')[2])
         self._stack.enter_context(files.use(str(self.root)))
         self._stack.enter_context(kernel.use(self))
+        self._stack.enter_context(net.use(self.network))
         return self
 
     def __exit__(self, *_error: object) -> None:

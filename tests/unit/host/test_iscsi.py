@@ -58,10 +58,16 @@ def test_a_portal_in_another_spelling_is_the_same_session(host: fake_host.Host) 
 
 def test_a_host_name_is_the_session_of_its_address(host: fake_host.Host) -> None:
     target = host.target()
-    host.log_in(target, target.portals[0])
-    portal = addresses.Portal.parse(f'localhost:{target.portals[0].port}')
+    session = host.log_in(target, target.portals[0])
+    host.network.names = {'portal.lab': ('10.0.0.1', '127.0.0.1'), 'hangs.lab': None}
+    portal = addresses.Portal.parse(f'portal.lab:{target.portals[0].port}')
     assert len(iscsi.sessions_at(target.iqn, portal)) == 1
-    nowhere = addresses.Portal.parse('no-such-name.invalid:3260')
+    for name in ('no-such-name.invalid', 'hangs.lab'):
+        nowhere = addresses.Portal.parse(f'{name}:3260')
+        with pytest.raises(exception.TargetPortalNotFound, match=name):
+            iscsi.sessions_at(target.iqn, nowhere)
+        assert not iscsi.sessions_of_record(target.iqn, nowhere)
+    host.log_out(session)
     assert iscsi.sessions_at(target.iqn, nowhere) == []
 
 

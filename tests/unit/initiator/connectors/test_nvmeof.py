@@ -3,19 +3,18 @@
 
 from collections.abc import Iterator
 import pathlib
-import socket
 
 from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import process
+from os_brick.core import net, process
 from os_brick.host import machine
 from os_brick.host import nvme as kernel_nvme
 from os_brick.initiator.connectors import nvmeof
 from os_brick.model import nvme_psk
 from tests.unit import seams
-from tests.unit.fakehost import nvme
+from tests.unit.fakehost import network, nvme
 
 
 @pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
@@ -315,6 +314,39 @@ def test_properties(fabric: nvme.Fabric) -> None:
     machine.root_file_system_uuid.cache_clear()
 
 
+def test_a_name_that_does_not_resolve(fabric: nvme.Fabric) -> None:
+    """It is an error while there are controllers that may be at it, and never "not here"."""
+    subsystem = fabric.subsystem('named')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    (address,) = subsystem.portals
+    fabric.network.names['portal.lab'] = (address,)
+    brick = nvmeof.NVMeOFConnector(None)
+    props = subsystem.properties(1, portals=[('portal.lab', '4420', 'rdma')])
+    info = brick.connect_volume(props)
+    assert fabric.network.lookups == ['portal.lab']
+    del fabric.network.names['portal.lab']
+    with net.use(fabric.network):  # What was known of the name is old by now.
+        for call in (
+            lambda: brick.disconnect_volume(props, info),
+            lambda: brick.extend_volume(props),
+        ):
+            with pytest.raises(exception.TargetPortalNotFound, match=r'portal\.lab'):
+                call()
+        assert fabric.controllers
+        assert fabric.network.lookups == ['portal.lab'] * 2
+    fabric.network.names['portal.lab'] = (address,)
+    with net.use(fabric.network):
+        brick.disconnect_volume(props, info)
+        assert not fabric.controllers
+    del fabric.network.names['portal.lab']
+    with net.use(fabric.network):
+        brick.disconnect_volume(props, info)  # It is not here whatever the name means.
+        with pytest.raises(exception.VolumePathsNotFound):
+            brick.extend_volume(props)
+        with pytest.raises(exception.BrickException, match=r'portal\.lab'):
+            brick.connect_volume(props)
+
+
 UUID = '12345678-90ab-cdef-1234-567890abcdef'
 PSK = 'NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:'
 
@@ -326,9 +358,9 @@ def encrypted(fabric: nvme.Fabric) -> Iterator[nvme.Subsystem]:
     subsystem.namespaces[1] = nvme.Volume('gold')
     subsystem.portals = {'127.0.0.1'}
     subsystem.tls = {}
-    with socket.create_server(('127.0.0.1', 0)) as server:
-        subsystem.port = server.getsockname()[1]
-        yield subsystem
+    subsystem.port = network.listen('127.0.0.1')
+    yield subsystem
+    network.close('127.0.0.1', subsystem.port)
 
 
 def over_tcp(subsystem: nvme.Subsystem, **more: object) -> dict[str, object]:

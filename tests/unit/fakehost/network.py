@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network of a fake host: what listens, and what the name servers know.
+
+Portals open and close here by address and port; no socket of this machine is used.
+"""
+
+import errno
+import itertools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.unit.fakehost.clock import Clock
+
+_ports = itertools.count(40000)
+_listening: set[tuple[str, int]] = set()
+
+
+def listen(address: str, port: int = 0) -> int:
+    """Have a port take connections; 0 is a free one. Returns the port."""
+    port = port or next(_ports)
+    _listening.add((address, port))
+    return port
+
+
+def close(address: str, port: int) -> None:
+    """Have a port refuse connections."""
+    _listening.discard((address, port))
+
+
+def is_open(address: str, port: int) -> bool:
+    return (address, port) in _listening
+
+
+class Network:
+    """What :func:`os_brick.core.net.use` takes.
+
+    :ivar names: the addresses of each host name; an error is raised, ``None`` hangs for 20 s.
+    :ivar silent: the addresses that answer nothing.
+    """
+
+    def __init__(self, clock: 'Clock') -> None:
+        self._clock = clock
+        self.names: dict[str, tuple[str, ...] | OSError | None] = {}
+        self.silent: set[str] = set()
+        self.lookups: list[str] = []
+
+    def lookup(self, name: str) -> tuple[str, ...]:
+        self.lookups.append(name)
+        found = self.names.get(name, OSError(-2, 'Name or service not known'))
+        if found is None:
+            self._clock.sleep(20)
+            raise OSError(-3, 'Temporary failure in name resolution')
+        if isinstance(found, OSError):
+            raise found
+        return found
+
+    def connect(self, address: str, port: int, seconds: float, source: str) -> None:
+        if address in self.silent:
+            self._clock.sleep(seconds)
+            raise TimeoutError('timed out')
+        if not is_open(address, port):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, 'Connection refused')
