@@ -14,7 +14,7 @@ from os_brick.privileged import block as root
 LOG = logging.getLogger(__name__)
 
 # The kernel counts in units of 512 bytes whatever the device's format is.
-_SECTOR_BYTES = 512
+SECTOR_BYTES = 512
 _UDEV = ('(udev-worker)', 'systemd-udevd', 'udevd')
 # A healthy device answers a read in milliseconds; a path in recovery may take seconds.
 READ_SECONDS = 10.0
@@ -27,7 +27,7 @@ def exists(name: str) -> bool:
 
 def size_bytes(name: str) -> int:
     """The size of a block device; 0 where there is no such device."""
-    return int(files.read_or(f'/sys/class/block/{name}/size', '0')) * _SECTOR_BYTES
+    return int(files.read_or(f'/sys/class/block/{name}/size', '0')) * SECTOR_BYTES
 
 
 def number(name: str) -> str:

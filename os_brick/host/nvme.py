@@ -16,12 +16,14 @@ import re
 from oslo_log import log as logging
 
 from os_brick.core import files, wait
+from os_brick.host import block
 from os_brick.model import fabrics, names, nvme_identify
 from os_brick.privileged import nvme as root
 
 LOG = logging.getLogger(__name__)
 
 _CLASS = '/sys/class/nvme-fabrics/ctl'
+_BLOCK = '/sys/class/block'
 # nvme0c1n2: namespace 2 of subsystem 0 through controller 1; nvme0n2 without multipath.
 _PATH = re.compile(r'(nvme\d+)(?:c\d+)?(n\d+)')
 
@@ -230,15 +232,23 @@ def why_unusable(path: Path) -> str | None:
     return None if ana in USABLE else f'path {path.name} is {ana}'
 
 
+def size_bytes(path: Path) -> int:
+    """The size that the kernel has for a path's namespace; 0 where it does not take its format."""
+    place = f'{_CLASS}/{path.controller}/{path.name}/size'
+    return int(files.read_or(place, '0')) * block.SECTOR_BYTES
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Report:
     """What a controller reports about a namespace.
 
     :ivar size_bytes: 0 where it reports no capacity, which is not the size of a volume.
+    :ivar block_bytes: the size of its blocks.
     """
 
     identity: fabrics.Identity
     size_bytes: int
+    block_bytes: int
 
 
 def report(path: Path, timeout: float = IDENTIFY_SECONDS) -> Report:
@@ -252,8 +262,23 @@ def report(path: Path, timeout: float = IDENTIFY_SECONDS) -> Report:
     if not nvme_identify.is_active(namespace):
         raise OSError(errno.ENXIO, f'Namespace {nsid} is not active behind {path.controller}')
     return Report(
-        nvme_identify.identity(nsid, namespace, names), nvme_identify.size_bytes(namespace)
+        nvme_identify.identity(nsid, namespace, names),
+        nvme_identify.size_bytes(namespace),
+        nvme_identify.block_bytes(namespace),
     )
+
+
+def namespaces() -> list[tuple[str, str, fabrics.Identity]]:
+    """Every namespace of this host, local ones too: block device, subsystem, identity."""
+    return [
+        (
+            name,
+            files.read_or(f'{_BLOCK}/{name}/device/subsysnqn'),
+            _cached(f'{_BLOCK}/{name}'),
+        )
+        for name in files.names(_BLOCK)
+        if is_head(name)
+    ]
 
 
 def rescan(controller: str, deadline: wait.Deadline) -> None:

@@ -15,9 +15,16 @@ from os_brick.plans import nvmeof as plans
 
 LOG = logging.getLogger(__name__)
 
+# The kernel has looked behind another controller, and dropped what is not there any more.
+_OTHERS_SECONDS = 0.5
+
 
 class Search:
-    """The search for a namespace behind a controller."""
+    """The search for a namespace behind a controller.
+
+    Whatever stands in its place ends in the namespace, in a rescan that repairs it, or in an error
+    that names what is there. The kernel's side of each is in drivers/nvme/host/core.c (Linux 6.12).
+    """
 
     def __init__(
         self,
@@ -27,15 +34,20 @@ class Search:
         *,
         is_new: bool,
     ) -> None:
+        """Start with nothing seen.
+
+        :param is_new: whether the controller was just made, so that the kernel looks by itself.
+        """
         self._wanted = wanted
         self._controller = controller
         self._deadline = deadline
         self._rescans = [wait.Deadline.after(s) for s in plans.rescan_times(is_new=is_new)]
-        self._stranger = ''
-        self._why = 'it does not show it'
+        self._has_looked = is_new
+        self._stale = ''
+        self._why = 'the subsystem does not show it to this host'
 
     def look(self) -> nvme.Path | None:
-        """The namespace, if it is there and says itself that it is the one.
+        """The namespace, if it is there and its controller confirms its identity and its size.
 
         :raises VolumeDeviceNotFound: if there is more than one.
         """
@@ -50,36 +62,94 @@ class Search:
             return found[0]
         if self._rescans and self._rescans[0].passed:
             del self._rescans[0]
-            with contextlib.suppress(OSError):
-                nvme.rescan(self._controller.name, self._deadline)
+            self._rescan()
         return None
+
+    def _rescan(self) -> None:
+        """Have the kernel look again; if it has looked in vain, behind the other controllers first.
+
+        It does not add a namespace while another controller of the subsystem still shows an
+        earlier one of its number ("IDs don't match for shared namespace").
+        """
+        others: list[nvme.Controller] = []
+        if self._has_looked:
+            same = nvme.controllers(self._controller.nqn)
+            others = [other for other in same if other.name != self._controller.name]
+            if others:
+                # It looks behind each in a thread of its own.
+                self._rescans.insert(0, wait.Deadline.after(_OTHERS_SECONDS))
+        self._has_looked = not self._has_looked or not others
+        for controller in (*others, self._controller):
+            if nvme.state(controller.name) == nvme.LIVE:
+                with contextlib.suppress(OSError, exception.OperationTimedOut):
+                    nvme.rescan(controller.name, self._deadline)
 
     def _is_it(self, path: nvme.Path) -> bool:
         try:
-            limit = self._deadline.limit(nvme.IDENTIFY_SECONDS)
-            actual = nvme.report(path, limit).identity
+            actual = nvme.report(path, self._deadline.limit(nvme.IDENTIFY_SECONDS))
         except (OSError, exception.OperationTimedOut) as error:
             self._why = str(error)
             return False
-        if self._wanted.is_of(actual) and path.identity.is_of(actual):
+        if not (self._wanted.is_of(actual.identity) and path.identity.is_of(actual.identity)):
+            self._is_stale(path, actual.identity)
+            return False
+        shown = nvme.size_bytes(path)
+        if actual.size_bytes and actual.size_bytes == shown:
             return True
-        if str(actual) != self._stranger:
-            # The kernel has to be told: it drops such a namespace, and finds the new one then.
-            LOG.warning('Namespace %s was %s and is %s now', path.name, path.identity, actual)
-            self._stranger = str(actual)
-            self._rescans = [wait.Deadline.after(s) for s in plans.rescan_times(is_new=False)]
+        self._why = _of_size(path, actual, shown)
         return False
+
+    def _is_stale(self, path: nvme.Path, actual: fabrics.Identity) -> None:
+        if str(actual) == self._stale:
+            return
+        # The kernel has to be told: it drops such a namespace, and finds the new one then.
+        LOG.warning('Namespace %s was %s and is %s now', path.name, path.identity, actual)
+        self._stale = str(actual)
+        self._rescans = [wait.Deadline.after(s) for s in plans.rescan_times(is_new=False)]
 
     def failure(self, what: str) -> Exception:
         """The error of a search that has found nothing in time."""
-        stranger = self._stranger
+        stale = self._stale
         for path in nvme.paths(self._controller.name):
             if self._wanted.nsid is not None and path.identity.nsid == self._wanted.nsid:
-                stranger = stranger or str(path.identity)
-        if stranger:
+                is_it = self._wanted.is_of(path.identity)
+                stale = stale or ('' if is_it else str(path.identity))
+        if stale:
             return exception.VolumeIdentityMismatch(
                 device=f'The namespace behind {self._controller}',
                 expected=str(self._wanted),
-                actual=stranger,
+                actual=stale,
             )
-        return exception.VolumeDeviceNotFound(f'{what}: {self._controller}: {self._why}')
+        why = self._duplicate() or self._why
+        return exception.VolumeDeviceNotFound(f'{what}: {self._controller}: {why}')
+
+    def _duplicate(self) -> str:
+        """Which namespace of another subsystem keeps the kernel from adding this one.
+
+        Linux ignores a second namespace with a UUID, NGUID or EUI-64 that it has already
+        (``nvme_global_check_duplicate_ids``, since 5.18).
+        """
+        if not self._wanted.is_unique:
+            return ''
+        for head, nqn, identity in nvme.namespaces():
+            if nqn != self._controller.nqn and self._wanted.is_of(identity):
+                return (
+                    f'the kernel ignores it, because /dev/{head} of subsystem {nqn or "(local)"} '
+                    f'has the same identity ({identity}). Detach that one, or have the array give '
+                    'the volume an identity of its own'
+                )
+        return ''
+
+
+def _of_size(path: nvme.Path, actual: nvme.Report, shown: int) -> str:
+    if not actual.size_bytes:
+        return f'it reports no capacity for namespace {path.name}'
+    if not shown:
+        return (
+            f'the kernel does not support the format of namespace {path.name}, which has '
+            f'{actual.size_bytes} bytes in blocks of {actual.block_bytes}'
+        )
+    return (
+        f'namespace {path.name} has {actual.size_bytes} bytes, and the kernel still takes it for '
+        f'{shown}'
+    )

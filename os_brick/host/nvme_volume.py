@@ -25,28 +25,38 @@ def wait_readable(path: nvme.Path, deadline: wait.Deadline) -> None:
 
     :raises VolumeDeviceNotFound: if it does not in time, saying why.
     """
-    why, head = '', path.head
+    why: list[str] = []
 
     def is_ready() -> bool:
-        nonlocal why
-        reasons = [nvme.why_unusable(each) for each in nvme.paths_of(head)]
-        if not reasons or all(reasons):
-            why = '; '.join(filter(None, reasons)) or 'it has no path'
-            return False
-        if not block.size_bytes(head) or not files.exists(f'/dev/{head}'):
-            why = 'it has no size or no node in /dev yet'
-            return False
-        error = block.why_unreadable(head, deadline.limit(block.READ_SECONDS))
-        why = str(error)
-        return error is None
+        why[:] = filter(None, [why_unreadable(path.head, deadline)])
+        return not why
 
     if not wait.holds(is_ready, deadline):
         raise exception.VolumeDeviceNotFound(
-            f'Namespace /dev/{head} ({path.identity}) takes no I/O: {why}'
+            f'Namespace /dev/{path.head} ({path.identity}) takes no I/O: {why[0]}'
         )
 
 
+def why_unreadable(head: str, deadline: wait.Deadline) -> str | None:
+    """Why a namespace cannot be read now; ``None`` if it can."""
+    reasons = [nvme.why_unusable(each) for each in nvme.paths_of(head)]
+    if not reasons or all(reasons):
+        return '; '.join(filter(None, reasons)) or 'it has no path'
+    if not block.exists(head):
+        return 'the kernel has not made its block device yet'
+    if not block.size_bytes(head):
+        return 'the kernel shows it with size 0'
+    if not files.exists(f'/dev/{head}'):
+        return 'udev has not made its node in /dev yet'
+    error = block.why_unreadable(head, deadline.limit(block.READ_SECONDS))
+    return str(error) if error is not None else None
+
+
 def refuse_users(head: str, deadline: wait.Deadline) -> None:
+    """Make sure that nothing on this host uses a namespace.
+
+    :raises VolumeInUse: if something does.
+    """
     found: list[str] = []
 
     def is_idle() -> bool:
@@ -89,26 +99,59 @@ def wait_gone(heads: set[str], deadline: wait.Deadline) -> None:
 
 
 def grow(wanted: fabrics.Identity, paths: Sequence[nvme.Path], deadline: wait.Deadline) -> int:
-    """Have the kernel see the size that the subsystem says a namespace has; return it in bytes."""
+    """Have the kernel see the size that the subsystem reports of a namespace; return it in bytes.
+
+    :raises VolumeIdentityMismatch: if it is another namespace by now.
+    :raises VolumePathsNotFound: if no controller reports a size.
+    :raises BrickException: if it has shrunk; what is in use is not cut.
+    """
     live = [path for path in paths if nvme.why_unusable(path) is None]
-    if not live:
-        why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
-        raise exception.VolumePathsNotFound(f'The size of namespace {wanted} is unknown: {why}')
-    asked, head = live[0], live[0].head
-    actual = nvme.report(asked, deadline.limit(nvme.IDENTIFY_SECONDS)).identity
-    if not (wanted.is_of(actual) and asked.identity.is_of(actual)):
-        raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{head}', expected=str(asked.identity), actual=str(actual)
-        )
-    todo = {path.controller for path in live}
+    size = _reported_size(wanted, paths, live, deadline)
+    heads = list(dict.fromkeys(path.head for path in live))
+    for head in heads:
+        before = block.size_bytes(head)
+        if size < before:
+            raise exception.BrickException(
+                f'Namespace {wanted} has shrunk: its subsystem reports {size} bytes, and '
+                f'/dev/{head} has {before}. Detach it before it is used with its new size'
+            )
+    if any(block.size_bytes(head) != size for head in heads):
+        for name in dict.fromkeys(path.controller for path in paths):
+            if nvme.state(name) == nvme.LIVE:
+                nvme.rescan(name, deadline)
 
     def probe() -> int | None:
-        size = nvme.report(asked, deadline.limit(nvme.IDENTIFY_SECONDS)).size_bytes
-        if block.size_bytes(head) == size:
-            return size
-        while todo:
-            nvme.rescan(todo.pop(), deadline)
-        return None
+        shown = {block.size_bytes(head) for head in heads}
+        return shown.pop() if len(shown) == 1 and max(shown) >= size else None
 
     limit = deadline.within(_RESIZE_SECONDS)
-    return wait.until(probe, limit, f'/dev/{head} to have the size that its subsystem reports')
+    names = ', '.join(f'/dev/{head}' for head in heads)
+    return wait.until(probe, limit, f'{names} to have the {size} bytes that its subsystem reports')
+
+
+def _reported_size(
+    wanted: fabrics.Identity,
+    paths: Sequence[nvme.Path],
+    live: Sequence[nvme.Path],
+    deadline: wait.Deadline,
+) -> int:
+    """The size of a namespace, from the first live path that reports one."""
+    reasons = [why for path in paths if (why := nvme.why_unusable(path)) is not None]
+    for path in live:
+        try:
+            actual = nvme.report(path, deadline.limit(nvme.IDENTIFY_SECONDS))
+        except (OSError, exception.OperationTimedOut) as error:
+            reasons.append(f'path {path.name}: {error}')
+            continue
+        if not (wanted.is_of(actual.identity) and path.identity.is_of(actual.identity)):
+            raise exception.VolumeIdentityMismatch(
+                device=f'/dev/{path.head}',
+                expected=str(path.identity),
+                actual=str(actual.identity),
+            )
+        if actual.size_bytes:
+            return actual.size_bytes
+        reasons.append(f'path {path.name} reports no capacity')
+    raise exception.VolumePathsNotFound(
+        f'The size of namespace {wanted} is unknown: {"; ".join(reasons)}'
+    )

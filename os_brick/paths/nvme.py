@@ -164,7 +164,7 @@ class Driver:
         def probe() -> tuple[nvme.Controller, bool] | None:
             if not attempt.is_wanted:
                 raise verdicts.CalledOff(path=path)
-            states = {c: nvme.state(c.name) for c in self.existing(path)}
+            states = self.existing(path)
             self._require_tls(path, states)
             live = [controller for controller, state in states.items() if state == nvme.LIVE]
             if live:
@@ -183,10 +183,13 @@ class Driver:
         if plain and self._request.tls_keys(path):
             raise HostRefused(f'{path}: {plain[0]} is connected without TLS, and TLS is asked for')
 
-    def existing(self, path: NvmePath) -> list[nvme.Controller]:
-        """The controllers at the portal that this host has now, whoever made them."""
+    def existing(self, path: NvmePath) -> dict[nvme.Controller, str]:
+        """The controllers at the portal that keep another from being made, and their states."""
         host = self._request.host
-        return nvme.controllers_at(path.target.nqn, (path.portal,), host[0] if host else None)
+        found = nvme.controllers_at(path.target.nqn, (path.portal,), host[0] if host else None)
+        states = {controller: nvme.state(controller.name) for controller in found}
+        # The kernel connects beside one that is going or dead (nvmf_ctlr_matches_baseopts).
+        return {one: state for one, state in states.items() if state not in nvme.GOING}
 
     def _connect(self, one: _Use) -> tuple[nvme.Controller, bool] | None:
         """A new controller; ``None`` if another process was faster."""

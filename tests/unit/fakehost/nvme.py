@@ -29,22 +29,31 @@ _ADMIN = 0xC0484E41
 HOST = 'nqn.2014-08.org.nvmexpress:uuid:5a9c1a5e-7d0f-4c3a-9d39-1f1b3c2d4e5f'
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(eq=False)
 class Volume:
-    """What is behind a namespace. ``power``: of two, the bytes of a block."""
+    """What is behind a namespace.
+
+    ``power``: of two, the bytes of a block. ``twin``: the volume whose names it has as well.
+    ``supported``: whether the kernel takes its format. ``shown``: whether a kernel that looks finds
+    it. ``readable``: so many bytes can be read.
+    """
 
     name: str
     size: int = 64 << 20
     power: int = 9
     has_uuid: bool = True
+    twin: 'Volume | None' = None
+    supported: bool = True
+    shown: bool = True
+    readable: int = 4096
 
     @property
     def uuid(self) -> str:
-        return str(uuids.uuid5(uuids.NAMESPACE_OID, f'{self.name} uuid'))
+        return str(uuids.uuid5(uuids.NAMESPACE_OID, f'{(self.twin or self).name} uuid'))
 
     @property
     def nguid(self) -> str:
-        return str(uuids.uuid5(uuids.NAMESPACE_OID, f'{self.name} nguid'))
+        return str(uuids.uuid5(uuids.NAMESPACE_OID, f'{(self.twin or self).name} nguid'))
 
 
 @dataclasses.dataclass
@@ -74,6 +83,10 @@ class Fabric:
         self.controllers: dict[str, tuple[Subsystem, str]] = {}
         self.shown: dict[str, dict[int, tuple[Volume, int]]] = {}
         self.flushed: list[str] = []
+        # What the kernel shows, where it is not as usual: states, ANA states by portal, nodes.
+        self.states: dict[str, str] = {}
+        self.ana: dict[str, str] = {}
+        self.has_udev = True
         self.keys: dict[int, tuple[str, bytes]] = {}
         self.tried: list[str] = []
         self.network = network.Network(clock)
@@ -162,6 +175,8 @@ class Fabric:
         words = _COMMAND.unpack(bytes(argument))
         nsid, address, cns = words[3], words[7], words[10]
         volume = self.controllers[name][0].namespaces.get(nsid)
+        if self.states.get(name, 'live') != 'live':
+            raise OSError(errno.EIO, f'{name} is {self.states[name]}')
         if volume is None:
             return 0x0B
         data = self._namespace(volume) if cns == 0 else self._names(volume)
@@ -208,6 +223,17 @@ class Fabric:
         identity, value = self.keys[int(options['tls_key'])]
         return subsystem.tls.get(identity) == value
 
+    def uuid_of(self, path: str) -> str:
+        """What the kernel shows of a block device, when it is through with what it does now."""
+        with self._guard:
+            name = path.rpartition('/')[2]
+            return (self.root / 'sys/class/block' / name / 'uuid').read_text()
+
+    def becomes(self, name: str, state: str) -> None:
+        """A controller gets into another state."""
+        self.states[name] = state
+        self.file(f'/sys/class/nvme-fabrics/ctl/{name}/state', f'{state}\n')
+
     def lose(self, *names: str) -> None:
         """Controllers are gone, and their names free again."""
         with self._guard:
@@ -239,7 +265,7 @@ class Fabric:
             return self._make(subsystem, place | host)
 
     def _make(self, subsystem: Subsystem, options: dict[str, str]) -> str:
-        name = f'nvme{len(self._numbers)}'
+        name = next(n for n in map('nvme{}'.format, range(99)) if n not in self._numbers)
         self._numbers.append(name)
         base = f'/sys/class/nvme-fabrics/ctl/{name}'
         for key, value in {
@@ -249,7 +275,7 @@ class Fabric:
             'hostnqn': options['hostnqn'],
             'hostid': options['hostid'],
             'cntlid': '7',
-            'state': 'live',
+            'state': self.states.get(name, 'live'),
             'tls_key': options.get('tls_key', ''),
         }.items():
             self.file(f'{base}/{key}', f'{value}\n')
@@ -287,20 +313,32 @@ class Fabric:
                 else:
                     self._show(name, nsid, volume)
             for nsid, volume in subsystem.namespaces.items():
-                if nsid not in known and not (self._path(name, nsid)).exists():
+                if nsid not in known and self._may_show(subsystem, nsid, volume):
                     self._show(name, nsid, volume)
             self._heads()
 
+    def _may_show(self, subsystem: Subsystem, nsid: int, volume: Volume) -> bool:
+        """Whether the kernel adds a namespace, or ignores it because of one that it has."""
+        for name, known in self.shown.items():
+            if self.controllers[name][0] is subsystem:
+                # "IDs don't match for shared namespace".
+                if self.native and known.get(nsid, (volume, 0))[0] is not volume:
+                    return False
+            elif any(other.uuid == volume.uuid for other, _size in known.values()):
+                return False  # "ignoring nsid because of duplicate IDs".
+        return volume.shown
+
     def _show(self, name: str, nsid: int, volume: Volume) -> None:
-        self.shown[name][nsid] = (volume, volume.size)
+        size = volume.size if volume.supported else 0
+        self.shown[name][nsid] = (volume, size)
         path = '/' + str(self._path(name, nsid).relative_to(self.root))
         for key, value in {
             'nsid': nsid,
             'nguid': volume.nguid,
             # Without a UUID the kernel shows the NGUID in its place.
             'uuid': volume.uuid if volume.has_uuid else volume.nguid,
-            'size': volume.size >> 9,
-            'ana_state': 'optimized',
+            'size': size >> 9,
+            'ana_state': self.ana.get(self.controllers[name][1], 'optimized'),
         }.items():
             self.file(f'{path}/{key}', f'{value}\n')
 
@@ -323,25 +361,37 @@ class Fabric:
         return f'nvme{self._bases.setdefault(self.controllers[name][0].nqn, next(free))}'
 
     def _heads(self) -> None:
-        """Have a block device for every namespace that has a path, and no other."""
-        wanted: dict[str, int] = {}
+        """Have a block device for every namespace that has a path, and no other.
+
+        A head is made with the first path that takes I/O.
+        """
+        wanted: dict[str, tuple[str, Volume, int]] = {}
         for name, known in self.shown.items():
-            for nsid, (_volume, size) in known.items():
-                wanted[self.head(name, nsid)] = size
-        for node in [*(self.root / 'dev').glob('nvme*n*')]:
-            if node.name not in wanted and node.name != 'nvme-fabrics':
-                node.unlink()
-                shutil.rmtree(self.root / 'sys/class/block' / node.name)
-        for head, size in wanted.items():
+            subsystem, portal = self.controllers[name]
+            for nsid, (volume, size) in known.items():
+                head = self.head(name, nsid)
+                is_usable = self.ana.get(portal, 'optimized') in ('optimized', 'non-optimized')
+                if is_usable or (self.root / 'sys/class/block' / head).exists():
+                    wanted[head] = (subsystem.nqn, volume, size)
+        blocks = self.root / 'sys/class/block'
+        for place in [*blocks.glob('nvme*n*')]:
+            if place.name not in wanted:
+                (self.root / 'dev' / place.name).unlink(missing_ok=True)
+                shutil.rmtree(place)
+        for head, (nqn, volume, size) in wanted.items():
             self.file(f'/sys/class/block/{head}/size', str(size >> 9))
+            self.file(f'/sys/class/block/{head}/uuid', volume.uuid)
+            self.file(f'/sys/class/block/{head}/nguid', volume.nguid)
+            self.file(f'/sys/class/block/{head}/device/subsysnqn', nqn)
             node = self.root / 'dev' / head
-            if not node.exists():
-                node.write_bytes(b'x' * 4096)
+            if self.has_udev and not node.exists():
+                node.write_bytes(b'x' * volume.readable)
 
     def delete(self, name: str) -> None:
         """Take a controller down."""
         with self._guard:
             self.shown.pop(name)
+            self.states.pop(name, None)
             del self.controllers[name]
             self._bury(self.root / 'sys/class/nvme-fabrics/ctl' / name)
             (self.root / 'dev' / name).unlink()
