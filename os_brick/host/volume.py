@@ -97,7 +97,23 @@ def open_multipath(
         LOG.info('Map %s works without %s so far', found, ', '.join(sorted(missing)))
     _put_out_strangers(found, identity, disks, deadline)
     require_ready(found, deadline.within(ready_seconds))
+    _tell_of_read_only_disks(found, disks)
     return Device(found, identity.wwid, is_multipath=True)
+
+
+def _tell_of_read_only_disks(found: str, disks: list[str]) -> None:
+    """Log which disks make a whole map read-only, where others could be written.
+
+    multipathd opens all of them and, if one refuses that, loads the map read-only.
+    """
+    locked = [disk for disk in disks if block.is_read_only(disk)]
+    if 0 < len(locked) < len(disks):
+        LOG.warning(
+            'Map %s may be read-only as a whole: the array lets this host write through some of '
+            'its paths, and not through those of %s',
+            found,
+            ', '.join(locked),
+        )
 
 
 def _put_out_strangers(

@@ -764,3 +764,18 @@ def test_what_is_mapped_no_more_needs_no_flush(
     brick.disconnect_volume(props, info)
     assert host.flushes == []
     assert host.snapshot() == before
+
+
+def test_one_side_that_is_read_only_is_named(
+    host: fake_host.Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A secondary of a mirrored array: the map is read-only as a whole, and the log says why."""
+    target = host.target('sides', portals=2)
+    target.luns[1] = array.Unit('gold')
+    props = target.properties(plural=True)
+    info = connector(True).connect_volume(props)
+    assert 'read-only' not in caplog.text
+    locked = sorted(host.disks)[1]
+    host.tree.value(f'/sys/class/block/{locked}/ro', 1)
+    assert connector(True).connect_volume(props) == info
+    assert f'not through those of {locked}' in caplog.text
