@@ -19,6 +19,10 @@ import stat
 # What file systems without O_TMPFILE say (NFS, overlayfs before Linux 6.3), and old kernels.
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
+_LARGEST_TEXT = 1 << 20
+# XFS and ext4 may leave NULs where data did not reach the disk.
+_NOTHING = '\0 \t\r\n'
+
 _root = ''
 
 
@@ -51,6 +55,23 @@ def read_bytes(path: str, largest: int | None = None) -> bytes:
     if len(data) > largest:
         raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
     return data
+
+
+def read_regular(path: str, largest: int) -> bytes:
+    """The content of a regular file; a FIFO or a device is not waited for.
+
+    :raises OSError: if it cannot be read, is larger, or something else.
+    """
+    descriptor = os.open(_inside(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, 'Not a regular file', path)
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
+        return _all_of(descriptor, largest)
+    finally:
+        os.close(descriptor)
 
 
 def read_or(path: str, default: str = '') -> str:
@@ -217,12 +238,12 @@ def create(path: str, text: str, mode: int = 0o644) -> str:
 
 
 def _text_at(path: str) -> str:
-    """The text of a file, empty if there is none.
+    """The text of a file, empty if there is none or a crash has left it without content.
 
     :raises OSError: if there is one that cannot be read.
     """
     try:
-        return read(path)
+        return read_regular(path, _LARGEST_TEXT).decode('utf-8', 'replace').strip(_NOTHING)
     except FileNotFoundError:
         return ''
 

@@ -164,8 +164,15 @@ def ask_to_add(disk: str) -> str:
 
 
 def remember(wwid: str) -> bool:
-    """Have multipathd take a volume's disks even while there is one; returns whether it is new."""
-    return wwids.add(wwid)
+    """Have multipathd take a volume's disks even while there is one; returns whether it is new.
+
+    Where the file cannot be written multipathd decides without it, as ``find_multipaths`` says.
+    """
+    try:
+        return wwids.add(wwid)
+    except exception.BrickException as error:
+        LOG.warning('%s. multipathd may not make a map of a single path', error)
+        return False
 
 
 def forget(wwid: str) -> None:

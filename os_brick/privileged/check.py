@@ -8,6 +8,7 @@ checks answer their argument, so that a call reads as a declaration.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from os_brick import exception
 from os_brick.model import addresses, names
@@ -89,6 +90,31 @@ def number(value: object, largest: int, what: str) -> int:
     raise exception.InvalidParameterValue(
         err=f'{names.shown(value)} is not a valid {what} (0 to {largest})'
     )
+
+
+def items(value: object, largest: int, what: str) -> tuple[Any, ...]:
+    """``value`` if it is a tuple or a list of at most ``largest`` items."""
+    if isinstance(value, (tuple, list)) and len(value) <= largest:
+        return tuple(value)
+    raise exception.InvalidParameterValue(
+        err=f'{names.shown(value)} is not a valid list of {what} (at most {largest})'
+    )
+
+
+def pairs(value: object, largest: int, what: str) -> tuple[tuple[Any, Any], ...]:
+    """``value`` if it is a list of pairs, whose parts are not looked at."""
+    found = items(value, largest, what)
+    for each in found:
+        if len(items(each, 2, f'two parts of {what}')) != 2:
+            raise exception.InvalidParameterValue(err=f'{names.shown(each)} is not a pair')
+    return found
+
+
+def settings(value: object, what: str) -> dict[Any, Any]:
+    """``value`` if it is a dictionary, whose parts are not looked at."""
+    if isinstance(value, dict):
+        return dict(value)
+    raise exception.InvalidParameterValue(err=f'{names.shown(value)} is not a dictionary of {what}')
 
 
 def port(value: int) -> int:

@@ -33,6 +33,7 @@ _LARGEST_RECORD_BYTES = 128 << 10
 # Our records and those of os-brick 7 say so, an operator's rarely.
 _MARK = {'node.session.scan': 'manual'}
 _NODE, _DISCOVERY = 'node', 'discovery'
+_MOST_PORTALS = 4096
 
 # Whether a record's text is of use to open-iscsi.
 _IsSound = Callable[[str], bool]
@@ -63,7 +64,7 @@ class _Portal:
 
 
 def _checked(settings: Mapping[str, str]) -> dict[str, str]:
-    for name, value in settings.items():
+    for name, value in check.settings(settings, 'settings of open-iscsi').items():
         if not _SETTING.fullmatch(str(name)):
             raise exception.InvalidParameterValue(
                 err=f'{name!r} is not a known setting of open-iscsi'
@@ -283,7 +284,8 @@ def release_nodes(
     :raises BrickException: naming the file that cannot be written or deleted.
     """
     name = check.target(target)
-    for portal in [_checked_portal(address, port) for address, port in portals]:
+    places = check.pairs(portals, _MOST_PORTALS, 'portals')
+    for portal in [_checked_portal(address, port) for address, port in places]:
         kept = _load(_NODE, f'{name} {portal}')
         for path, record in _nodes(name, portal).items():
             _release(path, record, kept, prepared_only=prepared_only)

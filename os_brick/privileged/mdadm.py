@@ -36,8 +36,7 @@ def _array(name: str) -> str:
 
 
 def _legs(legs: tuple[str, ...]) -> tuple[str, ...]:
-    check.number(len(legs), _MOST_LEGS, 'count of legs')
-    return tuple(f'/dev/{check.block(leg)}' for leg in legs)
+    return tuple(f'/dev/{check.block(leg)}' for leg in check.items(legs, _MOST_LEGS, 'legs'))
 
 
 def _mdadm(*words: str, timeout: float) -> tuple[int, str]:

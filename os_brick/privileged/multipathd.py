@@ -17,6 +17,7 @@ from os_brick.privileged import check, scsi
 
 _ABSTRACT = '\0/org/kernel/linux/storage/multipathd'
 _LENGTH = struct.Struct('@N')
+_MOST_DISKS = 4096
 _LARGEST_ANSWER = 16 * 1024 * 1024
 # libdevmapper writes characters of a name that it finds unsafe into the kernel as hexadecimal.
 _MANGLED = re.compile(r'\\x([0-9a-f]{2})')
@@ -124,12 +125,17 @@ def remove_paths(disks: tuple[tuple[str, int], ...], timeout: float) -> None:
 
     :param disks: name and number (the inode of its device in sysfs) of each.
     :param timeout: for each of them, in seconds.
+    :raises PermissionError: if one of them is not a disk of iSCSI or Fibre Channel.
     :raises OSError: if multipathd does not answer.
     """
-    wanted = [(check.disk(d), check.number(n, 2**64 - 1, 'number of a device')) for d, n in disks]
+    limit = check.seconds(timeout)
+    pairs = check.pairs(disks, _MOST_DISKS, 'disks and their numbers')
+    wanted = [(check.disk(d), check.number(n, 2**64 - 1, 'number of a device')) for d, n in pairs]
+    for disk, _ in wanted:
+        scsi.require_remote_if_there(disk)
     for disk, number in wanted:
         if files.inode(f'/sys/block/{disk}/device') in (number, 0):
-            _ask(f'del path {disk}', timeout)
+            _ask(f'del path {disk}', limit)
 
 
 @privileged.entrypoint

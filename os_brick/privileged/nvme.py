@@ -74,8 +74,9 @@ def connect(
     :raises OperationTimedOut: if the target does not answer in time; the kernel may go on.
     :raises OSError: ``EALREADY`` if there is one with these options; what the kernel says.
     """
-    text = ','.join(f'{_option(name)}={_value(name, options[name])}' for name in options)
-    where = f'the connection to {options.get("nqn")} at {options.get("traddr")}'
+    given = check.settings(options, 'options of a connection')
+    text = ','.join(f'{_option(name)}={_value(name, given[name])}' for name in given)
+    where = f'the connection to {given.get("nqn")} at {given.get("traddr")}'
     limit = check.seconds(timeout)
     if tls is None:
         answer = process.isolated(where, limit, _connect, text)
@@ -131,7 +132,8 @@ def delete(controller: str, nqn: str, cntlid: str, number: int, timeout: float) 
     path = f'{_CLASS}/{_controller(controller)}'
     what = f'the removal of controller {controller}'
     limit = check.seconds(timeout)
-    process.isolated(what, limit, _delete, path, check.nqn(nqn), str(cntlid), int(number))
+    inode = check.number(number, 2**64 - 1, 'number of a device')
+    process.isolated(what, limit, _delete, path, check.nqn(nqn), str(cntlid), inode)
 
 
 def _delete(path: str, nqn: str, cntlid: str, number: int) -> None:

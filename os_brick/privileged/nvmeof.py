@@ -8,6 +8,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, privileged
 from os_brick.core import files, process
+from os_brick.model import names
 
 LOG = logging.getLogger(__name__)
 
@@ -59,9 +60,10 @@ def get_system_uuid() -> str:
 
 
 def _checked(uuid: str) -> str:
-    if not _UUID.fullmatch(uuid):
-        raise exception.InvalidParameterValue(err=f'{uuid!r} is not a valid UUID')
-    return uuid.lower()
+    # As text: what is of another type is none.
+    if not _UUID.fullmatch(str(uuid)):
+        raise exception.InvalidParameterValue(err=f'{names.shown(uuid)} is not a valid UUID')
+    return str(uuid).lower()
 
 
 def _nqn_of_tool() -> str:

@@ -2,7 +2,9 @@
 """multipath's file of known WWIDs (``/etc/multipath/wwids``, a line ``/WWID/`` each).
 
 With ``find_multipaths`` set to ``yes`` or ``strict`` multipathd takes a first path only if its
-WWID is listed there; ``multipath -a`` and ``multipath -w`` are the programs for it.
+WWID is listed there; ``multipath -a`` and ``multipath -w`` are the programs for it. They change
+the file in place, under a POSIX lock of the whole file (libmultipath/file.c), and so does this:
+another file in its place would have no lock. What others wrote stays byte for byte.
 """
 
 from __future__ import annotations
@@ -11,13 +13,15 @@ import contextlib
 import fcntl
 import os
 
-from os_brick import privileged
+from os_brick import exception, privileged
 from os_brick.core import files, process
 from os_brick.privileged import check
 
 FILE = '/etc/multipath/wwids'
 # multipath's tools hold their lock for milliseconds.
 _LOCK_SECONDS = 5.0
+# A line has at most 130 bytes.
+_LARGEST_BYTES = 32 << 20
 
 
 @privileged.entrypoint
@@ -25,39 +29,74 @@ def add(wwid: str) -> bool:
     """Make a WWID known; returns whether it was not before.
 
     :raises OperationTimedOut: if another program keeps the file locked.
-    :raises OSError: if the file cannot be written.
+    :raises BrickException: naming the file, if it cannot be read or written.
     """
-    check.wwid(wwid)
-    return process.isolated(f'an entry in {FILE}', _LOCK_SECONDS, _change, wwid, present=True)
+    return _changed(check.wwid(wwid), present=True)
 
 
 @privileged.entrypoint
 def remove(wwid: str) -> bool:
     """Forget a WWID; returns whether it was known.
 
+    A file that cannot be written is no error if the WWID is not in it.
+
     :raises OperationTimedOut: if another program keeps the file locked.
-    :raises OSError: if the file cannot be written.
+    :raises BrickException: naming the file, if it cannot be read or written.
     """
-    check.wwid(wwid)
-    return process.isolated(f'an entry in {FILE}', _LOCK_SECONDS, _change, wwid, present=False)
+    return _changed(check.wwid(wwid), present=False)
 
 
-def _change(wwid: str, *, present: bool) -> bool:
-    if not present and not files.exists(FILE):
+def _changed(wwid: str, *, present: bool) -> bool:
+    entry = f'/{wwid}/'.encode()
+    try:
+        return process.isolated(
+            f'the lock of {FILE}', _LOCK_SECONDS, _change, entry, present=present
+        )
+    except OSError as error:
+        what = 'added to' if present else 'removed from'
+        raise exception.BrickException(
+            f'WWID {wwid} cannot be {what} {FILE}: {error.strerror or error}; it has to be a file '
+            'that root can write, in a directory'
+        ) from error
+
+
+def _is_listed(entry: bytes) -> bool:
+    try:
+        return _has(files.read_regular(FILE, _LARGEST_BYTES), entry)
+    except FileNotFoundError:
         return False
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(files.real(os.path.dirname(FILE)), 0o755)
-    descriptor = os.open(files.real(FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, 'r+') as file:
-        fcntl.lockf(file, fcntl.LOCK_EX)  # The lock that multipath's tools take.
-        lines = file.read().splitlines()
-        entry = f'/{wwid}/'
-        if (entry in lines) == present:
+
+
+def _has(data: bytes, entry: bytes) -> bool:
+    # As libmultipath reads it: what stands behind the second slash does not count.
+    return any(line.startswith(entry) for line in data.split(b'\n'))
+
+
+def _change(entry: bytes, *, present: bool) -> bool:
+    # Looked at first: a file that need not change need not be writable.
+    if _is_listed(entry) == present:
+        return False
+    if present:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(files.real(os.path.dirname(FILE)), 0o755)
+    # Not for appending: multipath's tools open it so, and lock the same range.
+    flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if present else 0)
+    with os.fdopen(os.open(files.real(FILE), flags, 0o600), 'r+b') as file:
+        fcntl.lockf(file, fcntl.LOCK_EX)
+        data = file.read()
+        if _has(data, entry) == present:
             return False
-        lines = [*lines, entry] if present else [line for line in lines if line != entry]
-        file.seek(0)
-        file.write(''.join(f'{line}\n' for line in lines))
-        file.truncate()
+        if present:
+            end = b'' if not data or data.endswith(b'\n') else b'\n'
+            file.write(end + entry + b'\n')
+        else:
+            lines = data.split(b'\n')
+            first = next(n for n, line in enumerate(lines) if line.startswith(entry))
+            start = sum(len(line) + 1 for line in lines[:first])
+            rest = [line for line in lines[first:] if not line.startswith(entry)]
+            file.seek(start)
+            file.write(b'\n'.join(rest))
+            file.truncate()
         file.flush()
         os.fsync(file.fileno())
     return True

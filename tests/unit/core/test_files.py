@@ -130,7 +130,7 @@ def test_create_gives_every_process_the_same_text(root: pathlib.Path) -> None:
     assert set(made) == {files.read('/etc/nvme/hostid')}
 
 
-@pytest.mark.parametrize('content', ['', '\n', ' \n\n'])
+@pytest.mark.parametrize('content', ['', '\n', ' \n\n', '\0' * 37, '\0\n'])
 def test_create_replaces_what_a_crash_has_left(root: pathlib.Path, content: str) -> None:
     (root / 'etc/x').write_text(content)
     assert files.create('/etc/x', 'new\n') == 'new'

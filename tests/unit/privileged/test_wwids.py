@@ -10,8 +10,9 @@ import threading
 import pytest
 
 from os_brick import exception
-from os_brick.core import files
+from os_brick.core import files, process
 from os_brick.privileged import wwids
+from tests.unit import seams
 
 ONE, TWO = '36001405e07e81c20cf5935f5225765f0', '1Linux_scsi_debug_2000'
 HEAD = """\
@@ -98,3 +99,82 @@ def test_who_keeps_the_file_locked_is_not_waited_for_for_ever(
             wwids.add(ONE)
     assert file.read_text() == HEAD
     assert os.listdir(file.parent) == ['wwids']
+
+
+TAILS = [b'', b'\n', b'\r\n', b'\0\0\0', b'\xff\xfe no text', b'\n\n\n']
+
+
+@pytest.mark.parametrize('tail', TAILS)
+@pytest.mark.parametrize('head', [b'', HEAD.encode(), b'\0' * 512, f'/{TWO}/\r\n'.encode()])
+def test_what_others_wrote_stays_byte_for_byte(
+    file: pathlib.Path, head: bytes, tail: bytes
+) -> None:
+    file.parent.mkdir()
+    before = head + tail
+    file.write_bytes(before)
+    assert wwids.add(ONE)
+    added = file.read_bytes()
+    assert added.startswith(before)
+    assert added.endswith(f'/{ONE}/\n'.encode())
+    file.write_bytes(added + b'# behind\x85\r\n')
+    assert wwids.remove(ONE)
+    end = b'' if not before or before.endswith(b'\n') else b'\n'
+    assert file.read_bytes() == before + end + b'# behind\x85\r\n'
+
+
+def test_multipaths_own_lines_with_something_behind_them(file: pathlib.Path) -> None:
+    file.parent.mkdir()
+    file.write_bytes(f'/{ONE}/\r\n/{TWO}/\n'.encode())
+    assert not wwids.add(ONE)
+    assert wwids.remove(ONE)
+    assert file.read_text() == f'/{TWO}/\n'
+
+
+@pytest.mark.parametrize('kind', ['directory', 'fifo', 'large', 'directory is a file', 'dangling'])
+def test_what_cannot_be_used_is_named(file: pathlib.Path, kind: str) -> None:
+    if kind == 'directory is a file':
+        file.parent.write_text('theirs')
+    elif kind == 'dangling':
+        file.parent.symlink_to('nowhere')
+    else:
+        file.parent.mkdir()
+    if kind == 'directory':
+        file.mkdir()
+    elif kind == 'fifo':
+        os.mkfifo(file)
+    elif kind == 'large':
+        with open(file, 'wb') as large:
+            large.truncate(1 << 30)
+    with pytest.raises(exception.BrickException, match=wwids.FILE):
+        wwids.add(ONE)
+
+
+def test_where_nothing_can_be_written(file: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read-only /etc is in the way of a change only."""
+    file.parent.mkdir()
+    file.write_text(f'{HEAD}/{TWO}/\n')
+    real = os.open
+
+    def read_only(path: str, flags: int, *words: int, **keywords: int) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(30, 'Read-only file system', path)
+        return real(path, flags, *words, **keywords)
+
+    monkeypatch.setattr(os, 'open', read_only)
+    with process.use(seams.Programs({})):  # Isolated calls in this process.
+        assert not wwids.add(TWO)
+        assert not wwids.remove(ONE)
+        for act in (lambda: wwids.add(ONE), lambda: wwids.remove(TWO)):
+            with pytest.raises(exception.BrickException, match=f'{wwids.FILE}.*Read-only'):
+                act()
+
+
+def test_a_link_is_followed(file: pathlib.Path) -> None:
+    """As multipath's tools follow it."""
+    file.parent.mkdir()
+    real = file.parent.parent / 'real'
+    real.write_text(HEAD)
+    file.symlink_to(real)
+    assert wwids.add(ONE)
+    assert file.is_symlink()
+    assert real.read_text() == f'{HEAD}/{ONE}/\n'

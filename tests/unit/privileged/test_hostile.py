@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every root function with hostile arguments: a refusal, and nothing on the host changes.
+
+Functions and parameters are found, not listed: a new one fails here until a valid call of it is
+known. :func:`execute_root` runs any program, by its purpose.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import importlib
+import inspect
+import pathlib
+import pkgutil
+from typing import Any
+
+from oslo_concurrency import processutils
+import pytest
+
+from os_brick import exception, privileged
+from os_brick.core import files, process
+from os_brick.model import names
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+
+IQN, UUID = 'iqn.2026-11.org.lab:t1', '11111111-1111-1111-1111-111111111111'
+PORTAL = {'target': IQN, 'address': '127.0.0.1', 'port': 3260, 'iface': 'default'}
+MD_UUID = ':'.join(['11' * 4] * 4)
+ZFCP = {'device': '0.0.1700', 'wwpn': f'0x{1:016x}', 'lun': f'0x{1:016x}'}
+OPTIONS = {'transport': 'tcp', 'traddr': '10.0.0.1', 'trsvcid': '4420', 'nqn': 'nqn.2026-11.org:a'}
+CHAP = {'node.session.auth.password': 'pa55-word'}
+
+# Arguments that a function takes; the host that they are for is the fixture's.
+VALID: dict[str, dict[str, Any]] = {
+    'blkid.probe': {'device': 'sda'},
+    'blkid.first_content': {'device': 'sda'},
+    'block.read_start': {'device': 'sda'},
+    'block.is_claimed': {'device': 'sda'},
+    'block.flush': {'device': 'sda'},
+    'dm.status': {'uuid': 'mpath-36001405'},
+    'dm.resume': {'uuid': 'mpath-36001405'},
+    'dm.fail_if_no_path': {'uuid': 'mpath-36001405'},
+    'dm.remove': {'uuid': 'mpath-36001405'},
+    'fc.scan_widely': {'host': 3, 'lun': 1},
+    'iscsi_db.prepare_node': {**PORTAL, 'settings': CHAP},
+    'iscsi_db.release_nodes': {
+        'target': IQN,
+        'portals': (('127.0.0.1', 3260),),
+        'prepared_only': False,
+    },
+    'iscsi_db.discover': {
+        **{name: PORTAL[name] for name in ('address', 'port', 'iface')},
+        'settings': {'discovery.sendtargets.auth.password': 'pa55-word'},
+    },
+    'iscsi_db.initiator_name': {},
+    'iscsiadm.login': PORTAL,
+    'iscsiadm.logout': {'session': 1},
+    'iscsiadm.discover': {name: PORTAL[name] for name in ('address', 'port', 'iface')},
+    'iscsiadm.show_iface': {'iface': 'default'},
+    'links.link_root': {
+        'target': '/dev/sda',
+        'link_name': '/dev/disk/by-id/os-brick+dev+sda',
+        'force': True,
+    },
+    'links.unlink_root': {'links': '/dev/disk/by-id/os-brick+dev+sda'},
+    'mdadm.superblock': {'leg': 'sda'},
+    'mdadm.create': {'alias': 'vol1', 'legs': ('sda',)},
+    'mdadm.assemble': {'alias': 'vol1', 'uuid': MD_UUID, 'legs': ('sda',)},
+    'mdadm.stop': {'array': 'md127'},
+    'mdadm.re_add': {'array': 'md127', 'leg': 'sda'},
+    'mdadm.add': {'array': 'md127', 'leg': 'sda'},
+    'mdadm.fail': {'array': 'md127', 'leg': 'sda'},
+    'mdadm.drop': {'array': 'md127', 'leg': 'sda'},
+    'mdadm.grow': {'array': 'md127'},
+    'multipathd.daemon_status': {},
+    'multipathd.paths': {},
+    'multipathd.paths_as': {'layout': '%d %w'},
+    'multipathd.reconfigure': {},
+    'multipathd.add_path': {'disk': 'sda'},
+    'multipathd.remove_path': {'disk': 'sda'},
+    'multipathd.remove_paths': {'disks': (('sda', 1),)},
+    'multipathd.remove_map': {'name': 'mpatha'},
+    'multipathd.resize_map': {'name': 'mpatha'},
+    'multipathd.disable_queueing': {'name': 'mpatha'},
+    'nvme.load_fabrics': {},
+    'nvme.connect': {'options': OPTIONS, 'tls': None},
+    'nvme.delete': {'controller': 'nvme0', 'nqn': OPTIONS['nqn'], 'cntlid': '1', 'number': 1},
+    'nvme.rescan': {'controller': 'nvme0'},
+    'nvme.set_loss_timeout': {'controller': 'nvme0', 'seconds': 60},
+    'nvme.set_io_policy': {'subsystem': 'nvme-subsys0', 'policy': 'numa'},
+    'nvme.identify': {'controller': 'nvme0', 'nsid': 1},
+    'nvmeof.create_hostnqn': {'system_uuid': UUID},
+    'nvmeof.create_hostid': {'uuid': UUID},
+    'nvmeof.get_system_uuid': {},
+    'scsi.scan': {'host': 3, 'channel': 0, 'target': 0, 'lun': 2},
+    'scsi.rescan': {'disk': 'sda'},
+    'scsi.delete': {'disk': 'sda', 'number': 0},
+    'scsi.delete_at': {'address': '3:0:0:1', 'number': 0},
+    'scsi.set_running': {'address': '3:0:0:1', 'number': 0},
+    'scsi.identity_pages': {'address': '3:0:0:1'},
+    'wwids.add': {'wwid': '36001405'},
+    'wwids.remove': {'wwid': '36001405'},
+    'zfcp.rescan_ports': {'device': ZFCP['device']},
+    'zfcp.add_unit': ZFCP,
+    'zfcp.remove_unit': ZFCP,
+}
+
+# Names that their owners allow: hostile ones among them are taken, and do no harm.
+RULES = {
+    'wwids.add': names.WWID,
+    'wwids.remove': names.WWID,
+    'iface': names.IFACE,
+    'address': names.HOST_NAME,
+    'name': names.MAP,
+    'alias': names.MD_ALIAS,
+}
+# These say in the log that they refuse; mdadm itself compares the UUID on each leg.
+QUIET = {'nvmeof.create_hostnqn', 'nvmeof.create_hostid', 'mdadm.assemble'}
+
+TEXTS = [
+    *('', '\0', 'sda\0', 'sda\nsdb', '\n', '-option', '--all', '-', '../sda', '/etc/passwd'),
+    *('/dev/disk/by-id/../../../etc/passwd', 'sda/../vda', '.', '..', '*', '$(id)', ';', ' sda'),
+    *('x' * 100_000, '\udcff', 'a,b', '"', '`id`'),
+]
+# The system's own, and what is not a block device; for parameters that name a device.
+SYSTEM = ['vda', 'null', 'watchdog', 'tty', 'kmsg', 'mem', 'port', 'mapper/control', 'dm-99']
+WRONG_TYPES = [None, True, 1.5, -1, 2**70, b'sda', ['sda'], {'sda': 1}, ('sda',), object()]
+NUMBERS = [-1, 2**64, 2**200, 1.5, '1', '1 2', '- - -', None, True, b'1', [1]]
+
+REFUSALS = (
+    *(exception.InvalidParameterValue, PermissionError, FileNotFoundError, OSError),
+    *(exception.VolumeIdentityMismatch, processutils.ProcessExecutionError),
+)
+DEVICES = {'device', 'disk', 'leg', 'legs', 'disks', 'controller', 'array', 'subsystem'}
+
+
+def _functions() -> Iterator[tuple[str, Callable[..., Any]]]:
+    for info in pkgutil.iter_modules(privileged.__path__):
+        module = importlib.import_module(f'{privileged.__name__}.{info.name}')
+        for name, function in vars(module).items():
+            is_own = getattr(function, '__module__', '') == module.__name__
+            if is_own and hasattr(function, 'privsep_entrypoint') and name != 'execute_root':
+                yield f'{info.name}.{name}', function
+
+
+FUNCTIONS = dict(_functions())
+
+
+def _hostile(name: str, valid: Any) -> Iterator[Any]:
+    """Values in the place of a valid one, of its own kind and of others."""
+    if isinstance(valid, bool):
+        return
+    if isinstance(valid, (int, float)):
+        yield from NUMBERS
+    elif isinstance(valid, tuple):
+        yield from _hostile_tuples(name, valid[0])
+    elif isinstance(valid, dict):
+        yield from ({text: 'x'} for text in TEXTS)
+        for value in ('\n', 'a\nb = c', '\0', 'x' * 100_000, None, 7, b'x'):
+            yield from ({**valid, key: value} for key in valid)
+        yield from (None, 7, 'x', ())
+    else:
+        yield from (*TEXTS, *(SYSTEM if name in DEVICES else []), *WRONG_TYPES)
+
+
+def _hostile_tuples(name: str, item: Any) -> Iterator[Any]:
+    if isinstance(item, tuple):
+        for place, part in enumerate(item):
+            for value in _hostile(name, part):
+                yield ((*item[:place], value, *item[place + 1 :]),)
+    else:
+        yield from ((value,) for value in _hostile(name, item))
+    yield from (None, 7, (None,), ((),), (item,) * 10_000)
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[fake_host.Host]:
+    """A host with a session and its disk sda, the system's own vda, and an operator's record."""
+    with fake_host.Host(tmp_path) as found:
+        target = found.target()
+        target.luns[1] = array.Unit()
+        session = found.log_in(target, target.portals[0])
+        found.tree.file(f'/sys/class/scsi_host/host{session.host}/scan', '0 0 1')
+        found.snapshot()
+        system = '/sys/devices/pci0000:00/0000:00:04.0/virtio1'
+        found.tree.directory(f'{system}/block/vda')
+        for place in ('/sys/block', '/sys/class/block'):
+            found.tree.link(f'{place}/vda', f'{system}/block/vda')
+        for name in ('vda', 'null', 'watchdog', 'tty', 'kmsg', 'mem', 'port'):
+            found.tree.file(f'/dev/{name}', b'the system')
+        found.tree.file('/etc/passwd', 'root')
+        found.tree.file(f'/var/lib/iscsi/nodes/{IQN}/127.0.0.9,3260', 'an operator\n')
+        yield found
+
+
+@pytest.fixture
+def programs(host: fake_host.Host) -> Iterator[list[tuple[str, ...]]]:
+    """What was started; programs that the fake host does not know fail."""
+    started: list[tuple[str, ...]] = []
+
+    class Runner:
+        isolated = host.isolated
+
+        @staticmethod
+        def run(argv: tuple[str, ...], **keywords: Any) -> process.Result:
+            started.append(argv)
+            if argv[0] == 'iscsiadm':
+                return host.run(argv, **keywords)
+            return process.Result(argv, 1, '', 'unknown')
+
+    with process.use(Runner()):
+        yield started
+
+
+def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    parameters = inspect.signature(function).parameters
+    if 'timeout' in parameters:
+        arguments = {'timeout': 5.0, **arguments}
+    starred = [n for n, p in parameters.items() if p.kind is p.VAR_POSITIONAL]
+    words = [arguments[name] for name in starred]
+    return function(*words, **{n: v for n, v in arguments.items() if n not in starred})
+
+
+def _state(host: fake_host.Host) -> tuple[object, ...]:
+    # The directory for links, and the one for records, may be made.
+    tree = {path: text for path, text in host.tree.snapshot().items() if text != '/'}
+    return tree, sorted(host.disks), sorted(host.maps), len(host.flushes), sorted(host.sessions)
+
+
+def test_a_valid_call_of_each_is_known() -> None:
+    assert FUNCTIONS.keys() == VALID.keys()
+    for name, arguments in VALID.items():
+        parameters = set(inspect.signature(FUNCTIONS[name]).parameters)
+        assert parameters - {'timeout', 'no_errors', 'raise_at_end'} == set(arguments), name
+
+
+@pytest.mark.parametrize('name', [name for name, arguments in VALID.items() if arguments])
+def test_hostile_arguments(
+    host: fake_host.Host, programs: list[tuple[str, ...]], name: str
+) -> None:
+    before = _state(host)
+    for parameter, valid in VALID[name].items():
+        rule = RULES.get(name) or RULES.get(parameter)
+        for value in _hostile(parameter, valid):
+            if rule and isinstance(value, str) and rule.why_not(value) is None:
+                continue
+            programs.clear()
+            shown = f'{name}({parameter}={value!r:.60})'
+            with contextlib.suppress(*REFUSALS):
+                _call(FUNCTIONS[name], {**VALID[name], parameter: value})
+                assert name in QUIET or value in SYSTEM or value in ((), {}, None), shown
+            assert not [word for argv in programs for word in argv if word == value], shown
+            assert _state(host) == before, shown
+
+
+@pytest.mark.parametrize(
+    'name', [n for n, f in FUNCTIONS.items() if 'timeout' in str(inspect.signature(f))]
+)
+@pytest.mark.parametrize('seconds', [0, -1, 3601, float('nan'), float('inf'), '5', None, True])
+def test_hostile_time_limits(host: fake_host.Host, name: str, seconds: object) -> None:
+    before = _state(host)
+    with pytest.raises((*REFUSALS, exception.BrickException)):
+        _call(FUNCTIONS[name], {**VALID[name], 'timeout': seconds})
+    assert _state(host) == before
+    assert files.read_or('/etc/passwd') == 'root'
