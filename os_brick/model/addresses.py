@@ -55,10 +55,11 @@ class Portal:
             )
         if match['v6'] and ip(match['v6']) is None:
             raise ValueError(f'{names.shown(text)} is not a valid portal: not an IPv6 address')
-        try:
-            return cls(host(match['v6'] or match['other']), port)
-        except ValueError as error:
-            raise ValueError(f'{names.shown(text)} is not a valid portal: {error}') from None
+        where = match['v6'] or match['other']
+        why = names.HOST_NAME.why_not(where) if ip(where) is None else None
+        if why is not None:
+            raise ValueError(f'{names.shown(text)} is not a valid portal: {why}')
+        return cls(host(where), port)
 
     @property
     def is_ip(self) -> bool:
