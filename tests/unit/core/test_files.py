@@ -124,6 +124,7 @@ def test_create_gives_every_thread_the_same_text(root: pathlib.Path) -> None:
         assert files.names(f'/etc/nvme{number}') == ['hostid']
 
 
+@pytest.mark.native
 def test_create_gives_every_process_the_same_text(root: pathlib.Path) -> None:
     with multiprocessing.get_context('spawn').Pool(4) as pool:
         made = pool.starmap(_create, [(str(root), letter * 1000) for letter in 'abcdefgh'])

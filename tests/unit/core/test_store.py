@@ -194,6 +194,7 @@ def test_what_is_not_a_directory_is_named(place: pathlib.Path, kind: str) -> Non
         store.save(KIND, KEY, {'a': 1})
 
 
+@pytest.mark.native
 def test_readers_never_see_half_a_state(place: pathlib.Path) -> None:
     states = [{'a': letter * 20_000} for letter in 'xyz']
     store.save(KIND, KEY, states[0])

@@ -18,6 +18,16 @@ from guestlib import command, hostenv, paths, progress, resident
 
 UNIT = ('tests/unit', 'tests/consumers')
 FUNCTIONAL = ('tests/functional',)
+# What has threads, children, waits and sockets, in a process that eventlet has patched.
+EVENTLET = (
+    'tests/unit/core',
+    'tests/unit/paths',
+    'tests/unit/initiator/connectors/test_iscsi.py',
+    'tests/unit/initiator/connectors/test_iscsi_names.py',
+    'tests/unit/initiator/connectors/test_fibre_channel.py',
+    'tests/unit/initiator/connectors/test_nvmeof.py',
+)
+_EVENTLET_RUNNER = 'tools/lib/green.py'
 UNIT_SECONDS = 900.0
 FUNCTIONAL_SECONDS = 66 * 60.0
 # More failures than these are no accident of timing in an emulated machine.
@@ -132,6 +142,8 @@ def _run(options: argparse.Namespace, chosen: Selection) -> list[Outcome]:
     outcomes = []
     if (options.unit or any_suite) and (chosen.unit or any_path):
         outcomes.append(_guarded('unit', _unit, chosen, options))
+        if any_path and not chosen.narrowed:
+            outcomes.append(_guarded('eventlet', _eventlet, chosen, options))
     if (options.functional or any_suite) and (chosen.functional or any_path):
         outcomes.append(_guarded('functional', _functional, chosen, options))
     return outcomes
@@ -152,6 +164,17 @@ def _guarded(name: str, suite: Suite, chosen: Selection, options: argparse.Names
 def _unit(name: str, chosen: Selection, _options: argparse.Namespace) -> Outcome:
     where = chosen.unit or [path for path in UNIT if (paths.CHECKOUT / path).is_dir()]
     words = [hostenv.python(), '-m', 'pytest', *where, *_in_parallel(chosen), *chosen.options]
+    return _pytest(name, words, chosen)
+
+
+def _eventlet(name: str, chosen: Selection, _options: argparse.Namespace) -> Outcome:
+    where = [path for path in EVENTLET if (paths.CHECKOUT / path).exists()]
+    runner = str(paths.CHECKOUT / _EVENTLET_RUNNER)
+    words = [hostenv.python(), runner, '-m', 'not native', '-q', *where, *chosen.options]
+    return _pytest(name, words, chosen)
+
+
+def _pytest(name: str, words: list[str], chosen: Selection) -> Outcome:
     with tempfile.TemporaryDirectory() as directory:
         report = pathlib.Path(directory) / 'junit.xml'
         process = subprocess.Popen(
