@@ -169,6 +169,7 @@ class Map:
 class Fault:
     """What goes wrong with one act: ``refused``, ``hung``, or ``late`` (done, and no answer).
 
+    ``interrupted`` and ``interrupted late``: a KeyboardInterrupt instead of the act, or after it.
     ``killed``: this act and all that come after it do nothing, as if the process had been killed.
     """
 
@@ -300,12 +301,16 @@ class Host:
             raise OSError(errno.EIO, f'Input/output error ({what})')
         if how == 'hung':
             raise late()
+        if how == 'interrupted':
+            raise KeyboardInterrupt
         self.before_act(what)
         yield
         self._react()
         self.clock.happen()
         if how == 'late':
             raise late()
+        if how == 'interrupted late':
+            raise KeyboardInterrupt
 
     # Programs and children: what `process.use` takes.
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """multipathd: its socket, its words (recorded/guest.json), and what comes of them."""
 
+import ctypes
 import socket
 import struct
 import threading
@@ -19,12 +20,13 @@ def connect(host: 'Host', timeout: float) -> socket.socket:
         raise ConnectionRefusedError(111, 'Connection refused')
     ours, theirs = socket.socketpair()
     theirs.settimeout(timeout)
-    threading.Thread(target=_serve, args=(host, theirs), daemon=True).start()
+    asker = threading.get_ident()
+    threading.Thread(target=_serve, args=(host, theirs, asker), daemon=True).start()
     ours.settimeout(timeout)
     return ours
 
 
-def _serve(host: 'Host', channel: socket.socket) -> None:
+def _serve(host: 'Host', channel: socket.socket, asker: int) -> None:
     with channel:
         (size,) = _LENGTH.unpack(channel.recv(_LENGTH.size, socket.MSG_WAITALL))
         question = channel.recv(size, socket.MSG_WAITALL).rstrip(b'\0').decode()
@@ -33,8 +35,18 @@ def _serve(host: 'Host', channel: socket.socket) -> None:
                 answer = answer_to(host, question)
         except OSError:
             return  # The socket closes without an answer.
+        except KeyboardInterrupt:
+            interrupt(asker)
+            return
         data = f'{answer}\n'.encode() + b'\0'
         channel.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def interrupt(thread: int) -> None:
+    """Have a thread be interrupted wherever it is, as by Ctrl-C or the kill of a green thread."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt)
+    )
 
 
 def answer_to(host: 'Host', question: str) -> str:

@@ -20,7 +20,7 @@ import time
 from typing import Any
 import uuid as uuids
 
-from os_brick.core import clock, files, kernel, net
+from os_brick.core import clock, files, kernel, net, process
 from tests.unit.fakehost import network
 
 _COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
@@ -407,3 +407,54 @@ class Fabric:
     def settle(self) -> None:
         """Let what was written to the pipes have its consequences."""
         time.sleep(0.05)
+
+
+class StrikingFabric(Fabric):
+    """The same, and one isolated act goes wrong, as ``Host.fail`` has it."""
+
+    def __init__(self, root: pathlib.Path, *, native: bool = True) -> None:
+        super().__init__(root, native=native)
+        self.struck = ''
+        self._fault: tuple[int, str] | None = None
+        self._acts = 0
+        self._threads_before = threading.enumerate()
+
+    def fail(self, number: int, how: str) -> None:
+        """Have the isolated act with that number, from now on and from 0, go wrong."""
+        self._fault = (self._acts + number, how)
+
+    def run(self, argv: tuple[str, ...], **_keywords: Any) -> process.Result:
+        """No program is there."""
+        raise FileNotFoundError(errno.ENOENT, argv[0])
+
+    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
+        """Do one act, unless it is the one that goes wrong."""
+        with self._guard:
+            number, self._acts = self._acts, self._acts + 1
+        how = self._fault[1] if self._fault and self._fault[0] == number else ''
+        if how:
+            self.struck = f'{how}: {getattr(getattr(call, "func", call), "__name__", call)}'
+        if how == 'refused':
+            raise OSError(errno.EIO, 'Input/output error')
+        if how == 'hung':
+            raise TimeoutError
+        if how == 'interrupted':
+            raise KeyboardInterrupt
+        found = call()
+        if how == 'late':
+            raise TimeoutError
+        if how == 'interrupted late':
+            raise KeyboardInterrupt
+        return found
+
+    def settle(self) -> None:
+        """Wait until nothing is under way any more."""
+        super().settle()
+        for thread in threading.enumerate():
+            if thread not in self._threads_before and 'serve' not in thread.name:
+                thread.join(0.2 if thread.name.startswith('os-brick ') else 10)
+
+    def snapshot(self) -> dict[str, str]:  # type: ignore[override]
+        """Every file, once nothing is under way."""
+        self.settle()
+        return dict.fromkeys(super().snapshot(), '')
