@@ -82,6 +82,7 @@ def test_second_attach_keeps_its_device(shelf, options, multipath):
         timer.start()
         info = connector.connect_volume(props)
         timer.join()
+    assert support.is_multipath(info['path']) is multipath
     thread.join(60)
     assert isinstance(ended[0], KeyboardInterrupt)
     never(lambda: not os.path.exists(info['path']), 5)

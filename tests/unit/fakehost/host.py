@@ -43,7 +43,10 @@ _UDEV_SECONDS = 0.1
 _BY_UUID = '/dev/disk/by-id/dm-uuid-mpath-'
 
 _DIRECTORIES = (
-    *(f'/sys/class/{name}' for name in ('iscsi_session', 'iscsi_connection', 'scsi_host', 'block')),
+    *(
+        f'/sys/class/{name}'
+        for name in ('iscsi_session', 'iscsi_connection', 'scsi_host', 'iscsi_host', 'block')
+    ),
     *('/sys/bus/scsi/drivers/sd', '/sys/block', '/sys/bus/scsi/devices', '/sys/devices/platform'),
     *('/sys/devices/virtual/block', '/dev/mapper', '/dev/bsg', '/dev/disk/by-path'),
     *('/dev/disk/by-id', '/etc/multipath', '/var/lib/iscsi/nodes', '/etc/iscsi'),
@@ -580,6 +583,7 @@ class Host:
                 f'/sys/class/iscsi_session/{name}',
                 f'/sys/class/iscsi_connection/connection{session.number}:0',
                 f'/sys/class/scsi_host/host{session.host}',
+                f'/sys/class/iscsi_host/host{session.host}',
                 f'/sys/bus/scsi/devices/host{session.host}',
                 f'/sys/devices/platform/host{session.host}',
             ):

@@ -42,8 +42,8 @@ class _Scsi:
 
     def devices(self, info: dict[str, Any]) -> list[str]:
         """The disks behind what an attach has returned, with all that they need."""
-        name = os.path.basename(info['path'])
         host = self.host
+        name = host.node(info['path'])
         found = host.maps[name].disks if name in host.maps else [host.disks[name]]
         assert all(host.disks[disk.name] is disk and disk.session.is_open for disk in found)
         return [disk.name for disk in found]
