@@ -142,6 +142,12 @@ def remote_ports() -> list[RemotePort]:
 
     The kernel may have several of one name on one adapter; each is a target of its own.
     """
+    found = _shown_ports()
+    return sorted(found + _bare_targets(found), key=str)
+
+
+def _shown_ports() -> list[RemotePort]:
+    """Those that the adapters' drivers show as remote ports."""
     found = []
     for name in files.names(_REMOTE):
         match, base = _REMOTE_NAME.fullmatch(name), f'{_REMOTE}/{name}'
@@ -160,12 +166,15 @@ def remote_ports() -> list[RemotePort]:
                 target_id=int(number) if number.isdecimal() else None,
             )
         )
-    return sorted(found + _bare_targets(found), key=str)
+    return found
 
 
 def silent_ports() -> list[Port]:
-    """The ports that are online and whose driver shows no target of theirs, or no number of it."""
-    targets = [remote for remote in remote_ports() if remote.is_target]
+    """The ports that are online and whose driver shows no target of theirs, or no number of it.
+
+    A target that has a disk shows by that; others behind the same port do not.
+    """
+    targets = [remote for remote in _shown_ports() if remote.is_target]
     telling = {remote.host for remote in targets if remote.target_id is not None}
     return [port for port in ports() if port.is_online and port.host not in telling]
 
