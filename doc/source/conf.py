@@ -20,5 +20,9 @@ pygments_style = 'sphinx'
 # Signatures carry the types, so that a docstring need not repeat them.
 autodoc_typehints = 'signature'
 autodoc_member_order = 'bysource'
+# Names as callers write them, and signatures that fit a column.
+add_module_names = False
+python_maximum_signature_line_length = 80
+html_theme_options = {'page_width': '1160px'}
 # Optional bindings that a machine that builds the pages does not have.
 autodoc_mock_imports = ['rados', 'rbd', 'oslo_vmware']
