@@ -167,7 +167,7 @@ WWID_TEXT = _rule('WWID', r'[^\0\r\n\ud800-\udfff]+', 1024, 'it has to be one li
 # multipath-tools 0.11, WWID_SIZE with its NUL: 128; /etc/multipath/wwids has "/WWID/" on a line.
 WWID = _rule(
     'WWID',
-    rf'[A-Za-z0-9][^\s/"{_CONTROL}]+',
+    rf'[A-Za-z0-9][^ /"{_CONTROL}]+',
     127,
     'it has to begin with a letter or digit and to be without blanks, slashes and quotes',
 )
