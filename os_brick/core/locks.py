@@ -5,6 +5,7 @@
 kind     what it protects                                     reach
 ======== ==================================================== =====================
 volume   attach, extend and detach of one volume              threads and processes
+identity the same by its WWID, which paths may spell anyhow   threads and processes
 target   log in to, scan and log out of one target            threads and processes
 ======== ==================================================== =====================
 
@@ -43,6 +44,7 @@ FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 0.05
 
 VOLUME = 'volume'
+IDENTITY = 'identity'
 TARGET = 'target'
 
 # Each lifeline is one byte of a file that has no content.
@@ -115,6 +117,21 @@ def shared(kind: str, key: str, deadline: wait.Deadline) -> Iterator[Hold]:
         yield held
     finally:
         held.release()
+
+
+@contextlib.contextmanager
+def hold_identity(wwid: str, deadline: wait.Deadline) -> Iterator[None]:
+    """Hold the lock of a volume by its WWID; nothing is held where that is not known.
+
+    Its key may depend on the paths that a caller names, its WWID does not. Taken after the key's.
+
+    :raises OperationTimedOut: if another operation holds it until the deadline.
+    """
+    if not wwid:
+        yield
+        return
+    with hold(IDENTITY, wwid.lower(), deadline):
+        yield
 
 
 @contextlib.contextmanager

@@ -9,8 +9,18 @@ import enum
 from oslo_log import log as logging
 
 from os_brick import exception
+from os_brick.core import wait
 
 LOG = logging.getLogger(__name__)
+
+# What a flush may leave of the deadline for the removal that follows it.
+REMOVAL_RESERVE_SECONDS = 20.0
+
+
+def flush_limit(deadline: wait.Deadline, force: bool) -> float:
+    """How long a flush may take in seconds, so that the removal after it has its time, too."""
+    left = deadline.remaining
+    return max(1.0, left / 3 if force else left - REMOVAL_RESERVE_SECONDS)
 
 
 class OnError(enum.Enum):
@@ -60,3 +70,15 @@ class Teardown:
             LOG.warning('The detach went on after errors, which are ignored: %s', self._errors)
             return
         raise self._errors
+
+
+class Raising:
+    """Steps of which the first that fails ends the removal."""
+
+    def run(self, what: str, step: Callable[[], object]) -> bool:
+        """Run one step; return that it succeeded."""
+        step()
+        return True
+
+
+RAISING = Raising()

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+import dataclasses
 import errno
 
 from oslo_log import log as logging
@@ -63,24 +65,42 @@ def name_of(path: str) -> str | None:
     return name if name and files.exists(f'/sys/class/block/{name}') else None
 
 
-def users(name: str, besides: frozenset[str] = frozenset()) -> list[str]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Usage:
+    """What of this host's block devices is mounted, swap space, or below a loop device.
+
+    :ivar mounts: places by ``major:minor`` and by the device's name.
+    """
+
+    mounts: Mapping[str, list[str]]
+    swaps: set[str]
+    loops: Mapping[str, list[str]]
+
+
+def usage() -> Usage:
+    """What is in use now; read once, it serves for many devices."""
+    return Usage(_mounts(), _swaps(), _loops())
+
+
+def users(
+    name: str, besides: frozenset[str] = frozenset(), known: Usage | None = None
+) -> list[str]:
     """What uses a device or its partitions, in words; empty if it is idle.
 
-    Files that are merely open do not show: the kernel tells nobody but their owner.
+    Files that are merely open do not show: the kernel tells only the process that has them open.
 
     :param besides: holders that do not count, such as the volume's own multipath map.
+    :param known: what is in use, if that was read just now.
     """
     found: list[str] = []
-    mounts = _mounts()
-    swaps = _swaps()
-    loops = _loops()
+    known = known or usage()
     for device in (name, *partitions(name)):
         found += [_describe(holder) for holder in holders(device) if holder not in besides]
-        places = dict.fromkeys((*mounts.get(number(device), ()), *mounts.get(device, ())))
-        found += [f'mount on {place}' for place in places]
-        if device in swaps:
+        places = (*known.mounts.get(number(device), ()), *known.mounts.get(device, ()))
+        found += [f'mount on {place}' for place in dict.fromkeys(places)]
+        if device in known.swaps:
             found.append(f'swap space {device}')
-        found += [f'loop device {loop}' for loop in loops.get(device, ())]
+        found += [f'loop device {loop}' for loop in known.loops.get(device, ())]
     return found
 
 

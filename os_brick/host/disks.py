@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import block, dm, lun_state, multipath, scsi
+from os_brick.host import lun_state, removal, scsi
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def _verified(
     if not lun_state.await_running(disk, address, deadline):
         return None
     try:
-        actual = discard_if_stale(disk, deadline, on_response)
+        actual = removal.discard_if_stale(disk, deadline, on_response)
     except OSError as error:
         raise _unidentified(disk, address, error) from error
     if actual is None:
@@ -111,112 +111,6 @@ def _confirm_cached(disk: str, actual: vpd.Identity, deadline: wait.Deadline) ->
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}', expected=str(cached), actual=str(actual)
         )
-
-
-def discard_if_stale(
-    disk: str, deadline: wait.Deadline, on_response: Callable[[], object] = lambda: None
-) -> vpd.Identity | None:
-    """Remove a disk that is not what the kernel or its map believes; return who a live one is.
-
-    A map keeps its WWID when the LUN below it is given to another volume, and the kernel is told
-    so by a rescan.
-
-    :param on_response: called as soon as it has said who it is, before it is removed.
-    :return: ``None`` once it is gone.
-    :raises VolumeIdentityMismatch: if it is stale and in use.
-    :raises OSError: if it cannot be asked.
-    """
-    number, cached = scsi.number_of(disk), scsi.cached_identity(disk)
-    try:
-        actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
-    except scsi.NothingMapped as error:
-        on_response()
-        LOG.warning('Disk %s was %s: %s', disk, cached, error)
-        _discard(disk, number, cached, None, deadline)
-        return None
-    on_response()
-    above = wwid_above(disk)
-    if not actual.is_another(cached) and not actual.contradicts(above):
-        return actual
-    was = f'{cached}, under the map of {above}' if cached.contradicts(above) else cached
-    LOG.warning('Disk %s is %s now and was %s: it is removed', disk, actual, was)
-    _discard(disk, number, cached, actual, deadline)
-    return None
-
-
-def wwid_above(disk: str) -> str:
-    """The WWID of the multipath map above a disk; empty without one."""
-    found = dm.multipath_over([disk])
-    return dm.wwid(found) if found else ''
-
-
-def taken_for(cached: vpd.Identity, above: str) -> str:
-    """The volume that this host takes a disk for: its map's, where the kernel knows better."""
-    return above if cached.contradicts(above) else str(cached)
-
-
-def belongs_to(disk: str, wwid: str) -> bool:
-    """Whether a disk is a volume's, for all that is known here: by its identity, or by its map."""
-    match = scsi.cached_identity(disk).compare_wwid(wwid)
-    return match is not vpd.Match.ANOTHER or wwid.lower() == wwid_above(disk).lower()
-
-
-def tidy_up(disk: str, wwid: str | None, deadline: wait.Deadline) -> None:
-    """Remove another volume's disk from a way of one that is detached, if it is stale and idle."""
-    LOG.warning('Disk %s is volume %s, not %s', disk, scsi.cached_identity(disk).wwid, wwid)
-    try:
-        discard_if_stale(disk, deadline)
-    except (exception.BrickException, OSError) as error:
-        LOG.warning('Disk %s, which is another volume, is left alone: %s', disk, error)
-
-
-def _discard(
-    disk: str,
-    number: int,
-    cached: vpd.Identity,
-    actual: vpd.Identity | None,
-    deadline: wait.Deadline,
-) -> None:
-    """Remove a stale disk, and its old map if that has no other; nothing that is in use.
-
-    Nothing is flushed: what the old volume's cache holds would reach the new volume.
-
-    :raises VolumeIdentityMismatch: naming both, if somebody uses it.
-    """
-    found = dm.multipath_over([disk])
-    above = dm.wwid(found) if found else ''
-    users = block.users(disk, frozenset({found} if found else ()))
-    users += (map_users(found) or multipath.why_open(found, above, deadline)) if found else []
-    if users:
-        raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk}',
-            expected=taken_for(cached, above),
-            actual=str(actual or 'nothing'),
-            holder='; '.join(users),
-        )
-    if found is not None and block.members(found) == [disk]:
-        multipath.release(found, above, deadline, give_up_io=True)
-    multipath.forget_disks({disk: number})
-    scsi.remove(disk, deadline, number)
-    # multipathd may be building a map of it at this moment, and notes the WWID after that: it
-    # answers when it is done.
-    multipath.known_disks()
-    if found is None and cached.wwid:
-        found = dm.multipath_of(cached.wwid)
-    # Several stale disks of one map may go side by side; whoever is last takes the map along.
-    if found is not None and (old := dm.wwid(found)) and not block.members(found):
-        multipath.release(found, old, deadline, give_up_io=True)
-    for wwid in {above, cached.wwid} - {'', actual.wwid if actual else ''}:
-        multipath.forget_unmapped(wwid)
-
-
-def map_users(found: str) -> list[str]:
-    """What uses a multipath map, in words; the maps of its partitions do not count themselves."""
-    parts = dm.partition_maps(found)
-    users = block.users(found, frozenset(parts))
-    for part in parts:
-        users += block.users(part)
-    return users
 
 
 def _appear(

@@ -82,7 +82,13 @@ def wwid_meant(text: str | None) -> str | None:
     """The WWID that a caller means, who may have kept the name of a map (``mpatha``) for one."""
     if not text or vpd.is_registered(text):
         return text
-    return next((wwid(each) for each in _all() if name(each) == text), '') or text
+    found = called(text)
+    return (wwid(found) if found else '') or text
+
+
+def called(text: str) -> str | None:
+    """The device of a name below ``/dev/mapper``, such as ``mpatha``, or ``None``."""
+    return next((each for each in _all() if name(each) == text), None)
 
 
 def _all() -> list[str]:

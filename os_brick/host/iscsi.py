@@ -7,6 +7,7 @@ about sessions go to sysfs alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import contextlib
 import dataclasses
 import re
@@ -84,6 +85,10 @@ class Session:
         """Whether it carries I/O now."""
         return self.state == LOGGED_IN
 
+    def is_to(self, target: str) -> bool:
+        """Whether it leads to a target of this name."""
+        return self.target.lower() == target.lower()
+
     def address(self, lun: int) -> scsi.Address:
         """Where one of its LUNs is."""
         return scsi.Address(self.host, 0, self.target_id, lun)
@@ -149,7 +154,10 @@ def _join(address: str, port: str) -> str:
 
 
 def sessions_at(
-    target: str, portal: addresses.Portal, deadline: wait.Deadline | None = None
+    target: str,
+    portal: addresses.Portal,
+    deadline: wait.Deadline | None = None,
+    known: Iterable[Session] | None = None,
 ) -> list[Session]:
     """The sessions to a target through a portal, however the portal was spelled at log in.
 
@@ -158,8 +166,9 @@ def sessions_at(
     :param deadline: for the look-up of a host name, which has a limit of its own as well.
     :raises TargetPortalNotFound: if the portal's host name does not resolve while there are
         sessions to the target, any of which may be through it.
+    :param known: all sessions of this host, if they were read just now.
     """
-    every = sessions(target)
+    every = sessions(target) if known is None else [s for s in known if s.is_to(target)]
     found = [session for session in every if portal in session.portals]
     if found or not every or portal.is_ip:
         return found

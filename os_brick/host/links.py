@@ -44,11 +44,28 @@ def make(device: str) -> str:
     return link
 
 
+def every() -> list[str]:
+    """The links of ours, wherever they lead."""
+    directory, _, prefix = PREFIX.rpartition('/')
+    return [f'{directory}/{name}' for name in files.names(directory) if name.startswith(prefix)]
+
+
 def pointing() -> list[str]:
     """The links of ours that lead to a device."""
-    directory, _, prefix = PREFIX.rpartition('/')
-    mine = (f'{directory}/{name}' for name in files.names(directory) if name.startswith(prefix))
-    return [link for link in mine if files.exists(link)]
+    return [link for link in every() if files.exists(link)]
+
+
+def where(link: str) -> str:
+    """Where a link of ours leads, to put it back with :func:`restore`; empty if there is none."""
+    return files.readlink(link) if files.is_link(link) else ''
+
+
+def restore(link: str, target: str) -> None:
+    """Put a link back that was removed.
+
+    :raises OSError: if it cannot be made.
+    """
+    root.link_root(target, link, force=True)
 
 
 def remove(link: str) -> None:

@@ -9,8 +9,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, wait
-from os_brick.host import block, dm, multipath, scsi, volume
-from os_brick.host import disks as host_disks
+from os_brick.host import block, dm, multipath, removal, scsi, volume
 
 LOG = logging.getLogger(__name__)
 
@@ -72,11 +71,11 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
         raise OSError(f'disk {disk} is {state or "gone"}')
     limit = deadline.within(RESCAN_SECONDS)
     cached, actual = scsi.cached_identity(disk), scsi.identity(disk, limit.limit(60))
-    above = host_disks.wwid_above(disk)
+    above = removal.wwid_above(disk)
     if actual.is_another(cached) or actual.contradicts(above):
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}',
-            expected=host_disks.taken_for(cached, above),
+            expected=removal.taken_for(cached, above),
             actual=str(actual),
         )
     scsi.rescan(disk, limit)

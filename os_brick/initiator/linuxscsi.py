@@ -14,7 +14,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, executor, initiator, opts
 from os_brick.core import files, teardown, wait
-from os_brick.host import block, dm, iscsi, links, multipath, scsi, scsi_growth, volume
+from os_brick.host import block, dm, iscsi, links, multipath, removal, scsi, scsi_growth, volume
 from os_brick.model import addresses
 
 LOG = logging.getLogger(__name__)
@@ -205,7 +205,7 @@ class LinuxSCSI(executor.Executor):
 
         :raises MultipathdPathsNotRemoved: if it has not.
         """
-        volume.wait_forgotten(dict.fromkeys(existing_devices, 0), _deadline())
+        removal.wait_forgotten(dict.fromkeys(existing_devices, 0), _deadline())
 
     # Removing
 
@@ -243,7 +243,7 @@ class LinuxSCSI(executor.Executor):
         map_name = dm.name(found) if found else ''
         with chain.context(force, 'Removing %s failed', ', '.join(names)):
             steps = teardown.Teardown(teardown.OnError.of(force, ignore_errors=False))
-            volume.remove(names, None, steps, _deadline(), force=force)
+            removal.remove_disks(names, steps, _deadline(), force=force)
             steps.end()
         return map_name if found and dm.name(found) == map_name else None
 

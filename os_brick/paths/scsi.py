@@ -10,11 +10,11 @@ from typing import Generic, Protocol, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, operation, teardown, undo, wait
+from os_brick.core import background, operation, undo, wait
 from os_brick.host import block, dm, multipath, scsi, scsi_growth, volume
 from os_brick.host import disks as host_disks
 from os_brick.paths import driver as drivers
-from os_brick.paths import engine, path_set
+from os_brick.paths import engine, path_set, scsi_removal
 from os_brick.plans import paths as plans
 
 LOG = logging.getLogger(__name__)
@@ -106,9 +106,7 @@ def discard_maps(disks: list[str], seconds: float) -> None:
     for found in dm.multipaths_over(disks):
         below = block.members(found)
         if set(below) <= set(disks):
-            steps = teardown.Teardown(teardown.OnError.IGNORE)
-            volume.remove(below, None, steps, wait.Deadline.after(seconds), force=True)
-            steps.end()
+            scsi_removal.take_back(below, wait.Deadline.after(seconds))
 
 
 @undo.verb

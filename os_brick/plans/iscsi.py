@@ -33,6 +33,24 @@ def discovered_ways(
     return tuple(dict.fromkeys([asked, *ways]))
 
 
+def may_lead(
+    asked: Target, target: str, portals: Collection[addresses.Portal], volume_id: str | None
+) -> bool:
+    """Whether a session that the caller did not name may have been made for its volume.
+
+    So it may where the array gives each portal a target name of its own, and the attach has
+    discovered them. Not at the very portal that was asked, which has the name that was asked for;
+    and not behind a name without the volume's ID where the one that was asked for has it: such
+    arrays (LIO and tgt under cinder's LVM driver) make a target for each volume.
+    """
+    if target.lower() == asked.name.lower():
+        return True
+    if asked.portal in portals:
+        return False
+    has_own_target = volume_id is not None and volume_id.lower() in asked.name.lower()
+    return not has_own_target or str(volume_id).lower() in target.lower()
+
+
 def may_end(luns: Collection[int], lun: int, *, is_forced: bool) -> bool:
     """Whether a session may end when a volume has gone: no other LUN is behind it.
 

@@ -52,6 +52,7 @@ class Props:
     enforce_multipath: bool = False
     expected_wwid: str | None = None
     device_path: str | None = None
+    volume_id: str | None = None
 
     @property
     def key(self) -> str:
@@ -79,6 +80,7 @@ class Props:
             expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
             or common.wwid(info, 'scsi_wwn', 'multipath_id'),
             device_path=common.device_path(found, info),
+            volume_id=str(found['volume_id']) if found.get('volume_id') else None,
         )
 
 

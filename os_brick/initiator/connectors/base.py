@@ -119,6 +119,8 @@ class BlockConnector(BaseLinuxConnector):
     """
 
     Props: ClassVar[type[Any]]
+    # Whether a detach itself removes the link of an encrypted volume.
+    _plans_links: ClassVar[bool] = False
 
     @abc.abstractmethod
     def _attach(self, props: Any, op: operation.Operation) -> result.BlockDevice:
@@ -194,7 +196,7 @@ class BlockConnector(BaseLinuxConnector):
     def _disconnect(self, props: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
         before = links.pointing() if props.encrypted else []
         self._detach(props, steps, op)
-        if not props.encrypted:
+        if not props.encrypted or self._plans_links:
             return
         given = props.device_path or ''
         # Not every caller knows the link; one that led to the device leads nowhere now.

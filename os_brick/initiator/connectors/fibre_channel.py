@@ -12,13 +12,13 @@ from oslo_log import log as logging
 
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
-from os_brick.host import block, dm, fc, fc_ways, links, scsi, udev_links, volume
-from os_brick.host import disks as host_disks
+from os_brick.host import fc, fc_ways, removal, scsi, survey, udev_links, volume
 from os_brick.initiator.connectors import base
 from os_brick.paths import fibre_channel as fc_paths
-from os_brick.paths import fibre_channel_search
+from os_brick.paths import fibre_channel_search, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import paths as plans_paths
+from os_brick.plans import removal as plans_removal
 from os_brick.request import fibre_channel as props_fc
 from os_brick.request import result
 
@@ -37,18 +37,14 @@ _LINK_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Here:
-    """What there is of a volume on this host.
+class _Seen:
+    """The paths of a volume, in whatever state, and where it may be.
 
-    :ivar disks: its disks.
-    :ivar others: disks on its ways that the kernel believes to be another volume.
-    :ivar ways: its ways, in whatever state.
+    :ivar paths: those of the properties, and those through ports of this host that they leave out.
     """
 
-    disks: tuple[str, ...]
-    others: tuple[str, ...]
-    ways: tuple[fc_paths.Path, ...]
-    wwid: str | None
+    paths: tuple[fc_paths.Path, ...]
+    places: survey.Places
 
 
 class FibreChannelConnector(base.BlockConnector):
@@ -58,6 +54,7 @@ class FibreChannelConnector(base.BlockConnector):
     """
 
     Props = props_fc.Props
+    _plans_links = True
     machine: ClassVar[fc_ways.Machine] = fc_ways.PLAIN
 
     def __init__(
@@ -96,7 +93,10 @@ class FibreChannelConnector(base.BlockConnector):
         found: dict[str, None] = {}
         for way in fc_paths.paths_of(props, self.machine):
             names = [f'{_BY_PATH}/{name}' for name in self.machine.link_names(way)]
-            is_here = scsi.disk_at(way.address) is not None
+            disk = scsi.disk_at(way.address)
+            if disk and scsi_removal.is_another(disk, props.expected_wwid):
+                continue
+            is_here = disk is not None
             until = limit if is_here and names else wait.Deadline.after(0)
             found |= dict.fromkeys(wait.poll(functools.partial(_existing, names), until) or ())
         return list(found)
@@ -144,60 +144,38 @@ class FibreChannelConnector(base.BlockConnector):
             LOG.info('%s has no link of udev; its device node is returned', device.path)
         return found or device.path
 
-    def _here(self, props: props_fc.Props) -> _Here:
-        """What there is of the volume: on its ways, and by identity through other adapters."""
-        seen = fc.sight()
-        ways = fc_paths.paths_of(props, self.machine, seen)
+    def _seen(self, props: props_fc.Props) -> _Seen:
+        topology = fc.sight()
+        named = fc_paths.paths_of(props, self.machine, topology)
         everywhere = fc_paths.paths_of(
-            dataclasses.replace(props, by_initiator=None), self.machine, seen
+            dataclasses.replace(props, by_initiator=None), self.machine, topology
         )
-        every = tuple(dict.fromkeys([*ways, *everywhere]))
-        at = {way: disk for way in every if (disk := scsi.disk_at(way.address))}
-        wwids = {disk: scsi.cached_identity(disk).wwid for disk in at.values()}
-        named = [at[way] for way in ways if way in at]
-        wwid = dm.wwid_meant(props.expected_wwid) or _wwid(
-            [wwids[disk] for disk in named if wwids[disk]], props.device_path
+        elsewhere = tuple(path.address for path in everywhere if path not in named)
+        places = survey.Places(
+            tuple(path.address for path in named), elsewhere, frozenset(elsewhere)
         )
-        own: dict[str, None] = {}
-        others: dict[str, None] = {}
-        for disk in named:
-            if wwid is None or host_disks.belongs_to(disk, wwid):
-                own[disk] = None
-            else:
-                others[disk] = None
-        for disk, actual in wwids.items():
-            if wwid and disk not in others and actual == wwid:
-                own[disk] = None
-        return _Here(tuple(own), tuple(others), every, wwid)
+        return _Seen(tuple(dict.fromkeys([*named, *everywhere])), places)
 
     def _detach(
         self, props: props_fc.Props, steps: teardown.Teardown, op: operation.Operation
     ) -> None:
-        here = self._here(props)
-        if not here.disks:
-            LOG.warning('Detach: %s', _no_disk(props))
-        force = steps.on_error.is_forced
-        devices = {scsi.number_at(way.address) for way in here.ways}
-        volume.remove(here.disks, here.wwid, steps, op.work, force=force)
-        background.stop(props.key)
-        for _ in range(_LATE_LOOKS):
-            late = _late(here, devices)
-            if not late:
-                break
-            LOG.info('Disks that a scan has found meanwhile are removed, too: %s', ', '.join(late))
-            volume.remove(late, here.wwid, steps, op.work, force=force)
-        for disk in here.others:
-            host_disks.tidy_up(disk, here.wwid, op.deadline)
-        for way in here.ways:
-            if scsi.disk_at(way.address) is None:
-                forget = functools.partial(self.machine.forget, way, op.deadline)
-                steps.run(f'end of {way}', forget)
+        seen = self._seen(props)
+        with scsi_removal.identity_lock(props, seen.places, op.work):
+            known = {scsi.number_at(path.address) for path in seen.paths}
+            volume = scsi_removal.look(props, seen.places, str(props))
+            scsi_removal.remove(volume, steps, op.work)
+            background.stop(props.key, *volume.choice.wwids)
+            _remove_late(volume, seen, known, steps, op)
+            for path in seen.paths:
+                if scsi.disk_at(path.address) is None:
+                    forget = functools.partial(self.machine.forget, path, op.deadline)
+                    steps.run(f'end of {path}', forget)
 
     def _extend(self, props: props_fc.Props, op: operation.Operation) -> int:
-        here = self._here(props)
-        if not here.disks:
-            raise exception.VolumePathsNotFound(_no_disk(props))
-        return scsi_paths.grow(props.key, here.disks, op.deadline)
+        seen = self._seen(props)
+        with scsi_removal.identity_lock(props, seen.places, op.work):
+            volume = scsi_removal.look(props, seen.places, str(props))
+            return scsi_paths.grow(props.key, volume.require(), op.deadline)
 
 
 def _existing(paths: list[str]) -> list[str] | None:
@@ -225,43 +203,39 @@ def _attach(
     )
 
 
-def _late(here: _Here, devices: set[int]) -> list[str]:
-    """The volume's disks that a scan has brought while it was detached.
+def _remove_late(
+    volume: scsi_removal.Volume,
+    seen: _Seen,
+    known: set[int],
+    steps: teardown.Teardown,
+    op: operation.Operation,
+) -> None:
+    """Remove the volume's disks that a scan has brought while it was detached.
 
-    Of the kernel's own, because a port has just logged in, or of somebody else's.
+    The kernel scans by itself when a port has logged in, and other processes scan.
 
-    :param devices: those that were on its ways before.
+    :param known: the numbers of the devices that were on its paths before.
     """
-    if here.wwid is None:
-        return []
+    own = volume.choice.disks
+    for _ in range(_LATE_LOOKS if own or volume.wanted.wwid else 0):
+        new = _new_disks(seen, known)
+        late = [
+            disk.name
+            for disk in survey.of_disks(new).disks
+            if disk.name in new and plans_removal.is_same(disk, own, volume.wanted)
+        ]
+        if not late:
+            return
+        LOG.info('A scan has added %s meanwhile; they are removed, too', ', '.join(late))
+        removal.remove_disks(late, steps, op.work, force=steps.on_error.is_forced)
 
-    def has_come(way: fc_paths.Path) -> bool:
-        return scsi.disk_at(way.address) is not None or not scsi.is_known(way.address)
 
-    new = [way for way in here.ways if scsi.number_at(way.address) not in devices]
+def _new_disks(seen: _Seen, known: set[int]) -> list[str]:
+    new = [p for p in seen.paths if scsi.number_at(p.address) not in known]
+
+    def has_come(path: fc_paths.Path) -> bool:
+        return scsi.disk_at(path.address) is not None or not scsi.is_known(path.address)
+
     # There is a moment between a device and its disk.
     wait.holds(lambda: all(map(has_come, new)), wait.Deadline.after(_DISK_SECONDS))
-    disks = [disk for way in new if (disk := scsi.disk_at(way.address))]
-    return [disk for disk in disks if scsi.cached_identity(disk).wwid == here.wwid]
-
-
-def _no_disk(props: props_fc.Props) -> str:
-    return f'There is no disk of {props} on this host'
-
-
-def _wwid(known: list[str], path: str | None) -> str | None:
-    """The volume's identity where the caller does not say it.
-
-    The device that he used decides if it is on the volume's ways, and else the first disk. A map
-    that has lost its disks is believed too; with disks of other ways it is another volume's.
-
-    :param known: the identities of the disks on the volume's ways.
-    """
-    name = block.name_of(links.device_of(path)) if path else None
-    used = (dm.wwid(name) or scsi.cached_identity(name).wwid) if name else ''
-    if used in known:
-        return used
-    if known:
-        return known[0]
-    is_bare_map = name is not None and bool(dm.wwid(name)) and not block.members(name)
-    return used if is_bare_map else None
+    return [disk for path in new if (disk := scsi.disk_at(path.address))]

@@ -12,12 +12,12 @@ from oslo_log import log as logging
 
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
-from os_brick.host import block, dm, iscsi, links, scsi, volume
 from os_brick.host import disks as host_disks
+from os_brick.host import iscsi, scsi, survey
 from os_brick.initiator.connectors import base, base_iscsi
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
-from os_brick.paths import path_set
+from os_brick.paths import path_set, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import iscsi as plans
 from os_brick.plans import paths as plans_paths
@@ -34,18 +34,14 @@ _LINK_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class _Here:
+class _Found:
     """What there is of a volume on this host.
 
-    :ivar disks: its disks.
-    :ivar others: disks with its LUN that the kernel believes to be another volume.
-    :ivar sessions: the sessions through its ways, with the LUN that is its own behind each.
+    :ivar sessions: the sessions through its paths, with the LUN that is its own behind each.
     """
 
-    disks: tuple[str, ...]
-    others: tuple[str, ...]
+    volume: scsi_removal.Volume
     sessions: tuple[tuple[iscsi.Session, int], ...]
-    wwid: str | None
 
 
 class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
@@ -55,6 +51,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
     """
 
     Props = props_iscsi.Props
+    _plans_links = True
     supported_transports = [
         *('be2iscsi', 'bnx2i', 'cxgb3i', 'default', 'cxgb4i', 'qla4xxx', 'ocs', 'iser', 'tcp'),
     ]
@@ -113,7 +110,11 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         for way in props.targets:
             sessions = iscsi.sessions_at(way.name, way.portal)
             portals = sorted({way.portal}.union(*(session.portals for session in sessions)))
-            is_here = any(scsi.disk_at(session.address(way.lun)) for session in sessions)
+            disks = [scsi.disk_at(session.address(way.lun)) for session in sessions]
+            own = [d for d in disks if d and not scsi_removal.is_another(d, props.expected_wwid)]
+            if len(own) < len(list(filter(None, disks))):
+                continue
+            is_here = bool(own)
             limit = wait.Deadline.after(_LINK_SECONDS if is_here else 0)
             links = wait.poll(functools.partial(self._links, portals, way), limit)
             found |= dict.fromkeys(links or [])
@@ -168,52 +169,39 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             )
         return plans.discovered_ways(asked, found)
 
-    def _here(self, props: props_iscsi.Props) -> _Here:
-        """What there is of the volume: found by LUN, and by identity behind other portals."""
-        sessions = {
-            session: way.lun
-            for way in props.targets
-            for session in iscsi.sessions_at(way.name, way.portal)
-        }
-        wwid = dm.wwid_meant(props.expected_wwid)
-        disks, others = _own_disks(sessions, wwid)
-        wwid = wwid or scsi.first_wwid(disks) or _wwid_of_path(props.device_path)
-        if wwid and not props.explicit:
-            lun = props.targets[0].lun
-            found = {s: lun for s in iscsi.sessions() if _is_volume(s, lun, wwid)}
-            sessions |= found
-            disks = list(dict.fromkeys([*disks, *_own_disks(found, wwid)[0]]))
-        # A leg of its map behind a portal that nobody named is the volume's as well.
-        every = volume.disks_of(disks, wwid)
-        for session in iscsi.sessions() if len(every) > len(disks) else ():
-            lun = props.targets[0].lun
-            if scsi.disk_at(session.address(lun)) in every:
-                sessions.setdefault(session, lun)
-        return _Here(tuple(every), tuple(others), tuple(sessions.items()), wwid)
+    def _survey(self, props: props_iscsi.Props, seen: _Seen) -> _Found:
+        """What there is of the volume: on its paths, and by identity behind other portals."""
+        volume = scsi_removal.look(props, seen.places, _paths_in_words(props))
+        sessions = dict(seen.named)
+        beyond = {disk.address for disk in volume.choice.disks if not disk.is_named}
+        for session in seen.every if beyond else ():
+            for address in map(scsi.Address.parse, beyond):
+                if session.address(address.lun) == address:
+                    sessions.setdefault(session, address.lun)
+        return _Found(volume, tuple(sessions.items()))
 
     def _detach(
         self, props: props_iscsi.Props, steps: teardown.Teardown, op: operation.Operation
     ) -> None:
-        here = self._here(props)
-        if not here.disks:
-            LOG.warning('Detach: %s', _no_disk(props))
-        volume.remove(
-            *(here.disks, here.wwid, steps, op.work),
-            force=steps.on_error.is_forced,
-        )
-        background.stop(props.key)
-        for disk in here.others:
-            host_disks.tidy_up(disk, here.wwid, op.deadline)
-        sessions = [(s, lun) for s, lun in here.sessions if not _is_anothers(s, lun, here)]
-        for name in {way.name for way in props.targets} | {s.target for s, _ in sessions}:
-            logout = functools.partial(_leave, name, props, sessions, steps, op.deadline)
-            steps.run(f'logout of {name}', logout)
+        seen = _seen(props, op.work)
+        with scsi_removal.identity_lock(props, seen.places, op.work):
+            found = self._survey(props, seen)
+            scsi_removal.remove(found.volume, steps, op.work)
+            background.stop(props.key, *found.volume.choice.wwids)
+            sessions = [
+                (session, lun)
+                for session, lun in found.sessions
+                if not found.volume.is_kept_from(session.address(lun))
+            ]
+            for name in {way.name for way in props.targets} | {s.target for s, _ in sessions}:
+                logout = functools.partial(_leave, name, props, sessions, steps, op.deadline)
+                steps.run(f'logout of {name}', logout)
 
     def _extend(self, props: props_iscsi.Props, op: operation.Operation) -> int:
-        here = self._here(props)
-        if not here.disks:
-            raise exception.VolumePathsNotFound(_no_disk(props))
-        return scsi_paths.grow(props.key, here.disks, op.deadline)
+        seen = _seen(props, op.work)
+        with scsi_removal.identity_lock(props, seen.places, op.work):
+            found = self._survey(props, seen)
+            return scsi_paths.grow(props.key, found.volume.require(), op.deadline)
 
 
 def _select(
@@ -236,9 +224,42 @@ def _select(
     return disks
 
 
-def _no_disk(props: props_iscsi.Props) -> str:
-    ways = '; '.join(str(way) for way in props.targets)
-    return f'There is no disk of {ways} on this host'
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Seen:
+    """The sessions of this host, and where a volume may be behind them.
+
+    :ivar named: those through the paths of the properties, with the volume's LUN.
+    """
+
+    every: tuple[iscsi.Session, ...]
+    named: dict[iscsi.Session, int]
+    places: survey.Places
+
+
+def _seen(props: props_iscsi.Props, deadline: wait.Deadline) -> _Seen:
+    every = tuple(iscsi.sessions())
+    named = {
+        session: way.lun
+        for way in props.targets
+        for session in iscsi.sessions_at(way.name, way.portal, deadline, every)
+    }
+    others = () if props.explicit else [each for each in every if each not in named]
+    asked = props.targets[0]
+    likely = (
+        session.address(asked.lun)
+        for session in others
+        if plans.may_lead(asked, session.target, session.portals, props.volume_id)
+    )
+    places = survey.Places(
+        named=tuple(session.address(lun) for session, lun in named.items()),
+        elsewhere=tuple(session.address(asked.lun) for session in others),
+        likely=frozenset(likely),
+    )
+    return _Seen(every, named, places)
+
+
+def _paths_in_words(props: props_iscsi.Props) -> str:
+    return '; '.join(str(way) for way in props.targets)
 
 
 def _leave(
@@ -252,37 +273,3 @@ def _leave(
     ways = [way for way in props.targets if way.name == name]
     own = [(s, lun) for s, lun in sessions if s.target.lower() == name.lower()]
     iscsi_paths.leave(ways, own, deadline, is_forced=steps.on_error.is_forced)
-
-
-def _is_anothers(session: iscsi.Session, lun: int, here: _Here) -> bool:
-    """Whether the volume's LUN behind a session is another volume's disk still."""
-    return scsi.disk_at(session.address(lun)) in here.others
-
-
-def _own_disks(sessions: dict[iscsi.Session, int], wwid: str | None) -> tuple[list[str], list[str]]:
-    """The disks with the volume's LUN behind sessions, and those known to be another volume."""
-    own: dict[str, None] = {}
-    others: dict[str, None] = {}
-    for session, lun in sessions.items():
-        disk = scsi.disk_at(session.address(lun))
-        if disk is None:
-            continue
-        if wwid is None or host_disks.belongs_to(disk, wwid):
-            own[disk] = None
-        else:
-            others[disk] = None
-    return list(own), list(others)
-
-
-def _wwid_of_path(path: str | None) -> str | None:
-    """The volume that the caller's path leads to, if it is a map or a SCSI disk of this host."""
-    name = block.name_of(links.device_of(path)) if path else None
-    if name is None:
-        return None
-    return dm.wwid(name) or scsi.cached_identity(name).wwid or None
-
-
-def _is_volume(session: iscsi.Session, lun: int, wwid: str) -> bool:
-    """Whether the kernel believes the disk with a LUN behind a session to be the volume."""
-    disk = scsi.disk_at(session.address(lun))
-    return disk is not None and scsi.cached_identity(disk).wwid == wwid

@@ -22,7 +22,6 @@ from os_brick.host import (
     nvme_removal,
     nvme_survey,
     nvme_volume,
-    volume,
 )
 from os_brick.initiator.connectors import base, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
@@ -228,7 +227,7 @@ class NVMeOFConnector(base.BlockConnector):
             if array is not None:
                 force = steps.on_error.is_forced
                 nvmeof_raid.end(array, steps, op.work, force=force)
-        limit = volume.flush_limit(op.deadline, steps.on_error.is_forced)
+        limit = teardown.flush_limit(op.deadline, steps.on_error.is_forced)
         for each in here:
             steps.run('choice of the namespace', each.require_decided)
             nvme_removal.remove(each, steps, limit, op.deadline)

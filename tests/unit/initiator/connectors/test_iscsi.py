@@ -264,7 +264,9 @@ def test_detach_leaves_a_disk_that_is_another_volume(
     brick.connect_volume(target.properties(plural=True))
     before = host.snapshot()
     info = {'type': 'block', 'path': '/dev/sdz', 'scsi_wwn': array.Unit('other').wwid}
-    brick.disconnect_volume(target.properties(plural=True), info, force=force)
+    wanted = exception.ExceptionChainer if force else exception.VolumeIdentityMismatch
+    with pytest.raises(wanted, match=info['scsi_wwn']):
+        brick.disconnect_volume(target.properties(plural=True), info, force=force)
     assert host.snapshot() == before
 
 

@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs the plans of :mod:`os_brick.plans.removal`.
+
+Between a look and an act a name may get another owner: the array gives a LUN to another volume, a
+port logs in anew, another process attaches. So each step proves just before it acts that its object
+is still the one that was planned: a disk by the kernel's number of it, a map by its WWID (the root
+functions address it by UUID), what a flush would reach by asking the device who it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+import dataclasses
+import functools
+from typing import Protocol
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import fanout, teardown, wait
+from os_brick.host import block, dm, links, multipath, scsi, survey
+from os_brick.model import vpd
+from os_brick.plans import removal as plans
+
+LOG = logging.getLogger(__name__)
+
+DELETE_SECONDS = 30.0
+# What claims a disk only to look at it, or to put it under its map, is done by then.
+CLAIM_SECONDS = 2.0
+FORGET_SECONDS = 5.0
+
+
+class Steps(Protocol):
+    """Runs the steps of a removal; decides whether one that fails ends it."""
+
+    def run(self, what: str, step: Callable[[], object]) -> bool:
+        """Run one step; return whether it succeeded, unless its error is raised."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Run:
+    """A plan that is being run.
+
+    :ivar is_flushed: whether a map of the volume has been written back.
+    :ivar dead: maps none of whose disks is their volume any more, by name.
+    :ivar kept: the WWIDs of maps that could not be removed.
+    :ivar unlinked: links that were removed, and where they led.
+    """
+
+    deadline: wait.Deadline
+    force: bool
+    is_flushed: bool = False
+    dead: set[str] = dataclasses.field(default_factory=set)
+    kept: set[str] = dataclasses.field(default_factory=set)
+    unlinked: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+def run(
+    removal: plans.Removal, steps: Steps, deadline: wait.Deadline, *, force: bool = False
+) -> None:
+    """Take away what a plan names.
+
+    Nothing is removed before the data is safe, unless ``force`` is given.
+
+    :param steps: decides whether a step that fails ends the removal.
+    :raises VolumeInUse: if something else holds a device, without ``force``.
+    :raises VolumeIdentityMismatch: if the devices cannot be told from those of other volumes.
+    """
+    LOG.debug('%s', removal)
+    state = _Run(deadline, force)
+    for step in removal.steps:
+        act = functools.partial(_ACTS[step.verb], state, step)
+        if not steps.run(f'step {step}', act) and step.verb is plans.Verb.REMOVE_MAP:
+            state.kept.add(step.wwid)
+
+
+def remove_disks(
+    names: Collection[str], steps: Steps, deadline: wait.Deadline, *, force: bool
+) -> None:
+    """Take away the volume whose disks have these names, with its map."""
+    wanted = plans.Wanted(', '.join(names))
+    choice = plans.choose(survey.of_disks(names), wanted)
+    run(plans.plan(choice, wanted), steps, deadline, force=force)
+
+
+# Steps, in the order in which a detach takes them.
+
+
+def _refuse(_state: _Run, step: plans.Step) -> None:
+    raise exception.VolumeIdentityMismatch('; '.join(step.notes))
+
+
+def _check_users(_state: _Run, step: plans.Step) -> None:
+    """Have the volume be idle: multipathd may be building its map, udev may look at a disk."""
+    disks, maps = [name for name, _ in step.disks], [name for name, _ in step.maps]
+    users = list(step.notes)
+    looks = 0
+
+    def is_idle() -> bool:
+        nonlocal looks
+        if looks:  # The first look is the survey's.
+            maps[:] = dict.fromkeys([*maps, *dm.multipaths_over(disks)])
+            users[:] = survey.users(disks, filter(block.exists, maps))
+        looks += 1
+        if not users:
+            users[:] = _claims(disks) if not maps else _foreign_opens(step)
+        return not users
+
+    if not wait.holds(is_idle, wait.Deadline.after(CLAIM_SECONDS)):
+        names = ', '.join(f'/dev/{name}' for name in maps or disks)
+        raise exception.VolumeInUse(device=names, holder='; '.join(users))
+
+
+def _foreign_opens(step: plans.Step) -> list[str]:
+    """What has maps open that only lose disks; a map that goes is asked when it goes."""
+    own = {name for name, _ in step.disks}
+    foreign = [(name, wwid) for name, wwid in step.maps if not set(block.members(name)) <= own]
+    return [each for name, wwid in foreign for each in multipath.opened(name, wwid)]
+
+
+def _claims(disks: Collection[str]) -> list[str]:
+    return [claim for disk in disks for claim in block.claimant(disk)]
+
+
+def _check_open(state: _Run, step: plans.Step) -> None:
+    users = multipath.why_open(step.device, step.wwid, state.deadline)
+    if users and dm.wwid(step.device) == step.wwid:
+        raise exception.VolumeInUse(device=f'/dev/{step.device}', holder='; '.join(users))
+
+
+def _check_claims(_state: _Run, step: plans.Step) -> None:
+    """Have no process hold a disk exclusively, which no map holds any more.
+
+    :raises VolumeInUse: if one does; the disk is left alone.
+    """
+    disks = [name for name, number in step.disks if survey.is_there(name, number)]
+    idle = wait.Deadline.after(CLAIM_SECONDS)
+    users: list[str] = []
+
+    def is_idle() -> bool:
+        users[:] = [*_claims(disks), *(user for disk in disks for user in block.openers(disk))]
+        return not users
+
+    if not wait.holds(is_idle, idle):
+        names = ', '.join(f'/dev/{name}' for name in disks)
+        raise exception.VolumeInUse(device=names, holder='; '.join(users))
+
+
+def _forget_paths(_state: _Run, step: plans.Step) -> None:
+    """Have multipathd build no map over disks that are about to go, and hold on to none."""
+    multipath.forget_disks(dict(step.disks))
+
+
+def _resume(state: _Run, step: plans.Step) -> None:
+    multipath.resume_if_suspended(step.wwid, state.deadline)
+
+
+def _flush(state: _Run, step: plans.Step) -> None:
+    """Write back what a device's cache holds, if it is still the volume that was written to.
+
+    After the array has given the LUN to another volume a flush would write into that one, be it
+    that the kernel has heard of it and the map above has not; where it maps nothing any more
+    there is nothing to flush to.
+    """
+    live = _flushable(step)
+    if step.wwid and not live:
+        state.dead.add(step.device)
+    elif step.wwid:
+        state.is_flushed = True
+        _flush_map(step, state)
+    elif live and not state.is_flushed:  # Beside a live map nothing was written through a disk.
+        _flush_disk(step.device, state)
+
+
+def _flushable(step: plans.Step) -> list[str]:
+    """The disks that are still the volume their cache is of, or that do not answer."""
+    there = [name for name, number in step.disks if survey.is_there(name, number)]
+    running = [name for name in there if scsi.is_running(name)]
+    actual, errors = fanout.fanout(scsi.identity, running)
+    found = [name for name in there if name not in running]
+    for name in running:
+        cached, error = scsi.cached_identity(name), errors.get(name)
+        is_another = error is None and (
+            actual[name].is_another(cached) or cached.contradicts(wwid_above(name))
+        )
+        if is_another or isinstance(error, scsi.NothingMapped):
+            LOG.warning('Disk %s (%s) is not flushed: %s', name, cached, error or actual[name])
+        else:
+            found.append(name)
+    return found
+
+
+def _flush_map(step: plans.Step, state: _Run) -> None:
+    if dm.wwid(step.device) != step.wwid:
+        return  # It has gone, and its dm-N may be another one's.
+    if not dm.status(dm.uuid_of(step.wwid)).active_paths:
+        if state.force:
+            multipath.stop_queueing(step.wwid, dm.name(step.device))
+        raise exception.VolumeDeviceNotFound(
+            f'Map {step.device} has no path left to write back by what its cache may hold'
+        )
+    _write_back(step.device, f'Map {step.device}', state)
+
+
+def _flush_disk(disk: str, state: _Run) -> None:
+    if state.force and not scsi.is_running(disk):
+        raise exception.VolumeDeviceNotFound(f'Disk {disk} is {scsi.state(disk)}: not flushed')
+    _write_back(disk, f'Disk {disk} ({scsi.state(disk)})', state)
+
+
+def _write_back(name: str, what: str, state: _Run) -> None:
+    try:
+        block.flush(name, teardown.flush_limit(state.deadline, state.force))
+    except OSError as error:
+        raise exception.VolumeDeviceNotFound(
+            f'{what} does not take what its cache may hold: {error}'
+        ) from error
+
+
+def _unlink(state: _Run, step: plans.Step) -> None:
+    """Remove a link of ours while the name it was made for is the volume's still."""
+    state.unlinked[step.device] = links.where(step.device)
+    links.remove(step.device)
+
+
+def _remove_map(state: _Run, step: plans.Step) -> None:
+    give_up = state.force or step.device in state.dead
+    try:
+        multipath.release(step.device, step.wwid, state.deadline, give_up_io=give_up)
+    except BaseException:
+        # The volume stays, so its user finds it where it was.
+        for link, target in state.unlinked.items():
+            if target:
+                links.restore(link, target)
+        raise
+
+
+def _remove_disks(state: _Run, step: plans.Step) -> None:
+    devices = dict(step.disks)
+    limit = state.deadline.within(DELETE_SECONDS)
+    _, errors = fanout.fanout(lambda disk: scsi.remove(disk, limit, devices[disk]), devices)
+    if errors:
+        raise exception.VolumePathNotRemoved(
+            volume_path=[f'/dev/{disk}: {error}' for disk, error in errors.items()]
+        )
+
+
+def _wait_forgotten(state: _Run, step: plans.Step) -> None:
+    wait_forgotten(dict(step.disks), state.deadline)
+
+
+def wait_forgotten(devices: dict[str, int], deadline: wait.Deadline) -> None:
+    """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names.
+
+    :param devices: the number that each disk had; a new disk may have its name by now.
+    :raises MultipathdPathsNotRemoved: if it has not.
+    """
+
+    def still_known() -> list[str]:
+        known = multipath.known_disks()
+        return [d for d, number in devices.items() if d in known and scsi.has_gone(d, number)]
+
+    def is_forgotten() -> bool:
+        left = still_known()
+        # A new disk may have the name by now; that one multipathd is to keep.
+        multipath.forget_disks({disk: 0 for disk in left if not block.exists(disk)})
+        return not left
+
+    if not wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
+        left = [disk for disk in still_known() if not block.exists(disk)]
+        if left:
+            raise exception.MultipathdPathsNotRemoved(devices=left)
+
+
+def _settle(_state: _Run, _step: plans.Step) -> None:
+    """Wait until multipathd is done with what it is at: it answers then.
+
+    It may be building a map of a disk at this moment, and notes the WWID after that.
+    """
+    multipath.known_disks()
+
+
+def _remove_late_map(state: _Run, step: plans.Step) -> None:
+    """Remove a map of the volume that has no disk: built meanwhile over one that was going.
+
+    So goes another volume's map, if the disk that had stuck to it was its last.
+    """
+    late = dm.multipath_of(step.wwid)
+    if late is None or step.wwid in state.kept:
+        return
+    if not any(block.exists(disk) for disk in block.members(late)):
+        multipath.release(late, step.wwid, state.deadline, give_up_io=True)
+
+
+def _forget_wwid(_state: _Run, step: plans.Step) -> None:
+    multipath.forget_unmapped(step.wwid)
+
+
+def _tidy_up(state: _Run, step: plans.Step) -> None:
+    """Remove another volume's disk from a path of one that is detached, if it is stale and idle.
+
+    :raises VolumeIdentityMismatch: if it is the only disk on the paths, and stays.
+    """
+    ((name, number),) = step.disks
+    is_only, wanted = step.notes[0] == 'only', step.notes[-1]
+    if not survey.is_there(name, number):
+        return
+    cached = scsi.cached_identity(name)
+    LOG.warning('Disk %s is volume %s, not %s', name, cached, wanted)
+    why: Exception | None = None
+    try:
+        if discard_if_stale(name, state.deadline) is None:
+            return
+    except (exception.BrickException, OSError) as error:
+        LOG.warning('Disk %s, which is another volume, is left alone: %s', name, error)
+        why = error
+    if is_only:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{name}', expected=wanted, actual=str(cached)
+        ) from why
+
+
+_ACTS: dict[plans.Verb, Callable[[_Run, plans.Step], None]] = {
+    plans.Verb.REFUSE: _refuse,
+    plans.Verb.CHECK_USERS: _check_users,
+    plans.Verb.FORGET_PATHS: _forget_paths,
+    plans.Verb.RESUME: _resume,
+    plans.Verb.FLUSH: _flush,
+    plans.Verb.UNLINK: _unlink,
+    plans.Verb.REMOVE_MAP: _remove_map,
+    plans.Verb.CHECK_OPEN: _check_open,
+    plans.Verb.CHECK_CLAIMS: _check_claims,
+    plans.Verb.REMOVE_DISKS: _remove_disks,
+    plans.Verb.WAIT_FORGOTTEN: _wait_forgotten,
+    plans.Verb.SETTLE: _settle,
+    plans.Verb.REMOVE_LATE_MAP: _remove_late_map,
+    plans.Verb.FORGET_WWID: _forget_wwid,
+    plans.Verb.TIDY_UP: _tidy_up,
+}
+
+
+# Stale disks.
+
+
+def discard_if_stale(
+    disk: str, deadline: wait.Deadline, on_response: Callable[[], object] = lambda: None
+) -> vpd.Identity | None:
+    """Verify a disk against the device itself: return its identity, or remove it if it is stale.
+
+    A map keeps its WWID when the LUN below it is given to another volume, and the kernel is told
+    so by a rescan.
+
+    :param on_response: called as soon as the device has answered, before it is removed.
+    :return: ``None`` once it is gone.
+    :raises VolumeIdentityMismatch: if it is stale and in use.
+    :raises OSError: if it cannot be asked.
+    """
+    found = survey.of_disks([disk])
+    looked_at = found.disks[0]
+    cached = looked_at.identity
+    try:
+        actual: vpd.Identity | None = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
+    except scsi.NothingMapped as error:
+        actual = None
+        LOG.warning('Disk %s was %s: %s', disk, cached, error)
+    on_response()
+    above = found.maps[0].wwid if found.maps else ''
+    if actual and not actual.is_another(cached) and not actual.contradicts(above):
+        return actual
+    if actual:
+        was = f'{cached}, under the map of {above}' if cached.contradicts(above) else cached
+        LOG.warning('Disk %s is %s now and was %s: it is removed', disk, actual, was)
+    removal = plans.discard(looked_at, found.maps, actual.wwid if actual else '')
+    try:
+        run(removal, teardown.RAISING, deadline)
+    except exception.VolumeInUse as error:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{disk}',
+            expected=taken_for(cached, above),
+            actual=str(actual or 'nothing'),
+            holder=error.holder or str(error),
+        ) from error
+    return None
+
+
+def wwid_above(disk: str) -> str:
+    """The WWID of the multipath map above a disk; empty without one."""
+    found = dm.multipath_over([disk])
+    return dm.wwid(found) if found else ''
+
+
+def taken_for(cached: vpd.Identity, above: str) -> str:
+    """The volume that this host takes a disk for: its map's, where the kernel knows better."""
+    return above if cached.contradicts(above) else str(cached)

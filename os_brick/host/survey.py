@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One look at what there is of a SCSI volume on this host, for :mod:`os_brick.plans.removal`.
+
+Each disk is read once: its number, what the kernel knows of its identity, the maps above it, its
+users. Nothing here changes anything, and nothing is asked of a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+import dataclasses
+
+from os_brick.core import files
+from os_brick.host import block, dm, links, scsi
+from os_brick.model import vpd
+from os_brick.plans import removal as plans
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Places:
+    """Where a volume may be.
+
+    :ivar named: the addresses on the paths of the caller's properties.
+    :ivar elsewhere: other addresses, at which only an identity makes a disk the volume's.
+    :ivar likely: those of them at which it may have been attached by the same properties.
+    """
+
+    named: tuple[scsi.Address, ...]
+    elsewhere: tuple[scsi.Address, ...] = ()
+    likely: frozenset[scsi.Address] = frozenset()
+
+
+def volume(places: Places, wanted: plans.Wanted, path: str | None = None) -> plans.Found:
+    """What there is of a volume: its disks wherever they are, its maps, its users.
+
+    :param path: the device that the caller has kept.
+    """
+    named = [disk for place in dict.fromkeys(places.named) if (disk := _disk_at(place))]
+    named = [dataclasses.replace(disk, is_named=True) for disk in named]
+    maps = _maps(name for disk in named for name in disk.maps)
+    kept = _kept(wanted, path)
+    own, _ = plans.own_by_path(plans.Found(tuple(named), maps, kept=kept), wanted)
+    taken = {disk.address for disk in named}
+    others = [
+        disk
+        for place in dict.fromkeys(places.elsewhere)
+        if str(place) not in taken and (disk := _disk_at(place))
+        if plans.is_same(disk, own, wanted)
+        or (not named and place in places.likely and _is_kept(disk, kept))
+    ]
+    maps = (*maps, *_maps((name for disk in others for name in disk.maps), maps))
+    bare = _bare_maps(wanted, own, () if named else kept, maps)
+    maps = (*maps, *bare)
+    disks = [*named, *others]
+    known = {disk.name for disk in disks}
+    members = dict.fromkeys(name for each in maps for name in each.disks if name not in known)
+    return _with_users(plans.Found((*disks, *map(_disk, members)), maps, our_links(wanted), kept))
+
+
+def of_disks(names: Collection[str]) -> plans.Found:
+    """What there is of a volume whose disks the caller knows by their names now."""
+    named = [dataclasses.replace(_disk(name), is_named=True) for name in dict.fromkeys(names)]
+    maps = _maps(name for disk in named for name in disk.maps)
+    known = {disk.name for disk in named}
+    members = dict.fromkeys(name for each in maps for name in each.disks if name not in known)
+    return _with_users(plans.Found((*named, *map(_disk, members)), maps))
+
+
+def our_links(wanted: plans.Wanted) -> tuple[plans.FoundLink, ...]:
+    """The links of ours, with the device of each; none where the volume needs none."""
+    if not wanted.may_have_link:
+        return ()
+    return tuple(
+        plans.FoundLink(path, block.name_of(links.device_of(path)) or '') for path in links.every()
+    )
+
+
+def users(disks: Iterable[str], maps: Iterable[str]) -> list[str]:
+    """What uses disks and maps now, besides multipath maps above the disks; in words."""
+    known = block.usage()
+    found = []
+    for disk in disks:
+        found += block.users(disk, frozenset(dm.multipaths_over([disk])), known)
+    for each in maps:
+        found += map_users(each, known)
+    return found
+
+
+def map_users(found: str, known: block.Usage | None = None) -> list[str]:
+    """What uses a multipath map, in words; the maps of its partitions do not count themselves."""
+    parts = dm.partition_maps(found)
+    in_use = block.users(found, frozenset(parts), known)
+    return in_use + [user for part in parts for user in block.users(part, known=known)]
+
+
+def _disk_at(place: scsi.Address) -> plans.FoundDisk | None:
+    # The number first: if the disk is replaced between the two, it is nobody's, and no act fits.
+    number, name = scsi.number_at(place), scsi.disk_at(place)
+    return _read(name, number, str(place)) if name else None
+
+
+def _disk(name: str) -> plans.FoundDisk:
+    return _read(name, scsi.number_of(name), str(scsi.address_of(name) or ''))
+
+
+def _read(name: str, number: int, address: str) -> plans.FoundDisk:
+    maps = tuple(dm.multipaths_over([name]))
+    return plans.FoundDisk(name, number, address, scsi.cached_identity(name), maps=maps)
+
+
+def _maps(
+    names: Iterable[str], known: Collection[plans.FoundMap] = ()
+) -> tuple[plans.FoundMap, ...]:
+    seen = {each.name for each in known}
+    return tuple(_map(name) for name in dict.fromkeys(names) if name not in seen)
+
+
+def _map(name: str) -> plans.FoundMap:
+    # Disks that have gone stay in its list until multipathd has heard of it.
+    disks = tuple(disk for disk in block.members(name) if block.exists(disk))
+    return plans.FoundMap(name, dm.wwid(name), disks)
+
+
+def _kept(wanted: plans.Wanted, path: str | None) -> tuple[str, ...]:
+    """The devices that what the caller has kept leads to: a path, or the name of a map."""
+    found = [block.name_of(links.device_of(path)) if path else None]
+    if wanted.wwid and not vpd.is_registered(wanted.wwid.lower()):
+        found.append(dm.called(wanted.wwid))
+    return tuple(filter(None, found))
+
+
+def _is_kept(disk: plans.FoundDisk, kept: Collection[str]) -> bool:
+    return not {disk.name, *disk.maps}.isdisjoint(kept)
+
+
+def _bare_maps(
+    wanted: plans.Wanted,
+    own: Iterable[plans.FoundDisk],
+    kept: Iterable[str],
+    known: Collection[plans.FoundMap],
+) -> tuple[plans.FoundMap, ...]:
+    """Maps without disks that may be the volume's: by its WWID, or because the caller kept them."""
+    has = {each.wwid for each in known}
+    wwids = {wanted.wwid, *(disk.identity.wwid for disk in own)} - has
+    found = [dm.multipath_of(wwid) for wwid in sorted(filter(None, wwids))]
+    found += [name for name in kept if dm.wwid(name)]
+    names = {each.name for each in known}
+    maps = (_map(name) for name in dict.fromkeys(found) if name and name not in names)
+    return tuple(each for each in maps if not each.disks)
+
+
+def _with_users(found: plans.Found) -> plans.Found:
+    if not found.disks and not found.maps:
+        return found
+    known = block.usage()
+    disks = tuple(
+        dataclasses.replace(disk, users=tuple(block.users(disk.name, frozenset(disk.maps), known)))
+        for disk in found.disks
+    )
+    maps = tuple(
+        dataclasses.replace(each, users=tuple(map_users(each.name, known))) for each in found.maps
+    )
+    return dataclasses.replace(found, disks=disks, maps=maps)
+
+
+def is_there(name: str, number: int) -> bool:
+    """Whether a disk is still the one that was looked at."""
+    return bool(number) and files.inode(f'/sys/block/{name}/device') == number

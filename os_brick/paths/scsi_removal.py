@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A SCSI volume on this host, for its detach and extend: one look, one choice, one plan."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+import contextlib
+import dataclasses
+from typing import Protocol
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import locks, teardown, wait
+from os_brick.host import links, removal, scsi, survey
+from os_brick.model import vpd
+from os_brick.plans import removal as plans
+
+LOG = logging.getLogger(__name__)
+
+
+class Props(Protocol):
+    """What of the connection properties says which volume is meant."""
+
+    @property
+    def expected_wwid(self) -> str | None:
+        """Its identity."""
+
+    @property
+    def device_path(self) -> str | None:
+        """The path that the caller has kept."""
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether that path is a link of ours."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Volume:
+    """What there is of a volume on this host.
+
+    :ivar choice: what of ``found`` is its own.
+    """
+
+    wanted: plans.Wanted
+    found: plans.Found
+    choice: plans.Choice
+
+    @property
+    def disks(self) -> tuple[str, ...]:
+        """The names of its disks."""
+        return self.choice.names
+
+    def is_at(self, address: scsi.Address) -> bool:
+        """Whether one of its disks is at an address."""
+        return any(disk.address == str(address) for disk in self.choice.disks)
+
+    def is_kept_from(self, address: scsi.Address) -> bool:
+        """Whether another volume's disk is at an address on its paths."""
+        disk = scsi.disk_at(address)
+        return disk is not None and disk not in self.disks
+
+    def require(self) -> tuple[str, ...]:
+        """The names of its disks, of which there are some.
+
+        :raises VolumePathsNotFound: if there is none.
+        """
+        if not self.disks:
+            raise exception.VolumePathsNotFound(self.absence())
+        return self.disks
+
+    def absence(self) -> str:
+        """That it is not here, in words."""
+        why = f': {self.choice.unclear}' if self.choice.unclear else ''
+        return f'There is no disk of {self.wanted.what} on this host{why}'
+
+
+def look(props: Props, places: survey.Places, what: str) -> Volume:
+    """What there is of a volume now.
+
+    :param what: the volume's paths, in words.
+    """
+    path = props.device_path or ''
+    wanted = plans.Wanted(
+        what,
+        wwid=props.expected_wwid or '',
+        link=path if path.startswith(links.PREFIX) else '',
+        may_have_link=props.encrypted or path.startswith(links.PREFIX),
+    )
+    found = survey.volume(places, wanted, path or None)
+    return Volume(wanted, found, plans.choose(found, wanted))
+
+
+@contextlib.contextmanager
+def identity_lock(props: Props, places: survey.Places, deadline: wait.Deadline) -> Iterator[None]:
+    """Keep those away who reach the same volume by paths with another name; after its key's lock.
+
+    Nothing is held while no identity is known: then no disk of it is on its paths.
+    """
+    wwid = next(filter(None, map(_wwid_at, places.named)), props.expected_wwid or '')
+    with locks.hold_identity(wwid, deadline):
+        yield
+
+
+def _wwid_at(address: scsi.Address) -> str:
+    disk = scsi.disk_at(address)
+    return scsi.cached_identity(disk).wwid if disk else ''
+
+
+def remove(volume: Volume, steps: teardown.Teardown, deadline: wait.Deadline) -> None:
+    """Take a volume away; that it is not here is a warning."""
+    if not volume.disks and not volume.choice.unclear:
+        LOG.warning('Detach: %s', volume.absence())
+    plan = plans.plan(volume.choice, volume.wanted, volume.found.links)
+    removal.run(plan, steps, deadline, force=steps.on_error.is_forced)
+
+
+def is_another(disk: str, wwid: str | None) -> bool:
+    """Whether a disk is certainly not the volume that the caller expects."""
+    return bool(wwid) and scsi.cached_identity(disk).compare_wwid(wwid or '') is vpd.Match.ANOTHER
+
+
+def take_back(names: Collection[str], deadline: wait.Deadline) -> None:
+    """Remove disks that a failing attach has brought, with their map; what is in use stays."""
+    wanted = plans.Wanted(', '.join(names))
+    plan = plans.plan(plans.choose(survey.of_disks(names), wanted), wanted)
+    check = plans.Removal(plan.what, plan.steps[:1])
+    try:
+        removal.run(check, teardown.RAISING, deadline)
+    except exception.VolumeInUse as error:
+        LOG.warning('What a failed attach has made stays: %s', error)
+        return
+    steps = teardown.Teardown(teardown.OnError.IGNORE)
+    removal.run(plans.Removal(plan.what, plan.steps[1:]), steps, deadline, force=True)
+    steps.end()
