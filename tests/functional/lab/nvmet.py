@@ -223,10 +223,14 @@ def _free(directory: pathlib.Path) -> int:
 
 
 class Subsystem:
-    """One NVMe subsystem, offered at some ports, with namespaces."""
+    """One NVMe subsystem, offered at some ports, with namespaces.
+
+    ``name``: the end of its NQN; after an ``=``, the whole NQN, of whatever form.
+    """
 
     def __init__(self, name: str, ports: Iterable[Port]) -> None:
-        self.nqn = name if name.startswith('nqn.') else NQN + name
+        whole = name.removeprefix('=')
+        self.nqn = whole if name[:1] == '=' or name.startswith('nqn.') else NQN + name
         self.ports = tuple(ports)
         self.root = ROOT / 'subsystems' / self.nqn
         self.root.mkdir()

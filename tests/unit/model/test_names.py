@@ -83,6 +83,7 @@ VALID = {
         '1NETAPP_LUN_81LgM$V4waSp',
         'eui.0025385b71b00a1f',
         '0QEMU_x',
+        '1a\u3000b\xa0',
     ],
     names.WWID_TEXT: ['1IET     00010001', '1X_(a/b)!$é', '36001405', '\t', 'SVENDOR_x', '.'],
     names.RECORD_VALUE: [
