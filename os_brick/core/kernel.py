@@ -65,18 +65,11 @@ class _SystemKernel:
         return files.descriptor(path, flags)
 
     def open_block(self, path: str, flags: int) -> int:
-        # O_PATH opens nothing: opening /dev/watchdog arms it, opening a serial line may block.
-        place = files.descriptor(path, os.O_PATH | os.O_NOFOLLOW)
         try:
-            if not stat.S_ISBLK(os.fstat(place).st_mode):
-                raise OSError(errno.ENOTBLK, f'{path} is not a block device')
-            return files.reopen(place, flags)
+            return _open_block(path, flags)
         except OSError as error:
-            if error.filename is None:
-                raise
+            # In the text, which is all that privsep carries.
             raise OSError(error.errno, f'{error.strerror}: {path}') from error
-        finally:
-            os.close(place)
 
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         return fcntl.ioctl(descriptor, request, argument)
@@ -98,6 +91,17 @@ class _SystemKernel:
 
     def drop_key(self, number: int) -> None:
         _keyutils('keyctl_unlink', number, _OF_PROCESS)
+
+
+def _open_block(path: str, flags: int) -> int:
+    # O_PATH opens nothing: opening /dev/watchdog arms it, opening a serial line may block.
+    place = files.descriptor(path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        if not stat.S_ISBLK(os.fstat(place).st_mode):
+            raise OSError(errno.ENOTBLK, 'Not a block device')
+        return files.reopen(place, flags)
+    finally:
+        os.close(place)
 
 
 # linux/keyctl.h: the keyring of this process, and what its possessor (all) and its user (view,

@@ -63,7 +63,7 @@ def _changed(wwid: str, *, present: bool) -> bool:
 def _is_listed(entry: bytes) -> bool:
     try:
         return _has(files.read_regular(FILE, _LARGEST_BYTES), entry)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 

@@ -456,7 +456,7 @@ class Host:
     def _announce(self, disk: Disk) -> None:
         """udev tells multipathd of a disk, which takes it if its WWID is known."""
         with self.guard:
-            known = self.tree.at('/etc/multipath/wwids').read_text().splitlines()
+            known = files.read_or('/etc/multipath/wwids').splitlines()
             if self.multipathd_runs and f'/{disk.unit.wwid}/' in known:
                 self.claim(disk.name)
 
