@@ -21,6 +21,7 @@
     │   │   ├── VolumePathsNotFound
     │   │   ├── VolumePathNotRemoved
     │   │   ├── VolumeIdentityMismatch
+    │   │   ├── VolumeHasShrunk
     │   │   ├── VolumeInUse
     │   │   ├── BlockDeviceReadOnly
     │   │   └── MultipathdPathsNotRemoved
@@ -249,6 +250,23 @@ class VolumeDeviceNotFound(BrickException):
 
     device: str | None
     message = 'Volume device not found at %(device)s.'
+
+
+class VolumeHasShrunk(BrickException):
+    """A volume is smaller on its array than its device on this host, which stays as it is.
+
+    Its user may have written beyond the new end. Detach it and attach it again to use it with its
+    new size.
+
+    :ivar device: the device on this host.
+    :ivar size: the volume's size now, in bytes.
+    :ivar before: the size of its device, in bytes.
+    """
+
+    device: str | None
+    size: int | None
+    before: int | None
+    message = 'Device %(device)s has %(before)s bytes, and its volume has %(size)s bytes now.'
 
 
 class PathNotReady(VolumeDeviceNotFound):

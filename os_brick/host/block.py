@@ -221,6 +221,19 @@ def is_conflict(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EBADE
 
 
+def why_unusable(name: str, timeout: float = READ_SECONDS) -> Exception | None:
+    """Why a device cannot be handed out: a read of its start fails, but not for a reservation.
+
+    A volume that another host has reserved for itself alone is the right one, and works once the
+    reservation ends, or is taken over by its user here (a cluster does that).
+    """
+    error = why_unreadable(name, timeout)
+    if not is_conflict(error):
+        return error
+    LOG.warning('Device %s is reserved by another host: %s', name, error)
+    return None
+
+
 def flush(name: str, timeout: float) -> None:
     """Have everything that was written to a device reach it.
 

@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import lun_state, removal, scsi
+from os_brick.host import block, lun_state, multipath, removal, scsi
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -18,6 +18,8 @@ LOG = logging.getLogger(__name__)
 # A disk that is there for the kernel has its node in /dev at once (devtmpfs), unless a
 # container's /dev is filled by somebody else.
 NODE_SECONDS = 5.0
+# How long the removal of a disk that has just come may take.
+TAKE_BACK_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -38,6 +40,26 @@ class Disk:
         return f'{self.name} at {self.address}: {self.identity}, {self.size_bytes} bytes'
 
 
+def _ignore() -> None:
+    """Do nothing."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """What happens while a disk is waited for.
+
+    :ivar on_response: called as soon as a disk that was there has reported its identity.
+    :ivar on_stall: called as soon as the disk is there, and reports no capacity.
+    :ivar check: called again and again; raises if the disk is not wanted any more.
+    :ivar ready_seconds: how long its capacity is waited for.
+    """
+
+    on_response: Callable[[], object] = _ignore
+    on_stall: Callable[[], object] = _ignore
+    check: Callable[[], object] = _ignore
+    ready_seconds: float = lun_state.CAPACITY_SECONDS
+
+
 def find(
     address: scsi.Address,
     scan: Callable[[], None],
@@ -45,8 +67,7 @@ def find(
     deadline: wait.Deadline,
     *,
     is_new: bool,
-    on_response: Callable[[], object] = lambda: None,
-    check: Callable[[], object] = lambda: None,
+    waiting: Waiting = Waiting(),
 ) -> Disk:
     """The disk of a logical unit, as the array maps it now.
 
@@ -57,28 +78,50 @@ def find(
     :param scan: has the kernel look for the logical unit.
     :param scan_times: when to scan, in seconds from now.
     :param is_new: whether the kernel had nothing at the address before this operation.
-    :param on_response: called as soon as a disk that was there has said who it is.
-    :param check: called again and again while the disk is waited for; raises if it is not wanted.
     :raises PathNotReady: if it is there, and has no capacity or is not running.
     :raises VolumeDeviceNotFound: if there is no disk in time.
     :raises VolumeIdentityMismatch: if a stale disk is in use, and cannot be replaced.
     """
-    was_there = None if is_new else scsi.disk_at(address)
-    if was_there is not None:
-        known = _verified(was_there, address, deadline, on_response)
-        if known is not None:
-            return known
-    name = _appear(address, scan, scan_times, deadline, check)
-    actual = _identified(name, address, deadline)
-    _confirm_cached(name, actual, deadline)
-    size = lun_state.capacity_bytes(name, address, deadline)
+    known = None if is_new else scsi.disk_at(address)
+    if known is not None:
+        actual = _verified(known, address, deadline, waiting.on_response)
+        if actual is not None:
+            size = _capacity(known, address, deadline, waiting)
+            return Disk(known, address, actual, size)
+    name = _appear(address, scan, scan_times, deadline, waiting.check)
+    try:
+        actual = _identified(name, address, deadline)
+        _confirm_cached(name, actual, deadline)
+        size = _capacity(name, address, deadline, waiting)
+    except exception.BrickException:
+        if (
+            not is_new
+        ):  # It has come in the place of another device, so the caller has not noted it.
+            _take_back(name)
+        raise
     return Disk(name, address, actual, size, is_new=True)
+
+
+def _capacity(disk: str, address: scsi.Address, deadline: wait.Deadline, waiting: Waiting) -> int:
+    if not block.size_bytes(disk):
+        waiting.on_stall()
+    until = deadline.within(waiting.ready_seconds)
+    return lun_state.capacity_bytes(disk, address, until, waiting.check)
+
+
+def _take_back(disk: str) -> None:
+    number = scsi.number_of(disk)
+    try:
+        multipath.forget_disks({disk: number})
+        scsi.remove(disk, wait.Deadline.after(TAKE_BACK_SECONDS), number)
+    except (OSError, exception.BrickException) as error:
+        LOG.warning('Disk %s, which cannot be used, stays: %s', disk, error)
 
 
 def _verified(
     disk: str, address: scsi.Address, deadline: wait.Deadline, on_response: Callable[[], object]
-) -> Disk | None:
-    """A disk that was there before, or ``None`` once a stale one is gone."""
+) -> vpd.Identity | None:
+    """The identity of a disk that was there before, or ``None`` once a stale one is gone."""
     if not lun_state.await_running(disk, address, deadline):
         return None
     try:
@@ -91,7 +134,7 @@ def _verified(
     if actual.names != cached.names:
         LOG.warning('Disk %s has other names than the kernel knows: %s', disk, actual)
     scsi.rescan(disk, deadline)  # Its size may be of yesterday.
-    return Disk(disk, address, actual, lun_state.capacity_bytes(disk, address, deadline))
+    return actual
 
 
 def _confirm_cached(disk: str, actual: vpd.Identity, deadline: wait.Deadline) -> None:
@@ -190,7 +233,10 @@ def require_expected(disk: Disk, wwid: str | None) -> None:
 
     :raises VolumeIdentityMismatch: if it is another one.
     """
-    if wwid is not None and disk.identity.compare_wwid(wwid) is vpd.Match.ANOTHER:
+    match = disk.identity.compare_wwid(wwid) if wwid is not None else vpd.Match.SAME
+    if match is vpd.Match.UNKNOWN:
+        LOG.warning('Whether %s is %s is not known; it is taken for it', disk, wwid)
+    if match is vpd.Match.ANOTHER:
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk.name}', expected=wwid, actual=str(disk.identity)
         )

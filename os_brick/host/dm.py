@@ -79,11 +79,14 @@ def multipath_of(wanted: str) -> str | None:
 
 
 def wwid_meant(text: str | None) -> str | None:
-    """The WWID that a caller means, who may have kept the name of a map (``mpatha``) for one."""
+    """The WWID that a caller means, in udev's spelling.
+
+    The caller may have kept the name of a map (``mpatha``), or what ``scsi_id`` prints.
+    """
     if not text or vpd.is_registered(text):
         return text
     found = called(text)
-    return (wwid(found) if found else '') or text
+    return (wwid(found) if found else '') or vpd.udev_text(text)
 
 
 def called(text: str) -> str | None:

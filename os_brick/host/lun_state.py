@@ -7,6 +7,8 @@ doc/source/contributor/lun_states.rst has all of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from oslo_log import log as logging
 
 from os_brick import exception
@@ -24,6 +26,7 @@ STATE_SECONDS = 1.0
 CAPACITY_SECONDS = 1.0
 # Between two readings of a capacity that is not there yet.
 _FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 2.0
 # What the driver sd takes (Linux, drivers/scsi/sd.c, sd_probe): disk, optical memory, RBC, zoned.
 DISK_TYPES = (0x00, 0x07, 0x0E, 0x14)
 
@@ -69,12 +72,18 @@ def _set_running(disk: str, address: scsi.Address, number: int, deadline: wait.D
         ) from error
 
 
-def capacity_bytes(disk: str, address: scsi.Address, deadline: wait.Deadline) -> int:
+def capacity_bytes(
+    disk: str,
+    address: scsi.Address,
+    deadline: wait.Deadline,
+    check: Callable[[], object] = lambda: None,
+) -> int:
     """The capacity of a disk, read anew while it reports none.
 
     READ CAPACITY fails where a port is unavailable (ALUA), while a volume becomes ready, and where
     a drive has no medium; INQUIRY works there, and the kernel gives the disk 0 bytes.
 
+    :param check: called again and again meanwhile; raises if the disk is not wanted any more.
     :raises PathNotReady: if it has none in time.
     """
     pause = _FIRST_PAUSE_SECONDS
@@ -82,15 +91,16 @@ def capacity_bytes(disk: str, address: scsi.Address, deadline: wait.Deadline) ->
 
     def capacity() -> int | None:
         nonlocal again, pause
+        check()
         if not block.size_bytes(disk) and again.passed:
             scsi.rescan(disk, deadline)
             again = wait.Deadline.after(pause)
-            pause *= 2
+            pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         return block.size_bytes(disk) or None
 
     why = 'it reports no capacity'
     try:
-        size = wait.poll(capacity, deadline.within(CAPACITY_SECONDS))
+        size = wait.poll(capacity, deadline)
     except (OSError, exception.OperationTimedOut) as error:
         size, why = None, f'it reports no capacity ({error})'
     if size is None:

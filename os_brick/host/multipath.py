@@ -196,8 +196,8 @@ def why_not_ready(found: str, timeout: float) -> str | None:
         return 'it is suspended'
     if not status.active_paths:
         return 'no path is active'
-    unreadable = block.why_unreadable(found, timeout)
-    return None if unreadable is None else str(unreadable)
+    unusable = block.why_unusable(found, timeout)
+    return None if unusable is None else str(unusable)
 
 
 def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+import contextlib
 
 from oslo_log import log as logging
 
@@ -26,21 +27,23 @@ REINSTATE_SECONDS = 10.0
 def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str]]:
     """Have every live disk and the map show the volume's size now.
 
-    :return: the size in bytes, and the disks that do not have it, because they are dead; they
-        are out of the map.
+    :return: the size in bytes, which is never 0, and the disks that do not have it, because they
+        are dead or report no capacity; they are out of the map.
     :raises VolumeIdentityMismatch: if a disk is another volume by now.
-    :raises VolumePathsNotFound: if no disk answers.
+    :raises VolumeHasShrunk: if the volume has become smaller: whoever uses it may have data there.
+    :raises VolumePathsNotFound: if no disk answers, and has a capacity.
     """
     found = dm.multipath_over(disks)
     disks = volume.disks_of(disks)
-    before = block.size_bytes(found or disks[0])
+    before = block.size_bytes(found) if found else max(map(block.size_bytes, disks), default=0)
     live, dead = _rescan(disks, deadline)
     if not live:
         why = '; '.join(f'{disk}: {error}' for disk, error in dead.items())
         raise exception.VolumePathsNotFound(f'No disk of the volume answers: {why}')
     size = _smallest(live, deadline)
     if size < before:
-        LOG.warning('The volume has become smaller: %s bytes instead of %s', size, before)
+        name = found or ', '.join(live)
+        raise exception.VolumeHasShrunk(device=f'/dev/{name}', size=size, before=before)
     short = [disk for disk in dead if block.size_bytes(disk) != size]
     if found is not None and block.size_bytes(found) != size:
         # multipathd gives a map its first disk's size, or refuses where one has another.
@@ -63,6 +66,7 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     """Have the kernel read a disk's capacity anew; return it in bytes.
 
     :raises VolumeIdentityMismatch: if the disk is another volume by now.
+    :raises PathNotReady: if it reports none.
     :raises OSError: if it is not running.
     :raises OperationTimedOut: if it does not answer.
     """
@@ -79,7 +83,10 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
             actual=str(actual),
         )
     scsi.rescan(disk, limit)
-    return block.size_bytes(disk)
+    size = block.size_bytes(disk)
+    if not size:
+        raise exception.PathNotReady(device=f'/dev/{disk}', why='it reports no capacity')
+    return size
 
 
 def _smallest(disks: list[str], deadline: wait.Deadline) -> int:
@@ -87,14 +94,18 @@ def _smallest(disks: list[str], deadline: wait.Deadline) -> int:
 
     def agreed() -> int | None:
         sizes = {disk: block.size_bytes(disk) for disk in disks}
-        if len(set(sizes.values())) == 1:
+        if len(set(sizes.values())) == 1 and all(sizes.values()):
             return sizes[disks[0]]
         for disk in [disk for disk in disks if sizes[disk] != max(sizes.values())]:
-            scsi.rescan(disk, deadline)
+            with contextlib.suppress(OSError, exception.OperationTimedOut):
+                scsi.rescan(disk, limit)
         return None
 
-    size = wait.poll(agreed, deadline.within(SAME_SIZE_SECONDS))
-    return min(block.size_bytes(disk) for disk in disks) if size is None else size
+    limit = deadline.within(SAME_SIZE_SECONDS)
+    size = wait.poll(agreed, limit) or min(filter(None, map(block.size_bytes, disks)), default=0)
+    if not size:
+        raise exception.PathNotReady(device=', '.join(disks), why='they report no capacity')
+    return size
 
 
 def reinstate(disk: str, found: str, deadline: wait.Deadline) -> bool:

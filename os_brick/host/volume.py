@@ -54,7 +54,7 @@ def open_single(leg: host_disks.Disk, deadline: wait.Deadline) -> Device:
 
 
 def _require_readable(name: str, deadline: wait.Deadline) -> None:
-    error = block.why_unreadable(name, deadline.limit(block.READ_SECONDS))
+    error = block.why_unusable(name, deadline.limit(block.READ_SECONDS))
     if error is not None:
         raise exception.VolumeDeviceNotFound(
             f'Device /dev/{name} is there and cannot be read: {error}'
@@ -72,6 +72,7 @@ def open_multipath(
     :raises NotClaimed: if multipathd refuses to make a map of them.
     :raises OperationTimedOut: if it makes none in time.
     :raises VolumeDeviceNotFound: if the map takes no I/O in time.
+    :raises VolumeHasShrunk: if it was there before, and is larger than the volume is now.
     """
     identity = legs[0].identity
     disks = [leg.name for leg in legs]
@@ -83,8 +84,15 @@ def open_multipath(
         LOG.info('Map %s works without %s so far', found, ', '.join(sorted(missing)))
     _evict_foreign_disks(found, identity, disks, deadline)
     require_ready(found, deadline.within(ready_seconds))
+    _require_size(found, legs[0].size_bytes)
     _tell_of_read_only_disks(found, disks)
     return Device(found, identity.wwid, is_multipath=True)
+
+
+def _require_size(found: str, size: int) -> None:
+    before = block.size_bytes(found)
+    if size < before:
+        raise exception.VolumeHasShrunk(device=f'/dev/{found}', size=size, before=before)
 
 
 def _tell_of_read_only_disks(found: str, disks: list[str]) -> None:

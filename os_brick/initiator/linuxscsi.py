@@ -315,7 +315,8 @@ class LinuxSCSI(executor.Executor):
         :raises OperationTimedOut: if it does not take it.
         """
         found = _name(dm_path)
-        smallest = min(block.size_bytes(disk) for disk in block.members(found))
+        sizes = [block.size_bytes(disk) for disk in block.members(found)]
+        smallest = min(filter(None, sizes), default=0)  # A disk without capacity is not ready.
         multipath.resize(found, smallest, _deadline(MULTIPATHD_RESIZE_TIMEOUT))
 
     def extend_volume(self, volume_paths: Iterable[str], use_multipath: bool = False) -> int | None:

@@ -175,7 +175,7 @@ WWID = _rule(
 MAP = _rule('name of a multipath map', rf'[^/{_CONTROL}]+', 127, 'it has to be without slashes')
 # What multipathd gives a map, and kpartx the maps of its partitions; DM_UUID_LEN with its NUL: 129.
 # libdevmapper writes what is not printable ASCII as hexadecimal.
-MAP_UUID = _rule('UUID of a multipath map', r'(?:part[0-9]{1,4}-)?mpath-[!-.0-~]+', 128)
+MAP_UUID = _rule('UUID of a multipath map', rf'(?:part[0-9]{{1,4}}-)?mpath-[^\s/{_CONTROL}]+', 128)
 
 # The kernel's own names.
 SCSI_DISK = _rule('name of a SCSI disk', r'sd[a-z]{1,8}', 31)

@@ -26,7 +26,7 @@ class Attempt:
         lock: locks.Hold,
         deadline: wait.Deadline,
         is_wanted: Callable[[], bool],
-        on_response: Callable[[], None],
+        on_response: Callable[..., None],
         *,
         ask: bool,
         clean_up_seconds: float,
@@ -67,7 +67,11 @@ class Attempt:
 
     def respond(self) -> None:
         """Note that the portal has answered, so that the path is worth waiting for."""
-        self._on_response()
+        self._on_response(is_worth_waiting=True)
+
+    def stall(self) -> None:
+        """Note that its device is not ready: only an attach without another path waits for it."""
+        self._on_response(is_worth_waiting=False)
 
     def begin(self) -> None:
         """To be called before each act that makes something: shares the volume's lock.

@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import undo, wait
-from os_brick.host import block, fc, fc_ways, fc_zfcp, scsi
+from os_brick.host import block, fc, fc_ways, fc_zfcp, lun_state, scsi
 from os_brick.host import disks as host_disks
 from os_brick.paths import scsi as scsi_paths
 from os_brick.paths.attempt import Attempt
@@ -39,6 +39,7 @@ class Request:
 
     :ivar scans: how often to scan for the LUN within ``scan_seconds``.
     :ivar clean_up_seconds: what taking back may take after the deadline of the path.
+    :ivar ready_seconds: how long a disk without capacity is waited for.
     :ivar until: by when the disks of paths that are opened side by side are to be there: one end
         for all, whenever their threads begin.
     :ivar brought: where a wide scan of this attach has brought the volume's disks.
@@ -51,6 +52,7 @@ class Request:
     clean_up_seconds: float
     until: wait.Deadline | None = None
     brought: frozenset[scsi.Address] = frozenset()
+    ready_seconds: float = lun_state.CAPACITY_SECONDS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -129,12 +131,13 @@ class Driver:
         if is_new:
             self._remember(path, attempt)
         try:
-            disk = host_disks.find(
-                *(place, look, times, until),
-                is_new=is_new,
+            waiting = host_disks.Waiting(
                 on_response=attempt.respond,
+                on_stall=attempt.stall,
                 check=attempt.check,
+                ready_seconds=request.ready_seconds,
             )
+            disk = host_disks.find(place, look, times, until, is_new=is_new, waiting=waiting)
         except exception.PathNotReady:
             raise
         except exception.VolumeDeviceNotFound as error:

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import fanout, locks, net, undo, wait
 from os_brick.host import disks as host_disks
-from os_brick.host import iscsi, scsi
+from os_brick.host import iscsi, lun_state, scsi
 from os_brick.model import addresses
 from os_brick.paths import scsi as scsi_paths
 from os_brick.paths.attempt import Attempt
@@ -48,6 +48,7 @@ class Request:
 
     :ivar scans: how often to scan for the LUN within ``scan_seconds``.
     :ivar clean_up_seconds: what taking back may take after the deadline of the path.
+    :ivar ready_seconds: how long a disk without capacity is waited for.
     :ivar every_session: whether each session of a portal is to bring a disk, or one is enough.
     """
 
@@ -57,6 +58,7 @@ class Request:
     scan_seconds: float
     clean_up_seconds: float
     every_session: bool
+    ready_seconds: float = lun_state.CAPACITY_SECONDS
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -183,8 +185,8 @@ class Driver:
         *,
         is_new: bool,
     ) -> host_disks.Disk:
-        place = session.address(path.lun)
-        times = plans_paths.scan_times(self.request.scans, self.request.scan_seconds)
+        place, request = session.address(path.lun), self.request
+        times = plans_paths.scan_times(request.scans, request.scan_seconds)
 
         def scan() -> None:
             with _portal_lock([path], attempt.deadline):
@@ -196,7 +198,10 @@ class Driver:
         times = times[1:] if is_new else times
         attempt.begin()  # A disk that is stale is removed.
         try:
-            return host_disks.find(place, scan, times, until, is_new=is_new, check=attempt.check)
+            waiting = host_disks.Waiting(
+                check=attempt.check, on_stall=attempt.stall, ready_seconds=request.ready_seconds
+            )
+            return host_disks.find(place, scan, times, until, is_new=is_new, waiting=waiting)
         except exception.PathNotReady:
             raise
         except exception.VolumeDeviceNotFound as error:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 import dataclasses
 import enum
+import functools
 import threading
 from typing import Generic, TypeVar
 
@@ -253,7 +254,7 @@ class PathSet(Generic[P, O]):
             lock,
             deadline,
             self._is_wanted,
-            lambda: self._respond(path),
+            functools.partial(self._respond, path),
             ask=ask,
             clean_up_seconds=self._op.clean_up_seconds,
         )
@@ -347,9 +348,12 @@ class PathSet(Generic[P, O]):
         finally:
             self._forget(path, attempt)
 
-    def _respond(self, path: P) -> None:
+    def _respond(self, path: P, *, is_worth_waiting: bool) -> None:
         with self._guard:
-            self._responded.add(path)
+            if is_worth_waiting:
+                self._responded.add(path)
+            else:
+                self._responded.discard(path)
 
     def _forget(self, path: P, attempt: Attempt) -> None:
         attempt.end()

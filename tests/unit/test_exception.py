@@ -16,6 +16,7 @@ KEYWORDS = {
     'InvalidParameterValue': ['err'],
     'VolumeNotDeactivated': ['name'],
     'VolumeDeviceNotFound': ['device'],
+    'VolumeHasShrunk': ['device', 'size', 'before'],
     'PathNotReady': ['device', 'why'],
     'VolumePathNotRemoved': ['volume_path'],
     'ProtocolNotSupported': ['protocol'],

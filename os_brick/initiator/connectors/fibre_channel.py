@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
-from os_brick.host import fc, fc_ways, removal, scsi, survey, udev_links, volume
+from os_brick.host import fc, fc_ways, lun_state, removal, scsi, survey, udev_links, volume
 from os_brick.initiator.connectors import base
 from os_brick.paths import fibre_channel as fc_paths
 from os_brick.paths import fibre_channel_search, scsi_removal
@@ -121,6 +121,7 @@ class FibreChannelConnector(base.BlockConnector):
             clean_up_seconds=op.clean_up_seconds,
             until=op.work.within(seconds) if several else None,
             brought=frozenset(search.brought),
+            ready_seconds=seconds if several or len(found) == 1 else lun_state.CAPACITY_SECONDS,
         )
         device = _attach(request, found, op, several=several)
         path = self._stable_path(device, found, op.work)

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import disks as host_disks
-from os_brick.host import iscsi, scsi, survey
+from os_brick.host import iscsi, lun_state, scsi, survey
 from os_brick.initiator.connectors import base, base_iscsi
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
@@ -133,14 +133,17 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
 
     def _attach(self, props: props_iscsi.Props, op: operation.Operation) -> result.BlockDevice:
         several = self.use_multipath and self._has_multipath(props.enforce_multipath)
+        # Without multipath the paths are tried one after the other.
+        scan_seconds = op.settings.scan_seconds / (1 if several else len(props.targets))
+        is_only = several or len(props.targets) == 1
         request = iscsi_paths.Request(
             props=props,
             iface=self.transport,
             scans=self.device_scan_attempts,
-            # Without multipath the paths are tried one after the other.
-            scan_seconds=op.settings.scan_seconds / (1 if several else len(props.targets)),
+            scan_seconds=scan_seconds,
             clean_up_seconds=op.clean_up_seconds,
             every_session=several,
+            ready_seconds=scan_seconds if is_only else lun_state.CAPACITY_SECONDS,
         )
         driver = iscsi_paths.Driver(request)
         background.stop(props.key)

@@ -94,9 +94,20 @@ class Volume:
             image.seek(offset)
             return image.read(length)
 
+    def port_group(self, group: 'Group', lun: int) -> pathlib.Path:
+        """The ALUA group of the ports through which a group shows this volume; made here."""
+        path = self.store / 'alua' / f'lab_{group.tag}'
+        path.mkdir()
+        shell.write(path / 'tg_pt_gp_id', 10 + group.tag)
+        shell.write(path / 'alua_access_type', 3)
+        shell.write(group.root / 'lun' / f'lun_{lun}' / 'alua_tg_pt_gp', path.name)
+        return path
+
     def close(self) -> None:
         """Remove the store, the loop device and the file (every LUN must be unmapped)."""
         if self.store.exists():
+            for group in (self.store / 'alua').glob('lab_*'):
+                group.rmdir()
             self.store.rmdir()
         if self._layer:
             self.thaw()

@@ -30,6 +30,7 @@ class Unit:
     :ivar reserved: whether another host has reserved it for itself alone.
     :ivar device_type: its peripheral device type; with 0x20 added it has qualifier 001b.
     :ivar names: its designators, instead of those of LIO.
+    :ivar names_at: further designators at one of its ports.
     :ivar udev_name: what udev calls it then.
     :ivar kernel_reads: the pages that the kernel reads at a scan and keeps.
     """
@@ -42,6 +43,7 @@ class Unit:
     reserved: bool = False
     device_type: int = 0
     names: list[bytes] | None = None
+    names_at: dict[int, list[bytes]] = dataclasses.field(default_factory=dict)
     udev_name: str = ''
     kernel_reads: tuple[int, ...] = (0x80, 0x83)
     number: int = dataclasses.field(default_factory=lambda: next(_serials))
@@ -81,6 +83,7 @@ class Unit:
             0x83: self._page(
                 0x83,
                 b''.join(self.names if self.names is not None else self._lio_names())
+                + b''.join(self.names_at.get(port, ()))
                 + designator(4, 1, struct.pack('>HH', 0, port), association=1)
                 + designator(5, 1, struct.pack('>HH', 0, port), association=1)
                 + designator(6, 1, bytes(4)),

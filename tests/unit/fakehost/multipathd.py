@@ -75,7 +75,8 @@ def _add(host: 'Host', rest: str) -> str:
 
 
 def _delete(host: 'Host', rest: str) -> str:
-    what, name = rest.split()
+    what, _, name = rest.partition(' ')
+    name = _unquoted(name)
     if what == 'path':
         if host.paths_known.pop(name, None) is None:
             return _NOT_FOUND
@@ -93,8 +94,12 @@ def _delete(host: 'Host', rest: str) -> str:
     return 'ok'
 
 
+def _unquoted(name: str) -> str:
+    return name.strip('"').replace('""', '"')
+
+
 def _resize(host: 'Host', rest: str) -> str:
-    found = host.map_called(rest.removeprefix('map '))
+    found = host.map_called(_unquoted(rest.removeprefix('map ')))
     if found is None:
         return _NOT_FOUND
     host.resize_map(found)
@@ -102,7 +107,7 @@ def _resize(host: 'Host', rest: str) -> str:
 
 
 def _stop_queueing(host: 'Host', rest: str) -> str:
-    found = host.map_called(rest.removeprefix('map '))
+    found = host.map_called(_unquoted(rest.removeprefix('map ')))
     if found is None:
         return _NOT_FOUND
     found.queues = False

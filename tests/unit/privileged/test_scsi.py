@@ -186,3 +186,49 @@ def test_which_disks_are_remote(host: fake_host.Host, place: str, *, is_remote: 
     host.tree.directory('/sys/class/fc_host/host5')
     with contextlib.nullcontext() if is_remote else pytest.raises(PermissionError):
         scsi.require_remote(place, 'The disk')
+
+
+@pytest.mark.parametrize('length', [0, 247, 248, 249, 252, 1000, 65300])
+def test_a_page_of_any_length_is_whole(host: fake_host.Host, length: int) -> None:
+    """252 bytes are asked for first, because some devices take no more than 255."""
+    unit = host.targets[0].luns[1]
+    parts = [min(200, length - done) for done in range(0, length, 200)]
+    unit.names = [array.designator(8, 3, b'n' * max(0, part - 4)) for part in parts]
+    whole = unit.pages()[0x83]
+    assert scsi.identity_pages('3:0:0:1', 5.0)[1] == whole[: 2**16 - 1]
+    assert len(whole) >= length
+
+
+@pytest.mark.parametrize(
+    ('pages', 'expected'),
+    [
+        ({}, (b'', b'')),
+        ({0x80: array.page(0x80, b'serial')}, (array.page(0x80, b'serial'), b'')),
+        # The EVPD bit is unknown to it: standard INQUIRY data for every page.
+        ({0x80: bytes(36), 0x83: bytes(36)}, (b'', b'')),
+    ],
+)
+def test_a_device_without_the_pages(
+    host: fake_host.Host,
+    monkeypatch: pytest.MonkeyPatch,
+    pages: dict[int, bytes],
+    expected: tuple[bytes, bytes],
+) -> None:
+    """Older than SPC-3: who it is is not known, which is not an error."""
+    monkeypatch.setattr(host.targets[0].luns[1], 'pages', lambda _port: pages, raising=False)
+    assert scsi.identity_pages('3:0:0:1', 5.0) == expected
+
+
+def test_a_device_is_set_running_and_deleted_by_its_number(host: fake_host.Host) -> None:
+    disk = host.disks['sda']
+    host.set_state(disk, 'offline')
+    number = host_scsi.number_at(host_scsi.Address(3, 0, 0, 1))
+    for act in (scsi.set_running, scsi.delete_at):
+        with pytest.raises(FileNotFoundError, match='another disk'):
+            act('3:0:0:1', number + 1, 5.0)
+        with pytest.raises(exception.InvalidParameterValue):
+            act('3:0:0:1/..', number, 5.0)
+    scsi.set_running('3:0:0:1', number, 5.0)
+    assert disk.state == 'running'
+    scsi.delete_at('3:0:0:1', number, 5.0)
+    assert not host.disks

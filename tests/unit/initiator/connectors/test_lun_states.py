@@ -47,7 +47,7 @@ def becoming_ready(host: Host, disk: fake_host.Disk) -> None:
     unit = disk.session.target.luns[disk.lun]
     unit.without_capacity = {1}
     host._rescan(disk)
-    host.clock.after(0.4, unit.without_capacity.clear)
+    host.clock.after(4.0, unit.without_capacity.clear)
 
 
 def unavailable(host: Host, disk: fake_host.Disk) -> None:
@@ -178,3 +178,19 @@ def test_a_driver_that_never_takes_the_disk(host: Host) -> None:
     with pytest.raises(exception.VolumeDeviceNotFound, match='not a disk'):
         iscsi.ISCSIConnector(None).connect_volume(target.properties())
     assert sum(act.startswith('_delete') for act in host.acts) <= 2
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_what_has_come_in_the_place_of_another_device_goes_with_a_failed_attach(
+    host: Host, several: bool
+) -> None:
+    """It is not the disk that was there before, so nobody else knows of it."""
+    target = host.target()
+    target.luns[1] = array.Unit(device_type=0x0C)
+    there(host, target)
+    target.luns[1] = array.Unit(without_capacity={1})
+    connector = iscsi.ISCSIConnector(None, use_multipath=several)
+    with pytest.raises(exception.PathNotReady, match='no capacity'):
+        connector.connect_volume(target.properties(plural=several))
+    host.settle()
+    assert not host.disks
