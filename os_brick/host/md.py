@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""md arrays: who is a leg of which, told by superblocks and the kernel's own lists.
+"""md arrays: who is a member of which, told by superblocks and the kernel's own lists.
 
 Nothing is looked for in the text of ``/proc/mdstat`` or of mdadm.
 """
@@ -28,10 +28,10 @@ MDADM_SECONDS = 20.0
 # The kernel frees a stopped array, and udev takes its link away, in a fraction of a second.
 GONE_SECONDS = 10.0
 LINK_SECONDS = 10.0
-# There while udev has events; it is through with those of a leg in a fraction of a second.
+# There while udev has events; it is through with those of a member in a fraction of a second.
 _UDEV_IS_BUSY = '/run/udev/queue'
 UDEV_SECONDS = 2.0
-# A leg that was failed leaves when its last I/O has ended.
+# A member that was failed leaves when its last I/O has ended.
 DROP_SECONDS = 5.0
 RESIZE_SECONDS = 10.0
 
@@ -44,7 +44,7 @@ class _Refused(Exception):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Member:
-    """A leg as the kernel's array has it.
+    """A member as the kernel's array has it.
 
     :ivar is_present: whether its device still exists.
     """
@@ -59,29 +59,29 @@ class Member:
         return self.is_present and 'faulty' not in self.states
 
 
-def superblock(leg: str, timeout: float = block.READ_SECONDS) -> md_superblock.Superblock | None:
-    """What the superblock of a leg says, read from the device now; ``None`` if it has none.
+def superblock(device: str, timeout: float = block.READ_SECONDS) -> md_superblock.Superblock | None:
+    """What the superblock of a member says, read from the device now; ``None`` if it has none.
 
     :raises OSError: if it cannot be read.
     :raises OperationTimedOut: if it does not answer in time.
     """
-    version, raw = root.superblock(leg, timeout)
+    version, raw = root.superblock(device, timeout)
     return md_superblock.parse(version, raw) if version else None
 
 
-def signature(leg: str, timeout: float = block.READ_SECONDS) -> str:
+def signature(device: str, timeout: float = block.READ_SECONDS) -> str:
     """What a device has on it, in words; empty only if everything says that it is blank.
 
     :raises OSError: if it cannot be read.
     :raises OperationTimedOut: if it does not answer in time.
     :raises ProcessExecutionError: if ``blkid`` cannot be asked.
     """
-    found = superblock(leg, timeout)
+    found = superblock(device, timeout)
     if found is not None:
         return str(found)
     # Read first: of a device that cannot be read, blkid says that it recognises nothing.
-    content = blkid.first_content(leg, timeout)
-    lines = (line.partition('=') for line in blkid.probe(leg, timeout).splitlines())
+    content = blkid.first_content(device, timeout)
+    lines = (line.partition('=') for line in blkid.probe(device, timeout).splitlines())
     seen = {name: value for name, _, value in lines if value}
     if 'TYPE' in seen or 'PTTYPE' in seen:
         kind = seen.get('TYPE') or f'a partition table ({seen["PTTYPE"]})'
@@ -103,14 +103,14 @@ def _attribute(array: str, name: str) -> str:
     return files.read_or(f'/sys/block/{array}/md/{name}')
 
 
-def array_over(leg: str) -> str | None:
+def array_over(device: str) -> str | None:
     """The array that holds a device, running or not, or ``None``."""
-    return next((holder for holder in block.holders(leg) if is_array(holder)), None)
+    return next((holder for holder in block.holders(device) if is_array(holder)), None)
 
 
-def arrays_over(legs: Iterable[str]) -> tuple[str, ...]:
+def arrays_over(devices: Iterable[str]) -> tuple[str, ...]:
     """The arrays that hold one of the devices, each once."""
-    return tuple(dict.fromkeys(filter(None, map(array_over, legs))))
+    return tuple(dict.fromkeys(filter(None, map(array_over, devices))))
 
 
 def path_of(alias: str) -> str:
@@ -131,7 +131,7 @@ def paths_of(array: str) -> tuple[str, ...]:
 
 
 def members(array: str) -> tuple[Member, ...]:
-    """The legs that the kernel has in an array, faulty ones too."""
+    """The members that the kernel has in an array, faulty ones too."""
     inside = files.names(f'/sys/block/{array}/md')
     return tuple(_member(array, name) for name in inside if name.startswith('dev-'))
 
@@ -146,7 +146,7 @@ def _member(array: str, name: str) -> Member:
 def uuid(array: str) -> str:
     """The UUID of an array in mdadm's spelling; empty if nothing tells it.
 
-    An array that is not running has only its legs' superblocks to tell it.
+    An array that is not running has only its members' superblocks to tell it.
     """
     digits = _attribute(array, 'uuid').replace('-', '')
     if len(digits) == len(_UNSET) and digits != _UNSET:
@@ -162,7 +162,7 @@ def uuid(array: str) -> str:
 
 
 def usable_bytes(array: str) -> int:
-    """How large the smallest leg would let an array be; 0 if it has none."""
+    """How large the smallest member would let an array be; 0 if it has none."""
     sizes = []
     for member in members(array):
         if member.is_usable:
@@ -171,24 +171,31 @@ def usable_bytes(array: str) -> int:
     return max(min(sizes, default=0), 0)
 
 
-def create(alias: str, legs: tuple[str, ...], timeout: float) -> None:
+def used_bytes(array: str) -> int:
+    """How much of each member an array uses; 0 if it does not say."""
+    # In KiB (Linux, Documentation/admin-guide/md.rst, component_size).
+    text = _attribute(array, 'component_size')
+    return int(text) << 10 if text.isdecimal() else 0
+
+
+def create(alias: str, devices: tuple[str, ...], timeout: float) -> None:
     """Make a new mirror of blank devices.
 
     :raises BrickException: with mdadm's words, if it is not made.
     """
-    with _naming(f'No array {alias} could be made of {", ".join(legs)}'):
-        _demand(root.create(alias, legs, timeout))
+    with _naming(f'No array {alias} could be made of {", ".join(devices)}'):
+        _demand(root.create(alias, devices, timeout))
 
 
-def assemble(alias: str, uuid: str, legs: tuple[str, ...], timeout: float) -> str:
-    """Start an array from as many of its legs as will do; what mdadm said.
+def assemble(alias: str, uuid: str, devices: tuple[str, ...], timeout: float) -> str:
+    """Start an array from as many of its members as will do; what mdadm said.
 
     Whether it runs is for the kernel to say: mdadm succeeds over arrays that others started.
 
     :raises BrickException: if mdadm cannot be asked.
     """
-    with _naming(f'Array {alias} could not be started from {", ".join(legs)}'):
-        return root.assemble(alias, uuid, legs, timeout)[1]
+    with _naming(f'Array {alias} could not be started from {", ".join(devices)}'):
+        return root.assemble(alias, uuid, devices, timeout)[1]
 
 
 def refuse_users(array: str) -> None:
@@ -201,15 +208,17 @@ def refuse_users(array: str) -> None:
         raise exception.VolumeInUse(device=f'/dev/{array}', holder=', '.join(users))
 
 
-def stop(array: str, deadline: wait.Deadline) -> None:
+def stop(array: str, deadline: wait.Deadline, *, uuid_meant: str = '') -> None:
     """Stop an array and wait until it and its links are gone; one that has gone is no error.
 
+    :param uuid_meant: the array's UUID; if another array has the kernel's name by now, the one that
+        is meant has gone. Empty where only its members tell it, which may have gone.
     :raises VolumeInUse: if somebody has it open.
     :raises BrickException: with mdadm's words, if it stays for another reason.
     """
-    if not is_array(array):
+    if not is_array(array) or (uuid_meant and uuid(array) not in ('', uuid_meant)):
         return
-    links, legs = paths_of(array), [member.name for member in members(array)]
+    links, devices = paths_of(array), [member.name for member in members(array)]
     with _naming(f'Array {array} could not be stopped'):
         code, said = root.stop(array, deadline.limit(MDADM_SECONDS))
     if code and _is_there(array):
@@ -221,24 +230,24 @@ def stop(array: str, deadline: wait.Deadline) -> None:
     if not wait.holds(is_gone, deadline.within(GONE_SECONDS)):
         left = ', '.join([f'/dev/{array}', *links])
         raise exception.OperationTimedOut(what=f'the removal of {left}', seconds=GONE_SECONDS)
-    _stop_late(legs, deadline)
+    _stop_late(devices, deadline)
 
 
-def stop_strangers(legs: Collection[str], deadline: wait.Deadline) -> None:
-    """Stop what udev has made of legs that are about to go, and of nothing else.
+def stop_auto_assembled(devices: Collection[str], deadline: wait.Deadline) -> None:
+    """Stop what udev has made of members that are about to go, and of nothing else.
 
-    A leg may carry another array. One whose last leg is taken away stays behind without any.
+    A member may carry another array. One whose last member is taken away stays behind without any.
     """
     _wait_for_udev(deadline)
-    for array in arrays_over(legs):
-        if all(member.name in legs for member in members(array)):
+    for array in arrays_over(devices):
+        if all(member.name in devices for member in members(array)):
             _stop_udevs(array, deadline)
 
 
-def _stop_late(legs: Iterable[str], deadline: wait.Deadline) -> None:
-    """Stop what udev makes of the legs with events from before: it starts what mdadm just ended."""
+def _stop_late(devices: Iterable[str], deadline: wait.Deadline) -> None:
+    """Stop what udev makes of the members with events from before mdadm ended the array."""
     _wait_for_udev(deadline)
-    for array in arrays_over(legs):
+    for array in arrays_over(devices):
         if not is_running(array):
             _stop_udevs(array, deadline)
 
@@ -254,7 +263,7 @@ def _stop_udevs(array: str, deadline: wait.Deadline) -> None:
 
 
 def _is_there(array: str) -> bool:
-    """Whether the array still has legs; its empty node may stay a moment longer."""
+    """Whether the array still has members; its empty node may stay a moment longer."""
     return is_array(array) and (is_running(array) or bool(members(array)))
 
 
@@ -266,22 +275,30 @@ def _refuse_to_stop(array: str, said: str) -> None:
     raise exception.BrickException(f'Array {array} could not be stopped: mdadm: {said}')
 
 
-def take_back(array: str, leg: str, timeout: float) -> None:
-    """Make a former leg one again, by what it missed, or if that is not known by all there is.
+def take_back(array: str, device: str, timeout: float) -> None:
+    """Make a former member one again, by what it missed, or if that is not known by all there is.
 
-    The caller has proven that it is a leg of this array.
+    Its superblock is read again: what stands on a device that is added is overwritten.
 
+    :raises VolumeIdentityMismatch: if it is not a member of this array now.
     :raises BrickException: with mdadm's words, if it is not taken.
     """
-    with _naming(f'Member {leg} was not added to array {array} again'):
-        code, said = root.re_add(array, leg, timeout)
+    found, own = superblock(device, timeout), uuid(array)
+    if found is None or not own or found.array_uuid != own:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{device}',
+            expected=f'a member of array {array} ({own or "whose UUID is not known"})',
+            actual=str(found or 'no md superblock'),
+        )
+    with _naming(f'Member {device} was not added to array {array} again'):
+        code, said = root.re_add(array, device, timeout)
         if code:
-            LOG.info('Member %s of array %s has to be copied as a whole: %s', leg, array, said)
-            _demand(root.add(array, leg, timeout))
+            LOG.info('Member %s of array %s has to be copied as a whole: %s', device, array, said)
+            _demand(root.add(array, device, timeout))
 
 
 def drop(array: str, member: Member, deadline: wait.Deadline) -> None:
-    """Have an array let go of a leg that is faulty or to be given up.
+    """Have an array let go of a member that is faulty or to be given up.
 
     :raises OperationTimedOut: if it does not: it is the last good one, or its I/O hangs.
     """
@@ -295,19 +312,26 @@ def drop(array: str, member: Member, deadline: wait.Deadline) -> None:
                 root.fail(array, member.name)
             root.drop(array, member.name)
         except OSError as error:
-            LOG.debug('Leg %s of array %s stays so far: %s', member.name, array, error)
+            LOG.debug('Member %s of array %s stays so far: %s', member.name, array, error)
         return False
 
     if not wait.holds(attempt, deadline.within(DROP_SECONDS)):
-        what = f'the removal of leg {member.name} from array {array}'
+        what = f'the removal of member {member.name} from array {array}'
         raise exception.OperationTimedOut(what=what, seconds=DROP_SECONDS)
 
 
 def grow(array: str, deadline: wait.Deadline) -> int:
-    """Have an array use all of its legs' size; return its size in bytes.
+    """Have an array use all of its members' size; return its size in bytes.
 
-    :raises BrickException: with mdadm's words, or if the kernel does not show the size in time.
+    :raises BrickException: with mdadm's words, if the kernel does not show the size in time, or if
+        a member has become smaller than what the array uses of it: nothing is cut then.
     """
+    used, usable = used_bytes(array), usable_bytes(array)
+    if usable < used:
+        raise exception.BrickException(
+            f'Array {array} is not grown: it uses {used} bytes of each member, and the smallest '
+            f'has {usable}'
+        )
     with _naming(f'Array {array} did not grow'):
         _demand(root.grow(array, deadline.limit(MDADM_SECONDS)))
     expected = usable_bytes(array)

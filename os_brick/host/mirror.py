@@ -1,119 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mirrors over devices: whose leg is whose, made, started and completed.
+"""Mirrors over devices: made, started and completed.
 
-A leg is a mirror's when its superblock says so, now: same array UUID as the other legs, and the
-wanted name. Only legs that are proven blank become a new array; whatever else is on one stays
-there, and the error says what it is.
+Whose member a device is, its superblock decides (:mod:`os_brick.host.mirror_members`). Only devices
+that are proven blank become a new array; whatever else is on one stays there, and the error names
+it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 import contextlib
-import dataclasses
-import itertools
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, wait
 from os_brick.core import undo as core_undo
+from os_brick.core import wait
 from os_brick.host import block, md
-from os_brick.model import md_superblock
+from os_brick.host.mirror_members import Mirror, identify, refuse_apart, superblocks
 
 LOG = logging.getLogger(__name__)
 
 _MIRROR = 1
 # udev assembles arrays, too, and is through with one in a second or so; from then on it is ours.
 START_SECONDS = 20.0
-# Then mdadm is asked again, and less and less often: it may have met udev's probes of a leg.
+# Then mdadm is asked again, and less and less often: it may have met udev's probes of a member.
 FIRST_RETRY_SECONDS = 0.1
 # A mirror makes sense from here on, and mdadm makes none of less.
-_FEWEST_LEGS = 2
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Mirror:
-    """The array of a volume, and its legs.
-
-    :ivar alias: its name below ``/dev/md``.
-    :ivar legs: what each one's superblock says.
-    """
-
-    alias: str
-    uuid: str
-    legs: dict[str, md_superblock.Superblock]
-
-    def __str__(self) -> str:
-        return f'array {self.alias} ({self.uuid})'
-
-
-def superblocks(
-    alias: str, legs: tuple[str, ...], deadline: wait.Deadline
-) -> dict[str, md_superblock.Superblock | None]:
-    """What the superblocks of the legs that can be read say; ``None`` of one without.
-
-    :raises VolumeDeviceNotFound: if none can be read.
-    """
-    limit = deadline.leaving(0.5).limit(block.READ_SECONDS)
-    results, errors = fanout.fanout(lambda leg: md.superblock(leg, limit), legs)
-    for leg, error in errors.items():
-        LOG.warning('Member %s of array %s cannot be read: %s', leg, alias, error)
-    if not results:
-        why = '; '.join(f'{leg}: {error}' for leg, error in errors.items())
-        raise exception.VolumeDeviceNotFound(
-            device=f'any member of array {alias} ({why or "none is attached"})'
-        )
-    return {leg: results[leg] for leg in legs if leg in results}
-
-
-def identify(alias: str, members: dict[str, md_superblock.Superblock]) -> Mirror:
-    """The mirror that all these legs are of.
-
-    :raises VolumeIdentityMismatch: if one is of another array.
-    :raises BrickException: if they were used apart.
-    """
-    newest = max(members.values(), key=lambda said: said.events)
-    expected = f'a member of mirror {alias}'
-    for leg, said in members.items():
-        if not said.is_called(alias) or said.level != _MIRROR:
-            raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{leg}', actual=str(said), expected=expected
-            )
-        if said.array_uuid != newest.array_uuid:
-            raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{leg}', actual=str(said), expected=f'{expected} {newest.array_uuid}'
-            )
-    _refuse_apart(alias, members)
-    return Mirror(alias, newest.array_uuid, members)
-
-
-def _refuse_apart(alias: str, members: dict[str, md_superblock.Superblock]) -> None:
-    """Have no leg overwritten by one that has other data.
-
-    md would copy only what one of them remembers to have changed: a mix of the two.
-    """
-    for (one, first), (two, second) in itertools.combinations(members.items(), 2):
-        if first.has_given_up(second) and second.has_given_up(first):
-            raise exception.BrickException(
-                f'Members {one} and {two} of array {alias} ({first.array_uuid}) were each used '
-                f'without the other (events {first.events} and {second.events}): which one '
-                'to keep cannot be decided here. Nothing was changed'
-            )
-
-
-def leave_out(volume: Mirror, others: list[str], deadline: wait.Deadline) -> list[str]:
-    """Return the legs again, which are none of the mirror's; they are blank.
-
-    :raises VolumeIdentityMismatch: if one is not.
-    """
-    for leg in others:
-        seen = md.signature(leg, deadline.limit(block.READ_SECONDS))
-        if seen:
-            raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{leg}', actual=seen, expected=f'a member of {volume}'
-            )
-    return others
+_FEWEST_MEMBERS = 2
 
 
 # A new array.
@@ -121,47 +35,47 @@ def leave_out(volume: Mirror, others: list[str], deadline: wait.Deadline) -> lis
 
 def make(
     alias: str,
-    legs: tuple[str, ...],
+    devices: tuple[str, ...],
     replica_count: int,
     undo: core_undo.Undo,
     deadline: wait.Deadline,
 ) -> str:
-    """Make a new array of blank legs and return the kernel's name of it.
+    """Make a new array of blank members and return the kernel's name of it.
 
-    :raises VolumeIdentityMismatch: if a leg is not blank.
+    :raises VolumeIdentityMismatch: if a member is not blank.
     :raises VolumeDeviceNotFound: if there are fewer than ``replica_count``.
-    :raises VolumeInUse: if somebody uses a leg.
+    :raises VolumeInUse: if somebody uses a member.
     :raises BrickException: if it is not made.
     """
-    _refuse_to_make(alias, legs, replica_count, deadline)
-    LOG.info('Array %s is created over the blank devices %s', alias, ', '.join(legs))
-    undo.add(_stop_new_over, legs)
-    md.create(alias, legs, deadline.limit(md.MDADM_SECONDS))
-    found = superblocks(alias, legs, deadline)
-    volume = identify(alias, {leg: said for leg, said in found.items() if said is not None})
-    if len(volume.legs) != len(legs):
-        missing = ', '.join(leg for leg in legs if leg not in volume.legs)
+    _refuse_to_make(alias, devices, replica_count, deadline)
+    LOG.info('Array %s is created over the blank devices %s', alias, ', '.join(devices))
+    undo.add(_stop_new_over, devices)
+    md.create(alias, devices, deadline.limit(md.MDADM_SECONDS))
+    found = superblocks(alias, devices, deadline)
+    volume = identify(alias, {device: said for device, said in found.items() if said is not None})
+    if len(volume.members) != len(devices):
+        missing = ', '.join(device for device in devices if device not in volume.members)
         raise exception.BrickException(f'New {volume} has no superblock on {missing}')
     return _usable(volume, _wait_named(volume, deadline), deadline)
 
 
 def _refuse_to_make(
-    alias: str, legs: tuple[str, ...], replica_count: int, deadline: wait.Deadline
+    alias: str, devices: tuple[str, ...], replica_count: int, deadline: wait.Deadline
 ) -> None:
-    for leg in legs:
-        seen = md.signature(leg, deadline.limit(block.READ_SECONDS))
+    for device in devices:
+        seen = md.signature(device, deadline.limit(block.READ_SECONDS))
         if seen:
             raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{leg}', actual=seen, expected=f'a blank device for array {alias}'
+                device=f'/dev/{device}', actual=seen, expected=f'a blank device for array {alias}'
             )
-        users = block.users(leg)
+        users = block.users(device)
         if users:
-            raise exception.VolumeInUse(device=f'/dev/{leg}', holder=', '.join(users))
-    wanted = max(replica_count, _FEWEST_LEGS)
-    if len(legs) < wanted:
+            raise exception.VolumeInUse(device=f'/dev/{device}', holder=', '.join(users))
+    wanted = max(replica_count, _FEWEST_MEMBERS)
+    if len(devices) < wanted:
         raise exception.VolumeDeviceNotFound(
-            device=f'{md.path_of(alias)} ({len(legs)} of {wanted} members are attached: '
-            f'{", ".join(legs)}; a new array needs all of them)'
+            device=f'{md.path_of(alias)} ({len(devices)} of {wanted} members are attached: '
+            f'{", ".join(devices)}; a new array needs all of them)'
         )
     _refuse_other_array(alias, '')
 
@@ -189,9 +103,9 @@ def start(
     deadline: wait.Deadline,
     attached_before: Collection[str] | None,
 ) -> str:
-    """Have a mirror run under its name with all legs that are here; return the kernel's name of it.
+    """Have a mirror run under its name with all its members here; return the kernel's name of it.
 
-    :param attached_before: the legs that were here before this operation, if that is known.
+    :param attached_before: the members that were here before this operation, if that is known.
     :raises VolumeIdentityMismatch: if its path leads to another array.
     :raises VolumeInUse: if it is used under another name.
     :raises VolumeDeviceNotFound: if it cannot be read.
@@ -202,11 +116,11 @@ def start(
     array = wait.poll(way.attempt, deadline.within(START_SECONDS))
     if array is None:
         raise exception.BrickException(
-            f'{volume} does not start over {", ".join(volume.legs)}: {way.answer}'
+            f'{volume} does not start over {", ".join(volume.members)}: {way.answer}'
         )
     if not way.is_ours:
         new = attached_before is not None and not set(attached_before) & _names(array)
-        if new and _names(array) <= set(volume.legs):
+        if new and _names(array) <= set(volume.members):
             undo.add(_stop_if_still, array, volume.uuid)
             way.is_ours = True
     _complete(volume, array, undo, deadline, is_ours=way.is_ours)
@@ -235,7 +149,7 @@ class _Start:
 
     def attempt(self) -> str | None:
         """The array if it runs under its name by now; one step towards that if not."""
-        arrays = md.arrays_over(self._volume.legs)
+        arrays = md.arrays_over(self._volume.members)
         running = [array for array in arrays if md.is_running(array)]
         if len(running) > 1:
             raise exception.BrickException(
@@ -259,23 +173,23 @@ class _Start:
             return array
         # Somebody has given it another name. If it is used so, the kernel does not stop it.
         md.refuse_users(array)
-        md.stop(array, self._deadline)
+        md.stop(array, self._deadline, uuid_meant=seen)
         return None
 
     def _assemble(self) -> None:
         if not self._next.passed:
             return
-        volume, legs = self._volume, tuple(self._volume.legs)
+        volume, devices = self._volume, tuple(self._volume.members)
         if not self.is_ours:
-            self._undo.add(_stop_array_over, legs, volume.uuid)
+            self._undo.add(_stop_array_over, devices, volume.uuid)
         self.is_ours = True
         limit = self._deadline.limit(md.MDADM_SECONDS)
-        self.answer = md.assemble(volume.alias, volume.uuid, legs, limit)
+        self.answer = md.assemble(volume.alias, volume.uuid, devices, limit)
         self._next = wait.Deadline.after(self._pause)
         self._pause *= 2
 
     def _stop_waiting(self, array: str) -> None:
-        """Stop an array that waits for more legs, which may never come; nobody can use it."""
+        """Stop an array that waits for more members, which may never come; nobody can use it."""
         try:
             md.stop(array, self._deadline)
         except exception.BrickException as error:
@@ -311,57 +225,62 @@ def _wait_named(volume: Mirror, deadline: wait.Deadline) -> str:
 
 def _stop_if_still(array: str, uuid: str) -> None:
     if md.uuid(array) == uuid:
-        md.stop(array, wait.Deadline.after(md.MDADM_SECONDS))
+        md.stop(array, wait.Deadline.after(md.MDADM_SECONDS), uuid_meant=uuid)
 
 
-def _stop_array_over(legs: tuple[str, ...], uuid: str) -> None:
-    for array in md.arrays_over(legs):
+def _stop_array_over(devices: tuple[str, ...], uuid: str) -> None:
+    for array in md.arrays_over(devices):
         _stop_if_still(array, uuid)
 
 
-def _stop_new_over(legs: tuple[str, ...]) -> None:
-    """Legs that were blank and free have no array but the new one."""
-    for array in md.arrays_over(legs):
+def _stop_new_over(devices: tuple[str, ...]) -> None:
+    """Members that were blank and free have no array but the new one."""
+    for array in md.arrays_over(devices):
         md.stop(array, wait.Deadline.after(md.MDADM_SECONDS))
 
 
-def _give_up(array: str, uuid: str, leg: str) -> None:
+def _give_up(array: str, uuid: str, device: str) -> None:
     for member in md.members(array) if md.uuid(array) == uuid else ():
-        if member.name == leg:
+        if member.name == device:
             md.drop(array, member, wait.Deadline.after(md.DROP_SECONDS))
 
 
-# Legs that a running array is without.
+# Members that a running array is without.
 
 
 def _complete(
-    volume: Mirror, array: str, undo: core_undo.Undo, deadline: wait.Deadline, *, is_ours: bool
+    volume: Mirror,
+    array: str,
+    undo: core_undo.Undo,
+    deadline: wait.Deadline,
+    *,
+    is_ours: bool,
 ) -> None:
-    """Have a running array take its legs that it is without; it works without them meanwhile."""
+    """Have a running array take its members that it is without; it works without them meanwhile."""
     for member in md.members(array):
         if not member.is_usable:
             with _only_warn(volume):
                 md.drop(array, member, deadline)
     has = _names(array)
-    for leg in volume.legs:
-        if leg in has:
+    for device in volume.members:
+        if device in has:
             continue
         with _only_warn(volume):
-            _refuse_apart_from_running(volume, array, leg)
-            md.take_back(array, leg, deadline.limit(md.MDADM_SECONDS))
+            _refuse_apart_from_running(volume, array, device)
+            md.take_back(array, device, deadline.limit(md.MDADM_SECONDS))
             if not is_ours:
-                undo.add(_give_up, array, volume.uuid, leg)
+                undo.add(_give_up, array, volume.uuid, device)
 
 
-def _refuse_apart_from_running(volume: Mirror, array: str, leg: str) -> None:
-    """As before the start, against legs that were not handed in: here somebody else started it."""
-    others = [name for name in sorted(_names(array)) if name not in volume.legs]
-    known = {leg: volume.legs[leg]}
+def _refuse_apart_from_running(volume: Mirror, array: str, device: str) -> None:
+    """As before the start, against members that were not passed: another one started it."""
+    others = [name for name in sorted(_names(array)) if name not in volume.members]
+    known = {device: volume.members[device]}
     for other in others:
         found = md.superblock(other)
         if found is not None:
             known[other] = found
-    _refuse_apart(volume.alias, known)
+    refuse_apart(volume.alias, known)
 
 
 @contextlib.contextmanager

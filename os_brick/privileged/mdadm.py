@@ -17,7 +17,7 @@ from os_brick.core import files, kernel, process
 from os_brick.model import md_superblock, names
 from os_brick.privileged import blkid, check
 
-_MOST_LEGS = 16
+_MOST_MEMBERS = 16
 
 # include/uapi/linux/raid/md_p.h. Each place is read in whole pages, as O_DIRECT wants it.
 _MAGIC = (0xA92B4EFC).to_bytes(4, 'little')
@@ -35,8 +35,9 @@ def _array(name: str) -> str:
     return check.full(names.MD_ARRAY, name)
 
 
-def _legs(legs: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(f'/dev/{check.block(leg)}' for leg in check.items(legs, _MOST_LEGS, 'legs'))
+def _devices(devices: tuple[str, ...]) -> tuple[str, ...]:
+    names = check.items(devices, _MOST_MEMBERS, 'members')
+    return tuple(f'/dev/{check.block(device)}' for device in names)
 
 
 def _mdadm(*words: str, timeout: float) -> tuple[int, str]:
@@ -46,13 +47,13 @@ def _mdadm(*words: str, timeout: float) -> tuple[int, str]:
 
 
 @privileged.entrypoint
-def superblock(leg: str, timeout: float) -> tuple[str, bytes]:
+def superblock(device: str, timeout: float) -> tuple[str, bytes]:
     """The version and the raw md superblock of a device; empty if there is none.
 
     :raises OperationTimedOut: if the device does not answer in time.
     :raises OSError: if it cannot be opened or read.
     """
-    path = f'/dev/{check.block(leg)}'
+    path = f'/dev/{check.block(device)}'
     return process.isolated(f'a read of {path}', check.seconds(timeout), _superblock, path)
 
 
@@ -80,30 +81,30 @@ def _places(size: int) -> tuple[tuple[str, int], ...]:
 
 
 @privileged.entrypoint
-def create(alias: str, legs: tuple[str, ...], timeout: float) -> tuple[int, str]:
-    """Make a new mirror at ``/dev/md/ALIAS`` of legs, whose content the first of them gives.
+def create(alias: str, devices: tuple[str, ...], timeout: float) -> tuple[int, str]:
+    """Make a new mirror at ``/dev/md/ALIAS`` of members, whose content the first of them gives.
 
-    There is no ``--assume-clean``: legs that are not equal would answer one thing or the other.
+    There is no ``--assume-clean``: members that are not equal would answer one thing or the other.
     The first pass copies in the background, and reads come from what is copied already. There is
-    no ``--failfast``: it would have the first failure of one path fail a leg with others.
+    no ``--failfast``: it would have the first failure of one path fail a member with others.
 
     :raises VolumeIdentityMismatch: if one of them is not blank now.
     :raises OSError: if one cannot be read.
     """
     words = '--create', _alias(alias), '--config=none', '--run', '--quiet', '--level=1'
     kind = '--metadata=1.2', f'--name={alias}', '--homehost=any', '--bitmap=internal'
-    paths = _legs(legs)
-    for leg in legs:
-        _require_blank(leg, timeout)
+    paths = _devices(devices)
+    for device in devices:
+        _require_blank(device, timeout)
     return _mdadm(*words, *kind, f'--raid-devices={len(paths)}', *paths, timeout=timeout)
 
 
 @privileged.entrypoint
-def assemble(alias: str, uuid: str, legs: tuple[str, ...], timeout: float) -> tuple[int, str]:
-    """Start the array of a UUID at ``/dev/md/ALIAS`` from legs, even if some are missing."""
+def assemble(alias: str, uuid: str, devices: tuple[str, ...], timeout: float) -> tuple[int, str]:
+    """Start the array of a UUID at ``/dev/md/ALIAS`` from members, even if some are missing."""
     words = '--assemble', _alias(alias), '--config=none', '--homehost=any', '--run'
     identity = f'--uuid={check.full(names.MD_UUID, uuid)}'
-    return _mdadm(*words, identity, *_legs(legs), timeout=timeout)
+    return _mdadm(*words, identity, *_devices(devices), timeout=timeout)
 
 
 @privileged.entrypoint
@@ -113,34 +114,34 @@ def stop(array: str, timeout: float) -> tuple[int, str]:
 
 
 @privileged.entrypoint
-def re_add(array: str, leg: str, timeout: float) -> tuple[int, str]:
-    """Take a former leg back; what was written without it is copied."""
-    return _mdadm(f'/dev/{_array(array)}', '--re-add', *_legs((leg,)), timeout=timeout)
+def re_add(array: str, device: str, timeout: float) -> tuple[int, str]:
+    """Take a former member back; what was written without it is copied."""
+    return _mdadm(f'/dev/{_array(array)}', '--re-add', *_devices((device,)), timeout=timeout)
 
 
 @privileged.entrypoint
-def add(array: str, leg: str, timeout: float) -> tuple[int, str]:
-    """Make a device a leg; its content is replaced by the array's.
+def add(array: str, device: str, timeout: float) -> tuple[int, str]:
+    """Make a device a member; its content is replaced by the array's.
 
-    :raises VolumeIdentityMismatch: if it is neither blank now nor a former leg of this array.
+    :raises VolumeIdentityMismatch: if it is neither blank now nor a former member of this array.
     :raises OSError: if it cannot be read.
     """
-    words = f'/dev/{_array(array)}', '--add', *_legs((leg,))
-    uuid = _uuid_on(leg, timeout)
+    words = f'/dev/{_array(array)}', '--add', *_devices((device,))
+    uuid = _uuid_on(device, timeout)
     if not uuid or uuid != _uuid_of(array, timeout):
-        _require_blank(leg, timeout)
+        _require_blank(device, timeout)
     return _mdadm(*words, timeout=timeout)
 
 
-def _uuid_on(leg: str, timeout: float) -> str:
-    """The UUID of the array whose leg a device says to be; empty if of none."""
-    version, raw = superblock(leg, timeout)
+def _uuid_on(device: str, timeout: float) -> str:
+    """The UUID of the array whose member a device says to be; empty if of none."""
+    version, raw = superblock(device, timeout)
     found = md_superblock.parse(version, raw) if version else None
     return found.array_uuid if found else ''
 
 
 def _uuid_of(array: str, timeout: float) -> str:
-    """The UUID of an array: that of the first leg that it uses and that can be read."""
+    """The UUID of an array: that of the first member that it uses and that can be read."""
     base = f'/sys/block/{array}/md'
     for name in files.names(base):
         if name.startswith('dev-') and 'faulty' not in files.read_or(f'{base}/{name}/state'):
@@ -160,32 +161,32 @@ def _require_blank(device: str, timeout: float) -> None:
 
 
 @privileged.entrypoint
-def fail(array: str, leg: str) -> None:
-    """Have the array use a leg no longer; the kernel never gives up the last good one.
+def fail(array: str, device: str) -> None:
+    """Have the array use a member no longer; the kernel never gives up the last good one.
 
-    :raises OSError: if the array has no such leg.
+    :raises OSError: if the array has no such member.
     """
-    _mark(array, leg, _FAULTY)
+    _mark(array, device, _FAULTY)
 
 
 @privileged.entrypoint
-def drop(array: str, leg: str) -> None:
-    """Have the array let go of a leg that it does not use.
+def drop(array: str, device: str) -> None:
+    """Have the array let go of a member that it does not use.
 
     :raises OSError: ``EBUSY`` if it is in use, or its last I/O has not ended.
     """
-    _mark(array, leg, _REMOVE)
+    _mark(array, device, _REMOVE)
 
 
-def _mark(array: str, leg: str, state: str) -> None:
-    files.write(f'/sys/block/{_array(array)}/md/dev-{check.block(leg)}/state', state)
+def _mark(array: str, device: str, state: str) -> None:
+    files.write(f'/sys/block/{_array(array)}/md/dev-{check.block(device)}/state', state)
 
 
 @privileged.entrypoint
 def grow(array: str, timeout: float) -> tuple[int, str]:
-    """Have an array use all of its legs' size.
+    """Have an array use all of its members' size.
 
-    The kernel takes no new size while legs are being copied, so that is held for a moment.
+    The kernel takes no new size while members are being copied, so that is held for a moment.
 
     :raises OSError: if there is no such array.
     """

@@ -40,12 +40,12 @@ Replication = props_nvmeof.Replication
 
 DEV_SEARCH_PATH = '/dev/'
 DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
-# How long I/O to a leg of an array waits for a lost controller.
-_LEG_FAIL_SECONDS = 5
+# How long I/O to a member of an array waits for a lost controller.
+_MEMBER_FAIL_SECONDS = 5
 
 
 class NVMeOFConnector(base.BlockConnector):
-    """Attaches namespaces of NVMe over Fabrics subsystems, alone or as legs of an array."""
+    """Attaches namespaces of NVMe over Fabrics subsystems, alone or as members of an array."""
 
     Props = props_nvmeof.Props
 
@@ -136,25 +136,25 @@ class NVMeOFConnector(base.BlockConnector):
             return result.BlockDevice(f'/dev/{attach(props.targets[0])}')
         here = [self._survey(props, each, op.work, is_here=False) for each in props.targets]
         before = {head for found in here for head in found.heads}
-        legs = self._attach_legs(props, attach)
-        new = [leg for leg in legs if leg not in before]
-        op.undo.add(lambda: md.stop_strangers(new, wait.Deadline.after(op.clean_up_seconds)))
+        devices = self._attach_members(props, attach)
+        new = [device for device in devices if device not in before]
+        op.undo.add(lambda: md.stop_auto_assembled(new, wait.Deadline.after(op.clean_up_seconds)))
         if props.replication is Replication.PERHAPS:
             name = nvmeof_raid.single(
-                legs[0], props.alias, op.undo, op.work, attached_before=before
+                devices[0], props.alias, op.undo, op.work, attached_before=before
             )
-            is_array = name != legs[0]
+            is_array = name != devices[0]
         else:
             alias = nvmeof_raid.require_alias(props.alias)
             name = nvmeof_raid.bring(
-                alias, legs, props.replica_count, op.undo, op.work, attached_before=before
+                alias, devices, props.replica_count, op.undo, op.work, attached_before=before
             )
             is_array = True
         return result.BlockDevice(f'/dev/md/{props.alias}' if is_array else f'/dev/{name}')
 
     @staticmethod
-    def _attach_legs(props: Volume, attach: Callable[[Target], str]) -> tuple[str, ...]:
-        """The legs of a replicated volume that can be had, side by side."""
+    def _attach_members(props: Volume, attach: Callable[[Target], str]) -> tuple[str, ...]:
+        """The members of a replicated volume that can be had, side by side."""
         found, errors = fanout.fanout(attach, props.targets)
         for target, error in errors.items():
             LOG.warning(
@@ -299,10 +299,10 @@ def _configured_psk(found: str | None) -> nvme_psk.Psk | None:
 
 
 def _fast_fail(props: Volume, configured: int | None) -> int | None:
-    """An array learns of a lost leg by errors only, which the kernel would never give."""
+    """An array learns of a lost member by errors only, which the kernel would never give."""
     if configured is not None or props.replication is Replication.NONE:
         return configured
-    return _LEG_FAIL_SECONDS
+    return _MEMBER_FAIL_SECONDS
 
 
 def _paths(target: Target, deadline: wait.Deadline) -> tuple[nvme_paths.NvmePath, ...]:

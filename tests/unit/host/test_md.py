@@ -178,6 +178,16 @@ def test_stopped(host: mirrors.Mirrors) -> None:
     assert not files.is_link('/dev/md/vol1')
 
 
+def test_another_array_of_that_name_is_not_stopped(host: mirrors.Mirrors) -> None:
+    """The one that is meant has gone, and its name was given again."""
+    array = host.array((ONE, TWO))
+    md.stop(array, deadline(), uuid_meant='22222222:22222222:22222222:22222222')
+    assert md.is_running(array)
+    assert not host.started
+    md.stop(array, deadline(), uuid_meant=md.uuid(array))
+    assert not md.is_array(array)
+
+
 def test_not_stopped(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
     host.opened = {array}
@@ -228,7 +238,7 @@ def test_what_udev_makes_of_legs_that_go(
         host.tree.remove('/run/udev/queue')
 
     host.after = [lambda: None, happens]
-    md.stop_strangers(going, deadline())
+    md.stop_auto_assembled(going, deadline())
     assert bool(md.arrays_over([ONE, TWO])) is is_left
 
 
@@ -257,6 +267,19 @@ def test_taken_back_as_a_whole(host: mirrors.Mirrors) -> None:
         md.take_back(array, TWO, 9.0)
 
 
+@pytest.mark.parametrize('now', ['blank', 'another array'])
+def test_only_a_member_is_taken_back(host: mirrors.Mirrors, now: str) -> None:
+    """It was one when it was looked at, and is another device by now: nothing is written to it."""
+    array = host.array((ONE,))
+    other = b'' if now == 'blank' else mirrors.superblock('22' * 16)
+    host.write(host.leg(TWO), other.ljust(4096, b'\0'), 4096)
+    before = host.raw(TWO)
+    with pytest.raises(exception.VolumeIdentityMismatch, match=f'{TWO}.*member of array'):
+        md.take_back(array, TWO, 9.0)
+    assert host.legs_of(array) == [ONE]
+    assert host.raw(TWO) == before
+
+
 def test_dropped(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
     md.drop(array, md.members(array)[1], deadline())
@@ -269,6 +292,21 @@ def test_grown(host: mirrors.Mirrors) -> None:
     host.tree.value(f'/sys/class/block/{ONE}/size', 40960)
     host.tree.value(f'/sys/class/block/{TWO}/size', 32768)
     assert md.grow(array, deadline()) == (32768 - 2048) * 512
+
+
+@pytest.mark.parametrize('left', [16384, 0])
+def test_an_array_is_not_cut(host: mirrors.Mirrors, left: int) -> None:
+    """A member has become smaller, or shows no size."""
+    array = host.array((ONE, TWO))
+    host.tree.value(f'/sys/class/block/{ONE}/size', 40960)
+    host.tree.value(f'/sys/class/block/{TWO}/size', left)
+    host.tree.value(f'/sys/block/{array}/md/component_size', (40960 - 2048) // 2)
+    size = (40960 - 2048) * 512
+    with pytest.raises(
+        exception.BrickException, match=f'{size} bytes.*{max(left - 2048, 0) * 512}'
+    ):
+        md.grow(array, deadline())
+    assert not host.started
 
 
 def test_not_grown(host: mirrors.Mirrors, monkeypatch: pytest.MonkeyPatch) -> None:
