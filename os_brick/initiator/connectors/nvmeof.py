@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-import dataclasses
 import functools
 from typing import Any
 
@@ -13,21 +12,19 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import background, fanout, net, operation, teardown, wait
 from os_brick.host import (
-    fc,
     links,
     machine,
     md,
     nvme,
-    nvme_connect,
     nvme_removal,
     nvme_survey,
     nvme_volume,
 )
 from os_brick.initiator.connectors import base, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
-from os_brick.model import fabrics, nvme_psk
+from os_brick.model import fabrics
 from os_brick.paths import nvme as nvme_paths
-from os_brick.paths import nvme_attach
+from os_brick.paths import nvme_attach, nvme_request
 from os_brick.plans import nvmeof as plans
 from os_brick.request import nvmeof as props_nvmeof
 from os_brick.request import result
@@ -40,8 +37,6 @@ Replication = props_nvmeof.Replication
 
 DEV_SEARCH_PATH = '/dev/'
 DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
-# How long I/O to a member of an array waits for a lost controller.
-_MEMBER_FAIL_SECONDS = 5
 
 
 class NVMeOFConnector(base.BlockConnector):
@@ -191,7 +186,8 @@ class NVMeOFConnector(base.BlockConnector):
         target: Target,
     ) -> str:
         """Have one namespace here, readable; return its block device's name."""
-        driver, paths = nvme_paths.Driver(_request(props, target, op)), _paths(target, op.work)
+        driver = nvme_paths.Driver(nvme_request.request_of(props, target, op))
+        paths = nvme_request.paths_of(target, op.work)
         if several:
             wanted = min(2, len(paths)) if props.enforce_multipath else 1
             return nvme_attach.attach_all(driver, paths, wanted, props.key, op)
@@ -206,7 +202,7 @@ class NVMeOFConnector(base.BlockConnector):
         """
         wanted = nvme_survey.Wanted(
             nqn=target.nqn,
-            portals=_resolved(target, deadline, is_here=is_here),
+            portals=nvme_request.resolved(target, deadline, is_here=is_here),
             host_nqn=target.host_nqn
             or machine.or_none(lambda: machine.host_nqn(machine.system_uuid() or None)),
             identity=target.identity,
@@ -258,89 +254,6 @@ class NVMeOFConnector(base.BlockConnector):
             for error in errors.values():
                 raise error
         return min(sizes.values()) if array is None else nvmeof_raid.grow(array, op.deadline)
-
-
-def _request(props: Volume, target: Target, op: operation.Operation) -> nvme_paths.Request:
-    conf = op.settings.nvme
-    ids = {c.host_nqn: c.host_id for c in nvme.controllers() if c.host_nqn and c.host_id}
-    system = machine.system_uuid() or None
-    # A file that is not right does no harm where the caller gives a name.
-    own = functools.partial(machine.host_nqn, system)
-    name = machine.or_none(own) if target.host_nqn else own()
-    own_id = machine.host_id(fabrics.uuid_of_nqn(name) or system) if name else None
-    dhchap = target.dhchap
-    options = nvme_connect.Options(
-        queue_size=conf.queue_size,
-        nr_io_queues=conf.nr_io_queues,
-        ctrl_loss_tmo=conf.ctrl_loss_tmo,
-        reconnect_delay=conf.reconnect_delay,
-        fast_io_fail_tmo=_fast_fail(props, conf.fast_io_fail_tmo),
-        keep_alive_tmo=conf.keep_alive_tmo,
-        dhchap_secret=dhchap.host if dhchap else conf.dhchap_secret,
-        dhchap_ctrl_secret=dhchap.controller if dhchap else conf.dhchap_ctrl_secret,
-    )
-    return nvme_paths.Request(
-        key=props.key,
-        host=plans.host(name, target.host_nqn, ids, own_id),
-        options=options,
-        scan_seconds=op.settings.scan_seconds,
-        clean_up_seconds=op.clean_up_seconds,
-        psk=target.psk or _configured_psk(conf.tls_psk),
-    )
-
-
-def _configured_psk(found: str | None) -> nvme_psk.Psk | None:
-    try:
-        return nvme_psk.Psk.parse(found) if found else None
-    except ValueError as error:
-        raise exception.InvalidParameterValue(
-            err=f'option [os_brick] nvmeof_tls_psk: {error}'
-        ) from None
-
-
-def _fast_fail(props: Volume, configured: int | None) -> int | None:
-    """An array learns of a lost member by errors only, which the kernel would never give."""
-    if configured is not None or props.replication is Replication.NONE:
-        return configured
-    return _MEMBER_FAIL_SECONDS
-
-
-def _paths(target: Target, deadline: wait.Deadline) -> tuple[nvme_paths.NvmePath, ...]:
-    """The paths to a namespace."""
-    portals = _resolved(target, deadline, is_here=False)
-    if not portals:
-        ports = ', '.join(str(portal) for portal in target.portals)
-        raise exception.VolumeDeviceNotFound(
-            f'{target}: no Fibre Channel port of this host is online for {ports}'
-        )
-    LOG.debug('%s has %d paths', target, len(portals))
-    return tuple(nvme_paths.NvmePath(target, portal) for portal in portals)
-
-
-def _resolved(
-    target: Target, deadline: wait.Deadline, *, is_here: bool
-) -> tuple[fabrics.Portal, ...]:
-    """The portals with addresses for names, and a port of this host for each of Fibre Channel.
-
-    :param is_here: whether a name that does not resolve is an error while there are controllers of
-        the subsystem, any of which may be at that portal.
-    :raises TargetPortalNotFound: for such a name.
-    """
-    found: list[fabrics.Portal] = []
-    for portal in target.portals:
-        if portal.transport == fabrics.FC and not portal.host_address:
-            own = [f'nn-0x{port.wwnn}:pn-0x{port.wwpn}' for port in fc.ports() if port.is_online]
-            found += [dataclasses.replace(portal, host_address=port) for port in own]
-            continue
-        try:
-            found += nvme_connect.resolve(portal, deadline)
-        except OSError as error:
-            why = f'The host name of portal {portal} does not resolve: {error}'
-            if is_here and nvme.controllers(target.nqn):
-                raise exception.TargetPortalNotFound(why) from error
-            LOG.warning('%s', why)
-            found.append(portal)
-    return tuple(dict.fromkeys(found))
 
 
 def _elsewhere(props: Volume) -> str:

@@ -87,6 +87,8 @@ class Fabric:
         self.states: dict[str, str] = {}
         self.ana: dict[str, str] = {}
         self.has_udev = True
+        # Called in the thread that connects, in which a test may have it interrupted.
+        self.before_connecting: Callable[[], None] = lambda: None
         self.keys: dict[int, tuple[str, bytes]] = {}
         self.tried: list[str] = []
         self.network = network.Network(clock)
@@ -139,6 +141,7 @@ class Fabric:
     def open(self, path: str, flags: int) -> int:
         """A descriptor of a device."""
         if path == '/dev/nvme-fabrics':
+            self.before_connecting()
             ours, theirs = socket.socketpair()
             threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
             return ours.detach()

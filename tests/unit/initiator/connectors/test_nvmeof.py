@@ -522,3 +522,27 @@ def test_a_file_with_more_than_this_hosts_name(fabric: nvme.Fabric, text: str) -
     fabric.file('/etc/nvme/hostnqn', text.format(nvme.HOST, nvme.HOST))
     connector().connect_volume(subsystem.properties(1))
     assert {each.host_nqn for each in kernel_nvme.controllers()} == {nvme.HOST}
+
+
+@pytest.mark.parametrize('number', [1, 2])
+def test_an_interrupted_attach_of_a_mirror_leaves_nothing(fabric: nvme.Fabric, number: int) -> None:
+    """Whichever of its members is being connected, side by side with the other, when it comes."""
+    members = []
+    for name in ('left', 'right'):
+        subsystem = fabric.subsystem(name)
+        subsystem.namespaces[1] = nvme.Volume(name)
+        members.append(subsystem.properties(1))
+    before = fabric.snapshot()
+    calls: list[int] = []
+
+    def interrupt() -> None:
+        calls.append(1)
+        if len(calls) == number:
+            raise KeyboardInterrupt
+
+    fabric.before_connecting = interrupt
+    mirror = {'vol_uuid': UUID, 'alias': 'gold', 'volume_replicas': members, 'replica_count': 2}
+    with pytest.raises(KeyboardInterrupt):
+        connector().connect_volume(mirror)
+    assert not fabric.controllers
+    assert fabric.snapshot() == before
