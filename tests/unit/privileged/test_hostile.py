@@ -62,14 +62,14 @@ VALID: dict[str, dict[str, Any]] = {
         'force': True,
     },
     'links.unlink_root': {'links': '/dev/disk/by-id/os-brick+dev+sda'},
-    'mdadm.superblock': {'leg': 'sda'},
-    'mdadm.create': {'alias': 'vol1', 'legs': ('sda',)},
-    'mdadm.assemble': {'alias': 'vol1', 'uuid': MD_UUID, 'legs': ('sda',)},
+    'mdadm.superblock': {'device': 'sda'},
+    'mdadm.create': {'alias': 'vol1', 'devices': ('sda',)},
+    'mdadm.assemble': {'alias': 'vol1', 'uuid': MD_UUID, 'devices': ('sda',)},
     'mdadm.stop': {'array': 'md127'},
-    'mdadm.re_add': {'array': 'md127', 'leg': 'sda'},
-    'mdadm.add': {'array': 'md127', 'leg': 'sda'},
-    'mdadm.fail': {'array': 'md127', 'leg': 'sda'},
-    'mdadm.drop': {'array': 'md127', 'leg': 'sda'},
+    'mdadm.re_add': {'array': 'md127', 'device': 'sda'},
+    'mdadm.add': {'array': 'md127', 'device': 'sda'},
+    'mdadm.fail': {'array': 'md127', 'device': 'sda'},
+    'mdadm.drop': {'array': 'md127', 'device': 'sda'},
     'mdadm.grow': {'array': 'md127'},
     'multipathd.daemon_status': {},
     'multipathd.paths': {},
@@ -130,7 +130,7 @@ REFUSALS = (
     *(exception.InvalidParameterValue, PermissionError, FileNotFoundError, OSError),
     *(exception.VolumeIdentityMismatch, processutils.ProcessExecutionError),
 )
-DEVICES = {'device', 'disk', 'leg', 'legs', 'disks', 'controller', 'array', 'subsystem'}
+DEVICES = {'device', 'devices', 'disk', 'disks', 'controller', 'array', 'subsystem'}
 
 
 def _functions() -> Iterator[tuple[str, Callable[..., Any]]]:
