@@ -109,7 +109,16 @@ def _smallest(disks: list[str], deadline: wait.Deadline) -> int:
 
 
 def reinstate(disk: str, found: str, deadline: wait.Deadline) -> bool:
-    """Let a disk that was too short back into its map; returns whether it could be."""
+    """Let a disk that was too short back into its map; returns whether it could be.
+
+    :raises VolumeIdentityMismatch: if it is not the map's volume.
+    """
+    wwid = dm.wwid(found)
+    actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
+    if actual.contradicts(wwid):
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{disk}', expected=wwid, actual=str(actual)
+        )
     if refresh(disk, deadline) < block.size_bytes(found):
         return False
     return not multipath.join(found, [disk], deadline.within(REINSTATE_SECONDS))

@@ -10,8 +10,8 @@ from typing import Generic, Protocol, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, operation, undo, wait
-from os_brick.host import block, dm, multipath, scsi, scsi_growth, volume
+from os_brick.core import background, locks, operation, undo, wait
+from os_brick.host import block, dm, multipath, scsi, scsi_growth, survey, volume
 from os_brick.host import disks as host_disks
 from os_brick.paths import driver as drivers
 from os_brick.paths import engine, path_set, scsi_removal
@@ -205,12 +205,24 @@ def grow(key: str, disks: Collection[str], deadline: wait.Deadline) -> int:
 
 def reinstate_later(key: str, disk: str, found: str) -> None:
     """Have a disk that was dead while its volume grew come back into the map when it can."""
-    wwid = dm.wwid(found)
+    wwid, number = dm.wwid(found), scsi.number_of(disk)
 
-    def step(_called_off: threading.Event) -> bool:
-        if dm.wwid(found) != wwid:
+    def is_over() -> bool:
+        # The name may be another volume's disk by now; this one never comes back then.
+        return dm.wwid(found) != wwid or not survey.is_there(disk, number)
+
+    def step(called_off: threading.Event) -> bool:
+        if is_over():
             return True
-        return scsi_growth.reinstate(disk, found, wait.Deadline.after(path_set.LATE_SECONDS))
+        deadline = wait.Deadline.after(path_set.LATE_SECONDS)
+        with locks.hold(locks.VOLUME, key, deadline):
+            if called_off.is_set() or is_over():
+                return True
+            try:
+                return scsi_growth.reinstate(disk, found, deadline)
+            except exception.VolumeIdentityMismatch as error:
+                LOG.warning('%s does not come back into map %s: %s', disk, found, error)
+                return True
 
     what = f'{disk} comes back into map {found}'
     background.follow([key, wwid], what, step, path_set.RETRY_PAUSES)

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller has kept is a hint: no volume is ever touched by another one's call.
+
+Several targets show their volume as the same LUN, and the kernel gives names again: after a reboot
+``sda`` and ``dm-0`` belong to whoever comes first.
+"""
+
+import contextlib
+import pathlib
+import tempfile
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oslo_concurrency import processutils
+import pytest
+
+from os_brick import exception
+from os_brick.core import background
+from os_brick.initiator.connectors import iscsi
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+
+Host = fake_host.Host
+EITHER = pytest.mark.parametrize('multipath', [False, True])
+ERRORS = (exception.BrickException, processutils.ProcessExecutionError, OSError)
+NAMES = ('a', 'b', 'c')
+
+
+def connector(multipath: bool) -> iscsi.ISCSIConnector:
+    return iscsi.ISCSIConnector(None, use_multipath=multipath)
+
+
+def reboot(host: Host) -> None:
+    """Everything of the host is gone; what callers keep is not."""
+    host.settle()
+    for found in list(host.maps.values()):
+        found.open_count = 0
+        host.remove_map(found)
+    for session in list(host.sessions.values()):
+        host.log_out(session)
+    host.paths_known.clear()
+    host.settle()
+
+
+def two_targets(host: Host) -> tuple[array.Target, array.Target]:
+    one, other = host.target('a'), host.target('b')
+    one.luns[1], other.luns[1] = array.Unit('gold', 64), array.Unit('silver', 128)
+    return one, other
+
+
+@EITHER
+@pytest.mark.parametrize('encrypted', [False, True])
+@pytest.mark.parametrize('force', [False, True])
+def test_detach_after_a_reboot(host: Host, multipath: bool, encrypted: bool, force: bool) -> None:
+    """As nova does it: the path is in the properties, and there is no ``device_info``."""
+    one, other = two_targets(host)
+    brick = connector(multipath)
+    props = one.properties(encrypted=encrypted)
+    kept = brick.connect_volume(props)['path']
+    reboot(host)
+    assert brick.connect_volume(other.properties(encrypted=encrypted))['path'] == kept
+    before = host.snapshot()
+    with contextlib.suppress(exception.BrickException):
+        brick.disconnect_volume({**props, 'device_path': kept}, None, force=force)
+    after = host.snapshot()
+
+    def of_others(snapshot: dict[str, str]) -> dict[str, str]:
+        """Without what is the volume's own: its node records, and its WWID."""
+        places = ('/sys/', '/dev/', f'/var/lib/iscsi/nodes/{other.iqn}')
+        return {path: text for path, text in snapshot.items() if path.startswith(places)}
+
+    assert of_others(after) == of_others(before)
+
+
+@EITHER
+def test_extend_after_a_reboot(host: Host, multipath: bool) -> None:
+    one, other = two_targets(host)
+    brick = connector(multipath)
+    kept = brick.connect_volume(one.properties())['path']
+    reboot(host)
+    brick.connect_volume(other.properties())
+    with pytest.raises(exception.VolumePathsNotFound, match=one.iqn):
+        brick.extend_volume({**one.properties(), 'device_path': kept})
+
+
+def test_a_stale_disk_that_is_claimed_stays(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process has it for itself: an attach does not pull it away."""
+    from os_brick.privileged import block
+
+    target = host.target('a')
+    target.luns[1] = array.Unit('gold')
+    brick = connector(multipath=False)
+    brick.connect_volume(target.properties())
+    target.luns[1] = array.Unit('silver')
+    monkeypatch.setattr(block, 'is_claimed', lambda _name, _timeout: True)
+    with pytest.raises(exception.VolumeIdentityMismatch, match='claimed'):
+        brick.connect_volume(target.properties())
+    assert list(host.disks) == ['sda']
+
+
+def test_a_short_disk_comes_back_only_as_itself(host: Host) -> None:
+    """Its name belongs to another volume's disk by then, which is in use without a map."""
+    target = host.target('a', portals=2)
+    target.luns[1] = array.Unit('gold')
+    brick = connector(multipath=True)
+    brick.connect_volume(target.properties(plural=True))
+    (found,) = host.maps.values()
+    short = found.disks[1]
+    host.set_state(short, 'transport-offline')
+    target.luns[1].megabytes += 32
+    brick.extend_volume(target.properties(plural=True))
+    assert short not in found.disks
+    host.remove_disk(short)
+    other = host.target('b')
+    other.luns[1] = array.Unit('silver', 96)
+    single = connector(multipath=False)
+    assert single.connect_volume(other.properties())['path'] == f'/dev/{short.name}'
+    host.clock.sleep(60)
+    host.settle()
+    assert short.name not in [disk.name for disk in found.disks]
+    assert len(host.maps) == 1
+    assert all(work.ended.wait(5) for work in list(background._running))
+    assert short.name not in [disk.name for disk in found.disks]
+
+
+class History:
+    """Volumes of several targets, all of them LUN 1, and what their callers keep."""
+
+    def __init__(self, host: Host, multipath: bool) -> None:
+        self.host = host
+        self.targets = {name: host.target(name, portals=2) for name in NAMES}
+        for name, target in self.targets.items():
+            target.luns[1] = array.Unit(f'unit-{name}')
+        self.multipath = multipath
+        self.kept: dict[str, dict[str, Any]] = {}
+
+    def of(self, name: str) -> set[str]:
+        """All there is of a volume: its disks, and its map."""
+        unit = self.targets[name].luns[1]
+        disks = {
+            f'{disk.name} {disk.address}' for disk in self.host.disks.values() if disk.unit is unit
+        }
+        return disks | {found.name for found in self.host.maps.values() if found.wwid == unit.wwid}
+
+    def props(self, name: str, *, plural: bool) -> dict[str, Any]:
+        path = self.kept.get(name, {}).get('path')
+        return self.targets[name].properties(plural=plural, device_path=path)
+
+    def act(self, what: str, name: str, *, plural: bool, informed: bool) -> None:
+        others = {other: self.of(other) for other in NAMES if other != name}
+        brick = connector(self.multipath)
+        props = self.props(name, plural=plural)
+        try:
+            if what == 'attach':
+                self.kept[name] = brick.connect_volume(props)
+            elif what == 'detach':
+                brick.disconnect_volume(props, self.kept.get(name) if informed else None)
+                self.host.settle()
+                assert not self.of(name)
+            elif what == 'extend':
+                was = bool(self.of(name))
+                brick.extend_volume(props)
+                assert was
+            else:  # Detached by a caller that mixes up what it has kept.
+                mixed = self.kept.get(NAMES[NAMES.index(name) - 1])
+                props['device_path'] = mixed and mixed['path']
+                brick.disconnect_volume(props, None)
+        except ERRORS:
+            pass
+        self.host.settle()
+        assert {other: self.of(other) for other in others} == others
+
+
+STEPS = st.tuples(
+    st.sampled_from(['attach', 'attach', 'attach', 'detach', 'extend', 'mix up', 'reboot']),
+    st.sampled_from(NAMES),
+    st.booleans(),
+    st.booleans(),
+)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(STEPS, max_size=8), st.booleans())
+def test_no_volume_is_touched_by_the_call_of_another(
+    steps: list[tuple[str, str, bool, bool]], multipath: bool
+) -> None:
+    with tempfile.TemporaryDirectory() as place, Host(pathlib.Path(place)) as host:
+        history = History(host, multipath)
+        for what, name, plural, informed in steps:
+            if what == 'reboot':
+                reboot(host)
+            else:
+                history.act(what, name, plural=plural, informed=informed)
