@@ -141,7 +141,9 @@ def set_running(address: str, number: int, timeout: float) -> None:
     path = f'/sys/bus/scsi/devices/{check.hctl(address)}'
     number = check.number(number, 2**64 - 1, 'number of a device')
     limit = check.seconds(timeout)
-    process.isolated(f'the state of {address}', limit, _write, path, number, 'state', 'running')
+    # The kernel wants the end of the line, too (Linux 6.12, scsi_sysfs.c, store_state_field).
+    value = 'running\n'
+    process.isolated(f'the state of {address}', limit, _write, path, number, 'state', value)
 
 
 def _delete(path: str, number: int) -> None:

@@ -54,7 +54,7 @@ def test_a_port_that_is_unavailable(shelf, multipath, bad):
     connector = lab.bricks.ours(multipath=multipath)
     begun = time.monotonic()
     info = connector.connect_volume(props)
-    assert time.monotonic() - begun < 7
+    assert time.monotonic() - begun < 25
     assert support.size(info['path']) == 32 * MEBI
     support.assert_is(info['path'], volume)
     bigger = volume.grow(64)
@@ -110,7 +110,7 @@ def test_a_volume_that_another_host_has_reserved(shelf, multipath, other_host):
     connector = lab.bricks.ours(multipath=multipath)
     begun = time.monotonic()
     info = connector.connect_volume(props)
-    assert time.monotonic() - begun < 7
+    assert time.monotonic() - begun < 25
     assert info['scsi_wwn'] == volume.wwid
     with pytest.raises(OSError, match='Invalid exchange'):
         support.read(info['path'])
@@ -133,7 +133,7 @@ def test_what_stands_in_the_volumes_place(shelf, multipath, how):
     lab.shell.settle()
     device = (support.SYS / 'block' / disk / 'device').resolve()
     if how == 'offline':
-        lab.shell.write(device / 'state', 'offline')
+        lab.shell.write(device / 'state', 'offline\n')
     else:
         lab.shell.write(support.SYS / 'bus/scsi/drivers/sd/unbind', device.name)
     connector = lab.bricks.ours(multipath=multipath)

@@ -386,7 +386,7 @@ class Host:
             text = self.tree.at(f'{disk.device}/state').read_text()
         except OSError:
             return
-        if text.startswith('running') and disk.state != 'running':
+        if text.startswith('running\n') and disk.state != 'running':
             self.set_state(disk, 'running' if disk.state == 'offline' else disk.state)
 
     def _scan(self, session: Session, line: str) -> None:
