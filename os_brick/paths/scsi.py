@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+import contextlib
 import threading
 from typing import Generic, Protocol, TypeVar
 
@@ -56,7 +57,8 @@ class MultipathMap(Generic[OpenO]):
 
         :raises NotClaimed: if multipathd refuses.
         """
-        device = volume.open_multipath(disks, op.settings.map_ready_seconds, op.work)
+        with _proven(disks, op.work):
+            device = volume.open_multipath(disks, op.settings.map_ready_seconds, op.work)
         self.wwid, self._map = device.wwid, dm.wwid(device.name)
         return device
 
@@ -89,6 +91,21 @@ class MultipathMap(Generic[OpenO]):
         """Forget the WWID of the volume, if no map has it."""
         wwids = sorted({each.identity.wwid for each in _new(opened)} - {''})
         return [undo.Step(forget_wwids, (wwids,))] if wwids else []
+
+
+@contextlib.contextmanager
+def _proven(disks: list[host_disks.Disk], deadline: wait.Deadline) -> Iterator[None]:
+    """Keep away a detach of the same volume by paths with another name, and see what it has left.
+
+    :raises VolumeDeviceNotFound: if a disk has been removed since it was verified.
+    """
+    with locks.hold_identity(disks[0].identity.wwid, deadline):
+        gone = [each.name for each in disks if scsi.disk_at(each.address) != each.name]
+        if gone:
+            raise exception.VolumeDeviceNotFound(
+                f'The disks {", ".join(gone)} were removed while the volume was attached'
+            )
+        yield
 
 
 def _new(opened: Sequence[HasDisks]) -> list[host_disks.Disk]:
@@ -150,7 +167,8 @@ def attach_first(
 
     def use(opened: OpenO, deadline: wait.Deadline) -> volume.Device:
         prepare(list(opened.disks), deadline)
-        return volume.open_single(opened.disks[0], op.work)
+        with _proven(list(opened.disks), op.work):
+            return volume.open_single(opened.disks[0], op.work)
 
     assembly: MultipathMap[OpenO] = MultipathMap()
     return engine.open_first(driver, assembly, paths, key, op, use)
