@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names that change, ports without capacity, reservations, and devices that are in the place."""
 
+import pathlib
 import time
 
 import pytest
@@ -84,6 +85,9 @@ def reserve(props, iface):
     node = ('iscsiadm', '-m', 'node', '-T', props['target_iqn'], '-p', props['target_portal'])
     node = (*node, '-I', iface)
     before = support.disks()
+    # LIO refuses to register anyone where it cannot write its file of registrations.
+    state = pathlib.Path(lab.shell.read(lab.lio.ROOT / 'dbroot')) / 'pr'
+    state.mkdir(parents=True, exist_ok=True)
     lab.shell.run(*node, '--op', 'new')
     lab.shell.run(*node, '--op', 'update', '-n', 'node.session.scan', '-v', 'manual')
     lab.shell.run(*node, '--login')
