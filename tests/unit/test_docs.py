@@ -22,7 +22,7 @@ TEST = re.compile(r'test_\w+')
 FILES = ('.py', '.rst', '.txt', '.json', '.conf', '.md', '.yaml')
 # Names of other programs, of Python, and of examples.
 OTHERS = re.compile(
-    r'.*foo.*|fabric\.reset|multipath\.conf|iscsid\.conf|.*\.timeo\..*|volume\.read|node\..*'
+    r'.*foo.*|.*\.[ch]|fabric\.reset|multipath\.conf|iscsid\.conf|.*\.timeo\..*|volume\.read|node\..*'
 )
 
 

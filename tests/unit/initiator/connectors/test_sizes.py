@@ -59,7 +59,8 @@ def test_attach_with_any_sides(host: fake_host.Host, sides: tuple[str, str], sev
     info = connector(several=several).connect_volume(properties)
     expected = [{'full': 64 * MIB, 'old': 32 * MIB}[side] for side in sides if side != 'none']
     assert size_of(host, info) == expected[0]
-    assert host.clock.monotonic() - begun < 3
+    # Far below the scan time-out. Time passes in jumps where a thread waits for a processor.
+    assert host.clock.monotonic() - begun < 9
     if several:
         assert len(host.maps['dm-0'].disks) == len(expected)
     again = connector(several=several).connect_volume(properties)
