@@ -106,6 +106,18 @@ def write_in(directory: int, name: str, text: str) -> None:
         os.close(file)
 
 
+def read_in(directory: int, name: str) -> str:
+    """The text of a file in an open directory, which is the one that was looked at.
+
+    :raises OSError: if it cannot be read.
+    """
+    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        return _all_of(file, _LARGEST_TEXT).decode('utf-8', 'replace')
+    finally:
+        os.close(file)
+
+
 def reopen(descriptor: int, flags: int) -> int:
     """Another descriptor of what one is open on, whatever has its name by now.
 

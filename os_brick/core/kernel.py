@@ -35,6 +35,9 @@ class Kernel(Protocol):
         :raises OSError: if it cannot be opened, or is not a block device.
         """
 
+    def number(self, descriptor: int) -> str:
+        """The ``major:minor`` of the device that a descriptor is open on."""
+
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         """What the kernel returns to one ioctl; a buffer holds the answer afterwards.
 
@@ -70,6 +73,10 @@ class _SystemKernel:
         except OSError as error:
             # In the text, which is all that privsep carries.
             raise OSError(error.errno, f'{error.strerror}: {path}') from error
+
+    def number(self, descriptor: int) -> str:
+        found = os.fstat(descriptor).st_rdev
+        return f'{os.major(found)}:{os.minor(found)}'
 
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         return fcntl.ioctl(descriptor, request, argument)
@@ -147,6 +154,11 @@ def block_device(path: str, flags: int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def number(descriptor: int) -> str:
+    """The ``major:minor`` of the device that a descriptor is open on."""
+    return _current.number(descriptor)
 
 
 def ioctl(descriptor: int, request: int, argument: bytearray | int) -> int:

@@ -37,6 +37,15 @@ def number(name: str) -> str:
     return files.read_or(f'/sys/class/block/{name}/dev')
 
 
+def inode(name: str) -> int:
+    """The kernel's number of a block device: no other one has had it; 0 where there is none.
+
+    It is that of its directory in sysfs. A name, and the ``major:minor`` that goes with it, is
+    given to the next device.
+    """
+    return files.inode(f'/sys/class/block/{name}')
+
+
 def is_read_only(name: str) -> bool:
     """Whether the kernel refuses writes to a block device."""
     return files.read_or(f'/sys/class/block/{name}/ro') == '1'
@@ -234,16 +243,17 @@ def why_unusable(name: str, timeout: float = READ_SECONDS) -> Exception | None:
     return None
 
 
-def flush(name: str, timeout: float) -> None:
+def flush(name: str, number: int, timeout: float) -> None:
     """Have everything that was written to a device reach it.
 
     A device without a node in ``/dev`` is left to the kernel, which writes back what is in its
     cache when its last user closes it, and when it is deleted.
 
+    :param number: its :func:`inode`, read before the device was found to be the one that is meant.
     :raises OperationTimedOut: if the device does not take it in time.
-    :raises OSError: if the device fails.
+    :raises OSError: if the device fails, has gone, or its name is another one's by now.
     """
     try:
-        root.flush(name, timeout)
+        root.flush(name, number, timeout)
     except FileNotFoundError:
         LOG.warning('Device %s has no node in /dev to be flushed by', name)

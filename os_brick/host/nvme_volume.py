@@ -70,6 +70,7 @@ def refuse_users(head: str, deadline: wait.Deadline) -> None:
 
 def flush(head: str, paths: list[nvme.Path], limit: float, deadline: wait.Deadline) -> None:
     """Have what was written reach the volume, if it is still that volume."""
+    number = block.inode(head)  # Before anything is asked: what is asked has this number then.
     live = [path for path in paths if nvme.why_unusable(path) is None]
     for path in live:
         try:
@@ -85,7 +86,7 @@ def flush(head: str, paths: list[nvme.Path], limit: float, deadline: wait.Deadli
     if not live:
         why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
         raise exception.VolumeDeviceNotFound(f'Namespace /dev/{head} cannot be flushed: {why}')
-    block.flush(head, limit)
+    block.flush(head, number, limit)
 
 
 def wait_gone(heads: set[str], deadline: wait.Deadline) -> None:

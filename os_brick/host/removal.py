@@ -162,14 +162,15 @@ def _flush(state: _Run, step: plans.Step) -> None:
     that the kernel has heard of it and the map above has not; where it maps nothing any more
     there is nothing to flush to.
     """
+    number = block.inode(step.device)  # Before it is looked at: what is looked at has it then.
     live = _flushable(step)
     if step.wwid and not live:
         state.dead.add(step.device)
     elif step.wwid:
         state.is_flushed = True
-        _flush_map(step, state)
+        _flush_map(step, number, state)
     elif live and not state.is_flushed:  # Beside a live map nothing was written through a disk.
-        _flush_disk(step.device, state)
+        _flush_disk(step.device, number, state)
 
 
 def _flushable(step: plans.Step) -> list[str]:
@@ -190,7 +191,7 @@ def _flushable(step: plans.Step) -> list[str]:
     return found
 
 
-def _flush_map(step: plans.Step, state: _Run) -> None:
+def _flush_map(step: plans.Step, number: int, state: _Run) -> None:
     if dm.wwid(step.device) != step.wwid:
         return  # It has gone, and its dm-N may be another one's.
     if not dm.status(dm.uuid_of(step.wwid)).active_paths:
@@ -199,18 +200,18 @@ def _flush_map(step: plans.Step, state: _Run) -> None:
         raise exception.VolumeDeviceNotFound(
             f'Map {step.device} has no path left to write back by what its cache may hold'
         )
-    _write_back(step.device, f'Map {step.device}', state)
+    _write_back(step.device, number, f'Map {step.device}', state)
 
 
-def _flush_disk(disk: str, state: _Run) -> None:
+def _flush_disk(disk: str, number: int, state: _Run) -> None:
     if state.force and not scsi.is_running(disk):
         raise exception.VolumeDeviceNotFound(f'Disk {disk} is {scsi.state(disk)}: not flushed')
-    _write_back(disk, f'Disk {disk} ({scsi.state(disk)})', state)
+    _write_back(disk, number, f'Disk {disk} ({scsi.state(disk)})', state)
 
 
-def _write_back(name: str, what: str, state: _Run) -> None:
+def _write_back(name: str, number: int, what: str, state: _Run) -> None:
     try:
-        block.flush(name, teardown.flush_limit(state.deadline, state.force))
+        block.flush(name, number, teardown.flush_limit(state.deadline, state.force))
     except OSError as error:
         raise exception.VolumeDeviceNotFound(
             f'{what} does not take what its cache may hold: {error}'

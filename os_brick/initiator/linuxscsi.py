@@ -261,7 +261,7 @@ class LinuxSCSI(executor.Executor):
         """Have everything that was written to a device reach it; one that has gone is no error."""
         name = _name(device)
         if block.exists(name):
-            block.flush(name, _deadline().limit())
+            block.flush(name, block.inode(name), _deadline().limit())
 
     def flush_multipath_device(self, device_map_name: str) -> None:
         """Remove a map by its name, once what was written to it is safe.
@@ -270,8 +270,9 @@ class LinuxSCSI(executor.Executor):
         """
         found = block.name_of(f'/dev/mapper/{device_map_name}') or _map_called(device_map_name)
         if found is not None:
-            block.flush(found, _deadline().limit())
-            multipath.release(found, dm.wwid(found), _deadline(), give_up_io=False)
+            number, wwid = block.inode(found), dm.wwid(found)
+            block.flush(found, number, _deadline().limit())
+            multipath.release(found, wwid, _deadline(), give_up_io=False)
 
     # multipathd
 

@@ -11,7 +11,7 @@ import mmap
 import os
 
 from os_brick import privileged
-from os_brick.core import kernel, process
+from os_brick.core import files, kernel, process
 from os_brick.privileged import check
 
 # include/uapi/linux/fs.h: _IO(0x12, 97).
@@ -62,18 +62,46 @@ def _is_claimed(path: str) -> bool:
 
 
 @privileged.entrypoint
-def flush(device: str, timeout: float) -> None:
+def flush(device: str, number: int, timeout: float) -> None:
     """Have everything that was written to a device reach it, and forget what was read from it.
 
+    :param number: the kernel's number of the device (the inode of its directory in sysfs): its
+        name may be another device's by now.
     :raises OperationTimedOut: if the device does not take it in time.
-    :raises OSError: if the device has gone or fails.
+    :raises OSError: ``ENOENT`` if it has no node in ``/dev``; ``ENODEV`` if it has gone, or its
+        name belongs to another device by now; if it fails.
     """
-    path = f'/dev/{check.block(device)}'
-    process.isolated(f'the flush of {path}', check.seconds(timeout), _flush, path)
+    name = check.block(device)
+    number = check.number(number, 2**64 - 1, 'number of a device')
+    what = f'the flush of /dev/{name}'
+    process.isolated(what, check.seconds(timeout), _flush, f'/dev/{name}', number)
 
 
-def _flush(path: str) -> None:
+def _flush(path: str, number: int) -> None:
     with kernel.block_device(path, os.O_RDONLY) as descriptor:
+        # Looked at once it is open: no other device gets the name of one that is still there, and
+        # what is open stays the same device.
+        _require_meant(path, number, kernel.number(descriptor))
         # fsync reports write errors and empties the device's own cache, which BLKFLSBUF does not.
         os.fsync(descriptor)
         kernel.ioctl(descriptor, _BLKFLSBUF, 0)
+
+
+def _require_meant(path: str, number: int, opened: str) -> None:
+    """Refuse a device that has taken the name of the one that is meant.
+
+    :param opened: the ``major:minor`` of what was opened; a container's node may be an old one.
+    :raises OSError: ``ENODEV``.
+    """
+    name = path.rpartition('/')[2]
+    try:
+        directory = files.descriptor(f'/sys/class/block/{name}', os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            is_meant = os.fstat(directory).st_ino == number
+            known = files.read_in(directory, 'dev').strip()
+        finally:
+            os.close(directory)
+    except FileNotFoundError as error:  # It would say that there is no node in /dev.
+        raise OSError(errno.ENODEV, f'{path} has gone') from error
+    if not is_meant or known != opened:
+        raise OSError(errno.ENODEV, f'{path} is another device by now')

@@ -147,12 +147,12 @@ def end(array: str, steps: teardown.Teardown, deadline: wait.Deadline, *, force:
 
     :raises VolumeInUse: if somebody uses it; with ``force`` only if the kernel says so.
     """
-    uuid = md.uuid(array)
+    number, uuid = block.inode(array), md.uuid(array)
     if not force:
         steps.run('check for users', lambda: md.refuse_users(array))
     if any(member.is_present for member in md.members(array)) and md.is_running(array):
         limit = deadline.leaving(0.3).limit()
-        steps.run(f'flush of {array}', lambda: block.flush(array, limit))
+        steps.run(f'flush of {array}', lambda: block.flush(array, number, limit))
     steps.run(f'stop of {array}', lambda: md.stop(array, deadline, uuid_meant=uuid))
 
 

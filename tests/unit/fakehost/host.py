@@ -212,6 +212,8 @@ class Host:
         self.struck = ''
         # Whether udev makes its links to disks and maps.
         self.makes_links = True
+        # Nodes of a container's /dev that are other devices than the kernel's of their name.
+        self.node_numbers: dict[str, str] = {}
         # Called with each act before it is done: what happens on the host between a look and it.
         self.before_act: Callable[[str], object] = lambda what: None
         self._one_child = threading.Lock()

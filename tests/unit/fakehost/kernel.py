@@ -61,6 +61,12 @@ class Kernel:
             raise OSError(errno.ENOTBLK, f'{path} is not a block device')
         return self.open(path, flags & ~os.O_PATH)
 
+    def number(self, descriptor: int) -> str:
+        """That of the device whose stand-in is open: of the name, or what a test has for it."""
+        name = os.readlink(f'/proc/self/fd/{descriptor}').rpartition('/')[2]
+        known = files.read_or(f'/sys/class/block/{name}/dev')
+        return self._host.node_numbers.get(name, known)
+
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         path = os.readlink(f'/proc/self/fd/{descriptor}').removeprefix(str(self._host.tree.root))
         name = path.rpartition('/')[2]

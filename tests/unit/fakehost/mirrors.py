@@ -143,6 +143,7 @@ class Mirrors:
         self.tree.value(f'{base}/uuid', unset if state == 'inactive' else dashed)
         self.tree.value(f'{base}/sync_action', 'idle')
         self.tree.file(f'/dev/{array}', bytes(2 * 4096))
+        self.tree.value(f'/sys/block/{array}/dev', '9:127')
         self.tree.link(f'/sys/class/block/{array}', f'/sys/block/{array}')
         for leg in legs:
             self.join(array, leg, 'spare' if state == 'inactive' else 'in_sync')
@@ -203,6 +204,11 @@ class Mirrors:
         if files.exists(path) and not files.exists(f'/sys/class/block/{path[5:]}'):
             raise OSError(errno.ENOTBLK, f'{path} is not a block device')
         return self.open(path, flags & ~os.O_PATH)
+
+    def number(self, descriptor: int) -> str:
+        """What sysfs says of the name that the stand-in has."""
+        name = os.readlink(f'/proc/self/fd/{descriptor}').rpartition('/')[2]
+        return files.read_or(f'/sys/class/block/{name}/dev')
 
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
         assert request == _FLUSH

@@ -167,6 +167,11 @@ class Fabric:
         """The process has it no more."""
         del self.keys[number]
 
+    def number(self, descriptor: int) -> str:
+        """What sysfs says of the name that the stand-in has."""
+        name = os.readlink(f'/proc/self/fd/{descriptor}').rpartition('/')[2]
+        return files.read_or(f'/sys/class/block/{name}/dev')
+
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
         """Flush or Identify."""
         name = os.readlink(f'/proc/self/fd/{descriptor}').rpartition('/')[2]
@@ -383,6 +388,7 @@ class Fabric:
                 shutil.rmtree(place)
         for head, (nqn, volume, size) in wanted.items():
             self.file(f'/sys/class/block/{head}/size', str(size >> 9))
+            self.file(f'/sys/class/block/{head}/dev', '259:0')
             self.file(f'/sys/class/block/{head}/uuid', volume.uuid)
             self.file(f'/sys/class/block/{head}/nguid', volume.nguid)
             self.file(f'/sys/class/block/{head}/device/subsysnqn', nqn)

@@ -35,7 +35,7 @@ VALID: dict[str, dict[str, Any]] = {
     'blkid.first_content': {'device': 'sda'},
     'block.read_start': {'device': 'sda'},
     'block.is_claimed': {'device': 'sda'},
-    'block.flush': {'device': 'sda'},
+    'block.flush': {'device': 'sda', 'number': 0},
     'dm.status': {'uuid': 'mpath-36001405'},
     'dm.resume': {'uuid': 'mpath-36001405'},
     'dm.fail_if_no_path': {'uuid': 'mpath-36001405'},

@@ -124,6 +124,28 @@ def test_a_short_disk_comes_back_only_as_itself(host: Host) -> None:
     assert short.name not in [disk.name for disk in found.disks]
 
 
+@EITHER
+def test_a_flush_never_reaches_the_next_device_of_a_name(host: Host, multipath: bool) -> None:
+    """The volume's session ends, and another volume comes, while root is about to open it."""
+    one, other = two_targets(host)
+    brick = connector(multipath)
+    info = brick.connect_volume(one.properties())
+
+    def replace(what: str) -> None:
+        if what.startswith('_flush '):
+            host.before_act = lambda what: None
+            reboot(host)
+            assert connector(multipath).connect_volume(other.properties())['path'] == info['path']
+
+    host.before_act = replace
+    with pytest.raises(exception.VolumeDeviceNotFound, match='another device by now'):
+        brick.disconnect_volume(one.properties(), info)
+    assert host.flushes == []
+    assert [disk.unit.name for disk in host.disks.values()] == ['silver']
+    brick.disconnect_volume(one.properties(), info)
+    assert [disk.unit.name for disk in host.disks.values()] == ['silver']
+
+
 class History:
     """Volumes of several targets, all of them LUN 1, and what their callers keep."""
 
