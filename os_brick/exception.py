@@ -36,7 +36,7 @@
     │   │   ├── VolumeGroupNotFound
     │   │   ├── VolumeGroupCreationFailed
     │   │   └── VolumeNotDeactivated
-    │   └── ExceptionChainer          several errors collected on the way
+    │   └── ExceptionChainer          several errors of one operation
     ├── ValueError
     │   └── InvalidConnectorProtocol
     └── oslo_concurrency.processutils.ProcessExecutionError

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base class of what runs programs through a callable that the caller may bring.
 
-Our own code does not run programs this way any more; consumers derive from
+Our own code no longer runs programs through it; consumers derive from
 :class:`Executor` and hand in ``execute``, so it stays.
 """
 

@@ -2,7 +2,7 @@
 """Work that goes on after an operation has returned, until it is done or called off.
 
 One table of it, by the names of what it belongs to (a volume's lock key, its WWID). An operation
-on the volume has it give way (:func:`give_way`), and a detach ends it (:func:`stop`). When the
+on the volume interrupts it (:func:`interrupt`), and a detach ends it (:func:`stop`). When the
 interpreter exits, what is under way is called off and waited for.
 """
 
@@ -138,7 +138,7 @@ def _repeat(
         wanted = max(pause, min(busy, _LONGEST_PAUSE_SECONDS))
 
 
-def give_way(*names: str) -> None:
+def interrupt(*names: str) -> None:
     """Have what is under way for these names end soon; it may try again later."""
     for work in _of(names):
         work.interrupt()

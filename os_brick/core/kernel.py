@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one way to devices, to local daemons and to the kernel's keys: open, ioctl, connect.
+"""Devices, local daemons and the kernel's keys: open, ioctl, connect; nothing else does that.
 
 Everything else of the kernel is files (:mod:`os_brick.core.files`). A test puts a kernel of its
 own in the place with :func:`use`.

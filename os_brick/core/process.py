@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one way to start a program, and the one way to touch a device that may hang.
+"""Starting programs and touching devices that may hang: nothing else does either.
 
 A program runs in a session of its own with a time limit; when the limit passes, its whole
 process group is told to end and then killed. A call into the kernel that may never come back

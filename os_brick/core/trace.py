@@ -31,7 +31,7 @@ _NAME = re.compile(r'[\w.-]+')
 
 # In text that reached us as text: a name with one of the words in it, ':' or '=' (or
 # iscsiadm's option), then a value with or without quotes; the closing one may have
-# been cut off. The quantifiers are possessive: any text comes this way, and with
+# been cut off. The quantifiers are possessive: any text comes here, and with
 # steps back some of it takes minutes.
 _IN_TEXT = re.compile(
     rf"""((?<![\w.-])(?=[\w.-]*?(?:{_WORDS}))[\w.-]++[\\"']*+"""

@@ -91,7 +91,7 @@ class Reversible(Protocol):
     """Something that takes itself back, such as the paths of an attach."""
 
     def take_back(self) -> None:
-        """Take it back; what fails on the way is raised at the end."""
+        """Take it back; what fails is raised at the end."""
 
     def steps(self) -> list[Data]:
         """The steps that take it back, first made first."""

@@ -32,7 +32,7 @@ class Disk:
 
     name: str
     address: scsi.Address
-    identity: vpd.Identity
+    identity: vpd.UnitIdentity
     size_bytes: int
     is_new: bool = False
 
@@ -120,7 +120,7 @@ def _take_back(disk: str) -> None:
 
 def _verified(
     disk: str, address: scsi.Address, deadline: wait.Deadline, on_response: Callable[[], object]
-) -> vpd.Identity | None:
+) -> vpd.UnitIdentity | None:
     """The identity of a disk that was there before, or ``None`` once a stale one is gone."""
     if not lun_state.await_running(disk, address, deadline):
         return None
@@ -137,7 +137,7 @@ def _verified(
     return actual
 
 
-def _confirm_cached(disk: str, actual: vpd.Identity, deadline: wait.Deadline) -> None:
+def _confirm_cached(disk: str, actual: vpd.UnitIdentity, deadline: wait.Deadline) -> None:
     """Have the kernel know what a disk that has just come reports.
 
     The kernel may have read no page of names (a device older than SPC-2, or one that is on its
@@ -197,7 +197,7 @@ def _scan(scan: Callable[[], None], address: scsi.Address) -> None:
         ) from error
 
 
-def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> vpd.Identity:
+def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> vpd.UnitIdentity:
     try:
         return scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
     except OSError as error:

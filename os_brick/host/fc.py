@@ -79,16 +79,16 @@ class RemotePort:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Sight:
+class Topology:
     """This host's ports and what they see, at one moment."""
 
     ports: tuple[Port, ...]
     remotes: tuple[RemotePort, ...]
 
 
-def sight() -> Sight:
+def topology() -> Topology:
     """What there is now; each file is read once."""
-    return Sight(tuple(ports()), tuple(remote_ports()))
+    return Topology(tuple(ports()), tuple(remote_ports()))
 
 
 def has_ports() -> bool:

@@ -8,7 +8,7 @@ Otherwise it uses just those that it was told of, as units.
 from __future__ import annotations
 
 from os_brick.core import files, wait
-from os_brick.host import fc, fc_ways, scsi
+from os_brick.host import fc, fc_paths, fc_platform, scsi
 from os_brick.model import names
 from os_brick.privileged import zfcp as root
 
@@ -46,12 +46,12 @@ def kernel_lun(lun: int) -> int:
     return lun if lun <= 0xFFFF else (lun & 0xFFFF) << 16 | lun >> 16
 
 
-def link_names(way: fc_ways.Way) -> list[str]:
+def link_names(path: fc_paths.FcPath) -> list[str]:
     """What udev calls a disk on various distributions, such as ``ccw-0.0.3080-fc-...``."""
-    device, wwpn, whole = device_of(way.port), f'0x{way.remote.wwpn}', fcp_lun(way.lun)
+    device, wwpn, whole = device_of(path.port), f'0x{path.remote.wwpn}', fcp_lun(path.lun)
     return [
         f'ccw-{device}-zfcp-{wwpn}:{whole}',
-        f'ccw-{device}-fc-{wwpn}-lun-{way.lun}',
+        f'ccw-{device}-fc-{wwpn}-lun-{path.lun}',
         f'ccw-{device}-fc-{wwpn}-lun-{whole}',
     ]
 
@@ -62,35 +62,37 @@ def scans_by_itself(port: fc.Port) -> bool:
     return is_allowed and port.kind == _NPIV
 
 
-def look(way: fc_ways.Way, deadline: wait.Deadline) -> None:
+def look(path: fc_paths.FcPath, deadline: wait.Deadline) -> None:
     """Have the kernel look for a LUN, and tell it of the port and the LUN before if need be.
 
     :raises OperationTimedOut: if it does not answer.
     :raises OSError: if it refuses.
     """
-    if scans_by_itself(way.port) or _has_unit(way):
-        scsi.scan(way.address, deadline)
+    if scans_by_itself(path.port) or _has_unit(path):
+        scsi.scan(path.address, deadline)
         return
-    device, wwpn = device_of(way.port), f'0x{way.remote.wwpn}'
+    device, wwpn = device_of(path.port), f'0x{path.remote.wwpn}'
     if not files.exists(f'{_DRIVER}/{device}/{wwpn}'):
         root.rescan_ports(device, deadline.limit())
-    root.add_unit(device, wwpn, fcp_lun(way.lun), deadline.limit())
+    root.add_unit(device, wwpn, fcp_lun(path.lun), deadline.limit())
 
 
-def forget(way: fc_ways.Way, deadline: wait.Deadline) -> None:
+def forget(path: fc_paths.FcPath, deadline: wait.Deadline) -> None:
     """Take away the unit of a LUN, if there is one.
 
     :raises OperationTimedOut: if it does not go in time.
     :raises OSError: if the kernel refuses it.
     """
-    if _has_unit(way):
-        wwpn = f'0x{way.remote.wwpn}'
-        root.remove_unit(device_of(way.port), wwpn, fcp_lun(way.lun), deadline.limit())
+    if _has_unit(path):
+        wwpn = f'0x{path.remote.wwpn}'
+        root.remove_unit(device_of(path.port), wwpn, fcp_lun(path.lun), deadline.limit())
 
 
-def _has_unit(way: fc_ways.Way) -> bool:
-    place = f'{_DRIVER}/{device_of(way.port)}/0x{way.remote.wwpn}/{fcp_lun(way.lun)}'
+def _has_unit(path: fc_paths.FcPath) -> bool:
+    place = f'{_DRIVER}/{device_of(path.port)}/0x{path.remote.wwpn}/{fcp_lun(path.lun)}'
     return files.exists(place)
 
 
-S390X = fc_ways.Machine(link_names=link_names, look=look, forget=forget, kernel_lun=kernel_lun)
+S390X = fc_platform.FcPlatform(
+    link_names=link_names, look=look, forget=forget, kernel_lun=kernel_lun
+)

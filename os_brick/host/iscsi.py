@@ -335,7 +335,7 @@ def discover(
             code, stdout, stderr = _discover_with(portal, iface, secret, deadline)
     except processutils.ProcessExecutionError as error:
         code, stdout, stderr = -1, '', str(error.description or error)
-    found = [way for line in stdout.splitlines() if (way := _discovered(line))]
+    found = [each for line in stdout.splitlines() if (each := _discovered(line))]
     if not found:
         why = _REFUSALS.get(code) or _last_line(stderr) or 'it told of no target'
         raise exception.TargetPortalNotFound(

@@ -112,18 +112,18 @@ def start(
     :raises BrickException: if it does not start.
     """
     _refuse_other_array(volume.alias, volume.uuid)
-    way = _Start(volume, undo, deadline)
-    array = wait.poll(way.attempt, deadline.within(START_SECONDS))
+    start = _Start(volume, undo, deadline)
+    array = wait.poll(start.attempt, deadline.within(START_SECONDS))
     if array is None:
         raise exception.BrickException(
-            f'{volume} does not start over {", ".join(volume.members)}: {way.answer}'
+            f'{volume} does not start over {", ".join(volume.members)}: {start.answer}'
         )
-    if not way.is_ours:
+    if not start.is_ours:
         new = attached_before is not None and not set(attached_before) & _names(array)
         if new and _names(array) <= set(volume.members):
             undo.add(_stop_if_still, array, volume.uuid)
-            way.is_ours = True
-    _complete(volume, array, undo, deadline, is_ours=way.is_ours)
+            start.is_ours = True
+    _complete(volume, array, undo, deadline, is_ours=start.is_ours)
     return _usable(volume, array, deadline)
 
 
@@ -132,7 +132,7 @@ def _names(array: str) -> set[str]:
 
 
 class _Start:
-    """The way to one running array under the volume's name, whatever udev does meanwhile.
+    """The start of one running array under the volume's name, whatever udev does meanwhile.
 
     :ivar answer: what mdadm said last.
     :ivar is_ours: whether this operation has started it.

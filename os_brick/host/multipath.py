@@ -55,7 +55,7 @@ def is_running() -> bool:
         return False
 
 
-def build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadline) -> str:
+def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
     """Have multipathd build the map of a volume over its disks; return it, such as ``dm-4``.
 
     The WWID is made known first: with ``find_multipaths`` multipathd ignores a first path
@@ -78,7 +78,7 @@ def build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadlin
         raise
 
 
-def _build(identity: vpd.Identity, disks: Collection[str], deadline: wait.Deadline) -> str:
+def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
     offers = _Offers(FIRST_OFFER_SECONDS)
     turn = itertools.cycle(disks)
     patience = deadline.within(BUILD_SECONDS)
@@ -220,7 +220,7 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
 
     def attempt() -> bool:
         nonlocal answer
-        # The maps of partitions go before it, so nothing is begun that would stop half-way.
+        # The maps of partitions go before it, so nothing is begun that would stop in the middle.
         if dm.wwid(found) == wwid and not opened(found, wwid):
             answer = _remove(found, wwid, name, deadline)
         return dm.wwid(found) != wwid

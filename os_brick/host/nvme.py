@@ -51,7 +51,7 @@ class Controller:
 
     name: str
     nqn: str
-    portal: fabrics.Portal
+    portal: fabrics.NvmePortal
     id: str
     host_nqn: str = ''
     host_id: str = ''
@@ -77,7 +77,7 @@ class Path:
 
     name: str
     controller: str
-    identity: fabrics.Identity
+    identity: fabrics.NamespaceIdentity
 
     @property
     def head(self) -> str:
@@ -85,7 +85,7 @@ class Path:
         return head_of(self.name)
 
 
-def lock_of(nqn: str, portal: fabrics.Portal) -> str:
+def lock_of(nqn: str, portal: fabrics.NvmePortal) -> str:
     """What connecting to a subsystem at a portal is locked by."""
     return f'{nqn} {portal.transport} {portal.address} {portal.port}'
 
@@ -130,7 +130,7 @@ def controller(name: str) -> Controller | None:
     words = (word.strip().partition('=') for word in attribute('address').split(','))
     place = {key: value for key, _, value in words}
     try:
-        portal = fabrics.Portal.parse(
+        portal = fabrics.NvmePortal.parse(
             place.get('traddr', ''),
             place.get('trsvcid', ''),
             attribute('transport'),
@@ -153,13 +153,13 @@ def controller(name: str) -> Controller | None:
 
 
 def controllers_at(
-    nqn: str, portals: Iterable[fabrics.Portal], host_nqn: str | None
+    nqn: str, portals: Iterable[fabrics.NvmePortal], host_nqn: str | None
 ) -> list[Controller]:
     """The controllers of a subsystem at these portals, connected by this host's name."""
     return [
         controller
         for controller in controllers(nqn)
-        if any(portal.is_way_of(controller.portal) for portal in portals)
+        if any(portal.serves(controller.portal) for portal in portals)
         and (not host_nqn or controller.host_nqn in {'', host_nqn})
     ]
 
@@ -194,7 +194,7 @@ def paths(controller: str) -> list[Path]:
     return found
 
 
-def _cached(directory: str) -> fabrics.Identity:
+def _cached(directory: str) -> fabrics.NamespaceIdentity:
     def name(key: str, parse: Callable[[object], str | None]) -> str | None:
         text = files.read_or(f'{directory}/{key}')
         with contextlib.suppress(ValueError):
@@ -203,7 +203,7 @@ def _cached(directory: str) -> fabrics.Identity:
 
     nguid = name('nguid', fabrics.uuid)
     uuid = name('uuid', fabrics.uuid)
-    return fabrics.Identity(
+    return fabrics.NamespaceIdentity(
         # Where there is no UUID the kernel shows the NGUID in its place (uuid_show).
         uuid=uuid if uuid != nguid else None,
         nguid=nguid,
@@ -246,7 +246,7 @@ class Report:
     :ivar block_bytes: the size of its blocks.
     """
 
-    identity: fabrics.Identity
+    identity: fabrics.NamespaceIdentity
     size_bytes: int
     block_bytes: int
 
@@ -268,7 +268,7 @@ def report(path: Path, timeout: float = IDENTIFY_SECONDS) -> Report:
     )
 
 
-def namespaces() -> list[tuple[str, str, fabrics.Identity]]:
+def namespaces() -> list[tuple[str, str, fabrics.NamespaceIdentity]]:
     """Every namespace of this host, local ones too: block device, subsystem, identity."""
     return [
         (

@@ -40,7 +40,7 @@ class Options:
     dhchap_ctrl_secret: str | None = dataclasses.field(default=None, repr=False)
 
 
-def resolve(portal: fabrics.Portal, deadline: wait.Deadline) -> list[fabrics.Portal]:
+def resolve(portal: fabrics.NvmePortal, deadline: wait.Deadline) -> list[fabrics.NvmePortal]:
     """The portals that a portal with a host name means; it itself if it has an address.
 
     :raises OSError: if the name does not resolve in time.
@@ -51,7 +51,7 @@ def resolve(portal: fabrics.Portal, deadline: wait.Deadline) -> list[fabrics.Por
     return [dataclasses.replace(portal, address=address) for address in found]
 
 
-def why_unreachable(portal: fabrics.Portal, seconds: float = net.REACH_SECONDS) -> str | None:
+def why_unreachable(portal: fabrics.NvmePortal, seconds: float = net.REACH_SECONDS) -> str | None:
     """Why no TCP connection to a portal comes about, or ``None`` if one does.
 
     Asked before the kernel is, which makes one connection at a time on the whole host and would
@@ -65,7 +65,7 @@ def why_unreachable(portal: fabrics.Portal, seconds: float = net.REACH_SECONDS) 
 
 def connect(
     nqn: str,
-    portal: fabrics.Portal,
+    portal: fabrics.NvmePortal,
     host: tuple[str, str] | None,
     options: Options,
     deadline: wait.Deadline,

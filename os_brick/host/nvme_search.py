@@ -28,7 +28,7 @@ class Search:
 
     def __init__(
         self,
-        wanted: fabrics.Identity,
+        wanted: fabrics.NamespaceIdentity,
         controller: nvme.Controller,
         deadline: wait.Deadline,
         *,
@@ -90,7 +90,7 @@ class Search:
         except (OSError, exception.OperationTimedOut) as error:
             self._why = str(error)
             return False
-        if not (self._wanted.is_of(actual.identity) and path.identity.is_of(actual.identity)):
+        if not (self._wanted.matches(actual.identity) and path.identity.matches(actual.identity)):
             self._is_stale(path, actual.identity)
             return False
         shown = nvme.size_bytes(path)
@@ -99,7 +99,7 @@ class Search:
         self._why = _of_size(path, actual, shown)
         return False
 
-    def _is_stale(self, path: nvme.Path, actual: fabrics.Identity) -> None:
+    def _is_stale(self, path: nvme.Path, actual: fabrics.NamespaceIdentity) -> None:
         if str(actual) == self._stale:
             return
         # The kernel has to be told: it drops such a namespace, and finds the new one then.
@@ -112,7 +112,7 @@ class Search:
         stale = self._stale
         for path in nvme.paths(self._controller.name):
             if self._wanted.nsid is not None and path.identity.nsid == self._wanted.nsid:
-                is_it = self._wanted.is_of(path.identity)
+                is_it = self._wanted.matches(path.identity)
                 stale = stale or ('' if is_it else str(path.identity))
         if stale:
             return exception.VolumeIdentityMismatch(
@@ -132,7 +132,7 @@ class Search:
         if not self._wanted.is_unique:
             return ''
         for head, nqn, identity in nvme.namespaces():
-            if nqn != self._controller.nqn and self._wanted.is_of(identity):
+            if nqn != self._controller.nqn and self._wanted.matches(identity):
                 return (
                     f'the kernel ignores it, because /dev/{head} of subsystem {nqn or "(local)"} '
                     f'has the same identity ({identity}). Detach that one, or have the array give '

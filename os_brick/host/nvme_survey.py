@@ -27,9 +27,9 @@ class Wanted:
     """
 
     nqn: str
-    portals: tuple[fabrics.Portal, ...]
+    portals: tuple[fabrics.NvmePortal, ...]
     host_nqn: str | None
-    identity: fabrics.Identity
+    identity: fabrics.NamespaceIdentity
     volume: str
     used: str | None = None
 

@@ -78,7 +78,7 @@ def flush(head: str, paths: list[nvme.Path], limit: float, deadline: wait.Deadli
         except OSError as error:
             LOG.warning('Namespace %s does not report its identity: %s', path.name, error)
             continue
-        if not path.identity.is_of(actual):
+        if not path.identity.matches(actual):
             LOG.warning(
                 'Namespace %s was %s and is %s: not flushed', path.name, path.identity, actual
             )
@@ -99,7 +99,9 @@ def wait_gone(heads: set[str], deadline: wait.Deadline) -> None:
         LOG.warning('The kernel still has the devices %s: a process has them open', heads)
 
 
-def grow(wanted: fabrics.Identity, paths: Sequence[nvme.Path], deadline: wait.Deadline) -> int:
+def grow(
+    wanted: fabrics.NamespaceIdentity, paths: Sequence[nvme.Path], deadline: wait.Deadline
+) -> int:
     """Have the kernel see the size that the subsystem reports of a namespace; return it in bytes.
 
     :raises VolumeIdentityMismatch: if it is another namespace by now.
@@ -131,7 +133,7 @@ def grow(wanted: fabrics.Identity, paths: Sequence[nvme.Path], deadline: wait.De
 
 
 def _reported_size(
-    wanted: fabrics.Identity,
+    wanted: fabrics.NamespaceIdentity,
     paths: Sequence[nvme.Path],
     live: Sequence[nvme.Path],
     deadline: wait.Deadline,
@@ -144,7 +146,7 @@ def _reported_size(
         except (OSError, exception.OperationTimedOut) as error:
             reasons.append(f'path {path.name}: {error}')
             continue
-        if not (wanted.is_of(actual.identity) and path.identity.is_of(actual.identity)):
+        if not (wanted.matches(actual.identity) and path.identity.matches(actual.identity)):
             raise exception.VolumeIdentityMismatch(
                 device=f'/dev/{path.head}',
                 expected=str(path.identity),

@@ -345,7 +345,7 @@ _ACTS: dict[plans.Verb, Callable[[_Run, plans.Step], None]] = {
 
 def discard_if_stale(
     disk: str, deadline: wait.Deadline, on_response: Callable[[], object] = lambda: None
-) -> vpd.Identity | None:
+) -> vpd.UnitIdentity | None:
     """Verify a disk against the device itself: return its identity, or remove it if it is stale.
 
     A map keeps its WWID when the LUN below it is given to another volume, and the kernel is told
@@ -360,7 +360,7 @@ def discard_if_stale(
     looked_at = found.disks[0]
     cached = looked_at.identity
     try:
-        actual: vpd.Identity | None = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
+        actual: vpd.UnitIdentity | None = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
     except scsi.NothingMapped as error:
         actual = None
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
@@ -390,6 +390,6 @@ def wwid_above(disk: str) -> str:
     return dm.wwid(found) if found else ''
 
 
-def taken_for(cached: vpd.Identity, above: str) -> str:
+def taken_for(cached: vpd.UnitIdentity, above: str) -> str:
     """The volume that this host takes a disk for: its map's, where the kernel knows better."""
     return above if cached.contradicts(above) else str(cached)

@@ -139,7 +139,7 @@ def is_running(disk: str) -> bool:
     return state(disk) == 'running'
 
 
-def cached_identity(disk: str) -> vpd.Identity:
+def cached_identity(disk: str) -> vpd.UnitIdentity:
     """Who the kernel believes a disk to be since its first scan or last rescan."""
     page80, page83 = (_cached_page(disk, page) for page in ('80', '83'))
     return vpd.identity(page80, page83, _inquiry_text(disk))
@@ -164,10 +164,10 @@ class NothingMapped(exception.BrickException):
     message = 'The target has nothing at the LUN of disk %(disk)s any more (%(why)s)'
 
 
-def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.Identity:
+def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.UnitIdentity:
     """Who a disk says it is, asked of the device now.
 
-    A command may be lost on the way; only the target's own answer is believed at once.
+    A command may be lost in transit; only the target's own answer is believed at once.
 
     :raises NothingMapped: if the target has nothing at its LUN any more.
     :raises OperationTimedOut: if it does not answer.

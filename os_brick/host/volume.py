@@ -111,7 +111,7 @@ def _tell_of_read_only_disks(found: str, disks: list[str]) -> None:
 
 
 def _evict_foreign_disks(
-    found: str, identity: vpd.Identity, own: list[str], deadline: wait.Deadline
+    found: str, identity: vpd.UnitIdentity, own: list[str], deadline: wait.Deadline
 ) -> None:
     """Take disks out of a volume's map that report to be another volume, and remove them.
 
@@ -134,7 +134,7 @@ def _evict_foreign_disks(
 
 
 def _foreign_disks(
-    found: str, identity: vpd.Identity, own: list[str], deadline: wait.Deadline
+    found: str, identity: vpd.UnitIdentity, own: list[str], deadline: wait.Deadline
 ) -> dict[str, int]:
     """The numbers of the disks below a map that report to be another volume, or nothing."""
     wwid = dm.wwid(found)

@@ -10,5 +10,5 @@ class HostDriver:
     """The block devices of this host."""
 
     def get_all_block_devices(self) -> list[str]:
-        """Return udev's links to all disks by the way to them; none if there are none."""
+        """Return udev's links to all disks by path; none if there are none."""
         return [f'{_BY_PATH}/{name}' for name in files.names(_BY_PATH)]

@@ -9,7 +9,7 @@ from os_brick import exception, executor, initiator
 
 
 class InitiatorConnector(executor.Executor, metaclass=abc.ABCMeta):
-    """A way to get a volume of one protocol to this host, and away again.
+    """Attaches and detaches volumes of one protocol.
 
     ``connection_properties`` is the ``data`` of what Cinder says of an attachment,
     ``device_info`` what ``connect_volume`` returned. Unknown arguments of the

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, opts
 from os_brick.core import files, wait
-from os_brick.host import fc, fc_ways, scsi
+from os_brick.host import fc, fc_paths, scsi
 from os_brick.initiator import linuxscsi
 from os_brick.plans import fibre_channel as plans
 from os_brick.privileged import zfcp
@@ -67,9 +67,9 @@ class LinuxFibreChannel(linuxscsi.LinuxSCSI):
         The LUNs are as the caller counts them.
         """
         props = props_fc.Props.parse({**conn_props, 'addressing_mode': None})
-        ways = [way for way in _ways(props) if way.port.host == _number(hba)]
-        found = [[str(way.remote.channel), str(way.remote.target_id), way.lun] for way in ways]
-        seen = {(way.remote.wwpn, way.lun) for way in ways}
+        paths = [path for path in _paths(props) if path.port.host == _number(hba)]
+        found = [[str(path.remote.channel), str(path.remote.target_id), path.lun] for path in paths]
+        seen = {(path.remote.wwpn, path.lun) for path in paths}
         asked = [each for port in _port(hba) for each in props.reached_from(port.wwpn)]
         return found, {each.lun for each in asked if (each.wwpn, each.lun) not in seen}
 
@@ -81,15 +81,15 @@ class LinuxFibreChannel(linuxscsi.LinuxSCSI):
         """
         props = props_fc.Props.parse(connection_properties)
         numbers = {_number(hba) for hba in hbas}
-        ways = [way for way in _ways(props) if way.port.host in numbers]
-        for way in ways:
-            scsi.scan(way.address, _deadline())
-        if ways or not props.may_scan_widely:
+        paths = [path for path in _paths(props) if path.port.host in numbers]
+        for path in paths:
+            scsi.scan(path.address, _deadline())
+        if paths or not props.may_scan_widely:
             return
         for port in fc.silent_ports():
             if port.host in numbers:
                 for lun in sorted({target.lun for target in props.reached_from(port.wwpn)}):
-                    fc_ways.scan_widely(port, lun, _deadline())
+                    fc_paths.scan_widely(port, lun, _deadline())
 
 
 class LinuxFibreChannelS390X(LinuxFibreChannel):
@@ -143,7 +143,7 @@ def _port(hba: dict[str, str]) -> list[fc.Port]:
     return [port for port in fc.ports() if port.host == _number(hba)]
 
 
-def _ways(props: props_fc.Props) -> list[fc_ways.Way]:
-    found = plans.ways(fc.ports(), fc.remote_ports(), props)
-    every = [fc_ways.Way(port, remote, lun) for port, remote, lun in found]
-    return [way for way in every if way.remote.target_id is not None]
+def _paths(props: props_fc.Props) -> list[fc_paths.FcPath]:
+    found = plans.port_pairs(fc.ports(), fc.remote_ports(), props)
+    every = [fc_paths.FcPath(port, remote, lun) for port, remote, lun in found]
+    return [path for path in every if path.remote.target_id is not None]

@@ -14,28 +14,28 @@ import enum
 from os_brick import initiator
 
 
-class Machine(enum.Enum):
-    """Kinds of machines that differ in their protocols."""
+class Platform(enum.Enum):
+    """Platforms that differ in their protocols."""
 
     S390X = 's390x'
     PPC64 = 'ppc64'
     OTHER = 'every other'
 
     @classmethod
-    def of(cls, name: str) -> Machine:
-        """Return the kind of the machine that ``platform.machine()`` calls so."""
+    def of(cls, name: str) -> Platform:
+        """Return the platform that ``platform.machine()`` calls so."""
         return _MACHINES.get(name, cls.OTHER)
 
 
 _MACHINES = {
-    initiator.S390: Machine.S390X,
-    initiator.S390X: Machine.S390X,
-    initiator.PPC64: Machine.PPC64,
-    initiator.PPC64LE: Machine.PPC64,
+    initiator.S390: Platform.S390X,
+    initiator.S390X: Platform.S390X,
+    initiator.PPC64: Platform.PPC64,
+    initiator.PPC64LE: Platform.PPC64,
 }
-_EVERYWHERE = frozenset(Machine)
-_NOT_S390X = _EVERYWHERE - {Machine.S390X}
-_ONLY_OTHER = frozenset({Machine.OTHER})
+_EVERYWHERE = frozenset(Platform)
+_NOT_S390X = _EVERYWHERE - {Platform.S390X}
+_ONLY_OTHER = frozenset({Platform.OTHER})
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -43,21 +43,21 @@ class Protocol:
     """One protocol.
 
     :ivar connector: its class, as ``module.Class`` in ``os_brick.initiator.connectors``.
-    :ivar machines: the kinds of machines that have it.
+    :ivar platforms: the platforms that have it.
     :ivar keywords: what its class is told, where the class serves several protocols.
-    :ivar instead: the class on kinds of machines that have another one.
+    :ivar instead: the class on platforms that have another one.
     """
 
     connector: str
-    machines: frozenset[Machine] = _ONLY_OTHER
+    platforms: frozenset[Platform] = _ONLY_OTHER
     keywords: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    instead: Mapping[Machine, str] = dataclasses.field(default_factory=dict)
+    instead: Mapping[Platform, str] = dataclasses.field(default_factory=dict)
 
-    def class_on(self, machine: Machine) -> str | None:
-        """Return the dotted name of the class on a kind of machine; ``None`` if it has none."""
-        if machine not in self.machines:
+    def class_on(self, platform: Platform) -> str | None:
+        """Return the dotted name of the class on a platform; ``None`` if it has none."""
+        if platform not in self.platforms:
             return None
-        return f'{_PACKAGE}.{self.instead.get(machine, self.connector)}'
+        return f'{_PACKAGE}.{self.instead.get(platform, self.connector)}'
 
 
 _PACKAGE = 'os_brick.initiator.connectors'
@@ -65,13 +65,13 @@ _ISCSI = 'iscsi.ISCSIConnector'
 _REMOTEFS = 'remotefs.RemoteFsConnector'
 _NVMEOF = 'nvmeof.NVMeOFConnector'
 _FC = {
-    Machine.S390X: 'fibre_channel_s390x.FibreChannelConnectorS390X',
-    Machine.PPC64: 'fibre_channel_ppc64.FibreChannelConnectorPPC64',
+    Platform.S390X: 'fibre_channel_s390x.FibreChannelConnectorS390X',
+    Platform.PPC64: 'fibre_channel_ppc64.FibreChannelConnectorPPC64',
 }
 
 
-def _mount(name: str, machines: frozenset[Machine] = _ONLY_OTHER) -> Protocol:
-    return Protocol(_REMOTEFS, machines, {'mount_type': name.lower()})
+def _mount(name: str, platforms: frozenset[Platform] = _ONLY_OTHER) -> Protocol:
+    return Protocol(_REMOTEFS, platforms, {'mount_type': name.lower()})
 
 
 # In the order of the rows the classes report this host's connector properties: of two that report
@@ -114,6 +114,6 @@ def on(machine: str) -> dict[str, str]:
 
     :param machine: as ``platform.machine()`` calls it.
     """
-    kind = Machine.of(machine)
+    kind = Platform.of(machine)
     found = {name: row.class_on(kind) for name, row in PROTOCOLS.items()}
     return {name: path for name, path in found.items() if path is not None}

@@ -13,7 +13,7 @@ from os_brick.model import names
 ISCSI_PORT = 3260
 # SAM-3, 4.9: the two top bits of a two-byte LUN say how the rest is meant; 01b is flat space.
 _FLAT_SPACE = 0x4000
-# SAM-2 arrays address the first 256 logical units in the peripheral way.
+# SAM-2 arrays address the first 256 logical units by the peripheral method.
 _PERIPHERAL_LUNS = 256
 _MOST_FLAT_LUNS = 0x4000
 # The largest LUN has 20 digits.

@@ -32,14 +32,14 @@ DEFAULT_PORT = '4420'
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
-class Portal:
+class NvmePortal:
     """Where a controller of a subsystem is reached.
 
     :ivar address: an IP address in its shortest spelling or a host name in lower case; for
         Fibre Channel ``nn-0x...:pn-0x...``.
     :ivar port: the service's ID in the transport; empty for Fibre Channel.
-    :ivar host_address: this host's address on the way, empty for any.
-    :ivar host_interface: this host's network interface on the way, empty for any.
+    :ivar host_address: this host's address on the path, empty for any.
+    :ivar host_interface: this host's network interface on the path, empty for any.
     """
 
     transport: str
@@ -56,7 +56,7 @@ class Portal:
         transport: object,
         host_address: object = '',
         host_interface: object = '',
-    ) -> Portal:
+    ) -> NvmePortal:
         """The portal of what a driver says.
 
         :raises ValueError: saying which of these is wrong.
@@ -76,7 +76,7 @@ class Portal:
         """Whether the address is an IP address, and not a host name or that of another network."""
         return addresses.ip(self.address) is not None
 
-    def is_way_of(self, other: Portal) -> bool:
+    def serves(self, other: NvmePortal) -> bool:
         """Whether a connection through ``other`` is one that was asked for with this portal.
 
         What was not asked for (this host's own address) may be anything.
@@ -144,7 +144,7 @@ def _is_number(value: object) -> bool:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Identity:
+class NamespaceIdentity:
     """The names of a namespace; ``None`` where it has none, or none is known.
 
     :ivar uuid: unique for ever (NVM Express Base Specification 2.0, section 4.5.1.5).
@@ -162,7 +162,7 @@ class Identity:
         """Whether there is a name that no other namespace has."""
         return bool(self.uuid or self.nguid or self.eui64)
 
-    def is_of(self, actual: Identity) -> bool:
+    def matches(self, actual: NamespaceIdentity) -> bool:
         """Whether a namespace with the names ``actual`` is the one with these.
 
         Every name that both have has to be the same, so that a UUID that the subsystem does not

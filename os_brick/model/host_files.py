@@ -27,7 +27,7 @@ def nvme_host_nqn(raw: bytes) -> str:
 
 
 def nvme_host_id(raw: bytes) -> str:
-    """The UUID in ``/etc/nvme/hostid``, read the same way; empty where the file is blank.
+    """The UUID in ``/etc/nvme/hostid``, read by the same rules; empty where the file is blank.
 
     :raises ValueError: if the line is not a UUID with hyphens, which is all that Linux takes.
     """

@@ -22,14 +22,14 @@ def is_active(namespace: bytes) -> bool:
     return any(namespace)
 
 
-def identity(nsid: int, namespace: bytes, names: bytes) -> fabrics.Identity:
+def identity(nsid: int, namespace: bytes, names: bytes) -> fabrics.NamespaceIdentity:
     """The identity of a namespace.
 
     :param namespace: the answer about the namespace (CNS 00h; NVM Command Set, figure 97).
     :param names: the list of its names (CNS 03h), empty where the controller has none.
     """
     found = {'eui64': namespace[_EUI64].hex(), 'nguid': namespace[_NGUID].hex()} | _listed(names)
-    return fabrics.Identity(
+    return fabrics.NamespaceIdentity(
         uuid=fabrics.uuid(found['uuid']) if 'uuid' in found else None,
         nguid=fabrics.uuid(found['nguid']),
         eui64=fabrics.eui64(found['eui64']),

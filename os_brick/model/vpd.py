@@ -43,7 +43,7 @@ class Match(enum.Enum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Identity:
+class UnitIdentity:
     """Who a logical unit reports to be.
 
     Two of them are compared with :meth:`compare`, not with ``==``: names may be added, renamed and
@@ -77,7 +77,7 @@ class Identity:
         rest = self.names - self.registered
         return frozenset(name for name in rest if not name.startswith(vendor_specific))
 
-    def compare(self, other: Identity) -> Match:
+    def compare(self, other: UnitIdentity) -> Match:
         """Whether the other one is the same logical unit.
 
         Registered names decide. Where they have none in common to compare, the serial number of
@@ -95,7 +95,7 @@ class Identity:
             return by_serial
         return self._compare_rest(other, by_serial)
 
-    def _compare_registered(self, other: Identity) -> Match:
+    def _compare_registered(self, other: UnitIdentity) -> Match:
         """Compare registered names of the same format; a unit may have lost or gained a format."""
         equal = bool(self.registered & other.registered)
         mine, others = _by_format(self.registered), _by_format(other.registered)
@@ -104,13 +104,13 @@ class Identity:
             return Match.UNKNOWN if differing else Match.SAME
         return Match.ANOTHER if differing and self.is_whole and other.is_whole else Match.UNKNOWN
 
-    def _compare_serials(self, other: Identity) -> Match:
+    def _compare_serials(self, other: UnitIdentity) -> Match:
         is_known = bool(self.serial.strip('0') and other.serial.strip('0'))
         if not is_known or self.product != other.product:
             return Match.UNKNOWN
         return Match.SAME if self.serial == other.serial else Match.ANOTHER
 
-    def _compare_rest(self, other: Identity, by_serial: Match) -> Match:
+    def _compare_rest(self, other: UnitIdentity, by_serial: Match) -> Match:
         are_whole = self.is_whole and other.is_whole
         if self.registered and other.registered:
             # One has a NAA name only, the other an EUI-64 only.
@@ -146,7 +146,7 @@ class Identity:
         wanted = wwid.lower()
         return bool(known) and self.is_whole and is_registered(wanted) and wanted not in known
 
-    def is_another(self, other: Identity) -> bool:
+    def is_another(self, other: UnitIdentity) -> bool:
         """Whether the other one is certainly another unit."""
         return self.compare(other) is Match.ANOTHER
 
@@ -169,7 +169,7 @@ def _by_format(names: frozenset[str]) -> dict[tuple[str, int], set[str]]:
     return found
 
 
-def identity(page80: bytes, page83: bytes, inquiry: str = '') -> Identity:
+def identity(page80: bytes, page83: bytes, inquiry: str = '') -> UnitIdentity:
     """The identity that the pages 0x80 and 0x83 describe.
 
     :param inquiry: vendor (8 characters) and model (16), which udev puts before a
@@ -178,7 +178,7 @@ def identity(page80: bytes, page83: bytes, inquiry: str = '') -> Identity:
     found = [name for name in _designators(page83) if name[2]]
     spelled = {name: _spelled(*name, inquiry) for name in found}
     best = min(found, key=lambda name: _rank(name[0], name[2]), default=None)
-    return Identity(
+    return UnitIdentity(
         wwid=spelled[best] if best else '',
         serial=page80[4:].decode('ascii', 'replace').strip('\0 '),
         names=frozenset(spelled.values()),

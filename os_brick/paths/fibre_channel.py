@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import undo, wait
-from os_brick.host import block, fc, fc_ways, fc_zfcp, lun_state, scsi
+from os_brick.host import block, fc, fc_paths, fc_platform, fc_zfcp, lun_state, scsi
 from os_brick.host import disks as host_disks
 from os_brick.paths import scsi as scsi_paths
 from os_brick.paths.attempt import Attempt
@@ -21,7 +21,7 @@ from os_brick.request import common
 from os_brick.request import fibre_channel as props_fc
 
 LOG = logging.getLogger(__name__)
-Path = fc_ways.Way
+Path = fc_paths.FcPath
 
 # A disk may be read-only for a moment while its array hands it over.
 _WRITABLE_SECONDS = 10.0
@@ -46,7 +46,7 @@ class Request:
     """
 
     props: props_fc.Props
-    machine: fc_ways.Machine
+    platform: fc_platform.FcPlatform
     scans: int
     scan_seconds: float
     clean_up_seconds: float
@@ -64,17 +64,17 @@ class OpenPath:
 
 
 def paths_of(
-    props: props_fc.Props, machine: fc_ways.Machine, seen: fc.Sight | None = None
+    props: props_fc.Props, platform: fc_platform.FcPlatform, seen: fc.Topology | None = None
 ) -> list[Path]:
     """Each pair of ports that leads to the volume, and has a number as a target, in any state.
 
     :param seen: what this host sees, if that was looked at just now.
     :raises InvalidParameterValue: if the machine has no such LUN.
     """
-    seen = seen or fc.sight()
+    seen = seen or fc.topology()
     return [
-        Path(port, remote, common.parsed('target_lun', lun, machine.kernel_lun))
-        for port, remote, lun in plans.ways(seen.ports, seen.remotes, props)
+        Path(port, remote, common.parsed('target_lun', lun, platform.kernel_lun))
+        for port, remote, lun in plans.port_pairs(seen.ports, seen.remotes, props)
         if remote.target_id is not None
     ]
 
@@ -124,7 +124,7 @@ class Driver:
 
         def look() -> None:
             attempt.begin()
-            request.machine.look(path, until)
+            request.platform.look(path, until)
             if scsi.is_known(place):
                 attempt.respond()
 
@@ -158,7 +158,7 @@ class Driver:
 
     def _why_down(self, path: Path) -> str | None:
         """Why a path cannot be used now, or ``None`` if it can."""
-        every = paths_of(self.request.props, self.request.machine)
+        every = paths_of(self.request.props, self.request.platform)
         found = [each for each in every if each.address == path.address]
         if any(each.is_usable for each in found):
             return None

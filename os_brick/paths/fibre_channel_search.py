@@ -9,7 +9,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import locks, operation, undo, wait
-from os_brick.host import fc, fc_ways, scsi
+from os_brick.host import fc, fc_paths, fc_platform, scsi
 from os_brick.paths import fibre_channel
 from os_brick.paths import scsi as scsi_paths
 from os_brick.request import fibre_channel as props_fc
@@ -35,10 +35,10 @@ class Search:
     """
 
     def __init__(
-        self, props: props_fc.Props, machine: fc_ways.Machine, op: operation.Operation
+        self, props: props_fc.Props, platform: fc_platform.FcPlatform, op: operation.Operation
     ) -> None:
         self._props = props
-        self._machine = machine
+        self._platform = platform
         self._op = op
         self._has_scanned = False
         self.brought: set[scsi.Address] = set()
@@ -78,7 +78,7 @@ class Search:
 
     def _usable_first(self) -> list[fibre_channel.Path]:
         """The paths to the volume; none as long as none can be used."""
-        found = fibre_channel.paths_of(self._props, self._machine)
+        found = fibre_channel.paths_of(self._props, self._platform)
         if not any(path.is_usable for path in found):
             return []
         return sorted(found, key=lambda path: not path.is_usable)
@@ -88,16 +88,16 @@ class Search:
         for port in fc.silent_ports():
             for lun in sorted({target.lun for target in self._props.reached_from(port.wwpn)}):
                 with locks.hold(locks.TARGET, _lock(port.host), deadline):
-                    self._scan_port(port, self._machine.kernel_lun(lun), deadline)
+                    self._scan_port(port, self._platform.kernel_lun(lun), deadline)
 
     def _scan_port(self, port: fc.Port, lun: int, deadline: wait.Deadline) -> None:
         """Scan one adapter, and keep of what that brings only the volume's own disks."""
         LOG.warning('%s reports no remote ports; scanning all of its targets for LUN %s', port, lun)
-        before = [str(place) for place in fc_ways.devices_at(port, lun)]
+        before = [str(place) for place in fc_paths.devices_at(port, lun)]
         with undo.Undo() as steps:
             steps.add(remove_foreign, port.host, lun, before, _CLEAN_UP_SECONDS)
             try:
-                fc_ways.scan_widely(port, lun, deadline)
+                fc_paths.scan_widely(port, lun, deadline)
             except (OSError, exception.BrickException) as error:
                 LOG.warning('%s could not be scanned: %s', port, error)
             own = [p for p in self._usable_first() if str(p.address) not in before]
@@ -125,7 +125,7 @@ def remove_foreign(host: int, lun: int, keep: list[str], seconds: float) -> None
     deadline = wait.Deadline.after(seconds)
     ports = [port for port in fc.ports() if port.host == host]
     for port in ports:
-        foreign = [place for place in fc_ways.devices_at(port, lun) if str(place) not in keep]
+        foreign = [place for place in fc_paths.devices_at(port, lun) if str(place) not in keep]
         # A device that is not a disk yet cannot be removed by its name.
         wait.holds(
             lambda places=foreign: all(scsi.disk_at(p) or not scsi.is_known(p) for p in places),  # type: ignore[misc]

@@ -23,7 +23,7 @@ from os_brick.plans import verdicts
 from os_brick.request import iscsi as props_iscsi
 
 LOG = logging.getLogger(__name__)
-Target = props_iscsi.Target
+IscsiPath = props_iscsi.IscsiPath
 
 # Only the software initiator's default iface uses this host's own TCP, which can be asked first.
 _OWN_TCP = 'default'
@@ -65,12 +65,12 @@ class Request:
 class OpenPath:
     """A path that is open, and its disks."""
 
-    path: Target
+    path: IscsiPath
     disks: tuple[host_disks.Disk, ...]
 
 
 @contextlib.contextmanager
-def _portal_lock(paths: Iterable[Target], deadline: wait.Deadline) -> Iterator[None]:
+def _portal_lock(paths: Iterable[IscsiPath], deadline: wait.Deadline) -> Iterator[None]:
     """Keep others from logging in to, scanning and logging out of portals of a target."""
     with locks.hold_all(
         locks.TARGET, (f'{path.name.lower()} {path.portal}' for path in paths), deadline
@@ -84,7 +84,7 @@ class Driver:
 
     request: Request
 
-    def reachable(self, path: Target, deadline: wait.Deadline, *, ask: bool) -> bool:
+    def reachable(self, path: IscsiPath, deadline: wait.Deadline, *, ask: bool) -> bool:
         """Have a session that works, or a portal that can be reached.
 
         :raises PortalUnreachable: if there is neither.
@@ -111,7 +111,7 @@ class Driver:
                 raise PortalUnreachable(f'Portal {path.portal} does not answer: {why_not}')
         return True
 
-    def open(self, path: Target, attempt: Attempt) -> OpenPath:
+    def open(self, path: IscsiPath, attempt: Attempt) -> OpenPath:
         """Log in to one portal if need be, and bring the volume's disk behind it.
 
         :raises FailedISCSITargetPortalLogin: if there is no login.
@@ -130,7 +130,7 @@ class Driver:
                     raise
                 LOG.info('%s; logging in again', error)
 
-    def _open(self, path: Target, attempt: Attempt, until: wait.Deadline | None) -> OpenPath:
+    def _open(self, path: IscsiPath, attempt: Attempt, until: wait.Deadline | None) -> OpenPath:
         deadline, seconds = attempt.deadline, self.request.clean_up_seconds
         with _portal_lock([path], deadline):
             sessions = self._log_in(path, attempt)
@@ -152,7 +152,7 @@ class Driver:
             host_disks.require_expected(disk, self.request.props.expected_wwid)
         return OpenPath(path, tuple(disks))
 
-    def _log_in(self, path: Target, attempt: Attempt) -> list[iscsi.Session]:
+    def _log_in(self, path: IscsiPath, attempt: Attempt) -> list[iscsi.Session]:
         """Have a session through a path; one that is there is used as it is."""
         request, made = self.request, attempt.made
         wanted = None if request.every_session else 1
@@ -161,7 +161,7 @@ class Driver:
             return [s for s in before if s.is_logged_in][:wanted]
         attempt.begin()
         where = (path.name, path.portal.address, path.portal.port)
-        # Noted before it is made: open-iscsi may be late with it, or fail half-way.
+        # Noted before it is made: open-iscsi may be late with it, or fail in the middle.
         known, seconds = [s.number for s in before], request.clean_up_seconds
         made.add(end_login, *where, path.lun, known, seconds)
         chap = request.props.chap
@@ -178,7 +178,7 @@ class Driver:
 
     def _find(
         self,
-        path: Target,
+        path: IscsiPath,
         session: iscsi.Session,
         attempt: Attempt,
         until: wait.Deadline,
@@ -261,7 +261,7 @@ def await_login(name: str, address: str, port: int, seconds: float) -> None:
 
 
 def leave(
-    paths: list[Target],
+    paths: list[IscsiPath],
     sessions: list[tuple[iscsi.Session, int]],
     deadline: wait.Deadline,
     *,
@@ -273,7 +273,10 @@ def leave(
     :param sessions: the sessions, with the LUN behind each that was the volume's.
     :raises BrickException: if a session does not end.
     """
-    every = [*paths, *(Target(min(s.portals), s.target, lun) for s, lun in sessions if s.portals)]
+    every = [
+        *paths,
+        *(IscsiPath(min(s.portals), s.target, lun) for s, lun in sessions if s.portals),
+    ]
     if not every:
         return
     with _portal_lock(every, deadline):

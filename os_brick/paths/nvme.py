@@ -37,16 +37,16 @@ class PortalUnreachable(verdicts.PathUnreachable, exception.VolumeDeviceNotFound
 class NvmePath:
     """A path to a namespace: one portal."""
 
-    target: props_nvmeof.Target
-    portal: fabrics.Portal
+    namespace: props_nvmeof.Namespace
+    portal: fabrics.NvmePortal
 
     @property
     def lock(self) -> str:
         """What the connection is locked by."""
-        return nvme.lock_of(self.target.nqn, self.portal)
+        return nvme.lock_of(self.namespace.nqn, self.portal)
 
     def __str__(self) -> str:
-        return f'{self.target} at portal {self.portal}'
+        return f'{self.namespace} at portal {self.portal}'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Request:
             return ()
         if self.host is None:
             raise HostRefused(f'{path}: TLS needs the name of this host (/etc/nvme/hostnqn)')
-        return self.psk.tls_keys(self.host[0], path.target.nqn)
+        return self.psk.tls_keys(self.host[0], path.namespace.nqn)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ class _Use:
         :param is_own: whether it was made for this path.
         :param is_found: whether the namespace was found behind it.
         """
-        wanted = dataclasses.asdict(self.path.target.identity)
+        wanted = dataclasses.asdict(self.path.namespace.identity)
         plain = dataclasses.asdict(controller)
         seconds = self.attempt.clean_up_seconds
         self.attempt.made.add(withdraw, plain, wanted, self.token, is_own, is_found, seconds)
@@ -186,7 +186,7 @@ class Driver:
     def existing(self, path: NvmePath) -> dict[nvme.Controller, str]:
         """The controllers at the portal that keep another from being made, and their states."""
         host = self._request.host
-        found = nvme.controllers_at(path.target.nqn, (path.portal,), host[0] if host else None)
+        found = nvme.controllers_at(path.namespace.nqn, (path.portal,), host[0] if host else None)
         states = {controller: nvme.state(controller.name) for controller in found}
         # The kernel connects beside one that is going or dead (nvmf_ctlr_matches_baseopts).
         return {one: state for one, state in states.items() if state not in nvme.GOING}
@@ -221,7 +221,7 @@ class Driver:
         limit = wait.Deadline.after(CONNECT_SECONDS)
         host, options = self._request.host, self._request.options
         try:
-            return nvme_connect.connect(path.target.nqn, path.portal, host, options, limit, tls)
+            return nvme_connect.connect(path.namespace.nqn, path.portal, host, options, limit, tls)
         except FileExistsError:
             return None
         except exception.OperationTimedOut as error:
@@ -273,7 +273,7 @@ class Driver:
         """
         attempt = one.attempt
         until = attempt.deadline.within(self._request.scan_seconds)
-        search = nvme_search.Search(one.path.target.identity, controller, until, is_new=is_new)
+        search = nvme_search.Search(one.path.namespace.identity, controller, until, is_new=is_new)
 
         def probe() -> nvme.Path | bool | None:
             attempt.check()
@@ -306,9 +306,9 @@ def withdraw(
     seconds: float,
 ) -> None:
     """Release a controller; one that the attach has made, or its last user left, goes."""
-    there = nvme.Controller(**{**controller, 'portal': fabrics.Portal(**controller['portal'])})
+    there = nvme.Controller(**{**controller, 'portal': fabrics.NvmePortal(**controller['portal'])})
     paths = nvme.paths(there.name) if is_own or is_found else []
-    found = plans.matching(fabrics.Identity(**wanted), paths)
+    found = plans.matching(fabrics.NamespaceIdentity(**wanted), paths)
     names = {str(path.identity) for path in found}
     nvme_removal.take_back(there, names, token, wait.Deadline.after(seconds), is_own=is_own)
 

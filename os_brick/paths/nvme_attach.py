@@ -22,14 +22,14 @@ class NvmeHead:
 
     def __init__(self) -> None:
         self._head = ''
-        self._identity = fabrics.Identity()
+        self._identity = fabrics.NamespaceIdentity()
 
     @property
     def wwid(self) -> str:
         """The name of the namespace, if it has one."""
         return self._identity.uuid or self._identity.nguid or ''
 
-    def is_of(self, opened: OpenPath) -> None:
+    def record(self, opened: OpenPath) -> None:
         """Note what the attach has found."""
         self._head, self._identity = opened.namespace.head, opened.namespace.identity
 
@@ -80,11 +80,11 @@ def attach_all(
     if len(alike) < wanted:
         raise exception.BrickException(
             f'Multipath is enforced, and only {len(alike)} path leads to /dev/{first.head} '
-            f'({opened[0].path.target}); {"; ".join(path_set.failures())}'
+            f'({opened[0].path.namespace}); {"; ".join(path_set.failures())}'
         )
     if op.settings.nvme.io_policy:
-        nvme_connect.set_io_policy(opened[0].path.target.nqn, op.settings.nvme.io_policy)
-    assembly.is_of(opened[0])
+        nvme_connect.set_io_policy(opened[0].path.namespace.nqn, op.settings.nvme.io_policy)
+    assembly.record(opened[0])
     path_set.add_in_background()
     return first.head
 

@@ -14,7 +14,7 @@ from os_brick.host import fc, machine, nvme, nvme_connect
 from os_brick.model import fabrics, nvme_psk
 from os_brick.paths import nvme as nvme_paths
 from os_brick.plans import nvmeof as plans
-from os_brick.request.nvmeof import Props, Replication, Target
+from os_brick.request.nvmeof import Namespace, Props, Replication
 
 LOG = logging.getLogger(__name__)
 
@@ -22,16 +22,16 @@ LOG = logging.getLogger(__name__)
 _MEMBER_FAIL_SECONDS = 5
 
 
-def request_of(props: Props, target: Target, op: operation.Operation) -> nvme_paths.Request:
+def request_of(props: Props, namespace: Namespace, op: operation.Operation) -> nvme_paths.Request:
     """How the paths to a namespace are connected: by the caller's properties, then the settings."""
     conf = op.settings.nvme
     ids = {c.host_nqn: c.host_id for c in nvme.controllers() if c.host_nqn and c.host_id}
     system = machine.system_uuid() or None
     # A file that is not right does no harm where the caller gives a name.
     own = functools.partial(machine.host_nqn, system)
-    name = machine.or_none(own) if target.host_nqn else own()
+    name = machine.or_none(own) if namespace.host_nqn else own()
     own_id = machine.host_id(fabrics.uuid_of_nqn(name) or system) if name else None
-    dhchap = target.dhchap
+    dhchap = namespace.dhchap
     options = nvme_connect.Options(
         queue_size=conf.queue_size,
         nr_io_queues=conf.nr_io_queues,
@@ -44,11 +44,11 @@ def request_of(props: Props, target: Target, op: operation.Operation) -> nvme_pa
     )
     return nvme_paths.Request(
         key=props.key,
-        host=plans.host(name, target.host_nqn, ids, own_id),
+        host=plans.host(name, namespace.host_nqn, ids, own_id),
         options=options,
         scan_seconds=op.settings.scan_seconds,
         clean_up_seconds=op.clean_up_seconds,
-        psk=target.psk or _configured_psk(conf.tls_psk),
+        psk=namespace.psk or _configured_psk(conf.tls_psk),
     )
 
 
@@ -68,29 +68,29 @@ def _fast_fail(props: Props, configured: int | None) -> int | None:
     return _MEMBER_FAIL_SECONDS
 
 
-def paths_of(target: Target, deadline: wait.Deadline) -> tuple[nvme_paths.NvmePath, ...]:
+def paths_of(namespace: Namespace, deadline: wait.Deadline) -> tuple[nvme_paths.NvmePath, ...]:
     """The paths to a namespace."""
-    portals = resolved(target, deadline, is_here=False)
+    portals = resolved(namespace, deadline, is_here=False)
     if not portals:
-        ports = ', '.join(str(portal) for portal in target.portals)
+        ports = ', '.join(str(portal) for portal in namespace.portals)
         raise exception.VolumeDeviceNotFound(
-            f'{target}: no Fibre Channel port of this host is online for {ports}'
+            f'{namespace}: no Fibre Channel port of this host is online for {ports}'
         )
-    LOG.debug('%s has %d paths', target, len(portals))
-    return tuple(nvme_paths.NvmePath(target, portal) for portal in portals)
+    LOG.debug('%s has %d paths', namespace, len(portals))
+    return tuple(nvme_paths.NvmePath(namespace, portal) for portal in portals)
 
 
 def resolved(
-    target: Target, deadline: wait.Deadline, *, is_here: bool
-) -> tuple[fabrics.Portal, ...]:
+    namespace: Namespace, deadline: wait.Deadline, *, is_here: bool
+) -> tuple[fabrics.NvmePortal, ...]:
     """The portals with addresses for names, and a port of this host for each of Fibre Channel.
 
     :param is_here: whether a name that does not resolve is an error while there are controllers of
         the subsystem, any of which may be at that portal.
     :raises TargetPortalNotFound: for such a name.
     """
-    found: list[fabrics.Portal] = []
-    for portal in target.portals:
+    found: list[fabrics.NvmePortal] = []
+    for portal in namespace.portals:
         if portal.transport == fabrics.FC and not portal.host_address:
             own = [f'nn-0x{port.wwnn}:pn-0x{port.wwpn}' for port in fc.ports() if port.is_online]
             found += [dataclasses.replace(portal, host_address=port) for port in own]
@@ -99,7 +99,7 @@ def resolved(
             found += nvme_connect.resolve(portal, deadline)
         except OSError as error:
             why = f'The host name of portal {portal} does not resolve: {error}'
-            if is_here and nvme.controllers(target.nqn):
+            if is_here and nvme.controllers(namespace.nqn):
                 raise exception.TargetPortalNotFound(why) from error
             LOG.warning('%s', why)
             found.append(portal)

@@ -98,7 +98,7 @@ class PathSet(Generic[P, O]):
             raise exception.OperationTimedOut(
                 what=f'{self._paths[0]}', seconds=round(self._deadline.seconds, 1)
             )
-        self._work = background.Work([self._key], f'{self}', self._give_way)
+        self._work = background.Work([self._key], f'{self}', self._interrupt_attempts)
         self._start_and_wait()
         if self._are_all_unreachable():
             # This process may see another network than the initiator does: that one decides.
@@ -207,7 +207,7 @@ class PathSet(Generic[P, O]):
             f'{path} joins its volume',
             lambda called_off: self._late_try(path, called_off),
             RETRY_PAUSES,
-            self._give_way,
+            self._interrupt_attempts,
         )
 
     def take_back(self) -> None:
@@ -368,7 +368,7 @@ class PathSet(Generic[P, O]):
             return self._assembly.is_present()
         return state is not _State.ENDED
 
-    def _give_way(self) -> None:
+    def _interrupt_attempts(self) -> None:
         """Have late paths end soon, because another operation on the volume waits."""
         with self._guard:
             if self._state is _State.JOINING:

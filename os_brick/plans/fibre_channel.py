@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do about Fibre Channel volumes: which ways to take."""
+"""What to do about Fibre Channel volumes: which pairs of ports to use."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OwnPort = TypeVar('OwnPort', bound=Port)
 RemotePort = TypeVar('RemotePort', bound=Port)
 
 
-def ways(
+def port_pairs(
     ports: Iterable[OwnPort], remotes: Iterable[RemotePort], props: props_fc.Props
 ) -> list[tuple[OwnPort, RemotePort, int]]:
     """Each pair of ports that see each other and lead to the volume, with its LUN.
@@ -40,5 +40,5 @@ def ways(
         for remote in seen
         if (remote.host, remote.wwpn) == (port.host, target.wwpn)
     ]
-    order = {target.wwpn: number for number, target in enumerate(props.targets)}
-    return sorted(found, key=lambda way: order.get(way[1].wwpn, len(order)))
+    order = {target.wwpn: number for number, target in enumerate(props.target_ports)}
+    return sorted(found, key=lambda pair: order.get(pair[1].wwpn, len(order)))

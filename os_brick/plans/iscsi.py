@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What to do about iSCSI volumes: which ways to take, when to scan."""
+"""What to do about iSCSI volumes: which paths to take, when to scan."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from collections.abc import Collection, Iterable
 from os_brick.model import addresses
 from os_brick.request import iscsi as props_iscsi
 
-Target = props_iscsi.Target
+IscsiPath = props_iscsi.IscsiPath
 
 
-def has_target(asked: Target, found: Iterable[tuple[addresses.Portal, str]]) -> bool:
+def has_target(asked: IscsiPath, found: Iterable[tuple[addresses.Portal, str]]) -> bool:
     """Whether a discovery has found the target that was asked for, at whatever portal."""
     return any(name.lower() == asked.name.lower() for _, name in found)
 
 
-def discovered_ways(
-    asked: Target, found: Iterable[tuple[addresses.Portal, str]]
-) -> tuple[Target, ...]:
-    """The ways to a volume after a discovery: those with the target name that was asked for.
+def discovered_paths(
+    asked: IscsiPath, found: Iterable[tuple[addresses.Portal, str]]
+) -> tuple[IscsiPath, ...]:
+    """The paths to a volume after a discovery: those with the target name that was asked for.
 
     Where not every portal has that name the array gives each portal a name of its own, and all
     of them may lead to the volume; who they lead to is found out by the volume's identity. The
-    way that was asked for comes first.
+    path that was asked for comes first.
     """
-    ways = [Target(portal, name, asked.lun) for portal, name in found]
-    portals = {way.portal for way in ways}
-    ours = [way for way in ways if way.name.lower() == asked.name.lower()]
-    if {way.portal for way in ours} == portals:
-        ways = ours
-    return tuple(dict.fromkeys([asked, *ways]))
+    paths = [IscsiPath(portal, name, asked.lun) for portal, name in found]
+    portals = {path.portal for path in paths}
+    ours = [path for path in paths if path.name.lower() == asked.name.lower()]
+    if {path.portal for path in ours} == portals:
+        paths = ours
+    return tuple(dict.fromkeys([asked, *paths]))
 
 
 def may_lead(
-    asked: Target, target: str, portals: Collection[addresses.Portal], volume_id: str | None
+    asked: IscsiPath, target: str, portals: Collection[addresses.Portal], volume_id: str | None
 ) -> bool:
     """Whether a session that the caller did not name may have been made for its volume.
 

@@ -11,19 +11,19 @@ from os_brick.model import fabrics
 
 class _Path(Protocol):
     @property
-    def identity(self) -> fabrics.Identity:
+    def identity(self) -> fabrics.NamespaceIdentity:
         """Who the kernel believes it to be."""
 
 
 P = TypeVar('P', bound=_Path)
 
 
-def matching(wanted: fabrics.Identity, paths: Iterable[P]) -> list[P]:
+def matching(wanted: fabrics.NamespaceIdentity, paths: Iterable[P]) -> list[P]:
     """The namespaces that may be the wanted one.
 
     Where an array gives one name to several namespaces, the number decides between them.
     """
-    found = [path for path in paths if wanted.is_of(path.identity)]
+    found = [path for path in paths if wanted.matches(path.identity)]
     if len(found) > 1 and wanted.nsid is not None:
         found = [path for path in found if path.identity.nsid == wanted.nsid] or found
     return found

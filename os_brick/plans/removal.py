@@ -38,7 +38,7 @@ class FoundDisk:
     name: str
     number: int
     address: str
-    identity: vpd.Identity
+    identity: vpd.UnitIdentity
     is_named: bool = False
     maps: tuple[str, ...] = ()
     users: tuple[str, ...] = ()

@@ -97,7 +97,7 @@ class Order:
 
 
 class Connection:
-    """The way of this process to the daemon of one context."""
+    """The connection of this process to the daemon of one context."""
 
     def __init__(self, context: Any) -> None:
         self._context = context

@@ -193,7 +193,7 @@ def _iface(record: str) -> str:
 
 
 def _require_directories(target: str) -> None:
-    """Have nothing be in the way of a new record.
+    """Remove what keeps a new record from being made.
 
     :raises BrickException: naming what is.
     """
@@ -279,7 +279,7 @@ def release_nodes(
     One that was made is deleted, and so are the links of open-iscsi to it. A record that os-brick 7
     has left counts as made, unless ``prepared_only``; one that was never configured stays.
 
-    ``iscsiadm --op delete`` knows no way to leave alone a record that another login is making.
+    ``iscsiadm --op delete`` cannot leave alone a record that another login is making.
 
     :raises BrickException: naming the file that cannot be written or deleted.
     """
@@ -311,7 +311,7 @@ def _release(path: str, record: str, kept: _Portal, *, prepared_only: bool) -> N
 
 
 def _unlink_dangling(home: str, target: str, portal: addresses.Portal) -> None:
-    """Remove open-iscsi's links to records that have gone, one for each way they became known."""
+    """Remove open-iscsi's links to records that have gone, one for each discovery method."""
     discovered = [f'{home}/send_targets/{name}' for name in files.names(f'{home}/send_targets')]
     for directory in (*discovered, f'{home}/static', f'{home}/isns', f'{home}/fw'):
         for name in files.names(directory):

@@ -131,7 +131,7 @@ def _truth(word: str) -> bool:
 def addressing_mode(raw: Raw) -> str | None:
     """How the driver counts LUNs.
 
-    :raises InvalidParameterValue: if it is not a way that is known.
+    :raises InvalidParameterValue: if it is not a mode that is known.
     """
     found = raw.get('addressing_mode')
     return parsed('addressing_mode', found, names.require_text) if found else None

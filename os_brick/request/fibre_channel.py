@@ -18,7 +18,7 @@ MAPS = ('initiator_target_map', 'initiator_target_lun_map')
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
-class Target:
+class TargetPort:
     """A port of the array, and the kernel's LUN of the volume behind it.
 
     :ivar wwpn: the port's name, 16 digits in lower case.
@@ -35,7 +35,7 @@ class Target:
 class Props:
     """What the caller asked for.
 
-    :ivar targets: the array's ports that lead to the volume, none twice.
+    :ivar target_ports: the array's ports that lead to the volume, none twice.
     :ivar by_initiator: the same for each port of this host that is to be used, by its name;
         ``None`` where each may be used for all of them.
     :ivar is_read_only: whether the volume may not be written anyway.
@@ -44,8 +44,8 @@ class Props:
     :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
     """
 
-    targets: tuple[Target, ...]
-    by_initiator: Mapping[str, tuple[Target, ...]] | None = None
+    target_ports: tuple[TargetPort, ...]
+    by_initiator: Mapping[str, tuple[TargetPort, ...]] | None = None
     encrypted: bool = False
     enforce_multipath: bool = False
     is_read_only: bool = False
@@ -56,15 +56,15 @@ class Props:
     @property
     def key(self) -> str:
         """What the volume is locked by: the same for attach, extend and detach."""
-        first = min(self.targets)
+        first = min(self.target_ports)
         return f'fc {first.wwpn} {first.lun}'
 
-    def reached_from(self, wwpn: str) -> tuple[Target, ...]:
-        """The targets that are to be used through one port of this host."""
-        return self.targets if self.by_initiator is None else self.by_initiator.get(wwpn, ())
+    def reached_from(self, wwpn: str) -> tuple[TargetPort, ...]:
+        """The target ports that are to be used through one port of this host."""
+        return self.target_ports if self.by_initiator is None else self.by_initiator.get(wwpn, ())
 
     def __str__(self) -> str:
-        return '; '.join(str(target) for target in self.targets)
+        return '; '.join(str(target) for target in self.target_ports)
 
     @classmethod
     def parse(cls, raw: object, device_info: object = None) -> Self:
@@ -75,10 +75,10 @@ class Props:
         """
         found = common.mapping(raw)
         info = device_info if isinstance(device_info, Mapping) else {}
-        targets = _targets(found)
+        target_ports = _target_ports(found)
         return cls(
-            targets=targets,
-            by_initiator=_by_initiator(found, targets),
+            target_ports=target_ports,
+            by_initiator=_by_initiator(found, target_ports),
             encrypted=common.flag(found, 'encrypted'),
             enforce_multipath=common.flag(found, 'enforce_multipath'),
             is_read_only=found.get('access_mode') == 'ro',
@@ -101,7 +101,7 @@ def name(raw: object) -> str:
     return digits
 
 
-def _targets(raw: common.Raw) -> tuple[Target, ...]:
+def _target_ports(raw: common.Raw) -> tuple[TargetPort, ...]:
     key = next((key for key in ('target_wwns', 'target_wwn') if raw.get(key)), '')
     if not key and raw.get('targets'):
         return _pairs('targets', raw['targets'], common.addressing_mode(raw))
@@ -110,10 +110,11 @@ def _targets(raw: common.Raw) -> tuple[Target, ...]:
     wwpns = [common.parsed(key, each, name) for each in _several(raw[key])]
     luns = _luns(raw, len(wwpns))
     mode = common.addressing_mode(raw)
-    ways = (
-        Target(each, common.kernel_lun(lun, mode)) for each, lun in zip(wwpns, luns, strict=True)
+    ports = (
+        TargetPort(each, common.kernel_lun(lun, mode))
+        for each, lun in zip(wwpns, luns, strict=True)
     )
-    return tuple(dict.fromkeys(ways))
+    return tuple(dict.fromkeys(ports))
 
 
 def _several(value: Any) -> Sequence[Any]:
@@ -132,24 +133,24 @@ def _luns(raw: common.Raw, count: int) -> list[int]:
     return luns
 
 
-def _pairs(key: str, value: Any, mode: Any) -> tuple[Target, ...]:
+def _pairs(key: str, value: Any, mode: Any) -> tuple[TargetPort, ...]:
     """Pairs of name and LUN, as earlier releases left them in the properties."""
     found = []
     for pair in _several(value):
         if not isinstance(pair, (list, tuple)) or len(pair) != 2:
             raise common.bad(key, f'{names.shown(pair)} is not a pair of WWPN and LUN')
         lun = common.parsed(key, pair[1], addresses.lun)
-        found.append(Target(common.parsed(key, pair[0], name), common.kernel_lun(lun, mode)))
+        found.append(TargetPort(common.parsed(key, pair[0], name), common.kernel_lun(lun, mode)))
     return tuple(dict.fromkeys(found))
 
 
 def _by_initiator(
-    raw: common.Raw, targets: tuple[Target, ...]
-) -> Mapping[str, tuple[Target, ...]] | None:
+    raw: common.Raw, target_ports: tuple[TargetPort, ...]
+) -> Mapping[str, tuple[TargetPort, ...]] | None:
     key, lun_key = MAPS
     if raw.get(key):
         return {
-            common.parsed(key, own, name): _known(key, theirs, targets)
+            common.parsed(key, own, name): _known(key, theirs, target_ports)
             for own, theirs in common.dictionary(key, raw[key]).items()
         }
     if raw.get(lun_key):
@@ -161,7 +162,7 @@ def _by_initiator(
     return None
 
 
-def _known(key: str, theirs: Any, targets: tuple[Target, ...]) -> tuple[Target, ...]:
-    """The targets among those of the volume; a map may be of the whole fabric."""
+def _known(key: str, theirs: Any, target_ports: tuple[TargetPort, ...]) -> tuple[TargetPort, ...]:
+    """The target ports among those of the volume; a map may be of the whole fabric."""
     wwpns = {common.parsed(key, each, name) for each in _several(theirs)}
-    return tuple(target for target in targets if target.wwpn in wwpns)
+    return tuple(target for target in target_ports if target.wwpn in wwpns)

@@ -12,8 +12,8 @@ from os_brick.request import common
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
-class Target:
-    """One way to the volume: a portal, the target's name there, and the kernel's LUN."""
+class IscsiPath:
+    """One path to the volume: a portal, the target's name there, and the kernel's LUN."""
 
     portal: addresses.Portal
     name: str
@@ -36,15 +36,15 @@ class Chap:
 class Props:
     """What the caller asked for.
 
-    :ivar targets: the ways to the volume, none twice; the first is the one of the singular keys
+    :ivar paths: the paths to the volume, none twice; the first is the one of the singular keys
         where only these are given.
-    :ivar explicit: whether the caller named every way (the plural keys), so that there is
+    :ivar explicit: whether the caller named every path (the plural keys), so that there is
         nothing to discover.
     :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
-    :ivar addressing_mode: how the driver counts LUNs; ``targets`` are translated already.
+    :ivar addressing_mode: how the driver counts LUNs; ``paths`` are translated already.
     """
 
-    targets: tuple[Target, ...]
+    paths: tuple[IscsiPath, ...]
     explicit: bool
     chap: Chap | None = None
     discovery_chap: Chap | None = None
@@ -57,7 +57,7 @@ class Props:
     @property
     def key(self) -> str:
         """What the volume is locked by: the same for attach, extend and detach."""
-        first = min(self.targets)
+        first = min(self.paths)
         return f'iscsi {first.name.lower()} {first.lun}'
 
     @classmethod
@@ -69,9 +69,9 @@ class Props:
         """
         found = common.mapping(raw)
         info = device_info if isinstance(device_info, Mapping) else {}
-        targets = _targets(found)
+        paths = _paths(found)
         return cls(
-            targets=targets,
+            paths=paths,
             explicit=_is_plural(found),
             chap=_chap(found, 'auth'),
             discovery_chap=_chap(found, 'discovery_auth'),
@@ -88,14 +88,14 @@ def _is_plural(raw: common.Raw) -> bool:
     return bool(raw.get('target_portals')) and bool(raw.get('target_iqns'))
 
 
-def _targets(raw: common.Raw) -> tuple[Target, ...]:
+def _paths(raw: common.Raw) -> tuple[IscsiPath, ...]:
     mode = common.addressing_mode(raw)
     if not _is_plural(raw):
         lun = common.parsed('target_lun', raw.get('target_lun', 0), addresses.lun)
         if 'target_lun' not in raw and raw.get('target_luns'):
             lun = common.parsed('target_luns', common.items(raw, 'target_luns')[0], addresses.lun)
         return (
-            Target(
+            IscsiPath(
                 common.value(raw, 'target_portal', addresses.Portal.parse),
                 common.value(raw, 'target_iqn', _name),
                 common.kernel_lun(lun, mode),
@@ -106,11 +106,11 @@ def _targets(raw: common.Raw) -> tuple[Target, ...]:
     if len(portals) != len(iqns):
         raise common.bad('target_iqns', f'{len(iqns)} names for {len(portals)} target_portals')
     luns = _luns(raw, len(portals))
-    ways = (
-        Target(portal, name, common.kernel_lun(lun, mode))
+    paths = (
+        IscsiPath(portal, name, common.kernel_lun(lun, mode))
         for portal, name, lun in zip(portals, iqns, luns, strict=True)
     )
-    return tuple(dict.fromkeys(ways))
+    return tuple(dict.fromkeys(paths))
 
 
 def _luns(raw: common.Raw, count: int) -> Sequence[int]:

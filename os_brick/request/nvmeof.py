@@ -25,7 +25,7 @@ class Replication(enum.Enum):
 
     NONE = 'one namespace'
     ARRAY = 'several namespaces under one array'
-    PERHAPS = 'one namespace, alone or as the only leg of an array'
+    PERHAPS = 'one namespace, alone or as the only member of an array'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,12 +41,12 @@ class Dhchap:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Target:
+class Namespace:
     """One namespace: its subsystem, the portals of it, and the names it has to have."""
 
     nqn: str
-    portals: tuple[fabrics.Portal, ...]
-    identity: fabrics.Identity
+    portals: tuple[fabrics.NvmePortal, ...]
+    identity: fabrics.NamespaceIdentity
     host_nqn: str | None = None
     dhchap: Dhchap | None = None
     psk: nvme_psk.Psk | None = None
@@ -59,13 +59,13 @@ class Target:
 class Props:
     """What the caller asked for.
 
-    :ivar targets: the namespaces that the volume is made of.
-    :ivar replica_count: how many legs the volume is to have.
+    :ivar namespaces: the namespaces that the volume is made of.
+    :ivar replica_count: how many members the array is to have.
     :ivar alias: the name of the array of a replicated volume.
     :ivar volume_id: of a replicated volume, the Block Storage service's.
     """
 
-    targets: tuple[Target, ...]
+    namespaces: tuple[Namespace, ...]
     replication: Replication = Replication.NONE
     replica_count: int = 1
     alias: str | None = None
@@ -79,10 +79,10 @@ class Props:
         """What the volume is locked by: the same for attach, extend and detach."""
         if self.replication is not Replication.NONE:
             return f'nvme volume {self.volume_id}'
-        target = self.targets[0]
-        identity = target.identity
+        namespace = self.namespaces[0]
+        identity = namespace.identity
         name = identity.uuid or identity.nguid or identity.eui64 or identity.nsid or ''
-        return f'nvme {target.nqn} {name}'
+        return f'nvme {namespace.nqn} {name}'
 
     @classmethod
     def parse(cls, raw: object, device_info: object = None) -> Self:
@@ -99,13 +99,13 @@ class Props:
             'device_path': common.device_path(found, device_info),
         }
         if found.get('volume_replicas') is None:
-            return cls(targets=(_target(found),), **shared)
+            return cls(namespaces=(_namespace(found),), **shared)
         if not replicas:
             raise common.bad('volume_replicas', 'it is empty')
         count = common.value(found, 'replica_count', _count) or len(replicas)
         return cls(
-            targets=tuple(
-                _target(common.parsed('volume_replicas', replica, _replica), found)
+            namespaces=tuple(
+                _namespace(common.parsed('volume_replicas', replica, _replica), found)
                 for replica in replicas
             ),
             replication=Replication.ARRAY if count > 1 else Replication.PERHAPS,
@@ -138,7 +138,7 @@ def _count(value: object) -> int:
     return int(text)
 
 
-def _target(raw: common.Raw, outer: common.Raw | None = None) -> Target:
+def _namespace(raw: common.Raw, outer: common.Raw | None = None) -> Namespace:
     """One namespace; what it does not say itself may stand in ``outer``."""
     common_keys = {} if outer is None else {k: v for k, v in outer.items() if k in _INHERITED}
     raw = {**common_keys, **raw}
@@ -146,7 +146,7 @@ def _target(raw: common.Raw, outer: common.Raw | None = None) -> Target:
     key = 'nqn' if is_old else 'target_nqn'
     nqn = common.value(raw, key, fabrics.nqn)
     portals = (_old_portal(raw),) if is_old else _portals(raw)
-    return Target(
+    return Namespace(
         nqn=nqn,
         portals=portals,
         identity=_identity(raw),
@@ -164,7 +164,7 @@ _INHERITED = (
 )
 
 
-def _old_portal(raw: common.Raw) -> fabrics.Portal:
+def _old_portal(raw: common.Raw) -> fabrics.NvmePortal:
     for key in ('target_portal', 'target_port', 'transport_type'):
         if raw.get(key) is None:
             raise common.bad(key, 'missing')
@@ -174,17 +174,17 @@ def _old_portal(raw: common.Raw) -> fabrics.Portal:
     return _portal('target_portal', words, raw, 0)
 
 
-def _portal(key: str, words: tuple[Any, ...], raw: common.Raw, number: int) -> fabrics.Portal:
+def _portal(key: str, words: tuple[Any, ...], raw: common.Raw, number: int) -> fabrics.NvmePortal:
     """One portal; this host's side of it, where ``words`` do not say it, stands in its own keys."""
     least, _ = _PORTAL_PARTS
-    found = common.parsed(key, words, lambda each: fabrics.Portal.parse(*each))
+    found = common.parsed(key, words, lambda each: fabrics.NvmePortal.parse(*each))
     for own in _OWN_KEYS[len(words) - least :]:
         words = (*words, _own(raw, own, number))
-        found = common.parsed(own, words, lambda each: fabrics.Portal.parse(*each))
+        found = common.parsed(own, words, lambda each: fabrics.NvmePortal.parse(*each))
     return found
 
 
-def _portals(raw: common.Raw) -> tuple[fabrics.Portal, ...]:
+def _portals(raw: common.Raw) -> tuple[fabrics.NvmePortal, ...]:
     if not common.items(raw, 'portals'):
         raise common.bad('portals', 'missing')
     found = []
@@ -209,7 +209,7 @@ def _own(raw: common.Raw, key: str, number: int) -> object:
     return found[number] or ''
 
 
-def _identity(raw: common.Raw) -> fabrics.Identity:
+def _identity(raw: common.Raw) -> fabrics.NamespaceIdentity:
     def name(key: str, parse: Any) -> Any:
         return common.parsed(key, raw[key], parse) if raw.get(key) not in (None, '') else None
 
@@ -225,7 +225,7 @@ def _identity(raw: common.Raw) -> fabrics.Identity:
                 eui64 = fabrics.eui64(given)
             except ValueError:
                 raise common.bad('volume_nguid', str(error)) from None
-    found = fabrics.Identity(
+    found = fabrics.NamespaceIdentity(
         uuid=name('vol_uuid', fabrics.uuid),
         nguid=nguid,
         eui64=eui64,
@@ -237,7 +237,7 @@ def _identity(raw: common.Raw) -> fabrics.Identity:
     return found
 
 
-def _psk(raw: common.Raw, portals: tuple[fabrics.Portal, ...]) -> nvme_psk.Psk | None:
+def _psk(raw: common.Raw, portals: tuple[fabrics.NvmePortal, ...]) -> nvme_psk.Psk | None:
     if raw.get('tls_psk') is None:
         return None
     for portal in portals:

@@ -20,7 +20,7 @@ MODES = [
 ]
 
 
-# Every mode on one way, and the ones that translate on the others: a few seconds each.
+# Every mode on one path, and the ones that translate on the others: a few seconds each.
 CASES = [
     *(pytest.param('single', *mode.values, id=f'single-{mode.id}') for mode in MODES),
     *(

@@ -27,10 +27,10 @@ def test_same_answer(shelf, fabric, reference, multipathd, multipath):
     we detach what the reference attached; and a downgrade, the other way round."""
     multipathd(find_multipaths='no' if multipath else 'strict')
     volume = fc_support.served(shelf, fabric, 'same')
-    # With one way both have the same choice of disk.
+    # With one path both have the same choice of disk.
     ours, theirs = fabric.initiators[0].wwpn, [fabric.targets[0].wwpn]
-    one_way = {'target_wwn': theirs, 'initiator_target_map': {ours: theirs}}
-    props = fabric.properties(1, **({} if multipath else one_way))
+    one_path = {'target_wwn': theirs, 'initiator_target_map': {ours: theirs}}
+    props = fabric.properties(1, **({} if multipath else one_path))
     before = support.disks()
     connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
     reference.make('FIBRE_CHANNEL', multipath=multipath)

@@ -342,7 +342,7 @@ def test_detach_of_a_device_that_hangs(shelf, multi, options):
 
 
 def test_session_that_is_in_recovery(shelf, multi, four):
-    """A session that exists but whose portal is dead does not count as a way to the volume: a
+    """A session that exists but whose portal is dead does not count as a path to the volume: a
     second volume on the same target attaches over the others."""
     target, _volume, props = four
     second = support.stamped(shelf, 'second')

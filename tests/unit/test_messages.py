@@ -46,7 +46,7 @@ WORDS = {
         'Member',
         'Host',
         'Port',
-        'Machine',
+        'Platform',
         'Mirror',
         'State',
     ),

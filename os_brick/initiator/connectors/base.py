@@ -151,7 +151,7 @@ class BlockConnector(BaseLinuxConnector):
     @staticmethod
     def _operation(name: str, props: Any) -> contextlib.AbstractContextManager[operation.Operation]:
         # A late path holds the lock while it opens, and ends soon if it is told to.
-        background.give_way(props.key)
+        background.interrupt(props.key)
         return operation.begin(name, props, (locks.VOLUME, props.key), opts.current())
 
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class BlockConnector(BaseLinuxConnector):
         :raises InvalidParameterValue: naming the property that is missing or wrong.
         :raises VolumeDeviceNotFound: if it does not appear, or cannot be read.
         :raises VolumeIdentityMismatch: if another volume is in its place.
-        :raises FailedISCSITargetPortalLogin: if no way to it opens.
+        :raises FailedISCSITargetPortalLogin: if no path to it opens.
         :raises OperationTimedOut: if the deadline passes.
         """
         props = self.Props.parse(connection_properties)
@@ -184,7 +184,7 @@ class BlockConnector(BaseLinuxConnector):
         :param force: go on where its data could not be written back, or somebody uses it.
         :param ignore_errors: with ``force``, do not raise what went wrong.
         :raises VolumeInUse: if somebody else holds it, without ``force``.
-        :raises ExceptionChainer: with ``force``, what went wrong on the way.
+        :raises ExceptionChainer: with ``force``, all that went wrong.
         """
         props = self.Props.parse(connection_properties, device_info)
         on_error = teardown.OnError.of(force, ignore_errors)

@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
-from os_brick.host import fc, fc_ways, lun_state, removal, scsi, survey, udev_links, volume
+from os_brick.host import fc, fc_platform, lun_state, removal, scsi, survey, udev_links, volume
 from os_brick.initiator.connectors import base
 from os_brick.paths import fibre_channel as fc_paths
 from os_brick.paths import fibre_channel_search, scsi_removal
@@ -50,12 +50,12 @@ class _Seen:
 class FibreChannelConnector(base.BlockConnector):
     """Attaches volumes over this host's Fibre Channel adapters.
 
-    :cvar machine: how this kind of machine names disks and is told of LUNs.
+    :cvar fibre_channel_platform: how this platform names disks and makes LUNs known.
     """
 
     Props = props_fc.Props
     _plans_links = True
-    machine: ClassVar[fc_ways.Machine] = fc_ways.PLAIN
+    fibre_channel_platform: ClassVar[fc_platform.FcPlatform] = fc_platform.GENERIC
 
     def __init__(
         self,
@@ -91,9 +91,9 @@ class FibreChannelConnector(base.BlockConnector):
         props = props_fc.Props.parse(connection_properties)
         limit = wait.Deadline.after(_LINK_SECONDS)
         found: dict[str, None] = {}
-        for way in fc_paths.paths_of(props, self.machine):
-            names = [f'{_BY_PATH}/{name}' for name in self.machine.link_names(way)]
-            disk = scsi.disk_at(way.address)
+        for path in fc_paths.paths_of(props, self.fibre_channel_platform):
+            names = [f'{_BY_PATH}/{name}' for name in self.fibre_channel_platform.link_names(path)]
+            disk = scsi.disk_at(path.address)
             if disk and scsi_removal.is_another(disk, props.expected_wwid):
                 continue
             is_here = disk is not None
@@ -107,7 +107,7 @@ class FibreChannelConnector(base.BlockConnector):
             raise exception.NoFibreChannelHostsFound
         background.stop(props.key)
         scan = op.work.within(op.settings.scan_seconds)
-        search = fibre_channel_search.Search(props, self.machine, op)
+        search = fibre_channel_search.Search(props, self.fibre_channel_platform, op)
         found = search.run(scan)
         if not several:
             found = [path for path in found if path.is_usable]
@@ -115,7 +115,7 @@ class FibreChannelConnector(base.BlockConnector):
         seconds = max(scan.remaining, _LEAST_SCAN_SECONDS) / (1 if several else len(found))
         request = fc_paths.Request(
             props=props,
-            machine=self.machine,
+            platform=self.fibre_channel_platform,
             scans=self.device_scan_attempts,
             scan_seconds=seconds,
             clean_up_seconds=op.clean_up_seconds,
@@ -138,7 +138,7 @@ class FibreChannelConnector(base.BlockConnector):
             links = [udev_links.of_map(device.name)]
         else:
             own = [path for path in paths if scsi.disk_at(path.address) == device.name]
-            names = [name for path in own for name in self.machine.link_names(path)]
+            names = [name for path in own for name in self.fibre_channel_platform.link_names(path)]
             links = [f'{udev_links.BY_PATH}/{name}' for name in names]
         found = udev_links.leading_to(device.path, links, deadline)
         if found is None:
@@ -146,10 +146,10 @@ class FibreChannelConnector(base.BlockConnector):
         return found or device.path
 
     def _seen(self, props: props_fc.Props) -> _Seen:
-        topology = fc.sight()
-        named = fc_paths.paths_of(props, self.machine, topology)
+        topology = fc.topology()
+        named = fc_paths.paths_of(props, self.fibre_channel_platform, topology)
         everywhere = fc_paths.paths_of(
-            dataclasses.replace(props, by_initiator=None), self.machine, topology
+            dataclasses.replace(props, by_initiator=None), self.fibre_channel_platform, topology
         )
         elsewhere = tuple(path.address for path in everywhere if path not in named)
         places = survey.Places(
@@ -169,7 +169,9 @@ class FibreChannelConnector(base.BlockConnector):
             _remove_late(volume, seen, known, steps, op)
             for path in seen.paths:
                 if scsi.disk_at(path.address) is None:
-                    forget = functools.partial(self.machine.forget, path, op.deadline)
+                    forget = functools.partial(
+                        self.fibre_channel_platform.forget, path, op.deadline
+                    )
                     steps.run(f'end of {path}', forget)
 
     def _extend(self, props: props_fc.Props, op: operation.Operation) -> int:

@@ -2,7 +2,7 @@
 """Fibre Channel volumes on POWER."""
 
 from os_brick import initiator
-from os_brick.host import fc_ways
+from os_brick.host import fc_platform
 from os_brick.initiator.connectors import fibre_channel
 
 
@@ -10,4 +10,4 @@ class FibreChannelConnectorPPC64(fibre_channel.FibreChannelConnector):
     """The same, where udev names the disks of virtual adapters by their port alone."""
 
     platform = initiator.PLATFORM_PPC64
-    machine = fc_ways.PPC64
+    fibre_channel_platform = fc_platform.PPC64

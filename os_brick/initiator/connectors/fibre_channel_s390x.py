@@ -10,4 +10,4 @@ class FibreChannelConnectorS390X(fibre_channel.FibreChannelConnector):
     """The same, with the units of the zfcp driver where the kernel does not scan by itself."""
 
     platform = initiator.PLATFORM_S390
-    machine = fc_zfcp.S390X
+    fibre_channel_platform = fc_zfcp.S390X

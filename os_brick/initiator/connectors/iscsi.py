@@ -26,7 +26,7 @@ from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
-Target = props_iscsi.Target
+IscsiPath = props_iscsi.IscsiPath
 
 _BY_PATH = '/dev/disk/by-path'
 # udev makes a disk's links a moment after the kernel's disk is there.
@@ -107,24 +107,24 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             return []
         props = props_iscsi.Props.parse(connection_properties)
         found: dict[str, None] = {}
-        for way in props.targets:
-            sessions = iscsi.sessions_at(way.name, way.portal)
-            portals = sorted({way.portal}.union(*(session.portals for session in sessions)))
-            disks = [scsi.disk_at(session.address(way.lun)) for session in sessions]
+        for path in props.paths:
+            sessions = iscsi.sessions_at(path.name, path.portal)
+            portals = sorted({path.portal}.union(*(session.portals for session in sessions)))
+            disks = [scsi.disk_at(session.address(path.lun)) for session in sessions]
             own = [d for d in disks if d and not scsi_removal.is_another(d, props.expected_wwid)]
             if len(own) < len(list(filter(None, disks))):
                 continue
             is_here = bool(own)
             limit = wait.Deadline.after(_LINK_SECONDS if is_here else 0)
-            links = wait.poll(functools.partial(self._links, portals, way), limit)
+            links = wait.poll(functools.partial(self._links, portals, path), limit)
             found |= dict.fromkeys(links or [])
         return list(found)
 
-    def _links(self, portals: list[addresses.Portal], way: Target) -> list[str] | None:
+    def _links(self, portals: list[addresses.Portal], path: IscsiPath) -> list[str] | None:
         found = []
         for portal in portals:
             place = f'{portal.address}:{portal.port}'
-            name = f'ip-{place}-iscsi-{way.name}-lun-{addresses.udev_lun(way.lun)}'
+            name = f'ip-{place}-iscsi-{path.name}-lun-{addresses.udev_lun(path.lun)}'
             # Behind a card of its own udev puts the card's place before the name.
             anywhere = self.transport != 'default'
             names = files.names(_BY_PATH) if anywhere else [name]
@@ -134,8 +134,8 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
     def _attach(self, props: props_iscsi.Props, op: operation.Operation) -> result.BlockDevice:
         several = self.use_multipath and self._has_multipath(props.enforce_multipath)
         # Without multipath the paths are tried one after the other.
-        scan_seconds = op.settings.scan_seconds / (1 if several else len(props.targets))
-        is_only = several or len(props.targets) == 1
+        scan_seconds = op.settings.scan_seconds / (1 if several else len(props.paths))
+        is_only = several or len(props.paths) == 1
         request = iscsi_paths.Request(
             props=props,
             iface=self.transport,
@@ -148,7 +148,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         driver = iscsi_paths.Driver(request)
         background.stop(props.key)
         if not several:
-            device = scsi_paths.attach_first(driver, props.targets, props.key, op)
+            device = scsi_paths.attach_first(driver, props.paths, props.key, op)
         else:
             # What only discovery has told of may lead anywhere.
             policy = plans_paths.Policy(is_mismatch_fatal=props.explicit)
@@ -157,11 +157,11 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             device = scsi_paths.attach_all(driver, paths, policy, props.key, op, select)
         return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
-    def _paths(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[Target, ...]:
+    def _paths(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[IscsiPath, ...]:
         """The paths the caller named, or those that the portal it named tells of."""
         if props.explicit:
-            return props.targets
-        (asked,) = props.targets
+            return props.paths
+        (asked,) = props.paths
         chap = props.discovery_chap
         secret = (chap.username, chap.password) if chap else None
         iface = 'iser' if self.transport == 'iser' else 'default'
@@ -170,7 +170,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             raise exception.TargetPortalNotFound(
                 f'Portal {asked.portal} knows no target {asked.name}'
             )
-        return plans.discovered_ways(asked, found)
+        return plans.discovered_paths(asked, found)
 
     def _survey(self, props: props_iscsi.Props, seen: _Seen) -> _Found:
         """What there is of the volume: on its paths, and by identity behind other portals."""
@@ -196,7 +196,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
                 for session, lun in found.sessions
                 if not found.volume.is_kept_from(session.address(lun))
             ]
-            for name in {way.name for way in props.targets} | {s.target for s, _ in sessions}:
+            for name in {path.name for path in props.paths} | {s.target for s, _ in sessions}:
                 logout = functools.partial(_leave, name, props, sessions, steps, op.deadline)
                 steps.run(f'logout of {name}', logout)
 
@@ -209,7 +209,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
 
 def _select(
     props: props_iscsi.Props,
-    opening: path_set.PathSet[Target, iscsi_paths.OpenPath],
+    opening: path_set.PathSet[IscsiPath, iscsi_paths.OpenPath],
     opened: list[iscsi_paths.OpenPath],
 ) -> list[host_disks.Disk]:
     """The disks of the volume among those of the open paths.
@@ -242,12 +242,12 @@ class _Seen:
 def _seen(props: props_iscsi.Props, deadline: wait.Deadline) -> _Seen:
     every = tuple(iscsi.sessions())
     named = {
-        session: way.lun
-        for way in props.targets
-        for session in iscsi.sessions_at(way.name, way.portal, deadline, every)
+        session: path.lun
+        for path in props.paths
+        for session in iscsi.sessions_at(path.name, path.portal, deadline, every)
     }
     others = () if props.explicit else [each for each in every if each not in named]
-    asked = props.targets[0]
+    asked = props.paths[0]
     likely = (
         session.address(asked.lun)
         for session in others
@@ -262,7 +262,7 @@ def _seen(props: props_iscsi.Props, deadline: wait.Deadline) -> _Seen:
 
 
 def _paths_in_words(props: props_iscsi.Props) -> str:
-    return '; '.join(str(way) for way in props.targets)
+    return '; '.join(str(path) for path in props.paths)
 
 
 def _leave(
@@ -273,6 +273,6 @@ def _leave(
     deadline: wait.Deadline,
 ) -> None:
     """End the sessions to a target that carry nothing else, and forget their records."""
-    ways = [way for way in props.targets if way.name == name]
+    paths = [path for path in props.paths if path.name == name]
     own = [(s, lun) for s, lun in sessions if s.target.lower() == name.lower()]
-    iscsi_paths.leave(ways, own, deadline, is_forced=steps.on_error.is_forced)
+    iscsi_paths.leave(paths, own, deadline, is_forced=steps.on_error.is_forced)

@@ -32,7 +32,7 @@ from os_brick.request import result
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 Volume = props_nvmeof.Props
-Target = props_nvmeof.Target
+Namespace = props_nvmeof.Namespace
 Replication = props_nvmeof.Replication
 
 DEV_SEARCH_PATH = '/dev/'
@@ -113,7 +113,7 @@ class NVMeOFConnector(base.BlockConnector):
             else props_nvmeof.Props.parse(connection_properties, device_info)
         )
         limit = wait.Deadline.after(net.RESOLVE_SECONDS)
-        here = [self._survey(props, each, limit, is_here=False) for each in props.targets]
+        here = [self._survey(props, each, limit, is_here=False) for each in props.namespaces]
         heads = [head for found in here for head in found.heads]
         if props.replication is not Replication.NONE:
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
@@ -128,8 +128,8 @@ class NVMeOFConnector(base.BlockConnector):
         background.stop(props.key)
         attach = functools.partial(self._attach_target, props, several, op)
         if props.replication is Replication.NONE:
-            return result.BlockDevice(f'/dev/{attach(props.targets[0])}')
-        here = [self._survey(props, each, op.work, is_here=False) for each in props.targets]
+            return result.BlockDevice(f'/dev/{attach(props.namespaces[0])}')
+        here = [self._survey(props, each, op.work, is_here=False) for each in props.namespaces]
         before = {head for found in here for head in found.heads}
         devices = self._attach_members(props, attach)
         new = [device for device in devices if device not in before]
@@ -148,14 +148,14 @@ class NVMeOFConnector(base.BlockConnector):
         return result.BlockDevice(f'/dev/md/{props.alias}' if is_array else f'/dev/{name}')
 
     @staticmethod
-    def _attach_members(props: Volume, attach: Callable[[Target], str]) -> tuple[str, ...]:
+    def _attach_members(props: Volume, attach: Callable[[Namespace], str]) -> tuple[str, ...]:
         """The members of a replicated volume that can be had, side by side."""
-        found, errors = fanout.fanout(attach, props.targets)
-        for target, error in errors.items():
+        found, errors = fanout.fanout(attach, props.namespaces)
+        for namespace, error in errors.items():
             LOG.warning(
                 'Volume %s goes on without one of its replicas: %s: %s',
                 props.volume_id,
-                target,
+                namespace,
                 error,
             )
         if not found:
@@ -163,7 +163,7 @@ class NVMeOFConnector(base.BlockConnector):
             raise exception.VolumeDeviceNotFound(
                 f'Volume {props.volume_id} has no replica that can be attached: {text}'
             )
-        return tuple(found[target] for target in props.targets if target in found)
+        return tuple(found[namespace] for namespace in props.namespaces if namespace in found)
 
     def _wants_multipath(self, props: Volume) -> bool:
         if not self.use_multipath:
@@ -183,29 +183,29 @@ class NVMeOFConnector(base.BlockConnector):
         props: Volume,
         several: bool,
         op: operation.Operation,
-        target: Target,
+        namespace: Namespace,
     ) -> str:
         """Have one namespace here, readable; return its block device's name."""
-        driver = nvme_paths.Driver(nvme_request.request_of(props, target, op))
-        paths = nvme_request.paths_of(target, op.work)
+        driver = nvme_paths.Driver(nvme_request.request_of(props, namespace, op))
+        paths = nvme_request.paths_of(namespace, op.work)
         if several:
             wanted = min(2, len(paths)) if props.enforce_multipath else 1
             return nvme_attach.attach_all(driver, paths, wanted, props.key, op)
         return nvme_attach.attach_first(driver, paths, props.key, op)
 
     def _survey(
-        self, props: Volume, target: Target, deadline: wait.Deadline, *, is_here: bool = True
+        self, props: Volume, namespace: Namespace, deadline: wait.Deadline, *, is_here: bool = True
     ) -> nvme_survey.Found:
         """What there is of a namespace at the portals of the properties.
 
         :param is_here: as of :func:`_resolved`.
         """
         wanted = nvme_survey.Wanted(
-            nqn=target.nqn,
-            portals=nvme_request.resolved(target, deadline, is_here=is_here),
-            host_nqn=target.host_nqn
+            nqn=namespace.nqn,
+            portals=nvme_request.resolved(namespace, deadline, is_here=is_here),
+            host_nqn=namespace.host_nqn
             or machine.or_none(lambda: machine.host_nqn(machine.system_uuid() or None)),
-            identity=target.identity,
+            identity=namespace.identity,
             volume=props.key,
             used=_used_head(props.device_path),
         )
@@ -213,10 +213,10 @@ class NVMeOFConnector(base.BlockConnector):
 
     def _detach(self, props: Volume, steps: teardown.Teardown, op: operation.Operation) -> None:
         background.stop(props.key)
-        here = [self._survey(props, target, op.work) for target in props.targets]
+        here = [self._survey(props, namespace, op.work) for namespace in props.namespaces]
         heads = [head for each in here for head in each.heads]
         if not heads:
-            words = '; '.join(str(target) for target in props.targets)
+            words = '; '.join(str(namespace) for namespace in props.namespaces)
             LOG.warning('Detach: there is no %s on this host%s', words, _elsewhere(props))
         if props.replication is not Replication.NONE:
             array = nvmeof_raid.array_of(props.alias, tuple(heads))
@@ -233,10 +233,10 @@ class NVMeOFConnector(base.BlockConnector):
         return device in self.get_volume_paths(props)
 
     def _extend(self, props: Volume, op: operation.Operation) -> int:
-        here = [self._survey(props, target, op.work) for target in props.targets]
+        here = [self._survey(props, namespace, op.work) for namespace in props.namespaces]
         heads = [head for each in here for head in each.heads]
         if not heads:
-            words = '; '.join(str(target) for target in props.targets)
+            words = '; '.join(str(namespace) for namespace in props.namespaces)
             raise exception.VolumePathsNotFound(f'There is no {words} on this host')
 
         def grow(each: nvme_survey.Found) -> int:
@@ -263,10 +263,10 @@ def _elsewhere(props: Volume) -> str:
     """
     found = [
         f'{controller} (connected as {controller.host_nqn or "?"})'
-        for target in props.targets
-        if target.identity.is_unique
-        for controller in nvme.controllers(target.nqn)
-        if plans.matching(target.identity, nvme.paths(controller.name))
+        for namespace in props.namespaces
+        if namespace.identity.is_unique
+        for controller in nvme.controllers(namespace.nqn)
+        if plans.matching(namespace.identity, nvme.paths(controller.name))
     ]
     return (
         f'; it stays behind {"; ".join(found)}, where the properties do not lead' if found else ''

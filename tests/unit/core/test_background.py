@@ -80,7 +80,7 @@ def test_found_by_each_of_its_names(name: str) -> None:
     assert tries == []
 
 
-def test_give_way_interrupts_and_does_not_end() -> None:
+def test_interrupt_interrupts_and_does_not_end() -> None:
     interrupted, tries = threading.Event(), threading.Event()
     background.follow(
         ['key'],
@@ -89,7 +89,7 @@ def test_give_way_interrupts_and_does_not_end() -> None:
         (0.01, 0.01),
         interrupted.set,  # type: ignore[func-returns-value]
     )
-    background.give_way('key')
+    background.interrupt('key')
     assert interrupted.is_set()
     tries.clear()
     assert tries.wait(10)

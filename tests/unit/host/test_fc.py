@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from os_brick.core import files
-from os_brick.host import fc, fc_ways, fc_zfcp
+from os_brick.host import fc, fc_paths, fc_platform, fc_zfcp
 from tests.unit.fakehost import tree as fake_tree
 
 # Linux 6.12, FCoE in VN2VN mode on an emulated e1000 (shared guest, tests/functional/lab/fc.py).
@@ -140,17 +140,17 @@ def test_targets_of_drivers_that_show_no_remote_ports(tree: fake_tree.Tree) -> N
     assert found == {(2, 0, True), (3, 4, True)}
 
 
-def way(place: str, wwpn: str = '50', lun: int = 1, kind: str = '') -> fc_ways.Way:
+def path(place: str, wwpn: str = '50', lun: int = 1, kind: str = '') -> fc_paths.FcPath:
     own = fc.Port(2, '21', '20', 'Online', kind, place)
     far = fc.RemotePort(2, 0, wwpn, 'Online', is_target=True, target_id=3)
-    return fc_ways.Way(own, far, lun)
+    return fc_paths.FcPath(own, far, lun)
 
 
-def test_where_a_way_leads() -> None:
-    assert str(way('/sys').address) == '2:0:3:1'
+def test_where_a_path_leads() -> None:
+    assert str(path('/sys').address) == '2:0:3:1'
     nowhere = fc.RemotePort(2, 0, '50', 'Online', is_target=True, target_id=None)
     with pytest.raises(ValueError, match='no target id'):
-        _ = fc_ways.Way(way('/sys').port, nowhere, 1).address
+        _ = fc_paths.FcPath(path('/sys').port, nowhere, 1).address
 
 
 @pytest.mark.parametrize(
@@ -166,19 +166,19 @@ def test_where_a_way_leads() -> None:
     ],
 )
 def test_names_of_pci(place: str, expected: str) -> None:
-    assert fc_ways.links_of_pci(way(place)) == [f'pci-{expected}-fc-0x50-lun-1']
+    assert fc_platform.links_of_pci(path(place)) == [f'pci-{expected}-fc-0x50-lun-1']
 
 
 def test_names_of_pci_on_a_platform() -> None:
     place = '/sys/devices/platform/soc/4000.pcie/pci0000:00/0000:01:00.1/host2/fc_host/host2'
-    assert fc_ways.links_of_pci(way(place, lun=300)) == [
+    assert fc_platform.links_of_pci(path(place, lun=300)) == [
         'platform-4000.pcie-pci-0000:01:00.1-fc-0x50-lun-0x012c000000000000'
     ]
 
 
 @pytest.mark.parametrize('place', ['', '/sys/devices/virtual/net/fc0/ctlr_0/host2/fc_host/host2'])
 def test_no_card_no_name(place: str) -> None:
-    assert fc_ways.links_of_pci(way(place)) == []
+    assert fc_platform.links_of_pci(path(place)) == []
 
 
 @pytest.mark.parametrize(
@@ -190,7 +190,7 @@ def test_no_card_no_name(place: str) -> None:
     ],
 )
 def test_fcp_devices(place: str, expected: str) -> None:
-    assert fc_zfcp.device_of(way(place).port) == expected
+    assert fc_zfcp.device_of(path(place).port) == expected
 
 
 @pytest.mark.parametrize(
@@ -229,4 +229,4 @@ def test_who_scans_on_s390x(
 ) -> None:
     if parameter is not None:
         tree.value('/sys/module/zfcp/parameters/allow_lun_scan', parameter)
-    assert fc_zfcp.scans_by_itself(way('/sys', kind=kind).port) is expected
+    assert fc_zfcp.scans_by_itself(path('/sys', kind=kind).port) is expected

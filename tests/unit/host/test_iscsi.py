@@ -160,7 +160,7 @@ def test_discover(host: fake_host.Host) -> None:
 
 
 @pytest.mark.parametrize(
-    ('line', 'way'),
+    ('line', 'found'),
     [
         ('10.99.0.1:3260,1 iqn.2026-11.org.lab:t1', ('10.99.0.1:3260', 'iqn.2026-11.org.lab:t1')),
         ('[fe80::1]:3260,2 iqn.a:b', ('[fe80::1]:3260', 'iqn.a:b')),
@@ -171,9 +171,9 @@ def test_discover(host: fake_host.Host) -> None:
         ('x:y:z iqn.a:b', None),
     ],
 )
-def test_lines_of_a_discovery(line: str, way: tuple[str, str] | None) -> None:
+def test_lines_of_a_discovery(line: str, found: tuple[str, str] | None) -> None:
     """The first is from iscsiadm 2.1.11."""
-    expected = (addresses.Portal.parse(way[0]), way[1]) if way else None
+    expected = (addresses.Portal.parse(found[0]), found[1]) if found else None
     assert iscsi._discovered(line) == expected
 
 

@@ -13,7 +13,7 @@ from os_brick.host import nvme, nvme_refs
 from os_brick.model import fabrics
 from tests.unit.fakehost import tree as fake_tree
 
-PORTAL = fabrics.Portal.parse('10.0.0.1', 4420, 'tcp')
+PORTAL = fabrics.NvmePortal.parse('10.0.0.1', 4420, 'tcp')
 PLACE = '/sys/class/nvme-fabrics/ctl/nvme0'
 NOTHING = nvme_refs.References()
 

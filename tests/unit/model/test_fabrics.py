@@ -30,7 +30,7 @@ FC = 'nn-0x1000000000000001:pn-0x2000000000000001'
     ],
 )
 def test_portal(words: tuple[Any, ...], portal: tuple[str, ...]) -> None:
-    assert fabrics.Portal.parse(*words) == fabrics.Portal(*portal)
+    assert fabrics.NvmePortal.parse(*words) == fabrics.NvmePortal(*portal)
 
 
 @pytest.mark.parametrize(
@@ -52,26 +52,26 @@ def test_portal(words: tuple[Any, ...], portal: tuple[str, ...]) -> None:
 )
 def test_no_portal(words: tuple[Any, ...]) -> None:
     with pytest.raises(ValueError, match=r'is no|expected a text'):
-        fabrics.Portal.parse(*words)
+        fabrics.NvmePortal.parse(*words)
 
 
 @given(st.text(max_size=40), st.text(max_size=8), st.sampled_from(['tcp', 'rdma', 'fc', 'loop']))
 def test_no_text_becomes_another_option(address: str, port: str, transport: str) -> None:
     """What comes out is one option of the kernel, which a comma would end."""
     with contextlib.suppress(ValueError):
-        portal = fabrics.Portal.parse(address, port, transport)
+        portal = fabrics.NvmePortal.parse(address, port, transport)
         assert portal.address.isprintable()
         assert not set(portal.address + portal.port) & set(', =\n')
-        assert fabrics.Portal.parse(portal.address, portal.port, transport) == portal
+        assert fabrics.NvmePortal.parse(portal.address, portal.port, transport) == portal
 
 
-def test_a_way_may_leave_open_where_it_begins() -> None:
-    plain = fabrics.Portal('tcp', '10.0.0.1', '4420')
-    bound = fabrics.Portal('tcp', '10.0.0.1', '4420', '10.0.0.9', 'eth0')
-    assert plain.is_way_of(bound)
-    assert bound.is_way_of(bound)
-    assert not bound.is_way_of(plain)
-    assert not plain.is_way_of(fabrics.Portal('rdma', '10.0.0.1', '4420'))
+def test_a_portal_may_leave_open_where_it_begins() -> None:
+    plain = fabrics.NvmePortal('tcp', '10.0.0.1', '4420')
+    bound = fabrics.NvmePortal('tcp', '10.0.0.1', '4420', '10.0.0.9', 'eth0')
+    assert plain.serves(bound)
+    assert bound.serves(bound)
+    assert not bound.serves(plain)
+    assert not plain.serves(fabrics.NvmePortal('rdma', '10.0.0.1', '4420'))
 
 
 A, B = UUID, UUID.replace('1', '2')
@@ -98,7 +98,7 @@ A, B = UUID, UUID.replace('1', '2')
     ],
 )
 def test_identity(wanted: dict[str, Any], actual: dict[str, Any], is_it: bool) -> None:
-    assert fabrics.Identity(**wanted).is_of(fabrics.Identity(**actual)) is is_it
+    assert fabrics.NamespaceIdentity(**wanted).matches(fabrics.NamespaceIdentity(**actual)) is is_it
 
 
 def test_names() -> None:

@@ -186,7 +186,7 @@ def test_a_host_name_is_the_same_for_all_transports(name: str) -> None:
         portal = addresses.Portal.parse(f'{name}:3260')
         assert portal == addresses.Portal(name.lower(), 3260)
         assert addresses.Portal.parse(str(portal)) == portal
-        assert fabrics.Portal.parse(name, 4420, 'tcp').address == portal.address
+        assert fabrics.NvmePortal.parse(name, 4420, 'tcp').address == portal.address
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_host_name_is_the_same_for_all_transports(name: str) -> None:
 def test_addresses(text: str, address: str) -> None:
     assert addresses.Portal.parse(text).address == address
     bare = text.partition(']')[0].strip('[') if '[' in text else text.partition(':3260')[0]
-    assert fabrics.Portal.parse(bare, 4420, 'tcp').address == address
+    assert fabrics.NvmePortal.parse(bare, 4420, 'tcp').address == address
 
 
 @pytest.mark.parametrize(
@@ -230,4 +230,4 @@ def test_what_is_no_portal_is_none_for_any_transport(text: str) -> None:
     with pytest.raises(ValueError, match='is not a valid portal'):
         addresses.Portal.parse(text)
     with pytest.raises(ValueError, match='is not a valid'):
-        fabrics.Portal.parse(text, 4420, 'tcp')
+        fabrics.NvmePortal.parse(text, 4420, 'tcp')

@@ -95,7 +95,7 @@ def test_a_portal_that_is_back_with_another_volume_does_not_join(
     other.portals[0].close()
     brick = connector()
     info = brick.connect_volume(props)
-    # A busy machine may take even a way whose portal is there for a late one.
+    # A busy machine may take even a path whose portal is there for a late path.
     assert comes_true(lambda: len(host.maps['dm-0'].disks) == len(target.portals))
     attached = host.snapshot()
     other.luns[1] = array.Unit('another')

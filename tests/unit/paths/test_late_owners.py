@@ -213,7 +213,7 @@ def test_steps_are_data_that_another_process_replays(host: Host) -> None:
     lock = locks.VOLUME, props.key
     with operation.begin('connect', None, lock, opts.current()) as op:
         opening, opened = engine.open_all(
-            driver, assembly, props.targets, plans.Policy(wanted=2), props.key, op
+            driver, assembly, props.paths, plans.Policy(wanted=2), props.key, op
         )
         assembly.build(scsi_paths.disks_of(opened), op)
         steps = json.loads(json.dumps(op.undo.steps()))

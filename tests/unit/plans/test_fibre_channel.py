@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which pairs of ports are ways."""
+"""Which pairs of ports are paths."""
 
 from typing import Any, NamedTuple
 
@@ -20,9 +20,9 @@ class Port(NamedTuple):
 OWN = [Port(2, FIRST), Port(3, SECOND)]
 
 
-def ways(remotes: list[Port], **more: Any) -> list[tuple[int, str, int]]:
+def pairs(remotes: list[Port], **more: Any) -> list[tuple[int, str, int]]:
     props = props_fc.Props.parse({'target_wwn': [B, A], 'target_luns': [7, 8], **more})
-    return [(own.host, far.wwpn, lun) for own, far, lun in plans.ways(OWN, remotes, props)]
+    return [(own.host, far.wwpn, lun) for own, far, lun in plans.port_pairs(OWN, remotes, props)]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def ways(remotes: list[Port], **more: Any) -> list[tuple[int, str, int]]:
         ([(2, A)], {'initiator_target_lun_map': {FIRST: [[A, 5]]}}, [(2, A, 5)]),
     ],
 )
-def test_ways(
+def test_port_pairs(
     remotes: list[tuple[int, str]], more: dict[str, Any], expected: list[tuple[int, str, int]]
 ) -> None:
-    assert ways([Port(*each) for each in remotes], **more) == expected
+    assert pairs([Port(*each) for each in remotes], **more) == expected

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which ways to take, when to scan, when to go on, when a session may end."""
+"""Which paths to take, when to scan, when to go on, when a session may end."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,49 +16,49 @@ def portal(number: int) -> addresses.Portal:
     return addresses.Portal(f'10.0.0.{number}')
 
 
-def way(number: int, name: str = OURS) -> props.Target:
-    return props.Target(portal(number), name, 7)
+def path(number: int, name: str = OURS) -> props.IscsiPath:
+    return props.IscsiPath(portal(number), name, 7)
 
 
-ASKED = way(1)
+ASKED = path(1)
 
 
 @pytest.mark.parametrize(
-    ('found', 'ways'),
+    ('found', 'paths'),
     [
-        ([], [way(1)]),
-        ([(1, OURS)], [way(1)]),
-        ([(1, OURS), (2, OURS)], [way(1), way(2)]),
+        ([], [path(1)]),
+        ([(1, OURS)], [path(1)]),
+        ([(1, OURS), (2, OURS)], [path(1), path(2)]),
         # The one that was asked for is the first.
-        ([(2, OURS), (1, OURS)], [way(1), way(2)]),
+        ([(2, OURS), (1, OURS)], [path(1), path(2)]),
         # Twice is once.
-        ([(2, OURS), (2, OURS)], [way(1), way(2)]),
+        ([(2, OURS), (2, OURS)], [path(1), path(2)]),
         # Another target of the same portals is not ours.
-        ([(1, OURS), (2, OURS), (1, OTHER), (2, OTHER)], [way(1), way(2)]),
+        ([(1, OURS), (2, OURS), (1, OTHER), (2, OTHER)], [path(1), path(2)]),
         # An array with a name for each portal.
-        ([(1, OURS), (2, OTHER)], [way(1), way(2, OTHER)]),
+        ([(1, OURS), (2, OTHER)], [path(1), path(2, OTHER)]),
         # A NAT: the portal we know is not among those that are told.
-        ([(3, OURS), (4, OURS)], [way(1), way(3), way(4)]),
+        ([(3, OURS), (4, OURS)], [path(1), path(3), path(4)]),
     ],
 )
-def test_discovered_ways(found: list[tuple[int, str]], ways: list[props.Target]) -> None:
+def test_discovered_paths(found: list[tuple[int, str]], paths: list[props.IscsiPath]) -> None:
     told = [(portal(number), name) for number, name in found]
-    assert plans.discovered_ways(ASKED, told) == tuple(ways)
+    assert plans.discovered_paths(ASKED, told) == tuple(paths)
 
 
 def test_names_are_compared_without_case() -> None:
     told = [(portal(1), OURS.upper()), (portal(2), OURS.upper())]
-    assert {each.portal for each in plans.discovered_ways(ASKED, told)} == {portal(1), portal(2)}
+    assert {each.portal for each in plans.discovered_paths(ASKED, told)} == {portal(1), portal(2)}
 
 
 @given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from([OURS, OTHER]))))
-def test_every_way_is_one_that_was_told_or_asked_for(found: list[tuple[int, str]]) -> None:
-    ways = plans.discovered_ways(ASKED, [(portal(number), name) for number, name in found])
-    assert ways[0] == ASKED
-    assert len(set(ways)) == len(ways)
-    assert set(ways) <= {ASKED, *(way(number, name) for number, name in found)}
+def test_every_path_is_one_that_was_told_or_asked_for(found: list[tuple[int, str]]) -> None:
+    paths = plans.discovered_paths(ASKED, [(portal(number), name) for number, name in found])
+    assert paths[0] == ASKED
+    assert len(set(paths)) == len(paths)
+    assert set(paths) <= {ASKED, *(path(number, name) for number, name in found)}
     # No portal of ours is forgotten.
-    assert {way(number, name) for number, name in found if name == OURS} <= set(ways)
+    assert {path(number, name) for number, name in found if name == OURS} <= set(paths)
 
 
 @pytest.mark.parametrize(

@@ -16,17 +16,17 @@ A, B = 'a' * 32, 'b' * 32
 
 @dataclasses.dataclass(frozen=True)
 class Path:
-    identity: fabrics.Identity
+    identity: fabrics.NamespaceIdentity
 
 
 def test_the_number_decides_between_namespaces_of_one_name() -> None:
-    one, two = (Path(fabrics.Identity(nguid=A, nsid=number)) for number in (1, 2))
-    third = Path(fabrics.Identity(nguid=B, nsid=3))
+    one, two = (Path(fabrics.NamespaceIdentity(nguid=A, nsid=number)) for number in (1, 2))
+    third = Path(fabrics.NamespaceIdentity(nguid=B, nsid=3))
     behind = [one, two, third]
-    assert plans.matching(fabrics.Identity(nguid=A, nsid=2), behind) == [two]
-    assert plans.matching(fabrics.Identity(nguid=A), behind) == [one, two]
-    assert plans.matching(fabrics.Identity(nguid=B, nsid=1), behind) == [third]
-    assert plans.matching(fabrics.Identity(), behind) == behind
+    assert plans.matching(fabrics.NamespaceIdentity(nguid=A, nsid=2), behind) == [two]
+    assert plans.matching(fabrics.NamespaceIdentity(nguid=A), behind) == [one, two]
+    assert plans.matching(fabrics.NamespaceIdentity(nguid=B, nsid=1), behind) == [third]
+    assert plans.matching(fabrics.NamespaceIdentity(), behind) == behind
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,9 @@ def test_host(
 def test_what_keeps_a_controller(is_made: bool) -> None:
     """Behind one that an attach has made, what was never attached counts if it is in use; behind
     another one it always counts, unless a detach has released it."""
-    attached, released, never = (Path(fabrics.Identity(nsid=number)) for number in (1, 2, 3))
+    attached, released, never = (
+        Path(fabrics.NamespaceIdentity(nsid=number)) for number in (1, 2, 3)
+    )
     kept, idle = plans.foreign([attached, released, never], {'NSID 1'}, {'NSID 2'}, is_made=is_made)
     assert kept == ([attached] if is_made else [attached, never])
     assert idle == ([released, never] if is_made else [released])

@@ -13,8 +13,8 @@ ANY = 'LUN 1 of target t'
 GOLD, SILVER = '36001405' + 'a' * 25, '36001405' + 'b' * 25
 
 
-def identity(wwid: str) -> vpd.Identity:
-    return vpd.Identity(wwid, '', frozenset({wwid} - {''}))
+def identity(wwid: str) -> vpd.UnitIdentity:
+    return vpd.UnitIdentity(wwid, '', frozenset({wwid} - {''}))
 
 
 def disk(name: str, wwid: str = GOLD, *maps: str, named: bool = True) -> removal.FoundDisk:

@@ -14,10 +14,10 @@ from os_brick.request import fibre_channel as fc
 
 A, B = '500a098000000001', '500a098000000002'
 OWN, OTHER = '2100000000000001', '2100000000000002'
-Props, Target = fc.Props, fc.Target
+Props, Target = fc.Props, fc.TargetPort
 
 
-def pairs(*found: tuple[str, int]) -> tuple[fc.Target, ...]:
+def pairs(*found: tuple[str, int]) -> tuple[fc.TargetPort, ...]:
     return tuple(Target(*pair) for pair in found)
 
 
@@ -34,7 +34,7 @@ def pairs(*found: tuple[str, int]) -> tuple[fc.Target, ...]:
         ({'target_wwn': B, 'target_wwns': [A], 'target_lun': 9}, pairs((A, 9))),
         ({'target_wwn': [A], 'target_lun': 9, 'target_luns': [4]}, pairs((A, 4))),
         ({'target_wwn': [A, B], 'target_luns': [4]}, pairs((A, 4), (B, 4))),
-        # Empty plural keys do not count, and what is named twice is one way.
+        # Empty plural keys do not count, and what is named twice is one port.
         ({'target_wwn': [A, A.upper()], 'target_wwns': [], 'target_luns': []}, pairs((A, 0))),
         # What an earlier release left in the caller's dictionary.
         ({'targets': [[A, 1], (B, '2')]}, pairs((A, 1), (B, 2))),
@@ -45,10 +45,10 @@ def pairs(*found: tuple[str, int]) -> tuple[fc.Target, ...]:
         ({'targets': [[A, 300]], 'addressing_mode': 'SAM2'}, pairs((A, 16684))),
     ],
 )
-def test_targets(raw: dict[str, Any], expected: tuple[fc.Target, ...]) -> None:
+def test_targets(raw: dict[str, Any], expected: tuple[fc.TargetPort, ...]) -> None:
     before = copy.deepcopy(raw)
     found = Props.parse(raw)
-    assert found.targets == expected
+    assert found.target_ports == expected
     assert found.by_initiator is None
     assert found.reached_from(OWN) == expected
     assert raw == before
@@ -80,7 +80,7 @@ def test_targets(raw: dict[str, Any], expected: tuple[fc.Target, ...]) -> None:
 def test_which_initiator_uses_which_target(more: dict[str, Any], expected: Any) -> None:
     found = Props.parse({'target_wwn': [A, B], 'target_lun': 1, **more})
     assert found.by_initiator == expected
-    assert found.reached_from('2100000000000099') == (() if expected else found.targets)
+    assert found.reached_from('2100000000000099') == (() if expected else found.target_ports)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_wwid_in_udevs_spelling(said: str, wwid: str) -> None:
 def test_a_lun_that_is_none_is_not_lun_0(nothing: Any) -> None:
     with pytest.raises(exception.InvalidParameterValue, match='target_lun'):
         fc.Props.parse({'target_wwn': A, 'target_lun': nothing})
-    assert fc.Props.parse({'target_wwn': A}).targets[0].lun == 0
+    assert fc.Props.parse({'target_wwn': A}).target_ports[0].lun == 0
 
 
 def test_a_text_is_no_list_of_luns() -> None:

@@ -32,8 +32,8 @@ SECRETS = ('user-7f3a', 'secret-91b2', 'user-55aa', 'secret-66bb')
 Props = iscsi.Props
 
 
-def target(portal: str, lun: int = 1, name: str = IQN) -> iscsi.Target:
-    return iscsi.Target(addresses.Portal.parse(portal), name, lun)
+def target(portal: str, lun: int = 1, name: str = IQN) -> iscsi.IscsiPath:
+    return iscsi.IscsiPath(addresses.Portal.parse(portal), name, lun)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def target(portal: str, lun: int = 1, name: str = IQN) -> iscsi.Target:
             ['10.0.0.2:3260', '10.0.0.1:3260'],
             True,
         ),
-        # The same portal in two spellings is one way.
+        # The same portal in two spellings is one path.
         (
             {**PLURAL, 'target_portals': ['[fe80::1]:3260', '[FE80:0:0:0:0:0:0:1]:3260']},
             ['[fe80::1]:3260'],
@@ -74,15 +74,15 @@ def target(portal: str, lun: int = 1, name: str = IQN) -> iscsi.Target:
 )
 def test_targets(raw: dict[str, Any], targets: list[str], explicit: bool) -> None:
     props = Props.parse(raw)
-    assert props.targets == tuple(target(portal) for portal in targets)
+    assert props.paths == tuple(target(portal) for portal in targets)
     assert props.explicit is explicit
 
 
-def test_luns_are_translated_on_every_way() -> None:
+def test_luns_are_translated_on_every_path() -> None:
     raw = {**PLURAL, 'target_luns': [1, 300], 'addressing_mode': 'SAM2'}
-    assert [way.lun for way in Props.parse(raw).targets] == [1, 0x412C]
+    assert [path.lun for path in Props.parse(raw).paths] == [1, 0x412C]
     single = {**SINGULAR, 'target_lun': 300, 'addressing_mode': 'SAM3-flat'}
-    assert [way.lun for way in Props.parse(single).targets] == [0x412C]
+    assert [path.lun for path in Props.parse(single).paths] == [0x412C]
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_any_dictionary_is_read_or_refused_and_stays_as_it_is(
         error = str(refusal)
     assert raw == before
     if not error:
-        assert props.targets
-        assert len(set(props.targets)) == len(props.targets)
+        assert props.paths
+        assert len(set(props.paths)) == len(props.paths)
         assert props.key == Props.parse(raw, device_info).key
         return
     assert [key for key in KEYS if key in error], error

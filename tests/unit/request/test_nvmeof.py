@@ -13,7 +13,7 @@ from os_brick.request import nvmeof
 
 NQN = 'nqn.2026-11.org.lab:t1'
 UUID = '12345678-90ab-cdef-1234-567890abcdef'
-PORTAL = fabrics.Portal('tcp', '10.0.0.1', '4420')
+PORTAL = fabrics.NvmePortal('tcp', '10.0.0.1', '4420')
 OLD = {
     'nqn': NQN,
     'target_portal': '10.0.0.1',
@@ -43,9 +43,9 @@ def test_one_namespace(raw: dict[str, Any], identity: dict[str, Any]) -> None:
     before = copy.deepcopy(raw)
     for shape in (raw, json.loads(json.dumps(raw))):
         props = nvmeof.Props.parse(shape)
-        (target,) = props.targets
+        (target,) = props.namespaces
         assert (target.nqn, target.portals) == (NQN, (PORTAL,))
-        assert target.identity == fabrics.Identity(**identity)
+        assert target.identity == fabrics.NamespaceIdentity(**identity)
         assert props.replication is nvmeof.Replication.NONE
     assert raw == before
 
@@ -71,8 +71,8 @@ def test_replicas(count: Any, legs: int, kind: nvmeof.Replication) -> None:
             'host_nqn': 'nqn.2026-11.org.lab:me',
         }
     )
-    assert (props.replication, props.alias, len(props.targets)) == (kind, 'gold', legs)
-    assert {target.host_nqn for target in props.targets} == {'nqn.2026-11.org.lab:me'}
+    assert (props.replication, props.alias, len(props.namespaces)) == (kind, 'gold', legs)
+    assert {namespace.host_nqn for namespace in props.namespaces} == {'nqn.2026-11.org.lab:me'}
     assert props.key == f'nvme volume {UUID}'
 
 
@@ -123,18 +123,21 @@ def test_what_is_wrong_is_named(raw: dict[str, Any], key: str) -> None:
 
 def test_a_secret_does_not_show() -> None:
     props = nvmeof.Props.parse({**NEW, 'dhchap_secret': SECRET, 'dhchap_ctrl_secret': SECRET})
-    assert props.targets[0].dhchap == nvmeof.Dhchap(SECRET, SECRET)
+    assert props.namespaces[0].dhchap == nvmeof.Dhchap(SECRET, SECRET)
     assert SECRET not in repr(props)
 
 
 def test_a_key_for_tls_is_that_of_every_leg_without_one() -> None:
     raw = {'vol_uuid': UUID, 'volume_replicas': [REPLICA, REPLICA], 'replica_count': 2}
     props = nvmeof.Props.parse({**raw, 'alias': 'gold', 'tls_psk': PSK})
-    assert [target.psk for target in props.targets] == [nvme_psk.Psk.parse(PSK)] * 2
+    assert [namespace.psk for namespace in props.namespaces] == [nvme_psk.Psk.parse(PSK)] * 2
     assert PSK[20:40] not in repr(props)
 
 
 def test_own_addresses_of_several_portals() -> None:
     two = [('10.0.0.1', 4420, 'tcp'), ('10.0.1.1', 4420, 'tcp', '10.0.1.9')]
     props = nvmeof.Props.parse({**NEW, 'portals': two, 'host_traddr': ['10.0.0.9', '10.0.9.9']})
-    assert [portal.host_address for portal in props.targets[0].portals] == ['10.0.0.9', '10.0.1.9']
+    assert [portal.host_address for portal in props.namespaces[0].portals] == [
+        '10.0.0.9',
+        '10.0.1.9',
+    ]

@@ -344,7 +344,7 @@ def test_a_stale_disk_in_use_is_no_volume(
     old = storage.luns[1]
     brick.connect_volume(props)
     mount(host, '253:0' if multipath else '8:0')
-    if not multipath:  # The other ways are free: leave only the one that is in use.
+    if not multipath:  # The other paths are free: leave only the one that is in use.
         props['target_wwn'], props['initiator_target_map'] = (
             storage.ports[0],
             {host.adapters[0].wwpn: storage.ports},
@@ -562,7 +562,7 @@ def test_a_port_that_dies_in_the_scan_comes_back(host: Host) -> None:
 
 
 def _await_legs(host: Host, count: int) -> None:
-    """Late ways try again in real time."""
+    """Late paths try again in real time."""
     for _ in range(400):
         if len(host.maps['dm-0'].disks) == count:
             return
@@ -581,7 +581,7 @@ def test_the_only_port_comes_back_in_time(host: Host) -> None:
     assert info['scsi_wwn'] == storage.luns[1].wwid
 
 
-def test_single_path_goes_on_with_the_next_way(host: Host, storage: fabric.Storage) -> None:
+def test_single_path_goes_on_with_the_next_path(host: Host, storage: fabric.Storage) -> None:
     """The array shows the volume at its second port alone."""
     storage.behind[storage.ports[0]] = {}
     before = host.snapshot()

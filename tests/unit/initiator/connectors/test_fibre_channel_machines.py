@@ -56,7 +56,7 @@ def ports_known(host: Host) -> None:
 
 
 @EITHER
-def test_a_unit_for_each_way(host: Host, storage: fabric.Storage, multipath: bool) -> None:
+def test_a_unit_for_each_path(host: Host, storage: fabric.Storage, multipath: bool) -> None:
     ports_known(host)
     before = host.snapshot()
     brick = fibre_channel_s390x.FibreChannelConnectorS390X(None, use_multipath=multipath)

@@ -645,7 +645,7 @@ def test_link_not_made(host: Host, target: array.Target, multipath: bool) -> Non
     assert host.snapshot() == before
 
 
-def test_the_ways_of_another_volume_are_dropped(host: Host, target: array.Target) -> None:
+def test_the_paths_of_another_volume_are_dropped(host: Host, target: array.Target) -> None:
     """Only the first target was named; the discovery tells of another with the same LUN."""
     other = host.target('t2')
     other.luns[1] = array.Unit('silver')

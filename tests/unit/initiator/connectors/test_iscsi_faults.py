@@ -128,7 +128,7 @@ def _round(
     """What the fault struck, if anything, and what is left."""
     place.mkdir()
     with fake_host.Host(place) as host:
-        # Beside another volume there is one way: where there are more, the detach would tidy up.
+        # Beside another volume there is one path: where there are more, the detach would tidy up.
         target = host.target(portals=1 if course is attach_beside else 2)
         target.luns[1] = array.Unit()
         if course is attach_beside:
