@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Iterable
+import os
 import threading
 
 from oslo_context import context
@@ -166,4 +167,12 @@ def _at_exit() -> None:
         LOG.warning('The process ends while paths to volumes are being taken back')
 
 
+def _after_fork() -> None:
+    """In a process forked from this one: the threads of the table are its parent's."""
+    global _guard, _running  # noqa: PLW0603 renewed as a whole, in a process of one thread
+    _guard = threading.Lock()
+    _running = []
+
+
 atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_after_fork)

@@ -25,6 +25,7 @@ import signal
 import socket
 import struct
 import sys
+import threading
 from typing import Any, NoReturn
 
 from os_brick.core import clock, files
@@ -56,6 +57,9 @@ class Child:
             _serve(first, theirs)
         theirs.close()
         self._pidfd = _pidfd(self.pid)
+        # Never waited for, so a fork while it is held harms nothing.
+        self._look = threading.Lock()
+        self._has_ended = False
 
     def send(self, request: bytes) -> None:
         """Have it do the next call.
@@ -100,15 +104,25 @@ class Child:
 
         Where the service ignores SIGCHLD, or waits for all of its children, the kernel gives the
         PID to another process as soon as this one has ended.
+
+        One thread looks at a time: another one would close the descriptor under it, whose number
+        may be another file's by then. What a second thread would find out is known soon anyway.
         """
+        if self._look.acquire(blocking=False):
+            try:
+                if not self._has_ended and self._is_collected():
+                    self._has_ended = True
+                    self._close()
+            finally:
+                self._look.release()
+        return self._has_ended
+
+    def _is_collected(self) -> bool:
         which = (os.P_PID, self.pid) if self._pidfd is None else (os.P_PIDFD, self._pidfd)
         try:
-            ended = os.waitid(*which, os.WEXITED | os.WNOHANG) is not None
+            return os.waitid(*which, os.WEXITED | os.WNOHANG) is not None
         except ChildProcessError:
-            ended = True
-        if ended:
-            self._close()
-        return ended
+            return True
 
     def _close(self) -> None:
         self.socket.close()

@@ -53,6 +53,23 @@ _LIFELINES = 2**62
 _alive: set[tuple[int, int]] = set()
 _life_files: dict[tuple[str, int], int] = {}
 _guard = threading.Lock()
+# Our own table, so that it can be renewed: oslo.concurrency's keeps, in a forked process, what a
+# thread of the parent held at that moment, for ever.
+_semaphores = lockutils.Semaphores()
+
+
+def _after_fork() -> None:
+    """In a process forked from this one: a thread that is not here may have held any of these.
+
+    The locks of files are the parent's alone (POSIX locks are not inherited), and keep the two
+    processes apart.
+    """
+    global _guard, _semaphores  # noqa: PLW0603 renewed as a whole, in a process of one thread
+    _guard = threading.Lock()
+    _semaphores = lockutils.Semaphores()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def directory() -> str | None:
@@ -152,7 +169,7 @@ def hold_all(kind: str, keys: Iterable[str], deadline: wait.Deadline) -> Iterato
 
 @contextlib.contextmanager
 def _hold(name: str, what: str, deadline: wait.Deadline) -> Iterator[None]:
-    inner: threading.Semaphore = lockutils.internal_lock(f'{PREFIX}{name}')
+    inner: threading.Semaphore = lockutils.internal_lock(f'{PREFIX}{name}', semaphores=_semaphores)
     if not inner.acquire(timeout=deadline.remaining):
         raise exception.OperationTimedOut(what=what, seconds=round(deadline.seconds, 1))
     try:

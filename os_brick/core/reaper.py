@@ -13,6 +13,10 @@ import dataclasses
 import os
 import threading
 
+from oslo_log import log as logging
+
+LOG = logging.getLogger(__name__)
+
 # Of one device: enough for the paths of a flush, a read and a scan to hang side by side.
 MOST_OF_ONE = 4
 # Of all: a hundred processes that share their memory with this one are no burden yet; a thousand
@@ -81,7 +85,7 @@ class Reaper:
 
     def _sweep(self) -> None:
         for left in list(self._left):
-            if left.has_ended():
+            if _has_ended(left):
                 with contextlib.suppress(ValueError):  # Another thread was faster.
                     self._left.remove(left)
 
@@ -92,6 +96,15 @@ class Reaper:
             never.wait(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
             self._sweep()
+
+
+def _has_ended(left: _Left) -> bool:
+    """Whether a process has ended; one that cannot be asked counts as ended, and is logged."""
+    try:
+        return left.has_ended()
+    except Exception as error:  # noqa: BLE001 the others still have to be collected
+        LOG.warning('A killed process (%s) is not collected: %s', left.key, error)
+        return True
 
 
 reaper = Reaper()

@@ -21,6 +21,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import threading
 from typing import Any, TypeAlias
 
@@ -45,6 +46,15 @@ _REMEDY = (
 _guard = threading.Lock()
 _reported: set[str] = set()
 _in_memory: dict[tuple[str, str], str] = {}
+
+
+def _after_fork() -> None:
+    """In a process forked from this one: a thread that is not here may have held the lock."""
+    global _guard  # noqa: PLW0603 renewed as a whole, in a process of one thread
+    _guard = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

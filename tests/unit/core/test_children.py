@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls in child processes: none is lost, whatever the service does with threads and signals."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import errno
 import functools
@@ -296,3 +296,59 @@ def test_a_fork_of_the_service_has_children_of_its_own(pool: children.Pool) -> N
     os.close(writer)
     assert own not in {first, pid, os.getpid()}
     assert pool.call(_call(os.getpid), 10) == first
+
+
+def test_two_threads_look_for_the_end_of_one_child(
+    pool: children.Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reaper's thread and an operation that asks it may look side by side.
+
+    One that closes the descriptor would have the other wait for a closed one, EBADF, or for
+    whatever has its number by then.
+    """
+    pid = pool.call(_call(os.getpid), 10)
+    child = pool._idle.pop()
+    os.kill(pid, signal.SIGKILL)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    looks, may_look, waitid = threading.Event(), threading.Event(), os.waitid
+    first = threading.Thread(target=lambda: outcome.append(_raised(child.has_ended)))
+    outcome: list[object] = []
+
+    def slow(*words: int) -> object:
+        if threading.current_thread() is first:
+            looks.set()
+            may_look.wait(10)
+        return waitid(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, 'waitid', slow)
+    first.start()
+    assert looks.wait(10)
+    child.has_ended()
+    may_look.set()
+    first.join(10)
+    assert outcome == [True]
+    assert child.has_ended()
+
+
+def _raised(call: Callable[[], object]) -> object:
+    try:
+        return call()
+    except OSError as error:
+        return error
+
+
+def test_what_cannot_be_asked_does_not_end_the_reaper(caplog: pytest.LogCaptureFixture) -> None:
+    """Its thread goes on with the others."""
+    own, asked = core_reaper.Reaper(), []
+
+    def broken() -> bool:
+        asked.append(1)
+        if len(asked) > 1:
+            raise OSError(errno.EBADF, 'Bad file descriptor')
+        return False
+
+    ends = iter([False, False, False, True])
+    own.take('broken', broken)
+    own.take('good', lambda: next(ends))
+    assert _until(lambda: not own._left)
+    assert 'Bad file descriptor' in caplog.text
