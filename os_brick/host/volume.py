@@ -44,13 +44,13 @@ class Device:
         return f'/dev/{self.name}'
 
 
-def open_single(leg: host_disks.Disk, deadline: wait.Deadline) -> Device:
+def open_single(disk: host_disks.Disk, deadline: wait.Deadline) -> Device:
     """The device of a volume that is used through one disk.
 
     :raises VolumeDeviceNotFound: if it cannot be read.
     """
-    _require_readable(leg.name, deadline)
-    return Device(leg.name, leg.identity.wwid, is_multipath=False)
+    _require_readable(disk.name, deadline)
+    return Device(disk.name, disk.identity.wwid, is_multipath=False)
 
 
 def _require_readable(name: str, deadline: wait.Deadline) -> None:
@@ -62,7 +62,7 @@ def _require_readable(name: str, deadline: wait.Deadline) -> None:
 
 
 def open_multipath(
-    legs: list[host_disks.Disk], ready_seconds: float, deadline: wait.Deadline
+    opened: list[host_disks.Disk], ready_seconds: float, deadline: wait.Deadline
 ) -> Device:
     """The multipath map over the disks of a volume, once it takes I/O.
 
@@ -74,8 +74,8 @@ def open_multipath(
     :raises VolumeDeviceNotFound: if the map takes no I/O in time.
     :raises VolumeHasShrunk: if it was there before, and is larger than the volume is now.
     """
-    identity = legs[0].identity
-    disks = [leg.name for leg in legs]
+    identity = opened[0].identity
+    disks = [disk.name for disk in opened]
     if not identity.wwid:
         raise multipath.NotClaimed(disks=', '.join(disks), why='they have no WWID')
     found = multipath.build(identity, disks, deadline)
@@ -84,7 +84,7 @@ def open_multipath(
         LOG.info('Map %s works without %s so far', found, ', '.join(sorted(missing)))
     _evict_foreign_disks(found, identity, disks, deadline)
     require_ready(found, deadline.within(ready_seconds))
-    _require_size(found, legs[0].size_bytes)
+    _require_size(found, opened[0].size_bytes)
     _tell_of_read_only_disks(found, disks)
     return Device(found, identity.wwid, is_multipath=True)
 

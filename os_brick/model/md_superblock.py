@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a leg's md superblock says, from its bytes (include/uapi/linux/raid/md_p.h)."""
+"""An md superblock, from its bytes (include/uapi/linux/raid/md_p.h)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _SIZE_OF_FIXED = 256
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Superblock:
-    """What a leg says of itself and of the array it is of.
+    """What a superblock records of its member and of the array.
 
     :ivar version: of the metadata, such as ``1.2``.
     :ivar array_uuid: in mdadm's spelling; empty if the superblock cannot be understood.
     :ivar name: the array's, often behind a host and a colon.
     :ivar level: 1 for a mirror.
-    :ivar number: of this leg in the list of roles.
+    :ivar number: of this member in the list of roles.
     :ivar events: how often the superblocks of the array had been written.
-    :ivar roles: by number, the place of each leg, or one of the numbers from 0xfff0 on.
+    :ivar roles: by number, the place of each member, or one of the numbers from 0xfff0 on.
     """
 
     version: str
@@ -40,7 +40,7 @@ class Superblock:
 
     @property
     def role(self) -> int | None:
-        """The place of this leg in the array; ``None`` of a spare or a faulty one."""
+        """The place of this member in the array; ``None`` of a spare or a faulty one."""
         role = self.roles[self.number] if self.number < len(self.roles) else _FAULTY
         return role if role < _NO_ROLE else None
 
@@ -60,15 +60,15 @@ class Superblock:
         return bool(self.array_uuid) and any(n and n in (alias, alias[:NAME_BYTES]) for n in names)
 
     def has_given_up(self, other: Superblock) -> bool:
-        """Whether the array was written without the other leg, by what this one says."""
-        # Of a leg that is missing the kernel makes a spare (Linux, drivers/md/md.c, super_1_sync).
+        """Whether the array was written without the other member, by what this one says."""
+        # The kernel makes a spare of a missing member (Linux, drivers/md/md.c, super_1_sync).
         number = other.number
         return number >= len(self.roles) or self.roles[number] >= _NO_ROLE
 
     def __str__(self) -> str:
         if not self.array_uuid:
-            return f'a leg of an md array with metadata {self.version} that is not understood'
-        return f'a leg of md array {self.name or "without a name"} ({self.array_uuid})'
+            return f'a member of an md array with metadata {self.version} that is not understood'
+        return f'a member of md array {self.name or "without a name"} ({self.array_uuid})'
 
 
 def parse(version: str, raw: bytes) -> Superblock:

@@ -75,7 +75,7 @@ def size(path: str) -> int:
     return int(lab.shell.read(SYS / 'class' / 'block' / node(path) / 'size')) * 512
 
 
-def legs(path: str) -> list[str]:
+def disks_of(path: str) -> list[str]:
     """The disks below a map; of a disk, itself."""
     name = node(path)
     if not name.startswith('dm-'):
@@ -83,9 +83,9 @@ def legs(path: str) -> list[str]:
     return sorted(os.listdir(SYS / 'block' / name / 'slaves'))
 
 
-def wait_legs(path: str, count: int) -> None:
-    """Return when the map has so many legs: a late one may join after the attach."""
-    lab.shell.until(lambda: len(legs(path)) == count, 6, f'{count} legs of {path}')
+def wait_disks(path: str, count: int) -> None:
+    """Return when the map has so many disks: a late one may join after the attach."""
+    lab.shell.until(lambda: len(disks_of(path)) == count, 6, f'{count} disks of {path}')
 
 
 def is_multipath(path: str) -> bool:
@@ -111,14 +111,14 @@ def session_of(disk: str) -> str:
     return next(part for part in real.split('/') if part.startswith('session'))
 
 
-def leg_on(path: str, address: str) -> str:
-    """The leg of a map that goes through the portal with this address."""
-    for disk in legs(path):
+def disk_on(path: str, address: str) -> str:
+    """The disk of a map that goes through the portal with this address."""
+    for disk in disks_of(path):
         number = session_of(disk).removeprefix('session')
         connection = SYS / 'class' / 'iscsi_connection' / f'connection{number}:0'
         if lab.shell.read(connection / 'persistent_address') == address:
             return disk
-    raise AssertionError(f'{path} has no leg through {address}')
+    raise AssertionError(f'{path} has no disk through {address}')
 
 
 def session_count(iqn: str) -> int:
@@ -203,18 +203,18 @@ def assert_nowhere(secret: str, caplog: Any, leaks: list[str], *things: object) 
 
 
 def live(connector: Any, volume: Any, props: Any, count: int, multipath: bool) -> None:
-    """The whole life of a SCSI volume with so many legs: attach, read and write, grow, detach."""
+    """The whole life of a SCSI volume with so many disks: attach, read and write, grow, detach."""
     info = connector.connect_volume(props)
     path = info['path']
     assert info['type'] == 'block'
     assert info['scsi_wwn'] == volume.wwid
     assert is_multipath(path) == multipath
     assert ('multipath_id' in info) == multipath
-    wait_legs(path, count)
+    wait_disks(path, count)
     assert_is(path, volume)
     bigger = volume.grow(48)
     assert connector.extend_volume(props) == bigger
-    assert {size(leg) for leg in legs(path)} == {bigger}
+    assert {size(disk) for disk in disks_of(path)} == {bigger}
     assert size(path) == bigger
     block = os.urandom(BLOCK)
     write(path, block, bigger - BLOCK)

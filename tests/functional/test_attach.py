@@ -19,7 +19,7 @@ def whole_life(connector, target, volume, props, count, multipath):
 @pytest.mark.parametrize('how', ['static', 'discovered'])
 def test_whole_life_multipath(shelf, multi, portals, how):
     """Static and discovered, 1 and 4 portals, attach, I/O, grow (the backing store really grows;
-    every leg and the map follow; the new size is returned), detach; afterwards no disk, map,
+    every disk and the map follow; the new size is returned), detach; afterwards no disk, map,
     session, node record, link or lock holder that was not there before."""
     volume = support.stamped(shelf, 'life')
     target = shelf.target('life', portals)
@@ -120,10 +120,10 @@ def test_attach_twice_is_the_same_device(shelf, multi):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     first = multi.connect_volume(props)
-    support.wait_legs(first['path'], 2)
-    legs = support.legs(first['path'])
+    support.wait_disks(first['path'], 2)
+    disks = support.disks_of(first['path'])
     assert multi.connect_volume(props) == first
-    assert support.legs(first['path']) == legs
+    assert support.disks_of(first['path']) == disks
     assert support.session_count(target.iqn) == 2
     multi.disconnect_volume(props, first)
 

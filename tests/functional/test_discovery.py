@@ -14,7 +14,7 @@ def test_discovery_finds_every_portal(shelf, multi):
     target.map(1, volume)
     props = target.properties(1)
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 4)
+    support.wait_disks(info['path'], 4)
     support.assert_is(info['path'], volume)
     multi.disconnect_volume(props, info)
 
@@ -51,7 +51,7 @@ def test_only_our_target_of_a_shared_portal(shelf, multi):
     props = target.properties(1)
     info = multi.connect_volume(props)
     support.assert_is(info['path'], mine)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     assert support.session_count(other.iqn) == 0
     multi.disconnect_volume(props, info)
 
@@ -64,7 +64,7 @@ def test_one_path_of_a_discovered_target_gone(shelf, multi):
     target.groups[2].chap('somebody', 'else-entirely-9')
     props = target.properties(1)
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     support.assert_is(info['path'], volume)
     multi.disconnect_volume(props, info)
 
@@ -83,7 +83,7 @@ def test_discovery_chap(shelf, multi):
             discovery_auth_password='finder-secret-1',
         )
         info = multi.connect_volume(props)
-        support.wait_legs(info['path'], 2)
+        support.wait_disks(info['path'], 2)
         support.assert_is(info['path'], volume)
         multi.disconnect_volume(props, info)
     finally:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Grow: every leg and the map follow, dead legs included when they come back."""
+"""Grow: every disk and the map follow, dead paths included when they come back."""
 
 import time
 
@@ -17,7 +17,7 @@ def pair(shelf, multi):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     return target, volume, props, info
 
 
@@ -27,35 +27,35 @@ def state(volume, disk):
 
 
 @pytest.mark.parametrize('dead', [0, 1])
-def test_dead_leg(multi, pair, dead):
-    """Grow works with a dead leg: the live legs and the map grow (compared with the smallest
-    live leg, never believing the word "ok"), the short leg is kept out until it is back and
+def test_dead_path(multi, pair, dead):
+    """Grow works with a dead path: the live disks and the map grow (compared with the smallest
+    live disk, never believing the word "ok"), the short disk is kept out until it is back and
     grown."""
     target, volume, props, info = pair
     address = lab.net.V4[dead]
-    leg = support.leg_on(info['path'], address)
+    disk = support.disk_on(info['path'], address)
     target.groups[dead].disable()
-    lab.shell.until(lambda: state(volume, leg) != 'active', 30, f'{leg} fails')
+    lab.shell.until(lambda: state(volume, disk) != 'active', 30, f'{disk} fails')
     bigger = volume.grow(48)
     with support.Stopwatch() as watch:
         assert multi.extend_volume(props) == bigger
     assert watch.seconds < 30
     assert support.size(info['path']) == bigger
-    live = support.leg_on(info['path'], lab.net.V4[1 - dead])
+    live = support.disk_on(info['path'], lab.net.V4[1 - dead])
     assert support.size(f'/dev/{live}') == bigger
     support.assert_is(info['path'], volume)
     data = b'end!' * 1024
     support.write(info['path'], data, bigger - 4096)
     assert volume.read(4096, bigger - 4096) == data
     target.groups[dead].enable()
-    lab.shell.until(lambda: _recovered(leg), 40, f'the session of {leg} is back')
-    # While the leg is short it must not carry I/O of the grown map.
-    if support.size(f'/dev/{leg}') < bigger:
-        assert state(volume, leg) != 'active'
+    lab.shell.until(lambda: _recovered(disk), 40, f'the session of {disk} is back')
+    # While the disk is short it must not carry I/O of the grown map.
+    if support.size(f'/dev/{disk}') < bigger:
+        assert state(volume, disk) != 'active'
     assert multi.extend_volume(props) == bigger
-    lab.shell.until(lambda: state(volume, leg) == 'active', 20, f'{leg} is in the map again')
-    assert support.size(f'/dev/{leg}') == bigger
-    support.wait_legs(info['path'], 2)
+    lab.shell.until(lambda: state(volume, disk) == 'active', 20, f'{disk} is in the map again')
+    assert support.size(f'/dev/{disk}') == bigger
+    support.wait_disks(info['path'], 2)
     multi.disconnect_volume(props, info)
 
 
@@ -64,43 +64,43 @@ def _recovered(disk):
     return lab.shell.read(f'/sys/class/iscsi_session/{session}/state') == 'LOGGED_IN'
 
 
-def test_short_leg_is_never_in_the_grown_map(multi, pair):
-    """The short leg that is back may be grown and join by itself, or stay out; it is never in
+def test_short_disk_is_never_in_the_grown_map(multi, pair):
+    """The short disk that is back may be grown and join by itself, or stay out; it is never in
     the map while it is short."""
     target, volume, props, info = pair
-    leg = support.leg_on(info['path'], lab.net.V4[1])
+    disk = support.disk_on(info['path'], lab.net.V4[1])
     target.groups[1].disable()
-    lab.shell.until(lambda: state(volume, leg) != 'active', 30, f'{leg} fails')
+    lab.shell.until(lambda: state(volume, disk) != 'active', 30, f'{disk} fails')
     bigger = volume.grow(48)
     multi.extend_volume(props)
     target.groups[1].enable()
-    lab.shell.until(lambda: _recovered(leg), 40, f'the session of {leg} is back')
+    lab.shell.until(lambda: _recovered(disk), 40, f'the session of {disk} is back')
     for _moment in range(20):
-        short = support.size(f'/dev/{leg}') < bigger
-        assert not (short and state(volume, leg) == 'active')
+        short = support.size(f'/dev/{disk}') < bigger
+        assert not (short and state(volume, disk) == 'active')
         time.sleep(0.25)
     multi.disconnect_volume(props, info)
 
 
-def test_map_of_smaller_legs(multi, pair):
-    """The legs know the new size already (somebody rescanned them), the map does not."""
+def test_map_of_smaller_disks(multi, pair):
+    """The disks know the new size already (somebody rescanned them), the map does not."""
     _target, volume, props, info = pair
     bigger = volume.grow(48)
-    for leg in support.legs(info['path']):
-        lab.shell.write(f'/sys/block/{leg}/device/rescan', 1)
+    for disk in support.disks_of(info['path']):
+        lab.shell.write(f'/sys/block/{disk}/device/rescan', 1)
     assert multi.extend_volume(props) == bigger
     assert support.size(info['path']) == bigger
     multi.disconnect_volume(props, info)
 
 
 @pytest.mark.parametrize('first', [0, 1])
-def test_one_leg_was_rescanned_before(multi, pair, first):
-    """One leg knows the new size already, the other does not (multipathd then answers "ok" or
+def test_one_disk_was_rescanned_before(multi, pair, first):
+    """One disk knows the new size already, the other does not (multipathd then answers "ok" or
     "fail" without having grown the map)."""
     _target, volume, props, info = pair
     bigger = volume.grow(48)
-    leg = support.legs(info['path'])[first]
-    lab.shell.write(f'/sys/block/{leg}/device/rescan', 1)
+    disk = support.disks_of(info['path'])[first]
+    lab.shell.write(f'/sys/block/{disk}/device/rescan', 1)
     assert multi.extend_volume(props) == bigger
     assert support.size(info['path']) == bigger
     multi.disconnect_volume(props, info)
@@ -125,8 +125,8 @@ def test_grow_twice(multi, pair):
     multi.disconnect_volume(props, info)
 
 
-def test_discovered_volume_grows_on_every_leg(shelf, multi):
-    """Singular keys, discovered portals: the legs are found by session, not by name."""
+def test_discovered_volume_grows_on_every_disk(shelf, multi):
+    """Singular keys, discovered portals: the disks are found by session, not by name."""
     volume = support.stamped(shelf, 'dgrow')
     target = shelf.target('dgrow', 3)
     target.map(1, volume)
@@ -134,7 +134,7 @@ def test_discovered_volume_grows_on_every_leg(shelf, multi):
     info = multi.connect_volume(props)
     bigger = volume.grow(48)
     assert multi.extend_volume(props) == bigger
-    assert {support.size(f'/dev/{leg}') for leg in support.legs(info['path'])} == {bigger}
+    assert {support.size(f'/dev/{disk}') for disk in support.disks_of(info['path'])} == {bigger}
     multi.disconnect_volume(props, info)
 
 

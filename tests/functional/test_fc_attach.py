@@ -21,7 +21,7 @@ def whole_life(connector, volume, props, count, multipath):
 
 @pytest.mark.parametrize('policy', ['yes', 'no', 'strict'])
 def test_whole_life_multipath(shelf, fabric, fc, multipathd, policy):
-    """Two initiator ports by two target ports: four paths; all legs grow, then the map. Whatever
+    """Two initiator ports by two target ports: four paths; all disks grow, then the map. Whatever
     multipath.conf says of find_multipaths."""
     multipathd(find_multipaths=policy)
     volume = fc_support.served(shelf, fabric, f'life{policy}')
@@ -47,7 +47,7 @@ def test_only_the_lun_asked_for(shelf, fabric, multipath, clean_host):
         info = connector.connect_volume(fabric.properties(1))
     assert {scan.what.split()[2] for scan in scans.seen} == {'1', '2'}
     assert not [scan for scan in scans.seen if '-' in scan.what]
-    count = len(support.legs(info['path'])) + len(support.legs(neighbour['path']))
+    count = len(support.disks_of(info['path'])) + len(support.disks_of(neighbour['path']))
     assert count <= 8
     assert len(support.disks()) <= len(clean_host['disk']) + 8
     seen = {re.split(r'\s', line)[1].rpartition(':')[2] for line in lab.oracle.disks()}
@@ -66,13 +66,13 @@ def test_the_map_of_initiators(shelf, fabric, fc):
     props = fabric.properties(1, initiator_target_map=zones)
     with lab.fc.Scans() as scans:
         info = fc.connect_volume(props)
-    support.wait_legs(info['path'], 2)
-    pairs = {(fc_support.host_of(d), fc_support.port_of(d)) for d in support.legs(info['path'])}
+    support.wait_disks(info['path'], 2)
+    pairs = {(fc_support.host_of(d), fc_support.port_of(d)) for d in support.disks_of(info['path'])}
     assert pairs == {
         (first.host, fabric.targets[0].wwpn),
         (second.host, fabric.targets[1].wwpn),
     }
-    addresses = {fc_support.address_of(disk) for disk in support.legs(info['path'])}
+    addresses = {fc_support.address_of(disk) for disk in support.disks_of(info['path'])}
     assert {scan.address for scan in scans.seen} == addresses
     support.assert_is(info['path'], volume)
     fc.disconnect_volume(props, info)
@@ -101,7 +101,7 @@ def test_another_lun_behind_each_port(shelf, fabric, form, multipath):
     with lab.fc.Scans() as scans:
         info = connector.connect_volume(props)
         if multipath:
-            support.wait_legs(info['path'], count)
+            support.wait_disks(info['path'], count)
     assert info['scsi_wwn'] == volume.wwid
     support.assert_is(info['path'], volume)
     found = {(fc_support.port_of(disk), fc_support.lun_of(disk)) for disk in support.disks()}
@@ -126,7 +126,7 @@ def test_forms_of_properties(shelf, fabric, fc, form):
     more, count = forms[form]
     props = fabric.properties(1, **more)
     info = fc.connect_volume(props)
-    support.wait_legs(info['path'], count)
+    support.wait_disks(info['path'], count)
     support.assert_is(info['path'], volume)
     fc.disconnect_volume(props, info)
 
@@ -152,13 +152,13 @@ def test_volume_paths(shelf, fabric, fc):
     props = fabric.properties(1)
     assert fc.get_volume_paths(props) == []
     info = fc.connect_volume(props)
-    support.wait_legs(info['path'], 4)
+    support.wait_disks(info['path'], 4)
     lab.shell.settle()
     found = fc.get_volume_paths(props)
     assert len(found) == 4
     shape = re.compile(r'/dev/disk/by-path/pci-0000:00:[0-9a-f.]+-fc-0x[0-9a-f]{16}-lun-1')
     assert all(shape.fullmatch(path) for path in found)
-    assert {support.node(path) for path in found} == set(support.legs(info['path']))
+    assert {support.node(path) for path in found} == set(support.disks_of(info['path']))
     fc.disconnect_volume(props, info)
     assert fc.get_volume_paths(props) == []
 

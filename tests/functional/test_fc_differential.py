@@ -45,7 +45,7 @@ def test_same_answer(shelf, fabric, reference, multipathd, multipath):
     assert support.disks() == before
 
     mine = connector.connect_volume(props)
-    support.wait_legs(mine['path'], 4 if multipath else 1)
+    support.wait_disks(mine['path'], 4 if multipath else 1)
     assert mine == info
     assert os.path.realpath(mine['path']).startswith('/dev/dm-' if multipath else '/dev/sd')
     lab.shell.settle()

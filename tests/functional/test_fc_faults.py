@@ -25,7 +25,7 @@ def _attached(shelf, fabric, fc, name):
     volume = fc_support.served(shelf, fabric, name)
     props = fabric.properties(1)
     info = fc.connect_volume(props)
-    support.wait_legs(info['path'], 4)
+    support.wait_disks(info['path'], 4)
     return volume, props, info
 
 
@@ -90,10 +90,10 @@ def test_cable_cut_before_the_attach(shelf, fabric, fc):
         info = fc.connect_volume(props)
     assert watch.seconds < 10
     assert {scan.host for scan in scans.seen} == {fabric.initiators[0].host}
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     support.assert_is(info['path'], volume)
     fabric.initiators[1].heal()
-    lab.shell.until(lambda: len(support.legs(info['path'])) == 4, 60, 'four paths', 0.5)
+    lab.shell.until(lambda: len(support.disks_of(info['path'])) == 4, 60, 'four paths', 0.5)
     fc_support.wait_active(volume, 4)
     fc.disconnect_volume(props, info)
 
@@ -136,8 +136,8 @@ def test_grow_with_a_cable_cut(shelf, fabric, fc):
     assert fc.extend_volume(props) == bigger
     assert support.size(info['path']) == bigger
     fabric.initiators[0].heal()
-    lab.shell.until(lambda: len(support.legs(info['path'])) == 4, 60, 'four paths', 0.5)
-    assert {support.size(leg) for leg in support.legs(info['path'])} == {bigger}
+    lab.shell.until(lambda: len(support.disks_of(info['path'])) == 4, 60, 'four paths', 0.5)
+    assert {support.size(disk) for disk in support.disks_of(info['path'])} == {bigger}
     fc.disconnect_volume(props, info)
 
 
@@ -183,7 +183,7 @@ def test_cable_cut_during_the_detach(shelf, fabric, fc, options, clean_host):
     for delay, cut, force in ((0.05, one, False), (0.2, both, False), (0.1, both, True)):
         fabric.map(1, volume)
         info = fc.connect_volume(props)
-        support.wait_legs(info['path'], 4)
+        support.wait_disks(info['path'], 4)
         support.assert_is(info['path'], volume)
         timers = [threading.Timer(delay, port.cut) for port in cut]
         for timer in timers:

@@ -36,9 +36,9 @@ def test_remapped_lun_that_somebody_rescanned(shelf, fabric, fc, detaches):
     old, new = fc_support.served(shelf, fabric, 'rold'), support.stamped(shelf, 'rnew')
     props = fabric.properties(1)
     first = fc.connect_volume(props)
-    support.wait_legs(first['path'], 4)
+    support.wait_disks(first['path'], 4)
     fabric.remap(1, new)
-    support.rescan(support.legs(first['path']))
+    support.rescan(support.disks_of(first['path']))
     if detaches:
         fc.disconnect_volume(props, first)
         assert not any(old.wwid in line for line in lab.oracle.maps())
@@ -55,7 +55,7 @@ def test_stale_disk_in_use_is_not_pulled(shelf, fabric, fc):
     old, new = fc_support.served(shelf, fabric, 'held'), support.stamped(shelf, 'wanting')
     props = fabric.properties(1)
     info = fc.connect_volume(props)
-    support.wait_legs(info['path'], 4)
+    support.wait_disks(info['path'], 4)
     descriptor = os.open(info['path'], os.O_RDONLY)
     try:
         fabric.remap(1, new)

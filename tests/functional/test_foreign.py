@@ -24,19 +24,19 @@ def held(request, shelf, multipathd):
     connector = lab.bricks.ours(multipath=request.param)
     info = connector.connect_volume(props)
     if request.param:
-        support.wait_legs(info['path'], 2)
+        support.wait_disks(info['path'], 2)
     return connector, volume, props, info
 
 
 def refused(held, holder):
     """The detach is refused, names the holder, and has taken nothing away."""
     connector, _volume, props, info = held
-    legs = support.legs(info['path'])
+    disks = support.disks_of(info['path'])
     with pytest.raises(exception.VolumeInUse) as caught:
         connector.disconnect_volume(props, info)
     assert holder in str(caught.value)
-    assert support.legs(info['path']) == legs
-    assert support.session_count(props['target_iqn']) == len(legs)
+    assert support.disks_of(info['path']) == disks
+    assert support.session_count(props['target_iqn']) == len(disks)
     support.read(info['path'])
 
 
@@ -145,7 +145,7 @@ def test_active_logical_volume_is_not_the_map(shelf, single, multi, multipathd):
         again = multi.connect_volume(props)
         assert lab.shell.read(f'/sys/block/{support.node(again["path"])}/dm/name') != 'labvg-guest'
         assert again['scsi_wwn'] == volume.wwid
-        assert support.legs(again['path']) == [support.node(info['path'])]
+        assert support.disks_of(again['path']) == [support.node(info['path'])]
     finally:
         lvm(info['path'], 'vgchange', '-qq', '-an', 'labvg')
     multi.disconnect_volume(props, again)
@@ -163,7 +163,7 @@ def test_open_map_is_not_pulled(shelf, multi):
         with pytest.raises(support.FAILURES) as caught:
             multi.disconnect_volume(props, info)
         assert not isinstance(caught.value, exception.ExceptionChainer)
-        support.wait_legs(info['path'], 2)
+        support.wait_disks(info['path'], 2)
         support.assert_is(info['path'], volume)
     finally:
         os.close(descriptor)
@@ -210,7 +210,7 @@ def test_partition_map_that_is_open(shelf, multi):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     lab.shell.run('kpartx', '-a', '-s', f'/dev/mapper/{volume.wwid}')
     before = lab.oracle.maps()
     parts = sorted(pathlib.Path('/dev/mapper').glob(f'{volume.wwid}?*'))

@@ -84,9 +84,9 @@ def rescanned(shelf, multi):
     target.map(1, old)
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     target.remap(1, new)
-    support.rescan(support.legs(info['path']))
+    support.rescan(support.disks_of(info['path']))
     return props, info, new
 
 
@@ -97,7 +97,7 @@ def test_remapped_lun_that_somebody_rescanned(rescanned, multi):
     info = multi.connect_volume(props)
     assert info['scsi_wwn'] == info['multipath_id'] == new.wwid
     support.assert_is(info['path'], new)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     assert not any(old['scsi_wwn'] in line for line in lab.oracle.maps())
     multi.disconnect_volume(props, info)
 
@@ -118,7 +118,7 @@ def test_single_path_after_somebody_rescanned(rescanned, single, multi):
     props, old, new = rescanned
     info = single.connect_volume(props)
     assert info['scsi_wwn'] == new.wwid
-    assert old['scsi_wwn'] not in str(lab.oracle.maps()) or len(support.legs(old['path'])) == 1
+    assert old['scsi_wwn'] not in str(lab.oracle.maps()) or len(support.disks_of(old['path'])) == 1
     support.assert_is(info['path'], new)
     single.disconnect_volume(props, info)
     multi.disconnect_volume(props, old)
@@ -133,7 +133,7 @@ def test_map_in_use_after_somebody_rescanned(rescanned, multi):
             multi.connect_volume(props)
         with pytest.raises(exception.VolumeInUse):
             multi.disconnect_volume(props, old)
-        assert len(support.legs(old['path'])) == 2
+        assert len(support.disks_of(old['path'])) == 2
     finally:
         os.close(descriptor)
     for wwid in (old['scsi_wwn'], new.wwid):
@@ -153,7 +153,7 @@ def test_multipathd_takes_another_attribute_for_the_wwid(shelf, multi, multipath
         assert support.is_multipath(info['path'])
         assert info['scsi_wwn'] == volume.wwid
         assert volume.wwid not in str(lab.oracle.maps())
-        support.wait_legs(info['path'], 2)
+        support.wait_disks(info['path'], 2)
         assert multi.connect_volume(props) == info
         assert multi.extend_volume(props) == volume.size
         multi.disconnect_volume(props, info if known else None)
@@ -177,9 +177,9 @@ def test_volume_that_has_moved_to_another_lun(shelf, served, is_rescanned):
     moved, intruder = support.stamped(shelf, 'moved'), support.stamped(shelf, 'intruder')
     array.map(2, moved)
     first = connector.connect_volume(properties(2))
-    support.wait_legs(first['path'], len(support.legs(first['path'])))
+    support.wait_disks(first['path'], len(support.disks_of(first['path'])))
     time.sleep(1)
-    stale = support.legs(first['path'])
+    stale = support.disks_of(first['path'])
     array.remap(2, intruder)
     array.map(1, moved)
     if is_rescanned:
@@ -187,13 +187,13 @@ def test_volume_that_has_moved_to_another_lun(shelf, served, is_rescanned):
     before = intruder.read(intruder.size)
     info = connector.connect_volume({**properties(1), 'expected_wwid': moved.wwid})
     assert info['scsi_wwn'] == moved.wwid
-    support.wait_legs(info['path'], len(stale))
+    support.wait_disks(info['path'], len(stale))
     for number in range(20):
         support.assert_is(info['path'], moved)
         support.write(info['path'], bytes([number]) * support.BLOCK, (2 + number) << 20)
     assert intruder.read(intruder.size) == before
-    for leg in support.legs(info['path']):
-        assert support.read(f'/dev/{leg}').startswith(b'moved')
+    for disk in support.disks_of(info['path']):
+        assert support.read(f'/dev/{disk}').startswith(b'moved')
     other = connector.connect_volume(properties(2))
     support.assert_is(other['path'], intruder)
     connector.disconnect_volume(properties(2), other)
@@ -210,21 +210,21 @@ def test_one_disk_is_still_below_the_old_map(shelf, served, multipathd):
     props = properties(1)
     first = connector.connect_volume(props)
     time.sleep(1)
-    legs = support.legs(first['path'])
+    disks = support.disks_of(first['path'])
     descriptor = os.open(first['path'], os.O_RDONLY)
     try:
-        for leg in legs[:-1]:
-            lab.daemons.ask(f'del path {leg}')
-        support.wait_legs(first['path'], 1)
+        for disk in disks[:-1]:
+            lab.daemons.ask(f'del path {disk}')
+        support.wait_disks(first['path'], 1)
         array.remap(1, new)
-        support.rescan(legs[:-1])
+        support.rescan(disks[:-1])
         with pytest.raises(exception.VolumeIdentityMismatch) as caught:
             connector.connect_volume(props)
         assert old.wwid in str(caught.value)
         assert new.wwid in str(caught.value)
         with pytest.raises(exception.VolumeInUse):
             connector.disconnect_volume(props, first)
-        assert support.legs(first['path']) == legs[-1:]
+        assert support.disks_of(first['path']) == disks[-1:]
     finally:
         os.close(descriptor)
     connector.disconnect_volume(props, first)
@@ -275,8 +275,8 @@ def test_stale_map_in_use_is_not_pulled(shelf, multi):
     multi.disconnect_volume(props, info or first, force=True, ignore_errors=True)
 
 
-def test_legs_with_different_identity(shelf, multi):
-    """Two legs with different identity or size are never made one volume."""
+def test_disks_with_different_identity(shelf, multi):
+    """Two disks with different identity or size are never made one volume."""
     left, right = support.stamped(shelf, 'left'), support.stamped(shelf, 'right')
     target = shelf.target('twins', 2, apart=True)
     target.groups[0].map(1, left)
@@ -287,7 +287,7 @@ def test_legs_with_different_identity(shelf, multi):
     assert right.wwid in str(caught.value)
 
 
-def test_legs_with_different_size(shelf, multi):
+def test_disks_with_different_size(shelf, multi):
     """The same with two volumes of one identity that differ in size: a broken array."""
     serial = 'c0ffee00' * 4
     small = support.stamped(shelf, 'small', 32, serial=serial)

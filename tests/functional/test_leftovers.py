@@ -22,7 +22,7 @@ def attached(shelf, multi):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     return target, volume, props, info
 
 
@@ -150,7 +150,7 @@ def test_killed_in_attach_then_attach(shelf, multi, workers, moment):
     props = target.properties(1, plural=True)
     kill_at(workers, target, props, moment)
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     support.assert_is(info['path'], volume)
     multi.disconnect_volume(props, info)
 
@@ -196,11 +196,11 @@ def test_single_path_detach_with_the_database_lost(shelf, single):
     assert support.session_count(target.iqn) == 0
 
 
-@pytest.mark.parametrize('which', ['map', 'leg'])
+@pytest.mark.parametrize('which', ['map', 'disk'])
 def test_detach_with_the_device_node_gone(multi, attached, which):
     """Detach works with the device node gone."""
     _target, _volume, props, info = attached
-    gone = info['path'] if which == 'map' else f'/dev/{support.legs(info["path"])[0]}'
+    gone = info['path'] if which == 'map' else f'/dev/{support.disks_of(info["path"])[0]}'
     os.unlink(gone)
     multi.disconnect_volume(props, info)
 
@@ -283,7 +283,7 @@ def test_detach_of_a_lun_that_is_not_there_keeps_the_others(shelf, multi, attach
     said = says_so(caplog, lambda: multi.disconnect_volume(other, None))
     assert '7' in said
     support.assert_is(info['path'], volume)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     multi.disconnect_volume(props, info)
 
 

@@ -62,7 +62,7 @@ def test_a_port_that_is_unavailable(shelf, multipath, bad):
     assert connector.extend_volume(props) == bigger
     if multipath:
         lab.shell.write(groups[bad] / 'alua_access_state', OPTIMIZED)
-        lab.shell.until(lambda: len(support.legs(info['path'])) == 2, 60, 'the other path')
+        lab.shell.until(lambda: len(support.disks_of(info['path'])) == 2, 60, 'the other path')
     connector.disconnect_volume(props, info)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mirrors over device-mapper legs, which can be lost and found again; udev assembles, too."""
+"""Mirrors over device-mapper members, which can be lost and found again; udev assembles, too."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -25,14 +25,14 @@ MBR = MBR.ljust(510, b'\0') + b'\x55\xaa'
 # udev looks at a device-mapper device whenever somebody has closed it, and has mdadm take it for
 # an array at once; at NVMe namespaces only when they come.
 RULE = pathlib.Path('/run/udev/rules.d/63-labmd.rules')
-QUIET = 'ENV{DM_NAME}=="labstore-leg*", ENV{SYSTEMD_READY}="0"\n'
+QUIET = 'ENV{DM_NAME}=="labstore-member*", ENV{SYSTEMD_READY}="0"\n'
 
 
-class Leg:
+class Member:
     """A device-mapper device over a loop device on a file in RAM."""
 
     def __init__(self, number: int, megabytes: int = 64) -> None:
-        self.label = f'labstore-leg{number}'
+        self.label = f'labstore-member{number}'
         self.image = pathlib.Path(f'/dev/shm/labmd-{number}.img')
         self.image.write_bytes(b'')
         os.truncate(self.image, megabytes << 20)
@@ -75,32 +75,32 @@ class Leg:
 
 
 @pytest.fixture
-def legs(shelf: lab.Testbed) -> Iterator[Callable[..., list[Leg]]]:
-    """Makes legs; arrays over them are stopped, and they are removed."""
-    made: list[Leg] = []
+def members(shelf: lab.Testbed) -> Iterator[Callable[..., list[Member]]]:
+    """Makes members; arrays over them are stopped, and they are removed."""
+    made: list[Member] = []
     forget()
     RULE.parent.mkdir(exist_ok=True)
     quiet(QUIET)
 
-    def make(count: int = 2, megabytes: int = 64) -> list[Leg]:
-        made.extend(Leg(len(made) + number, megabytes) for number in range(count))
+    def make(count: int = 2, megabytes: int = 64) -> list[Member]:
+        made.extend(Member(len(made) + number, megabytes) for number in range(count))
         lab.shell.settle()
         return made[-count:]
 
     yield make
     quiet(QUIET)
-    for leg in made:
-        for array in md.arrays_over([leg.name]):
+    for member in made:
+        for array in md.arrays_over([member.name]):
             lab.shell.run('mdadm', '--stop', f'/dev/{array}', check=False)
     lab.shell.settle()
-    for leg in made:
-        leg.close()
+    for member in made:
+        member.close()
     quiet('')
 
 
 def forget() -> None:
     """Remove what a run that was killed has left."""
-    left = sorted(pathlib.Path('/dev/mapper').glob('labstore-leg*'))
+    left = sorted(pathlib.Path('/dev/mapper').glob('labstore-member*'))
     for array in md.arrays_over(support.node(str(path)) for path in left):
         lab.shell.run('mdadm', '--stop', f'/dev/{array}', check=False)
     for path in left:
@@ -109,7 +109,7 @@ def forget() -> None:
 
 
 def quiet(rule: str) -> None:
-    """Have udev assemble nothing of our legs; or, without a rule, as ever."""
+    """Have udev assemble nothing of our members; or, without a rule, as ever."""
     if rule:
         RULE.write_text(rule)
     else:
@@ -118,8 +118,8 @@ def quiet(rule: str) -> None:
     lab.shell.settle()
 
 
-def bring(legs: list[Leg], alias: str = ALIAS, count: int = 2, **more: object) -> str:
-    names = tuple(leg.name for leg in legs)
+def bring(members: list[Member], alias: str = ALIAS, count: int = 2, **more: object) -> str:
+    names = tuple(member.name for member in members)
     with core_undo.Undo() as undo:
         return nvmeof_raid.bring(alias, names, count, undo, wait.Deadline.after(60), **more)
 
@@ -142,9 +142,9 @@ def synced(array: str) -> None:
     )
 
 
-def test_ten_cycles_leave_nothing(legs):
+def test_ten_cycles_leave_nothing(members):
     """Made once, started nine times; the data stays, the host is as before each time."""
-    both = legs()
+    both = members()
     before = lab.oracle.snapshot()
     uuids = set()
     for cycle in range(10):
@@ -160,9 +160,9 @@ def test_ten_cycles_leave_nothing(legs):
     assert len(uuids) == 1
 
 
-def test_udev_assembles_meanwhile(legs):
-    """Whatever it has begun, the array runs with all its legs under its name."""
-    both = legs()
+def test_udev_assembles_meanwhile(members):
+    """Whatever it has begun, the array runs with all its members under its name."""
+    both = members()
     end(bring(both))
     quiet('')
     for _cycle in range(3):
@@ -172,23 +172,23 @@ def test_udev_assembles_meanwhile(legs):
         end(array)
 
 
-def test_legs_are_equal_after_the_first_pass(legs):
-    """What was on the legs before (and no signature shows) is the same on both."""
-    both = legs()
-    for number, leg in enumerate(both):
-        with leg.image.open('r+b') as image:
+def test_members_are_equal_after_the_first_pass(members):
+    """What was on the members before (and no signature shows) is the same on both."""
+    both = members()
+    for number, member in enumerate(both):
+        with member.image.open('r+b') as image:
             image.seek(32 << 20)
-            image.write(b'leg %d' % number * 1000)
+            image.write(b'member %d' % number * 1000)
     array = bring(both)
     synced(array)
     end(array)
     offset = 2 << 20
-    first, second = (leg.image.read_bytes()[offset:] for leg in both)
+    first, second = (member.image.read_bytes()[offset:] for member in both)
     assert first == second
 
 
-def test_degraded_start_and_a_leg_that_comes_back(legs):
-    one, two = both = legs()
+def test_degraded_start_and_a_member_that_comes_back(members):
+    one, two = both = members()
     array = bring(both)
     synced(array)
     end(array)
@@ -204,21 +204,21 @@ def test_degraded_start_and_a_leg_that_comes_back(legs):
     end(array)
 
 
-def test_a_leg_lost_during_writes_and_found_again(legs):
+def test_a_member_lost_during_writes_and_found_again(members):
     """A second attach takes it back while the array is in use."""
-    both = legs()
+    both = members()
     array = bring(both)
     synced(array)
     both[1].lose()
-    support.write(PATH, b'one leg'.ljust(4096, b'.'), 2 << 20)
+    support.write(PATH, b'one member'.ljust(4096, b'.'), 2 << 20)
     lab.shell.until(lambda: state(array, 'degraded') == '1', 10, 'the loss')
-    support.write(PATH, b'one leg'.ljust(4096, b'.'), 3 << 20)
+    support.write(PATH, b'one member'.ljust(4096, b'.'), 3 << 20)
     both[1].heal()
     assert bring(both) == array
     synced(array)
     end(array)
     array = bring(both[1:])
-    assert support.read(PATH, offset=3 << 20)[:7] == b'one leg'
+    assert support.read(PATH, offset=3 << 20)[:10] == b'one member'
     end(array)
 
 
@@ -263,14 +263,14 @@ def test_a_namespace_that_goes_and_comes_back(shelf, connections):
     controllers = [connections(subsystem) for subsystem in subsystems]
     names = tuple(namespace(store) for store in stores)
 
-    def attach(legs: tuple[str, ...]) -> str:
+    def attach(members: tuple[str, ...]) -> str:
         with core_undo.Undo() as undo:
-            return nvmeof_raid.bring(ALIAS, legs, 2, undo, wait.Deadline.after(60))
+            return nvmeof_raid.bring(ALIAS, members, 2, undo, wait.Deadline.after(60))
 
     array = attach(names)
     synced(array)
     lab.nvmet.disconnect(controllers[1])
-    support.write(PATH, b'one leg'.ljust(4096, b'.'), 3 << 20)
+    support.write(PATH, b'one member'.ljust(4096, b'.'), 3 << 20)
     lab.shell.until(lambda: state(array, 'degraded') == '1', 10, 'the loss')
     controllers[1] = connections(subsystems[1])
     back = (names[0], namespace(stores[1]))
@@ -279,7 +279,7 @@ def test_a_namespace_that_goes_and_comes_back(shelf, connections):
     assert nvmeof_raid.array_of(ALIAS, back) == array
     end(array)
     assert attach(back[1:])
-    assert support.read(PATH, offset=3 << 20)[:7] == b'one leg'
+    assert support.read(PATH, offset=3 << 20)[:10] == b'one member'
     for controller in controllers:
         lab.nvmet.disconnect(controller)
     (array,) = filter(None, [nvmeof_raid.array_of(ALIAS, ())])
@@ -287,36 +287,36 @@ def test_a_namespace_that_goes_and_comes_back(shelf, connections):
 
 
 @pytest.mark.parametrize('index', [0, 1])
-def test_a_leg_that_fails_at_the_start(legs, index):
-    both = legs()
+def test_a_member_that_fails_at_the_start(members, index):
+    both = members()
     end(bring(both))
     both[index].lose()
     array = bring(both)
-    support.write(PATH, b'one leg'.ljust(4096, b'.'))
+    support.write(PATH, b'one member'.ljust(4096, b'.'))
     assert state(array, 'degraded') == '1'
     end(array)
 
 
-def test_legs_used_apart_are_not_mixed(legs):
-    one, two = both = legs()
+def test_members_used_apart_are_not_mixed(members):
+    one, two = both = members()
     array = bring(both)
     synced(array)
     end(array)
-    for leg in both:
-        array = bring([leg])
+    for member in both:
+        array = bring([member])
         support.write(PATH, b'x' * 4096)
         end(array)
-    seen = [leg.image.read_bytes() for leg in both]
+    seen = [member.image.read_bytes() for member in both]
     with pytest.raises(exception.BrickException, match='without the other') as caught:
         bring(both)
     assert one.name in str(caught.value)
     assert two.name in str(caught.value)
-    assert [leg.image.read_bytes() for leg in both] == seen
+    assert [member.image.read_bytes() for member in both] == seen
 
 
-def test_left_half_assembled_by_others(legs):
-    """An inactive array of one leg, as udev leaves it while it waits for the second."""
-    both = legs()
+def test_left_half_assembled_by_others(members):
+    """An inactive array of one member, as udev leaves it while it waits for the second."""
+    both = members()
     end(bring(both))
     lab.shell.run('mdadm', '--incremental', both[0].path)
     (half,) = md.arrays_over([both[0].name])
@@ -326,10 +326,10 @@ def test_left_half_assembled_by_others(legs):
     end(array)
 
 
-def test_running_under_another_name(legs):
-    both = legs()
+def test_running_under_another_name(members):
+    both = members()
     end(bring(both))
-    paths = [leg.path for leg in both]
+    paths = [member.path for member in both]
     lab.shell.run('mdadm', '--assemble', '/dev/md/other', '--config=none', '--run', *paths)
     array = bring(both)
     assert support.node(PATH) == array
@@ -342,9 +342,9 @@ def test_running_under_another_name(legs):
 
 
 @pytest.mark.parametrize('kind', ['ext4', 'mbr', 'luks', 'raw', 'array', 'end'])
-def test_what_is_on_a_leg_stays(legs, kind):
+def test_what_is_on_a_member_stays(members, kind):
     """Neither made into a new array nor taken into an old one."""
-    one, two, three = legs(3)
+    one, two, three = members(3)
     if kind == 'ext4':
         lab.shell.run('mkfs.ext4', '-q', two.path)
     elif kind == 'mbr':
@@ -357,20 +357,20 @@ def test_what_is_on_a_leg_stays(legs, kind):
         support.write(two.path, b'\0' * 4095 + b'1', (64 << 20) - 4096)
     else:
         end(bring([two, three], 'another'))
-    seen = [leg.image.read_bytes() for leg in (one, two)]
+    seen = [member.image.read_bytes() for member in (one, two)]
     with pytest.raises(exception.VolumeIdentityMismatch, match=two.name):
         bring([one, two])
-    assert [leg.image.read_bytes() for leg in (one, two)] == seen
+    assert [member.image.read_bytes() for member in (one, two)] == seen
     assert not md.arrays_over([one.name, two.name])
 
 
-def test_too_few_legs_for_a_new_array(legs):
+def test_too_few_members_for_a_new_array(members):
     with pytest.raises(exception.VolumeDeviceNotFound, match=ALIAS):
-        bring(legs(1))
+        bring(members(1))
 
 
-def test_in_use(legs):
-    both = legs()
+def test_in_use(members):
+    both = members()
     array = bring(both)
     with open(PATH, 'rb'):
         for force in (False, True):
@@ -387,11 +387,11 @@ def test_in_use(legs):
     end(array)
 
 
-def test_grow_while_legs_are_copied(legs):
-    both = legs()
+def test_grow_while_members_are_copied(members):
+    both = members()
     array = bring(both)
-    for leg in both:
-        leg.grow(96)
+    for member in both:
+        member.grow(96)
     size = nvmeof_raid.grow(array, wait.Deadline.after(30))
     assert 94 << 20 <= size == support.size(PATH) <= 96 << 20
     assert nvmeof_raid.grow(array, wait.Deadline.after(30)) == size
@@ -399,8 +399,8 @@ def test_grow_while_legs_are_copied(legs):
     end(array)
 
 
-def test_grow_degraded(legs):
-    one, two = both = legs()
+def test_grow_degraded(members):
+    one, two = both = members()
     end(bring(both))
     array = bring([one])
     one.grow(96)
@@ -411,8 +411,8 @@ def test_grow_degraded(legs):
     end(array)
 
 
-def test_single(legs):
-    one, two = both = legs()
+def test_single(members):
+    one, two = both = members()
     deadline = wait.Deadline.after(60)
     with core_undo.Undo() as undo:
         assert nvmeof_raid.single(one.name, ALIAS, undo, deadline) == one.name
@@ -423,7 +423,7 @@ def test_single(legs):
         assert support.node(PATH) == array
         assert nvmeof_raid.array_of(ALIAS, (two.name,)) == array
         assert nvmeof_raid.array_of('another', (two.name,)) is None
-        # Whoever has no leg of it has only its name in common with it.
+        # A host without a member of it has only its name in common with it.
         assert nvmeof_raid.array_of(ALIAS, ()) is None
         end(array)
     with (
@@ -433,20 +433,20 @@ def test_single(legs):
         nvmeof_raid.single(two.name, 'another', undo, deadline)
 
 
-def test_a_guests_own_array_is_content(legs):
-    (leg,) = legs(1)
+def test_a_guests_own_array_is_content(members):
+    (member,) = members(1)
     words = ('--run', '--force', '--level=1', '--raid-devices=1', '--homehost=guest')
     made = ('mdadm', '--create', '/dev/md/g0', '--config=none', '--name=0')
-    lab.shell.run(*made, *words, leg.path)
+    lab.shell.run(*made, *words, member.path)
     lab.shell.run('mdadm', '--stop', '/dev/md/g0')
     with core_undo.Undo() as undo:
-        name = nvmeof_raid.single(leg.name, ALIAS, undo, wait.Deadline.after(60))
-    assert name == leg.name
+        name = nvmeof_raid.single(member.name, ALIAS, undo, wait.Deadline.after(60))
+    assert name == member.name
 
 
-def test_a_failing_attach_stops_what_it_started(legs):
-    both = legs()
-    names = tuple(leg.name for leg in both)
+def test_a_failing_attach_stops_what_it_started(members):
+    both = members()
+    names = tuple(member.name for member in both)
     for _made_then_started in range(2):
         with contextlib.suppress(ZeroDivisionError), core_undo.Undo() as undo:
             nvmeof_raid.bring(ALIAS, names, 2, undo, wait.Deadline.after(60))
@@ -461,20 +461,20 @@ def test_a_failing_attach_stops_what_it_started(legs):
     with contextlib.suppress(ZeroDivisionError), core_undo.Undo() as undo:
         nvmeof_raid.bring(ALIAS, names, 2, undo, wait.Deadline.after(60), attached_before=())
         raise ZeroDivisionError
-    assert not md.arrays_over(names), 'udev had started it over legs that were new'
+    assert not md.arrays_over(names), 'udev had started it over members that were new'
 
 
-def test_gone_without_its_legs(legs):
-    """Every leg fails: without force the data is not given up in silence, with it all ends."""
-    both = legs()
+def test_gone_without_its_members(members):
+    """Every member fails: without force the data is not given up in silence, with it all ends."""
+    both = members()
     array = bring(both)
     synced(array)
-    for leg in both:
-        leg.lose()
+    for member in both:
+        member.lose()
     with contextlib.suppress(OSError):
         support.write(PATH, b'x' * 4096)
     with contextlib.suppress(exception.ExceptionChainer):
         end(array, force=True)
     assert not md.is_array(array)
-    for leg in both:
-        leg.heal()
+    for member in both:
+        member.heal()

@@ -40,7 +40,7 @@ def test_ipv6_plural_and_mixed(shelf, multi):
     props = target.properties(1, plural=True)
     props['target_portals'] = ['[FD00:99:0::1]:3260', '[fd00:99::0:2]:3260', '10.99.0.1:3260']
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 3)
+    support.wait_disks(info['path'], 3)
     support.assert_is(info['path'], volume)
     multi.disconnect_volume(target.properties(1, plural=True), info)
 
@@ -110,7 +110,7 @@ def test_different_lun_on_each_portal(shelf, multi):
     target.groups[1].map(5, volume)
     props = target.properties(1, plural=True, target_luns=[1, 5])
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     support.assert_is(info['path'], volume)
     multi.disconnect_volume(props, info)
 
@@ -128,7 +128,7 @@ def test_different_iqn_on_each_portal(shelf, multi):
         'target_luns': [1, 1],
     }
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     support.assert_is(info['path'], volume)
     multi.disconnect_volume(props, info)
     assert support.session_count(two.iqn) == 0

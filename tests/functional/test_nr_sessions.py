@@ -16,7 +16,7 @@ def two_sessions(clean_host):
 
 @pytest.mark.parametrize('portals', [1, 2])
 def test_every_session_is_used(shelf, multi, two_sessions, portals):
-    """`nr_sessions` above 1: all sessions are scanned on attach, all legs extended, all
+    """`nr_sessions` above 1: all sessions are scanned on attach, all disks extended, all
     removed."""
     volume = support.stamped(shelf, 'sessions')
     target = shelf.target('sessions', portals)
@@ -24,11 +24,11 @@ def test_every_session_is_used(shelf, multi, two_sessions, portals):
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
     assert support.session_count(target.iqn) == 2 * portals
-    lab.shell.until(lambda: len(support.legs(info['path'])) == 2 * portals, 10, 'every leg')
+    lab.shell.until(lambda: len(support.disks_of(info['path'])) == 2 * portals, 10, 'every disk')
     support.assert_is(info['path'], volume)
     bigger = volume.grow(48)
     assert multi.extend_volume(props) == bigger
-    assert {support.size(f'/dev/{leg}') for leg in support.legs(info['path'])} == {bigger}
+    assert {support.size(f'/dev/{disk}') for disk in support.disks_of(info['path'])} == {bigger}
     multi.disconnect_volume(props, info)
     assert support.session_count(target.iqn) == 0
 

@@ -19,14 +19,14 @@ class Mirror:
         self.alias = f'lab-{name}'
         self.path = f'/dev/md/{self.alias}'
         self.stores = [shelf.store(f'{name}{n}', MEGABYTES) for n in (1, 2)]
-        self.legs = [shelf.subsystem(f'{name}{n}', [f'10.99.0.{n}']) for n in (1, 2)]
-        for subsystem, store in zip(self.legs, self.stores, strict=True):
+        self.members = [shelf.subsystem(f'{name}{n}', [f'10.99.0.{n}']) for n in (1, 2)]
+        for subsystem, store in zip(self.members, self.stores, strict=True):
             subsystem.map(1, store)
 
     def properties(self, *numbers, count=2, **more):
         """For an attach with these copies (all, if none are named)."""
-        legs = [(self.legs[n], 1) for n in numbers or (0, 1)]
-        return nvmet.replicated(self.alias, legs, count, **more)
+        members = [(self.members[n], 1) for n in numbers or (0, 1)]
+        return nvmet.replicated(self.alias, members, count, **more)
 
     def everywhere(self, data):
         """Return when every copy has the data."""
@@ -37,12 +37,12 @@ class Mirror:
         lab.shell.until(lambda: not missing(), 20, 'the data is in every copy', 0.3)
 
     def degraded(self):
-        """How many legs the running array lacks."""
+        """How many members the running array lacks."""
         return nvme_support.array_of(self.path)['degraded']
 
     def gone(self):
         """No controller and no array is left."""
-        return not any(nvme_support.controllers(leg) for leg in self.legs) and not [
+        return not any(nvme_support.controllers(member) for member in self.members) and not [
             line for line in lab.oracle.arrays() if 'raid1' in line
         ]
 
@@ -62,7 +62,7 @@ def mark(path, text, offset=1 << 20):
 
 
 def test_whole_life(mirror, nvme):
-    """Created at the first attach, both legs in it; I/O reaches both copies; grown; stopped;
+    """Created at the first attach, both members in it; I/O reaches both copies; grown; stopped;
     assembled again with the data in it."""
     props = mirror.properties()
     info = nvme.connect_volume(props)
@@ -87,13 +87,13 @@ def test_whole_life(mirror, nvme):
     assert mirror.gone()
 
 
-def test_leg_missing_at_attach_and_back(mirror, nvme):
-    """A leg that is not there: a degraded start, soon; it is taken in again by the next attach
+def test_member_missing_at_attach_and_back(mirror, nvme):
+    """A member that is not there: a degraded start, soon; it is taken in again by the next attach
     and gets what was written meanwhile."""
     props = mirror.properties()
     info = nvme.connect_volume(props)
     nvme.disconnect_volume(props, info)
-    mirror.legs[1].cut(0)
+    mirror.members[1].cut(0)
     with support.Stopwatch() as watch:
         info = nvme.connect_volume(props)
     assert watch.seconds < 20
@@ -101,29 +101,29 @@ def test_leg_missing_at_attach_and_back(mirror, nvme):
     data = mark(info['path'], 'meanwhile')
     assert data not in mirror.stores[1].read(mirror.stores[1].size)
     nvme.disconnect_volume(props, info)
-    mirror.legs[1].heal(0)
+    mirror.members[1].heal(0)
     info = nvme.connect_volume(props)
-    lab.shell.until(lambda: mirror.degraded() == '0', 20, 'both legs are in it')
+    lab.shell.until(lambda: mirror.degraded() == '0', 20, 'both members are in it')
     mirror.everywhere(data)
     nvme.disconnect_volume(props, info)
     assert mirror.gone()
 
 
-def test_leg_lost_during_io(mirror, nvme):
-    """A leg is lost while I/O goes on: it goes on; another attach of the same volume takes the
-    leg in again when it is back."""
+def test_member_lost_during_io(mirror, nvme):
+    """A member is lost while I/O goes on: it goes on; another attach of the same volume takes the
+    member in again when it is back."""
     props = mirror.properties()
     info = nvme.connect_volume(props)
     with nvme_support.Traffic(info['path'], None) as traffic:
-        mirror.legs[1].cut(0)
-        nvme_support.wait_cut(mirror.legs[1], 0)
+        mirror.members[1].cut(0)
+        nvme_support.wait_cut(mirror.members[1], 0)
         traffic.step(40)
-        nvme_support.hasten(mirror.legs[1])
-        mirror.legs[1].heal(0)
-        nvme_support.wait_state(mirror.legs[1], 0, 'live', seconds=30)
+        nvme_support.hasten(mirror.members[1])
+        mirror.members[1].heal(0)
+        nvme_support.wait_state(mirror.members[1], 0, 'live', seconds=30)
         traffic.step()
     assert nvme.connect_volume(props) == info
-    lab.shell.until(lambda: mirror.degraded() == '0', 20, 'both legs are in it')
+    lab.shell.until(lambda: mirror.degraded() == '0', 20, 'both members are in it')
     mirror.everywhere(mark(info['path'], 'after'))
     nvme.disconnect_volume(props, info)
     assert mirror.gone()
@@ -158,9 +158,9 @@ def foreign(kind, store):
 
 @pytest.mark.parametrize('kind', ['ext4', 'array'])
 @pytest.mark.parametrize('member', [False, True])
-def test_foreign_leg_is_not_overwritten(mirror, nvme, kind, member):
-    """A leg with a file system or as part of another array: never overwritten, neither beside an
-    empty leg nor beside one that is the volume's. A degraded start is all there may be."""
+def test_foreign_member_is_not_overwritten(mirror, nvme, kind, member):
+    """A member with a file system or as part of another array: never overwritten, neither beside an
+    empty member nor beside one that is the volume's. A degraded start is all there may be."""
     props = mirror.properties()
     if member:
         nvme.disconnect_volume(props, nvme.connect_volume(props))
@@ -171,7 +171,7 @@ def test_foreign_leg_is_not_overwritten(mirror, nvme, kind, member):
     except exception.BrickException:
         assert not member or mirror.gone()
     else:
-        assert member, 'an array must not be made of a leg with something on it'
+        assert member, 'an array must not be made of a member with something on it'
         assert mirror.degraded() == '1'
         mark(info['path'], 'beside')
         nvme.disconnect_volume(props, info)
@@ -181,10 +181,10 @@ def test_foreign_leg_is_not_overwritten(mirror, nvme, kind, member):
     assert mirror.gone()
 
 
-def test_no_array_is_made_of_too_few_legs(mirror, nvme, options):
-    """One leg of two at the very first attach: nothing is made, and nothing is written."""
+def test_no_array_is_made_of_too_few_members(mirror, nvme, options):
+    """One member of two at the very first attach: nothing is made, and nothing is written."""
     options(scan_timeout=3, operation_timeout=20)
-    mirror.legs[1].cut(0)
+    mirror.members[1].cut(0)
     with pytest.raises(exception.BrickException):
         nvme.connect_volume(mirror.properties())
     with pytest.raises(exception.BrickException):
@@ -194,7 +194,7 @@ def test_no_array_is_made_of_too_few_legs(mirror, nvme, options):
 
 
 def test_single_replica(mirror, nvme):
-    """One replica: the plain device; where it is a leg of an array, the array."""
+    """One replica: the plain device; where it is a member of an array, the array."""
     props = mirror.properties(0, count=1)
     info = nvme.connect_volume(props)
     assert nvme_support.HEAD.fullmatch(info['path'])

@@ -59,9 +59,9 @@ def test_paths(shelf, multipath):
     info = connector.connect_volume(props)
     lab.shell.settle()
     paths = connector.get_volume_paths(props)
-    legs = set(support.legs(info['path']))
-    assert len(paths) == len(legs)
-    assert {support.node(path) for path in paths} == legs
+    disks = set(support.disks_of(info['path']))
+    assert len(paths) == len(disks)
+    assert {support.node(path) for path in paths} == disks
     assert all(target.iqn in path for path in paths)
     assert set(paths) <= set(connector.get_all_available_volumes())
     assert connector.check_valid_device(info['path'])

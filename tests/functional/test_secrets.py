@@ -108,7 +108,7 @@ def test_discovery_and_session_secret(shelf, multi):
     try:
         props = target.properties(1, **chap(SECRET), **discovery_chap('discovery-only-1'))
         info = multi.connect_volume(props)
-        support.wait_legs(info['path'], 2)
+        support.wait_disks(info['path'], 2)
         support.assert_is(info['path'], volume)
         multi.disconnect_volume(props, info)
     finally:

@@ -45,14 +45,16 @@ def test_black_holed_portal_of_four(shelf, multi, four):
     with support.Stopwatch() as watch:
         info = multi.connect_volume(props)
     assert watch.seconds < 1.5 * healthy + 1
-    support.wait_legs(info['path'], 3)
+    support.wait_disks(info['path'], 3)
     support.assert_is(info['path'], volume)
     with support.Stopwatch() as beside:
         second = multi.connect_volume(other.properties(1, plural=True))
     assert beside.seconds < 1.5 * alone + 1
     multi.disconnect_volume(other.properties(1, plural=True), second)
     lab.net.heal('10.99.0.4')
-    lab.shell.until(lambda: len(support.legs(info['path'])) == 4, 60, 'the fourth path joins', 0.5)
+    lab.shell.until(
+        lambda: len(support.disks_of(info['path'])) == 4, 60, 'the fourth path joins', 0.5
+    )
     lab.shell.until(
         lambda: list(lab.daemons.map_paths(volume.wwid).values()) == ['active'] * 4, 20, 'active'
     )
@@ -265,7 +267,7 @@ def test_queueing_map_without_paths(shelf, multi, multipathd, reader):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
-    support.wait_legs(info['path'], 2)
+    support.wait_disks(info['path'], 2)
     for group in target.groups:
         group.disable()
     lab.shell.until(

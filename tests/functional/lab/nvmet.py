@@ -347,13 +347,13 @@ class Subsystem:
 
 
 def replicated(
-    alias: str, legs: Iterable[tuple[Subsystem, int]], count: int | None = None, **more: object
+    alias: str, members: Iterable[tuple[Subsystem, int]], count: int | None = None, **more: object
 ) -> dict[str, object]:
     """Connection properties of a volume whose copies are these namespaces.
 
     ``count``: how many there should be, if not all are listed.
     """
-    replicas = [subsystem.properties(nsid, by=('vol_uuid',)) for subsystem, nsid in legs]
+    replicas = [subsystem.properties(nsid, by=('vol_uuid',)) for subsystem, nsid in members]
     return {
         'vol_uuid': _identity(alias),
         'alias': alias,

@@ -157,15 +157,15 @@ class Map:
 
     def status(self) -> str:
         """drivers/md/dm-mpath.c; test_dm has recorded ones."""
-        legs = ''.join(
+        paths = ''.join(
             f'{disk.number} {"A" if disk.state == "running" else "F"} 0 0 1 ' for disk in self.disks
         )
-        return f'2 {int(self.queues)} 0 0 1 1 A 0 {len(self.disks)} 2 {legs}'
+        return f'2 {int(self.queues)} 0 0 1 1 A 0 {len(self.disks)} 2 {paths}'
 
     def table(self) -> str:
-        legs = ''.join(f'{disk.number} 1 1 ' for disk in self.disks)
+        paths = ''.join(f'{disk.number} 1 1 ' for disk in self.disks)
         features = '1 queue_if_no_path' if self.queues else '0'
-        return f'{features} 1 alua 1 1 service-time 0 {len(self.disks)} 2 {legs}'
+        return f'{features} 1 alua 1 1 service-time 0 {len(self.disks)} 2 {paths}'
 
 
 @dataclasses.dataclass
@@ -479,7 +479,7 @@ class Host:
                 return
             found = self.map_over(disk.name)
             if found is not None:
-                self.drop_leg(found, disk.name)
+                self.drop_path(found, disk.name)
             del self.disks[disk.name]
             for place in ('/sys/block', '/sys/class/block', '/dev'):
                 self.tree.remove(f'{place}/{disk.name}')
@@ -519,15 +519,15 @@ class Host:
         """A read of a device, or an open: does it answer?"""
         with self.guard:
             disk, found = self.disks.get(name), self.maps.get(name)
-        legs = [disk] if disk else found.disks if found else []
+        below = [disk] if disk else found.disks if found else []
         alive = [
-            leg
-            for leg in legs
-            if leg.state == 'running'
-            and (unit := leg.session.target.luns.get(leg.lun))
+            each
+            for each in below
+            if each.state == 'running'
+            and (unit := each.session.target.luns.get(each.lun))
             and not unit.silent
         ]
-        if any(leg.session.target.luns[leg.lun].reserved for leg in alive):
+        if any(each.session.target.luns[each.lun].reserved for each in alive):
             raise OSError(errno.EBADE, 'Invalid exchange')
         if not alive:
             if found and found.queues:
@@ -666,7 +666,7 @@ class Host:
         self.tree.link(f'{found.base}/slaves/{disk.name}', block)
         self.tree.link(f'{block}/holders/{found.name}', found.base)
 
-    def drop_leg(self, found: Map, name: str) -> None:
+    def drop_path(self, found: Map, name: str) -> None:
         """A disk leaves its map; with the last one the map goes, if nobody has it open."""
         with self.guard:
             for disk in [d for d in found.disks if d.name == name]:

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A host with legs, md arrays and mdadm 4.4, as far as mirrors go (Linux 6.12).
+"""A host with members, md arrays and mdadm 4.4, as far as mirrors go (Linux 6.12).
 
     with Mirrors(tmp_path) as host:
-        host.leg('nvme0n1')
+        host.member('nvme0n1')
         md.superblock('nvme0n1')
 
-Legs are files with real superblocks; mdadm's command lines are taken word for word.
+Members are files with real superblocks; mdadm's command lines are taken word for word.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from tests.unit.fakehost import tree as fake_tree
 
 MIB = 1 << 20
 OFFSET_SECTORS = 2048
-# What the kernel writes for a leg that the array is without.
+# What the kernel writes for a member that the array is without.
 MISSING = 0xFFFF
 ARRAY = 'md127'
 _FLUSH = 0x1261
@@ -69,7 +69,7 @@ class Clock(seams.Clock):
 class Mirrors:
     """The host.
 
-    :ivar broken: legs and arrays that cannot be read.
+    :ivar broken: members and arrays that cannot be read.
     :ivar refuses: the words of mdadm's that fail, with what it says.
     :ivar opened: arrays that somebody has open.
     :ivar udev_links: whether links below /dev/md follow the arrays.
@@ -104,10 +104,10 @@ class Mirrors:
     def __exit__(self, *_error: object) -> None:
         self._stack.close()
 
-    # Legs and arrays.
+    # Members and arrays.
 
-    def leg(self, name: str, block: bytes = b'', megabytes: int = 3) -> str:
-        """A leg, blank or with a superblock."""
+    def member(self, name: str, block: bytes = b'', megabytes: int = 3) -> str:
+        """A member, blank or with a superblock."""
         content = bytearray(megabytes * MIB)
         content[4096 : 4096 + len(block)] = block
         self.tree.file(f'/dev/{name}', bytes(content))
@@ -117,24 +117,24 @@ class Mirrors:
         self.tree.directory(f'/sys/block/{name}')
         return name
 
-    def raw(self, leg: str) -> bytes:
-        return self.tree.at(f'/dev/{leg}').read_bytes()
+    def raw(self, member: str) -> bytes:
+        return self.tree.at(f'/dev/{member}').read_bytes()
 
-    def write(self, leg: str, data: bytes, at: int = 0) -> None:
-        with self.tree.at(f'/dev/{leg}').open('r+b') as file:
+    def write(self, member: str, data: bytes, at: int = 0) -> None:
+        with self.tree.at(f'/dev/{member}').open('r+b') as file:
             file.seek(at)
             file.write(data)
 
     def array(
         self,
-        legs: tuple[str, ...],
+        members: tuple[str, ...],
         name: str = 'vol1',
         *,
         array: str = ARRAY,
         state: str = 'clean',
         uuid: str = '11' * 16,
     ) -> str:
-        """An array over legs; started unless its state is ``inactive``."""
+        """An array over members; started unless its state is ``inactive``."""
         base = f'/sys/block/{array}/md'
         plain = uuid.replace(':', '')
         dashed = '-'.join((plain[:8], plain[8:12], plain[12:16], plain[16:20], plain[20:]))
@@ -145,39 +145,40 @@ class Mirrors:
         self.tree.file(f'/dev/{array}', bytes(2 * 4096))
         self.tree.value(f'/sys/block/{array}/dev', '9:127')
         self.tree.link(f'/sys/class/block/{array}', f'/sys/block/{array}')
-        for leg in legs:
-            self.join(array, leg, 'spare' if state == 'inactive' else 'in_sync')
+        for member in members:
+            self.join(array, member, 'spare' if state == 'inactive' else 'in_sync')
         self.resize(array)
         if self.udev_links and state != 'inactive':
             self.tree.link(f'/dev/md/{name}', f'/dev/{array}')
         return array
 
-    def join(self, array: str, leg: str, state: str) -> None:
-        base = f'/sys/block/{array}/md/dev-{leg}'
+    def join(self, array: str, member: str, state: str) -> None:
+        base = f'/sys/block/{array}/md/dev-{member}'
         self.tree.value(f'{base}/state', state)
         self.tree.value(f'{base}/offset', OFFSET_SECTORS)
-        self.tree.link(f'{base}/block', f'/sys/block/{leg}')
-        self.tree.link(f'/sys/class/block/{leg}/holders/{array}', f'/sys/block/{array}')
+        self.tree.link(f'{base}/block', f'/sys/block/{member}')
+        self.tree.link(f'/sys/class/block/{member}/holders/{array}', f'/sys/block/{array}')
 
-    def leave(self, array: str, leg: str) -> None:
-        self.tree.remove(f'/sys/block/{array}/md/dev-{leg}')
-        self.tree.remove(f'/sys/class/block/{leg}/holders/{array}')
+    def leave(self, array: str, member: str) -> None:
+        self.tree.remove(f'/sys/block/{array}/md/dev-{member}')
+        self.tree.remove(f'/sys/class/block/{member}/holders/{array}')
 
-    def legs_of(self, array: str) -> list[str]:
+    def members_of(self, array: str) -> list[str]:
         inside = files.names(f'/sys/block/{array}/md')
         return [name.removeprefix('dev-') for name in inside if name.startswith('dev-')]
 
     def resize(self, array: str) -> None:
         sizes = [
-            int(files.read_or(f'/sys/class/block/{leg}/size', '0')) for leg in self.legs_of(array)
+            int(files.read_or(f'/sys/class/block/{member}/size', '0'))
+            for member in self.members_of(array)
         ]
         self.tree.value(
             f'/sys/block/{array}/size', min(sizes, default=OFFSET_SECTORS) - OFFSET_SECTORS
         )
 
     def remove(self, array: str) -> None:
-        for leg in self.legs_of(array):
-            self.leave(array, leg)
+        for member in self.members_of(array):
+            self.leave(array, member)
         for link in files.names('/dev/md'):
             if files.realpath(f'/dev/md/{link}') == f'/dev/{array}' and self.udev_links:
                 self.tree.remove(f'/dev/md/{link}')
@@ -187,9 +188,9 @@ class Mirrors:
     def react(self) -> None:
         """What was written to sysfs happens; then what the test has put off."""
         for array in files.names('/sys/block'):
-            for leg in self.legs_of(array):
-                if files.read_or(f'/sys/block/{array}/md/dev-{leg}/state').startswith('remove'):
-                    self.leave(array, leg)
+            for member in self.members_of(array):
+                if files.read_or(f'/sys/block/{array}/md/dev-{member}/state').startswith('remove'):
+                    self.leave(array, member)
         if self.after:
             self.after.pop(0)()
 
@@ -254,20 +255,24 @@ class Mirrors:
         return act(names, options)
 
     def _create(self, names: tuple[str, ...], options: dict[str, str]) -> tuple[int, str]:
-        alias, *legs = names
+        alias, *members = names
         name = f'any:{options["--name"]}'
-        for number, leg in enumerate(legs):
-            roles = tuple(range(len(legs)))
-            self.write(leg, superblock('22' * 16, name, number=number, roles=roles), 4096)
-        self.array(tuple(legs), alias.removeprefix('md/'), uuid='22' * 16)
+        for number, member in enumerate(members):
+            roles = tuple(range(len(members)))
+            self.write(member, superblock('22' * 16, name, number=number, roles=roles), 4096)
+        self.array(tuple(members), alias.removeprefix('md/'), uuid='22' * 16)
         return 0, ''
 
     def _assemble(self, names: tuple[str, ...], options: dict[str, str]) -> tuple[int, str]:
-        """The newest and what is as new; a leg that is older is left out."""
-        alias, *legs = names
-        free = [leg for leg in legs if not files.names(f'/sys/class/block/{leg}/holders')]
-        events = {leg: struct.unpack_from('<Q', self.raw(leg), 4096 + 200)[0] for leg in free}
-        fresh = tuple(leg for leg in free if events[leg] >= max(events.values()) - 1)
+        """The newest and what is as new; a member that is older is left out."""
+        alias, *members = names
+        free = [
+            member for member in members if not files.names(f'/sys/class/block/{member}/holders')
+        ]
+        events = {
+            member: struct.unpack_from('<Q', self.raw(member), 4096 + 200)[0] for member in free
+        }
+        fresh = tuple(member for member in free if events[member] >= max(events.values()) - 1)
         if not fresh:
             return 1, 'mdadm: busy - skipping'
         self.array(fresh, alias.removeprefix('md/'), uuid=options['--uuid'])
@@ -280,8 +285,8 @@ class Mirrors:
         return 0, ''
 
     def _take(self, names: tuple[str, ...], options: dict[str, str]) -> tuple[int, str]:
-        array, leg = names
-        self.join(array, leg, 'spare')
+        array, member = names
+        self.join(array, member, 'spare')
         return 0, ''
 
     def _grow(self, names: tuple[str, ...], options: dict[str, str]) -> tuple[int, str]:

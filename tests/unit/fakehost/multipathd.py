@@ -82,7 +82,7 @@ def _delete(host: 'Host', rest: str) -> str:
             return _NOT_FOUND
         found = host.map_over(name)
         if found is not None:
-            host.drop_leg(found, name)
+            host.drop_path(found, name)
         return 'ok'
     assert what == 'map'
     found = host.map_called(name)

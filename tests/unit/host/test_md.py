@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Arrays by superblock and sysfs: whose leg is whose, what a device has on it, stop and growth."""
+"""Arrays by superblock and sysfs: members, what a device has on it, stop and growth."""
 
 from collections.abc import Iterator
 import dataclasses
@@ -36,8 +36,8 @@ RECORDED = bytes.fromhex(
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
     with mirrors.Mirrors(tmp_path) as found:
-        found.leg(ONE, mirrors.superblock())
-        found.leg(TWO, mirrors.superblock(number=1))
+        found.member(ONE, mirrors.superblock())
+        found.member(TWO, mirrors.superblock(number=1))
         yield found
 
 
@@ -104,9 +104,9 @@ def test_who_has_given_up_whom() -> None:
     assert dataclasses.replace(both[0], roles=(0, 0xFFFE)).has_given_up(both[1])
 
 
-def test_whose_leg(host: mirrors.Mirrors) -> None:
-    """nvme0n1 is no leg of an array over nvme0n10."""
-    host.leg('nvme0n10')
+def test_whose_member(host: mirrors.Mirrors) -> None:
+    """nvme0n1 is not a member of an array over nvme0n10."""
+    host.member('nvme0n10')
     host.array(('nvme0n10',))
     host.tree.link('/sys/class/block/nvme1n1/holders/dm-0', '/sys/block/dm-0')
     assert md.array_over('nvme0n10') == 'md127'
@@ -156,16 +156,16 @@ def test_a_member_whose_device_has_gone(host: mirrors.Mirrors) -> None:
     ],
 )
 def test_signature(host: mirrors.Mirrors, code: int, answer: str, seen: str) -> None:
-    host.leg('nvme2n1')
+    host.member('nvme2n1')
     host.blkid['nvme2n1'] = (code, answer)
     assert md.signature('nvme2n1') == seen
 
 
 def test_signature_that_blkid_does_not_see(host: mirrors.Mirrors) -> None:
     assert UUID in md.signature(ONE)
-    host.write(host.leg('nvme2n1'), b'database', 8192)
+    host.write(host.member('nvme2n1'), b'database', 8192)
     assert md.signature('nvme2n1') == 'unknown data at byte 8192'
-    host.broken = {host.leg('nvme3n1')}
+    host.broken = {host.member('nvme3n1')}
     with pytest.raises(OSError, match='Input/output'):
         md.signature('nvme3n1')
 
@@ -227,10 +227,10 @@ def test_what_udev_begins_anew_is_stopped(host: mirrors.Mirrors) -> None:
     ('over', 'going', 'is_left'),
     [((ONE,), {ONE}, False), ((ONE, TWO), {ONE, TWO}, False), ((ONE, TWO), {TWO}, True)],
 )
-def test_what_udev_makes_of_legs_that_go(
+def test_what_udev_makes_of_members_that_go(
     host: mirrors.Mirrors, over: tuple[str, ...], going: set[str], is_left: bool
 ) -> None:
-    """An array of theirs alone is stopped, when udev is done; one with another leg stays."""
+    """An array of theirs alone is stopped, when udev is done; one with another member stays."""
     host.tree.file('/run/udev/queue')
 
     def happens() -> None:
@@ -244,7 +244,7 @@ def test_what_udev_makes_of_legs_that_go(
 
 def test_no_mdadm(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
-    blank = (host.leg('nvme8n1'), host.leg('nvme9n1'))
+    blank = (host.member('nvme8n1'), host.member('nvme9n1'))
     host.is_installed = False
     for act in (
         lambda: md.stop(array, deadline()),
@@ -261,7 +261,7 @@ def test_taken_back_as_a_whole(host: mirrors.Mirrors) -> None:
     array = host.array((ONE,))
     host.refuses['--re-add'] = 'not possible'
     md.take_back(array, TWO, 9.0)
-    assert host.legs_of(array) == [ONE, TWO]
+    assert host.members_of(array) == [ONE, TWO]
     host.refuses['--add'] = 'neither'
     with pytest.raises(exception.BrickException, match=r'nvme1n1.*neither'):
         md.take_back(array, TWO, 9.0)
@@ -272,18 +272,18 @@ def test_only_a_member_is_taken_back(host: mirrors.Mirrors, now: str) -> None:
     """It was one when it was looked at, and is another device by now: nothing is written to it."""
     array = host.array((ONE,))
     other = b'' if now == 'blank' else mirrors.superblock('22' * 16)
-    host.write(host.leg(TWO), other.ljust(4096, b'\0'), 4096)
+    host.write(host.member(TWO), other.ljust(4096, b'\0'), 4096)
     before = host.raw(TWO)
     with pytest.raises(exception.VolumeIdentityMismatch, match=f'{TWO}.*member of array'):
         md.take_back(array, TWO, 9.0)
-    assert host.legs_of(array) == [ONE]
+    assert host.members_of(array) == [ONE]
     assert host.raw(TWO) == before
 
 
 def test_dropped(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
     md.drop(array, md.members(array)[1], deadline())
-    assert host.legs_of(array) == [ONE]
+    assert host.members_of(array) == [ONE]
     md.drop(array, md.Member('nvme9n1', frozenset(), is_present=True), deadline())
 
 
@@ -312,8 +312,8 @@ def test_an_array_is_not_cut(host: mirrors.Mirrors, left: int) -> None:
 def test_not_grown(host: mirrors.Mirrors, monkeypatch: pytest.MonkeyPatch) -> None:
     array = host.array((ONE, TWO))
     monkeypatch.setattr(host, 'resize', lambda array: None)
-    for leg in (ONE, TWO):
-        host.tree.value(f'/sys/class/block/{leg}/size', 40960)
+    for member in (ONE, TWO):
+        host.tree.value(f'/sys/class/block/{member}/size', 40960)
     with pytest.raises(exception.BrickException, match='md127 has'):
         md.grow(array, deadline())
     host.refuses['--grow'] = 'no'

@@ -108,7 +108,9 @@ def test_a_portal_that_is_back_with_another_volume_does_not_join(
     assert host.snapshot() == before
 
 
-def test_a_dead_leg_is_back_in_the_map_after_it_has_grown(host: Host, target: array.Target) -> None:
+def test_a_dead_path_is_back_in_the_map_after_it_has_grown(
+    host: Host, target: array.Target
+) -> None:
     before = host.snapshot()
     brick = connector()
     props = target.properties(plural=True)

@@ -113,7 +113,7 @@ RULES = {
     'name': names.MAP,
     'alias': names.MD_ALIAS,
 }
-# These say in the log that they refuse; mdadm itself compares the UUID on each leg.
+# These say in the log that they refuse; mdadm itself compares the UUID on each member.
 QUIET = {'nvmeof.create_hostnqn', 'nvmeof.create_hostid', 'mdadm.assemble'}
 
 TEXTS = [

@@ -20,15 +20,15 @@ ONE, TWO = 'nvme0n1', 'nvme1n1'
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
     with mirrors.Mirrors(tmp_path) as found:
-        found.leg(ONE, mirrors.superblock())
-        found.leg(TWO, mirrors.superblock(number=1))
+        found.member(ONE, mirrors.superblock())
+        found.member(TWO, mirrors.superblock(number=1))
         yield found
 
 
 def test_command_lines(host: mirrors.Mirrors) -> None:
     """mdadm's options as the reference uses them, but for --assume-clean and --failfast."""
-    for leg in (ONE, TWO):
-        host.leg(leg)
+    for member in (ONE, TWO):
+        host.member(member)
     assert mdadm.create('vol1', (ONE, TWO), 9.0)[0] == 0
     assert mdadm.stop('md127', 9.0) == (0, '')
     mdadm.assemble('vol1', ':'.join(['22' * 4] * 4), (ONE,), 9.0)
@@ -64,13 +64,13 @@ def test_copying_goes_on_after_a_growth_that_fails(host: mirrors.Mirrors) -> Non
     assert files.read('/sys/block/md127/md/sync_action').startswith('idle')
 
 
-def test_legs_are_marked(host: mirrors.Mirrors) -> None:
+def test_members_are_marked(host: mirrors.Mirrors) -> None:
     host.array((ONE, TWO))
     mdadm.fail('md127', TWO)
     assert files.read('/sys/block/md127/md/dev-nvme1n1/state').startswith('faulty')
     mdadm.drop('md127', TWO)
     host.react()
-    assert host.legs_of('md127') == [ONE]
+    assert host.members_of('md127') == [ONE]
     with pytest.raises(FileNotFoundError):
         mdadm.drop('md127', TWO)
 
@@ -129,13 +129,13 @@ def test_only_arrays_are_stopped(host: mirrors.Mirrors, name: str) -> None:
     ],
 )
 def test_superblocks_wherever_they_lie(host: mirrors.Mirrors, version: str, at: int) -> None:
-    leg = host.leg('nvme2n1', megabytes=8)
-    assert mdadm.superblock(leg, 9.0) == ('', b'')
-    host.write(leg, mirrors.superblock(), at)
-    assert mdadm.superblock(leg, 9.0) == (version, mirrors.superblock())
+    member = host.member('nvme2n1', megabytes=8)
+    assert mdadm.superblock(member, 9.0) == ('', b'')
+    host.write(member, mirrors.superblock(), at)
+    assert mdadm.superblock(member, 9.0) == (version, mirrors.superblock())
 
 
-def test_a_leg_that_cannot_be_read(host: mirrors.Mirrors) -> None:
+def test_a_member_that_cannot_be_read(host: mirrors.Mirrors) -> None:
     host.broken = {ONE}
     for look in (mdadm.superblock, blkid.first_content):
         with pytest.raises(OSError, match='Input/output error'):
@@ -156,14 +156,14 @@ def test_a_leg_that_cannot_be_read(host: mirrors.Mirrors) -> None:
     ],
 )
 def test_content_at_the_ends(host: mirrors.Mirrors, at: int, data: bytes, found: int) -> None:
-    leg = host.leg('nvme2n1', megabytes=8)
-    host.write(leg, data, at)
-    assert blkid.first_content(leg, 9.0) == found
+    member = host.member('nvme2n1', megabytes=8)
+    host.write(member, data, at)
+    assert blkid.first_content(member, 9.0) == found
 
 
 @pytest.mark.parametrize('size', [4096, 8192, (1 << 20) + 4096, (2 << 20) - 512])
 def test_content_of_small_devices(host: mirrors.Mirrors, size: int) -> None:
-    host.leg('nvme2n1')
+    host.member('nvme2n1')
     host.tree.file('/dev/nvme2n1', bytes(size))
     assert blkid.first_content('nvme2n1', 9.0) == -1
     host.tree.file('/dev/nvme2n1', bytes(size - 1) + b'x')
@@ -187,22 +187,22 @@ def test_nothing_is_made_over_what_is_not_blank_now(
     host: mirrors.Mirrors, kind: str, index: int
 ) -> None:
     """Whatever the caller has seen before: root looks itself."""
-    legs = host.leg('nvme8n1'), host.leg('nvme9n1')
-    leg = legs[index]
+    members = host.member('nvme8n1'), host.member('nvme9n1')
+    member = members[index]
     if kind == 'superblock':
-        host.write(leg, mirrors.superblock(), 4096)
+        host.write(member, mirrors.superblock(), 4096)
     elif kind == 'data':
-        host.write(leg, b'x', 900_000)
+        host.write(member, b'x', 900_000)
     elif kind == 'end':
-        host.write(leg, b'x', (3 << 20) - 1)
+        host.write(member, b'x', (3 << 20) - 1)
     elif kind == 'blkid':
-        host.blkid[leg] = (0, 'PTTYPE=dos\n')
+        host.blkid[member] = (0, 'PTTYPE=dos\n')
     elif kind == 'gone':
-        host.tree.remove(f'/dev/{leg}')
+        host.tree.remove(f'/dev/{member}')
     else:
-        host.tree.remove(f'/sys/class/block/{leg}')
-    with pytest.raises((exception.VolumeIdentityMismatch, OSError), match=leg):
-        mdadm.create('vol9', legs, 9.0)
+        host.tree.remove(f'/sys/class/block/{member}')
+    with pytest.raises((exception.VolumeIdentityMismatch, OSError), match=member):
+        mdadm.create('vol9', members, 9.0)
     assert not [line for line in host.started if line.startswith('mdadm')]
 
 
@@ -215,11 +215,11 @@ def test_nothing_is_made_over_what_is_not_blank_now(
         (b'database', False),
     ],
 )
-def test_what_is_added_is_blank_or_was_a_leg(
+def test_what_is_added_is_blank_or_was_a_member(
     host: mirrors.Mirrors, block: bytes, *, is_taken: bool
 ) -> None:
     host.array((ONE,))
-    host.leg(TWO, block)
+    host.member(TWO, block)
     if is_taken:
         mdadm.add('md127', TWO, 9.0)
     else:

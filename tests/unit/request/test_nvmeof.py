@@ -51,27 +51,27 @@ def test_one_namespace(raw: dict[str, Any], identity: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ('count', 'legs', 'kind'),
+    ('count', 'members', 'kind'),
     [
         (2, 2, nvmeof.Replication.ARRAY),
-        # The number that is wanted decides, not the number of legs that are known.
+        # The number that is wanted decides, not the number of members that are known.
         (2, 1, nvmeof.Replication.ARRAY),
         (0, 2, nvmeof.Replication.ARRAY),
         ('2', 2, nvmeof.Replication.ARRAY),
         (1, 1, nvmeof.Replication.PERHAPS),
     ],
 )
-def test_replicas(count: Any, legs: int, kind: nvmeof.Replication) -> None:
+def test_replicas(count: Any, members: int, kind: nvmeof.Replication) -> None:
     props = nvmeof.Props.parse(
         {
             'vol_uuid': UUID,
-            'volume_replicas': [REPLICA] * legs,
+            'volume_replicas': [REPLICA] * members,
             'replica_count': count,
             'alias': 'gold',
             'host_nqn': 'nqn.2026-11.org.lab:me',
         }
     )
-    assert (props.replication, props.alias, len(props.namespaces)) == (kind, 'gold', legs)
+    assert (props.replication, props.alias, len(props.namespaces)) == (kind, 'gold', members)
     assert {namespace.host_nqn for namespace in props.namespaces} == {'nqn.2026-11.org.lab:me'}
     assert props.key == f'nvme volume {UUID}'
 
@@ -127,7 +127,7 @@ def test_a_secret_does_not_show() -> None:
     assert SECRET not in repr(props)
 
 
-def test_a_key_for_tls_is_that_of_every_leg_without_one() -> None:
+def test_a_key_for_tls_is_that_of_every_member_without_one() -> None:
     raw = {'vol_uuid': UUID, 'volume_replicas': [REPLICA, REPLICA], 'replica_count': 2}
     props = nvmeof.Props.parse({**raw, 'alias': 'gold', 'tls_psk': PSK})
     assert [namespace.psk for namespace in props.namespaces] == [nvme_psk.Psk.parse(PSK)] * 2

@@ -58,7 +58,7 @@ def run(
         with where.clean(side):
             info = call(row.format('attach'), side, 'connect_volume', props)
             if multipath:
-                support.wait_legs(info['path'], paths)
+                support.wait_disks(info['path'], paths)
             volume.grow(next(bigger))
             call(row.format('extend'), side, 'extend_volume', props)
             if support.size(info['path']) != volume.size:

@@ -9,7 +9,7 @@ from tests.functional import lab, support
 _SYS = pathlib.Path('/sys')
 
 
-def leg(disk: str) -> str:
+def described(disk: str) -> str:
     """``sda (2:0:0:1) by session 3 to 10.99.0.1:3260``."""
     address = os.path.basename(os.path.realpath(_SYS / 'block' / disk / 'device'))
     session = support.session_of(disk).removeprefix('session')
@@ -20,17 +20,17 @@ def leg(disk: str) -> str:
 
 
 def map_of(path: str) -> str:
-    """The multipath map with its legs and their states, or that there is none."""
+    """The multipath map with its disks and their states, or that there is none."""
     name = support.node(path)
     if not support.is_multipath(path):
         return 'none: the disk is used as it is'
     wwid = lab.shell.read(_SYS / 'block' / name / 'dm' / 'uuid').removeprefix('mpath-')
     states = lab.daemons.map_paths(wwid)
-    legs = ' '.join(f'{disk}:{states.get(disk, "?")}' for disk in support.legs(path))
-    return f'{name} over {legs}'
+    disks = ' '.join(f'{disk}:{states.get(disk, "?")}' for disk in support.disks_of(path))
+    return f'{name} over {disks}'
 
 
 def sizes(path: str) -> str:
     """``sda 64 MiB, sdb 64 MiB, dm-0 64 MiB``."""
-    names = dict.fromkeys([*support.legs(path), support.node(path)])
+    names = dict.fromkeys([*support.disks_of(path), support.node(path)])
     return ', '.join(f'{name} {support.size(name) / (1 << 20):g} MiB' for name in names)

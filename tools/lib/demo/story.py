@@ -94,15 +94,15 @@ def _life(testbed: lab.Testbed, count: int, before: lab.oracle.Snapshot, *, seve
 def _attached(path: str, info: dict[str, Any], volume: lab.lio.Volume, count: int) -> None:
     several = count > 1
     if several:
-        support.wait_legs(path, count)
+        support.wait_disks(path, count)
     output.fact('path', f'{path} -> {support.node(path)}')
-    for leg in support.legs(path):
-        output.fact('disk', look.leg(leg))
+    for disk in support.disks_of(path):
+        output.fact('disk', look.described(disk))
     output.fact('map', look.map_of(path))
     output.fact('WWID', str(info['scsi_wwn']))
     output.require(info['scsi_wwn'] == volume.wwid, f'the target says {volume.wwid}')
     output.require(support.is_multipath(path) == several, 'multipath map or not')
-    output.require(len(support.legs(path)) == count, f'{count} legs')
+    output.require(len(support.disks_of(path)) == count, f'{count} disks')
 
 
 def _use(path: str, volume: lab.lio.Volume) -> None:
@@ -124,7 +124,7 @@ def _grow(connector: Any, props: dict[str, Any], path: str, volume: lab.lio.Volu
         told = connector.extend_volume(props)
     output.fact('after', look.sizes(path))
     output.require(told == bigger, f'extend_volume said {told}, the volume has {bigger} bytes')
-    seen = {support.size(name) for name in (path, *support.legs(path))}
+    seen = {support.size(name) for name in (path, *support.disks_of(path))}
     output.require(seen == {bigger}, 'a device has not the new size')
     end = os.urandom(support.BLOCK)
     support.write(path, end, bigger - support.BLOCK)

@@ -122,7 +122,7 @@ def iscsi(testbed: lab.Testbed) -> dict[str, Any]:
     for path in sessions:
         host = os.path.realpath(path).split('/host')[1].split('/')[0]
         lab.shell.write(f'/sys/class/scsi_host/host{host}/scan', '0 0 1')
-    lab.shell.until(lambda: len(legs()) == 2, 30, 'the map')
+    lab.shell.until(lambda: len(disks_of_map()) == 2, 30, 'the map')
     lab.shell.settle()
     time.sleep(2)
     found['sysfs'] = [
@@ -160,15 +160,15 @@ def iscsi(testbed: lab.Testbed) -> dict[str, Any]:
         )
         for path in glob.glob(pattern)
     }
-    found['disks'] = [disk(name) for name in legs()]
-    found['map'] = a_map(legs())
+    found['disks'] = [disk(name) for name in disks_of_map()]
+    found['map'] = a_map(disks_of_map())
     found['map tree'] = [
         line
         for line in tree(os.path.realpath('/sys/block/' + found['map']['name']))
         if '/power' not in line and '/mq' not in line and '/queue' not in line
     ]
     found['said'] = said
-    found['multipathd'] = multipathd(found['map'], legs())
+    found['multipathd'] = multipathd(found['map'], disks_of_map())
     say('iscsiadm', '-m', 'node', '-T', target.iqn, '--logout')
     target.groups[0].chap('user', 'secretsecret')
     said['refused'] = say(*node, first, '-I', 'default', '--login')
@@ -177,7 +177,7 @@ def iscsi(testbed: lab.Testbed) -> dict[str, Any]:
     return found
 
 
-def legs() -> list[str]:
+def disks_of_map() -> list[str]:
     maps = [
         path for path in glob.glob('/sys/block/dm-*') if 'mpath-' in str(read(f'{path}/dm/uuid'))
     ]

@@ -537,7 +537,7 @@ def test_a_dead_port_is_not_waited_for_and_comes_back(host: Host, storage: fabri
     host.settle()
     assert len(host.maps['dm-0'].disks) == 2
     host.plug(dead)
-    _await_legs(host, 4)
+    _await_disks(host, 4)
     brick.disconnect_volume(props, info)
     assert host.snapshot() == before
 
@@ -556,19 +556,19 @@ def test_a_port_that_dies_in_the_scan_comes_back(host: Host) -> None:
     assert len(host.maps['dm-0'].disks) == 1
     storage.behind.clear()
     host.plug(second)
-    _await_legs(host, 2)
+    _await_disks(host, 2)
     brick.disconnect_volume(storage.properties(), info)
     assert not host.disks
 
 
-def _await_legs(host: Host, count: int) -> None:
+def _await_disks(host: Host, count: int) -> None:
     """Late paths try again in real time."""
     for _ in range(400):
         if len(host.maps['dm-0'].disks) == count:
             return
         time.sleep(0.05)
         host.clock.sleep(0.05)
-    raise AssertionError(f'{len(host.maps["dm-0"].disks)} legs')
+    raise AssertionError(f'{len(host.maps["dm-0"].disks)} disks')
 
 
 def test_the_only_port_comes_back_in_time(host: Host) -> None:
@@ -597,7 +597,7 @@ def test_a_port_without_the_volume_is_left_out(host: Host, storage: fabric.Stora
     before = host.snapshot()
     brick = connector()
     info = brick.connect_volume(storage.properties())
-    _await_legs(host, 2)
+    _await_disks(host, 2)
     brick.disconnect_volume(storage.properties(), info)
     assert host.snapshot() == before
 
@@ -625,7 +625,7 @@ def test_a_forced_detach_of_a_map_that_queues(
     assert host.snapshot() == before
 
 
-def test_grow_with_a_dead_leg(host: Host, storage: fabric.Storage) -> None:
+def test_grow_with_a_dead_path(host: Host, storage: fabric.Storage) -> None:
     brick = connector()
     props = storage.properties()
     info = brick.connect_volume(props)

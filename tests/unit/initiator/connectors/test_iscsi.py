@@ -219,7 +219,7 @@ def two_targets(host: Host) -> dict[str, Any]:
     }
 
 
-def test_legs_that_disagree_are_no_volume(host: Host) -> None:
+def test_disks_that_disagree_are_no_volume(host: Host) -> None:
     props = two_targets(host)
     before = host.snapshot()
     with pytest.raises(exception.VolumeIdentityMismatch) as caught:
@@ -230,7 +230,7 @@ def test_legs_that_disagree_are_no_volume(host: Host) -> None:
     assert left == before
 
 
-def test_legs_of_different_size_are_no_volume(host: Host) -> None:
+def test_disks_of_different_size_are_no_volume(host: Host) -> None:
     props = two_targets(host)
     gold = host.targets[0].luns[1]
     host.targets[1].luns[1] = array.Unit(gold.name, megabytes=32, number=gold.number)
@@ -301,7 +301,7 @@ def test_what_a_caller_has_kept_may_be_another_volumes(
     assert left == before
 
 
-def test_a_leg_behind_another_portal_goes_along(host: Host, target: array.Target) -> None:
+def test_a_disk_behind_another_portal_goes_along(host: Host, target: array.Target) -> None:
     """Attached by two portals, detached by one: the volume goes as a whole."""
     before = host.snapshot()
     brick = connector()
@@ -554,7 +554,7 @@ def test_a_forced_detach_of_a_map_that_queues(
     assert host.snapshot() == before
 
 
-def test_grow_with_a_dead_leg(host: Host, target: array.Target) -> None:
+def test_grow_with_a_dead_path(host: Host, target: array.Target) -> None:
     brick = connector()
     props = target.properties(plural=True)
     before = host.snapshot()

@@ -472,19 +472,19 @@ def test_a_detach_that_does_not_reach_the_volume_says_where_it_is(
 
 
 def test_extend_of_a_mirror_that_is_not_here(fabric: nvme.Fabric) -> None:
-    """Its legs are, as volumes of their own: the size of one of them is not the mirror's."""
+    """Its members are, as volumes of their own: the size of one of them is not the mirror's."""
     brick = connector()
-    legs = []
+    members = []
     for name in ('left', 'right'):
         subsystem = fabric.subsystem(name)
         subsystem.namespaces[1] = nvme.Volume(name)
-        legs.append(subsystem.properties(1))
-        brick.connect_volume(legs[-1])
-    mirror = {'vol_uuid': UUID, 'alias': 'gold', 'volume_replicas': legs, 'replica_count': 2}
+        members.append(subsystem.properties(1))
+        brick.connect_volume(members[-1])
+    mirror = {'vol_uuid': UUID, 'alias': 'gold', 'volume_replicas': members, 'replica_count': 2}
     with pytest.raises(exception.VolumePathsNotFound, match='gold'):
         brick.extend_volume(mirror)
-    for leg in legs:
-        brick.disconnect_volume(leg, None)
+    for member in members:
+        brick.disconnect_volume(member, None)
 
 
 @pytest.mark.parametrize(

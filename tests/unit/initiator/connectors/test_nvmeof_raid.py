@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Mirrors of attached legs: whose they are, made, started, completed, ended; nothing by guess."""
+"""Mirrors of attached members: made, started, completed, ended; nothing by guess."""
 
 from collections.abc import Iterator
 import contextlib
@@ -14,7 +14,7 @@ from os_brick.host import md
 from os_brick.initiator.connectors import nvmeof_raid
 from tests.unit.fakehost import mirrors
 
-ONE, TWO = LEGS = 'nvme0n1', 'nvme1n1'
+ONE, TWO = MEMBERS = 'nvme0n1', 'nvme1n1'
 OTHER = '33' * 16
 
 
@@ -25,31 +25,31 @@ def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
 
 
 @pytest.fixture
-def legs(host: mirrors.Mirrors) -> None:
-    """Both legs of the array vol1."""
-    host.leg(ONE, mirrors.superblock())
-    host.leg(TWO, mirrors.superblock(number=1))
+def members(host: mirrors.Mirrors) -> None:
+    """Both members of the array vol1."""
+    host.member(ONE, mirrors.superblock())
+    host.member(TWO, mirrors.superblock(number=1))
 
 
 def bring(
-    legs: tuple[str, ...] = LEGS, alias: str = 'vol1', before: tuple[str, ...] | None = None
+    members: tuple[str, ...] = MEMBERS, alias: str = 'vol1', before: tuple[str, ...] | None = None
 ) -> str:
     with core_undo.Undo() as undo:
         deadline = wait.Deadline.after(60)
-        return nvmeof_raid.bring(alias, legs, 2, undo, deadline, attached_before=before)
+        return nvmeof_raid.bring(alias, members, 2, undo, deadline, attached_before=before)
 
 
-def failing(legs: tuple[str, ...] = LEGS, before: tuple[str, ...] | None = None) -> None:
+def failing(members: tuple[str, ...] = MEMBERS, before: tuple[str, ...] | None = None) -> None:
     """An attach that fails after the array is there."""
     with contextlib.suppress(ZeroDivisionError), core_undo.Undo() as undo:
         deadline = wait.Deadline.after(60)
-        nvmeof_raid.bring('vol1', legs, 2, undo, deadline, attached_before=before)
+        nvmeof_raid.bring('vol1', members, 2, undo, deadline, attached_before=before)
         raise ZeroDivisionError
 
 
-def single(leg: str, alias: str | None) -> str:
+def single(member: str, alias: str | None) -> str:
     with core_undo.Undo() as undo:
-        return nvmeof_raid.single(leg, alias, undo, wait.Deadline.after(60))
+        return nvmeof_raid.single(member, alias, undo, wait.Deadline.after(60))
 
 
 def end(array: str, *, force: bool = False) -> None:
@@ -77,9 +77,9 @@ def test_alias(host: mirrors.Mirrors, alias: str) -> None:
 # A new array.
 
 
-def test_made_of_blank_legs(host: mirrors.Mirrors) -> None:
-    for leg in LEGS:
-        host.leg(leg)
+def test_made_of_blank_members(host: mirrors.Mirrors) -> None:
+    for member in MEMBERS:
+        host.member(member)
     assert bring() == 'md127'
     assert md.array_named('vol1') == 'md127'
     # Asked for the error's text, and by root itself before it lets mdadm overwrite them.
@@ -89,9 +89,9 @@ def test_made_of_blank_legs(host: mirrors.Mirrors) -> None:
 
 
 @pytest.mark.parametrize('kind', ['ext4', 'unknown', 'end', 'unreadable', 'held', 'old metadata'])
-def test_never_made_of_a_leg_with_something_on_it(host: mirrors.Mirrors, kind: str) -> None:
-    host.leg(ONE)
-    host.leg(TWO)
+def test_never_made_of_a_member_with_something_on_it(host: mirrors.Mirrors, kind: str) -> None:
+    host.member(ONE)
+    host.member(TWO)
     error: type[Exception] = exception.VolumeIdentityMismatch
     if kind == 'ext4':
         host.blkid[TWO] = (0, 'TYPE=ext4\nUSAGE=filesystem\n')
@@ -115,17 +115,17 @@ def test_never_made_of_a_leg_with_something_on_it(host: mirrors.Mirrors, kind: s
     assert '--create' not in verbs(host)
 
 
-def test_blkid_that_fails_is_no_blank_leg(host: mirrors.Mirrors) -> None:
-    host.leg(ONE)
-    host.leg(TWO)
+def test_blkid_that_fails_is_no_blank_member(host: mirrors.Mirrors) -> None:
+    host.member(ONE)
+    host.member(TWO)
     host.blkid[TWO] = (4, '')
     with pytest.raises(Exception, match='blkid'):
         bring()
     assert '--create' not in verbs(host)
 
 
-def test_too_few_legs_for_a_new_array(host: mirrors.Mirrors) -> None:
-    host.leg(ONE)
+def test_too_few_members_for_a_new_array(host: mirrors.Mirrors) -> None:
+    host.member(ONE)
     with pytest.raises(exception.VolumeDeviceNotFound, match=r'vol1.*1 of 2'):
         bring((ONE,))
     with pytest.raises(exception.VolumeDeviceNotFound, match='vol1'):
@@ -133,8 +133,8 @@ def test_too_few_legs_for_a_new_array(host: mirrors.Mirrors) -> None:
 
 
 def test_mdadm_that_makes_nothing(host: mirrors.Mirrors) -> None:
-    for leg in LEGS:
-        host.leg(leg)
+    for member in MEMBERS:
+        host.member(member)
     host.refuses['--create'] = 'cannot open'
     with pytest.raises(exception.BrickException, match=r'vol1.*cannot open'):
         bring()
@@ -145,18 +145,18 @@ def test_mdadm_that_makes_nothing(host: mirrors.Mirrors) -> None:
 
 
 def test_a_new_array_is_stopped_when_the_attach_fails(host: mirrors.Mirrors) -> None:
-    for leg in LEGS:
-        host.leg(leg)
+    for member in MEMBERS:
+        host.member(member)
     failing()
-    assert not md.arrays_over(LEGS)
+    assert not md.arrays_over(MEMBERS)
     assert bring() == 'md127', 'and started by the next one'
     assert verbs(host).count('--create') == 1
 
 
 def test_the_path_of_another_array_is_not_taken(host: mirrors.Mirrors) -> None:
-    for leg in LEGS:
-        host.leg(leg)
-    host.array((host.leg('nvme7n1', mirrors.superblock(OTHER)),), uuid=OTHER)
+    for member in MEMBERS:
+        host.member(member)
+    host.array((host.member('nvme7n1', mirrors.superblock(OTHER)),), uuid=OTHER)
     with pytest.raises(exception.VolumeIdentityMismatch, match='vol1'):
         bring()
 
@@ -164,60 +164,60 @@ def test_the_path_of_another_array_is_not_taken(host: mirrors.Mirrors) -> None:
 # Started.
 
 
-@pytest.mark.parametrize('there', [LEGS, (ONE,), (TWO,)])
-@pytest.mark.usefixtures('legs')
+@pytest.mark.parametrize('there', [MEMBERS, (ONE,), (TWO,)])
+@pytest.mark.usefixtures('members')
 def test_started(host: mirrors.Mirrors, there: tuple[str, ...]) -> None:
     assert bring(there) == 'md127'
-    assert host.legs_of('md127') == list(there)
+    assert host.members_of('md127') == list(there)
     assert verbs(host) == ['--assemble']
 
 
-@pytest.mark.usefixtures('legs')
-def test_a_leg_that_cannot_be_read_is_left_out(host: mirrors.Mirrors) -> None:
+@pytest.mark.usefixtures('members')
+def test_a_member_that_cannot_be_read_is_left_out(host: mirrors.Mirrors) -> None:
     host.broken = {ONE}
     assert bring() == 'md127'
-    assert host.legs_of('md127') == [TWO]
+    assert host.members_of('md127') == [TWO]
     end('md127')
     host.broken = {ONE, TWO}
     with pytest.raises(exception.VolumeDeviceNotFound, match=r'vol1.*Input/output'):
         bring()
 
 
-def test_a_stale_leg_is_taken_back(host: mirrors.Mirrors) -> None:
-    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
-    host.leg(TWO, mirrors.superblock(number=1))
+def test_a_stale_member_is_taken_back(host: mirrors.Mirrors) -> None:
+    host.member(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
+    host.member(TWO, mirrors.superblock(number=1))
     bring()
     assert verbs(host) == ['--assemble', '--re-add']
-    assert host.legs_of('md127') == [ONE, TWO]
+    assert host.members_of('md127') == [ONE, TWO]
     end('md127')
     host.refuses['--re-add'] = 'not possible'
     bring()
     assert verbs(host)[-3:] == ['--assemble', '--re-add', '--add']
     end('md127')
     host.refuses['--add'] = 'neither'
-    assert bring() == 'md127', 'one leg will do'
+    assert bring() == 'md127', 'one member will do'
 
 
-@pytest.mark.usefixtures('legs')
-def test_a_leg_that_came_back_to_a_running_array(host: mirrors.Mirrors) -> None:
-    host.array(LEGS)
+@pytest.mark.usefixtures('members')
+def test_a_member_that_came_back_to_a_running_array(host: mirrors.Mirrors) -> None:
+    host.array(MEMBERS)
     host.tree.value(f'/sys/block/md127/md/dev-{TWO}/state', 'faulty')
     assert bring() == 'md127'
     assert verbs(host) == ['--re-add']
 
 
-@pytest.mark.usefixtures('legs')
-def test_a_leg_that_came_back_under_another_name(host: mirrors.Mirrors) -> None:
-    host.array(LEGS)
+@pytest.mark.usefixtures('members')
+def test_a_member_that_came_back_under_another_name(host: mirrors.Mirrors) -> None:
+    host.array(MEMBERS)
     host.tree.remove(f'/sys/block/{TWO}')
-    host.leg('nvme5n1', mirrors.superblock(number=1))
+    host.member('nvme5n1', mirrors.superblock(number=1))
     assert bring((ONE, 'nvme5n1')) == 'md127'
-    assert host.legs_of('md127') == [ONE, 'nvme5n1']
+    assert host.members_of('md127') == [ONE, 'nvme5n1']
 
 
-def test_legs_used_apart(host: mirrors.Mirrors) -> None:
-    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
-    host.leg(TWO, mirrors.superblock(events=40, roles=(mirrors.MISSING, 1), number=1))
+def test_members_used_apart(host: mirrors.Mirrors) -> None:
+    host.member(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
+    host.member(TWO, mirrors.superblock(events=40, roles=(mirrors.MISSING, 1), number=1))
     seen = host.tree.snapshot()
     with pytest.raises(exception.BrickException, match=r'nvme0n1 and nvme1n1.*without the other'):
         bring()
@@ -225,9 +225,9 @@ def test_legs_used_apart(host: mirrors.Mirrors) -> None:
     assert not host.started
 
 
-def test_a_leg_used_apart_from_what_runs_is_left_out(host: mirrors.Mirrors) -> None:
-    host.leg(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
-    host.leg(TWO, mirrors.superblock(events=40, roles=(mirrors.MISSING, 1), number=1))
+def test_a_member_used_apart_from_what_runs_is_left_out(host: mirrors.Mirrors) -> None:
+    host.member(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
+    host.member(TWO, mirrors.superblock(events=40, roles=(mirrors.MISSING, 1), number=1))
     host.array((ONE,))
     assert nvmeof_raid.array_of('vol1', (TWO,)) == 'md127'
     with pytest.raises(exception.BrickException):
@@ -244,9 +244,9 @@ def test_a_leg_used_apart_from_what_runs_is_left_out(host: mirrors.Mirrors) -> N
         (mirrors.superblock().replace(b'vol1', b'vol2'), 'not understood'),
     ],
 )
-def test_a_leg_of_another_array(host: mirrors.Mirrors, block: bytes, what: str) -> None:
-    host.leg(ONE, mirrors.superblock(events=20))
-    host.leg(TWO, block)
+def test_a_member_of_another_array(host: mirrors.Mirrors, block: bytes, what: str) -> None:
+    host.member(ONE, mirrors.superblock(events=20))
+    host.member(TWO, block)
     seen = host.tree.snapshot()
     with pytest.raises(exception.VolumeIdentityMismatch, match=TWO) as caught:
         bring()
@@ -255,65 +255,65 @@ def test_a_leg_of_another_array(host: mirrors.Mirrors, block: bytes, what: str) 
     assert not host.started
 
 
-def test_a_leg_without_a_superblock_beside_one_with(host: mirrors.Mirrors) -> None:
-    host.leg(ONE, mirrors.superblock())
-    host.leg(TWO)
+def test_a_member_without_a_superblock_beside_one_with(host: mirrors.Mirrors) -> None:
+    host.member(ONE, mirrors.superblock())
+    host.member(TWO)
     bring()
-    assert host.legs_of('md127') == [ONE]
+    assert host.members_of('md127') == [ONE]
     end('md127')
     host.write(TWO, b'database')
     with pytest.raises(exception.VolumeIdentityMismatch, match=TWO):
         bring()
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_half_assembled_by_udev(host: mirrors.Mirrors) -> None:
     host.array((ONE,), state='inactive')
     host.array((TWO,), array='md126', state='inactive')
     assert bring() == 'md127'
-    assert host.legs_of('md127') == [ONE, TWO]
+    assert host.members_of('md127') == [ONE, TWO]
     assert verbs(host) == ['--stop', '--stop', '--assemble']
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_udev_is_faster(host: mirrors.Mirrors) -> None:
-    """It takes a leg just before mdadm, and starts the array just before it is asked again."""
-    host.after = [lambda: host.array(LEGS, state='inactive')]
+    """It takes a member just before mdadm, and starts the array just before it is asked again."""
+    host.after = [lambda: host.array(MEMBERS, state='inactive')]
     assert bring() == 'md127'
     assert md.is_running('md127')
-    assert host.legs_of('md127') == [ONE, TWO]
+    assert host.members_of('md127') == [ONE, TWO]
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_running_under_its_name(host: mirrors.Mirrors) -> None:
-    host.array(LEGS)
+    host.array(MEMBERS)
     assert bring() == 'md127'
     assert not host.started
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_udev_makes_the_link_late(host: mirrors.Mirrors) -> None:
     host.udev_links = False
-    host.array(LEGS)
+    host.array(MEMBERS)
     link = ('/dev/md/vol1', '/dev/md127')
     host.after = [*[lambda: None] * 9, lambda: host.tree.link(*link)]
     assert bring() == 'md127'
     assert not host.started
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_running_under_another_name(host: mirrors.Mirrors) -> None:
-    host.array(LEGS, 'vol1_0', array='md126')
+    host.array(MEMBERS, 'vol1_0', array='md126')
     assert bring() == 'md127'
     assert verbs(host) == ['--stop', '--assemble']
     end('md127')
-    host.array(LEGS, 'vol1_0', array='md126')
+    host.array(MEMBERS, 'vol1_0', array='md126')
     host.opened = {'md126'}
     with pytest.raises(exception.VolumeInUse, match='md126'):
         bring()
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_running_twice(host: mirrors.Mirrors) -> None:
     host.array((ONE,))
     host.array((TWO,), 'vol1_0', array='md126')
@@ -321,7 +321,7 @@ def test_running_twice(host: mirrors.Mirrors) -> None:
         bring()
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_does_not_start(host: mirrors.Mirrors) -> None:
     """Bounded, with what mdadm said, and without hundreds of programs."""
     host.refuses['--assemble'] = 'not enough to start'
@@ -332,39 +332,39 @@ def test_does_not_start(host: mirrors.Mirrors) -> None:
     assert len(host.started) < 12
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_an_array_that_cannot_be_read(host: mirrors.Mirrors) -> None:
     host.broken = {'md127'}
     with pytest.raises(exception.VolumeDeviceNotFound, match='md127'):
         bring()
-    assert not md.arrays_over(LEGS)
+    assert not md.arrays_over(MEMBERS)
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_only_what_this_attach_started_is_stopped(host: mirrors.Mirrors) -> None:
     failing()
-    assert not md.arrays_over(LEGS)
-    host.array(LEGS)
+    assert not md.arrays_over(MEMBERS)
+    host.array(MEMBERS)
     failing()
     failing(before=(ONE,))
-    assert md.arrays_over(LEGS) == ('md127',), 'it ran before'
+    assert md.arrays_over(MEMBERS) == ('md127',), 'it ran before'
     failing(before=())
-    assert not md.arrays_over(LEGS), 'udev had started it for this attach'
+    assert not md.arrays_over(MEMBERS), 'udev had started it for this attach'
 
 
-@pytest.mark.usefixtures('legs')
-def test_a_leg_taken_back_is_given_up_when_the_attach_fails(host: mirrors.Mirrors) -> None:
+@pytest.mark.usefixtures('members')
+def test_a_member_taken_back_is_given_up_when_the_attach_fails(host: mirrors.Mirrors) -> None:
     host.array((ONE,))
     failing()
     host.react()
-    assert host.legs_of('md127') == [ONE]
+    assert host.members_of('md127') == [ONE]
 
 
 # One replica.
 
 
 def test_single(host: mirrors.Mirrors) -> None:
-    host.leg(ONE)
+    host.member(ONE)
     assert single(ONE, 'vol1') == ONE
     assert single(ONE, None) == ONE
     assert not host.started
@@ -376,22 +376,22 @@ def test_single(host: mirrors.Mirrors) -> None:
 
 @pytest.mark.parametrize('name', ['any:vol2', 'vol2', 'x' * 31])
 def test_single_of_another_array(host: mirrors.Mirrors, name: str) -> None:
-    host.leg(ONE, mirrors.superblock(name=name))
+    host.member(ONE, mirrors.superblock(name=name))
     with pytest.raises(exception.VolumeIdentityMismatch, match=ONE):
         single(ONE, 'vol1')
 
 
 @pytest.mark.parametrize('alias', ['vol1', None])
 def test_an_array_inside_the_volume_is_content(host: mirrors.Mirrors, alias: str | None) -> None:
-    host.leg(ONE, mirrors.superblock(name='guest:0'))
+    host.member(ONE, mirrors.superblock(name='guest:0'))
     assert single(ONE, alias) == ONE
-    host.leg(ONE)
+    host.member(ONE)
     host.write(ONE, b'\xfc\x4e\x2b\xa9', (3 << 20) - 65536)
     assert single(ONE, alias) == ONE
 
 
 def test_single_that_cannot_be_read(host: mirrors.Mirrors) -> None:
-    host.broken = {host.leg(ONE)}
+    host.broken = {host.member(ONE)}
     with pytest.raises(exception.VolumeDeviceNotFound, match=ONE):
         single(ONE, None)
 
@@ -399,50 +399,50 @@ def test_single_that_cannot_be_read(host: mirrors.Mirrors) -> None:
 # Which array it is, and its end.
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_array_of(host: mirrors.Mirrors) -> None:
-    assert nvmeof_raid.array_of('vol1', LEGS) is None
+    assert nvmeof_raid.array_of('vol1', MEMBERS) is None
     host.array((ONE,))
-    for legs in (LEGS, (ONE,), (TWO,)):
-        assert nvmeof_raid.array_of('vol1', legs) == 'md127'
+    for members in (MEMBERS, (ONE,), (TWO,)):
+        assert nvmeof_raid.array_of('vol1', members) == 'md127'
     assert nvmeof_raid.array_of(None, (ONE,)) == 'md127'
-    assert nvmeof_raid.array_of('vol2', LEGS) is None
+    assert nvmeof_raid.array_of('vol2', MEMBERS) is None
     assert nvmeof_raid.array_of('../md127', ()) is None
-    stranger = host.leg('nvme9n1', mirrors.superblock(OTHER))
+    stranger = host.member('nvme9n1', mirrors.superblock(OTHER))
     assert nvmeof_raid.array_of('vol1', (stranger,)) is None
-    assert nvmeof_raid.array_of('vol1', (host.leg('nvme8n1'),)) is None
+    assert nvmeof_raid.array_of('vol1', (host.member('nvme8n1'),)) is None
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_array_by_its_name_alone(host: mirrors.Mirrors) -> None:
-    """Only where its legs have gone: any other one is somebody else's, of the same name."""
+    """Only where its members have gone: any other one is somebody else's, of the same name."""
     host.array((ONE,))
     assert nvmeof_raid.array_of('vol1', ()) is None
     host.tree.remove(f'/sys/class/block/{ONE}')
     assert nvmeof_raid.array_of('vol1', ()) == 'md127'
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_array_of_an_array_without_a_link(host: mirrors.Mirrors) -> None:
     host.array((ONE,), state='inactive')
-    assert nvmeof_raid.array_of('vol1', LEGS) == 'md127'
-    assert nvmeof_raid.array_of('vol2', LEGS) is None
+    assert nvmeof_raid.array_of('vol1', MEMBERS) == 'md127'
+    assert nvmeof_raid.array_of('vol2', MEMBERS) is None
     host.broken = {ONE, TWO}
-    assert nvmeof_raid.array_of('vol1', LEGS) == 'md127'
+    assert nvmeof_raid.array_of('vol1', MEMBERS) == 'md127'
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_ended(host: mirrors.Mirrors) -> None:
-    host.array(LEGS)
+    host.array(MEMBERS)
     end('md127')
     assert host.flushed == ['md127']
-    assert not md.arrays_over(LEGS)
+    assert not md.arrays_over(MEMBERS)
     assert not host.tree.at('/dev/md/vol1').is_symlink()
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_in_use(host: mirrors.Mirrors) -> None:
-    host.array(LEGS)
+    host.array(MEMBERS)
     host.tree.file('/proc/self/mountinfo', '1 1 9:127 / /mnt rw - ext4 /dev/md127 rw\n')
     with pytest.raises(exception.VolumeInUse, match='/mnt'):
         end('md127')
@@ -454,31 +454,31 @@ def test_in_use(host: mirrors.Mirrors) -> None:
     assert md.is_running('md127')
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_data_that_cannot_be_written_keeps_the_array(host: mirrors.Mirrors) -> None:
-    host.array(LEGS)
+    host.array(MEMBERS)
     host.broken = {'md127'}
     with pytest.raises(OSError, match='Input/output'):
         end('md127')
     assert md.is_running('md127')
     with pytest.raises(exception.ExceptionChainer):
         end('md127', force=True)
-    assert not md.arrays_over(LEGS)
+    assert not md.arrays_over(MEMBERS)
 
 
-@pytest.mark.usefixtures('legs')
-def test_all_legs_have_gone(host: mirrors.Mirrors) -> None:
-    host.array(LEGS)
-    for leg in LEGS:
-        host.tree.remove(f'/sys/block/{leg}')
+@pytest.mark.usefixtures('members')
+def test_all_members_have_gone(host: mirrors.Mirrors) -> None:
+    host.array(MEMBERS)
+    for member in MEMBERS:
+        host.tree.remove(f'/sys/block/{member}')
     host.broken = {'md127'}
     end('md127')
     assert not md.is_array('md127')
 
 
-@pytest.mark.usefixtures('legs')
+@pytest.mark.usefixtures('members')
 def test_grown(host: mirrors.Mirrors) -> None:
-    host.array(LEGS)
-    for leg in LEGS:
-        host.tree.value(f'/sys/class/block/{leg}/size', 40960)
+    host.array(MEMBERS)
+    for member in MEMBERS:
+        host.tree.value(f'/sys/class/block/{member}/size', 40960)
     assert nvmeof_raid.grow('md127', wait.Deadline.after(60)) == (40960 - 2048) * 512
