@@ -42,12 +42,14 @@ class Fanout(Generic[Item, Outcome]):
         self._interrupt: BaseException | None = None
 
     def start(self, items: Iterable[Item]) -> None:
-        """Start the step for each item that is not under way."""
+        """Start the step for each item that is not under way; what an earlier one gave is void."""
         for item in items:
             with self._changed:
                 if item in self._pending:
                     continue
                 self._pending.add(item)
+                self._results.pop(item, None)
+                self._errors.pop(item, None)
             try:
                 threading.Thread(target=self._run, args=(item,), daemon=True).start()
             except BaseException:

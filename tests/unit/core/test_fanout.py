@@ -91,3 +91,21 @@ def test_an_interrupt_of_a_step_reaches_the_caller(count: int, kind: type[BaseEx
     with pytest.raises(kind):
         fan.wait_for(lambda: fan.have_ended(10) and False, wait.Deadline.after(20))
     assert isinstance(fan.errors[0], fanout.Interrupted)
+
+
+def test_a_second_try_makes_the_first_one_void() -> None:
+    tries: list[str] = []
+
+    def step(item: str) -> str:
+        tries.append(item)
+        if len(tries) == 1:
+            raise ValueError('not yet')
+        return item
+
+    fan: fanout.Fanout[str, str] = fanout.Fanout(step)
+    fan.start(['path'])
+    assert fan.have_ended(10)
+    assert list(fan.errors) == ['path']
+    fan.start(['path'])
+    assert fan.have_ended(10)
+    assert (fan.results, fan.errors) == ({'path': 'path'}, {})
