@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 import dataclasses
 from typing import Any
 
-from os_brick.core import files, locks, store
+from os_brick.core import locks, store
 from os_brick.host import nvme
 
 _STATE = 'controller'
@@ -62,7 +62,7 @@ NOTHING = References()
 
 def read(controller: nvme.Controller) -> References:
     """What is known about a controller."""
-    found = store.load(_STATE, _key(controller))
+    found = store.load(_STATE, _key(controller), this_boot=True)
     if found is None or found.get('controller') != _of(controller):
         return NOTHING
     try:
@@ -103,9 +103,9 @@ def _key(controller: nvme.Controller) -> str:
 
 
 def _of(controller: nvme.Controller) -> str:
-    # Name and ID may both be those of an earlier controller; the number of its directory is not.
-    boot = files.read_or('/proc/sys/kernel/random/boot_id')
-    return f'{boot} {controller.name} {controller.id} {controller.number}'
+    # Name and ID may both be those of an earlier controller; the number of its directory is not
+    # until the next boot.
+    return f'{controller.name} {controller.id} {controller.number}'
 
 
 def created(controller: nvme.Controller, token: str) -> None:
