@@ -70,11 +70,12 @@ class OpenPath:
 
 
 @contextlib.contextmanager
-def _portal_lock(paths: Iterable[IscsiPath], deadline: wait.Deadline) -> Iterator[None]:
+def _portal_lock(
+    places: Iterable[tuple[str, addresses.Portal]], deadline: wait.Deadline
+) -> Iterator[None]:
     """Keep others from logging in to, scanning and logging out of portals of a target."""
-    with locks.hold_all(
-        locks.TARGET, (f'{path.name.lower()} {path.portal}' for path in paths), deadline
-    ):
+    keys = [f'{name.lower()} {portal}' for name, portal in places]
+    with locks.hold_all(locks.TARGET, keys, deadline):
         yield
 
 
@@ -132,7 +133,7 @@ class Driver:
 
     def _open(self, path: IscsiPath, attempt: Attempt, until: wait.Deadline | None) -> OpenPath:
         deadline, seconds = attempt.deadline, self.request.clean_up_seconds
-        with _portal_lock([path], deadline):
+        with _portal_lock([(path.name, path.portal)], deadline):
             sessions = self._log_in(path, attempt)
             until = until or deadline.within(self.request.scan_seconds)
             places = [session.address(path.lun) for session in sessions]
@@ -189,7 +190,7 @@ class Driver:
         times = plans_paths.scan_times(request.scans, request.scan_seconds)
 
         def scan() -> None:
-            with _portal_lock([path], attempt.deadline):
+            with _portal_lock([(path.name, path.portal)], attempt.deadline):
                 if iscsi.session(session.number) is None:
                     raise _SessionEnded(f'The {session} has ended')
                 attempt.begin()
@@ -243,7 +244,7 @@ def end_login(
     A record that leads to none is what it was before.
     """
     portal, deadline = addresses.Portal(address, port), wait.Deadline.after(seconds)
-    with locks.hold(locks.TARGET, f'{name.lower()} {portal}', deadline):
+    with _portal_lock([(name, portal)], deadline):
         for found in iscsi.sessions_of_record(name, portal):
             is_ours = found.number not in before
             if is_ours and plans.may_end(found.luns(), lun, is_forced=True):
@@ -279,7 +280,7 @@ def leave(
     ]
     if not every:
         return
-    with _portal_lock(every, deadline):
+    with _portal_lock([(path.name, path.portal) for path in every], deadline):
         ending = [s for s, lun in sessions if _has_no_other(s, lun, deadline, is_forced=is_forced)]
         _, errors = fanout.fanout(lambda session: iscsi.logout(session, deadline), ending)
         free = {p.portal for p in every if not iscsi.sessions_of_record(p.name, p.portal)}
