@@ -25,15 +25,12 @@ from os_brick.request import result
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 
-_BY_PATH = '/dev/disk/by-path'
 # What is left for the LUN at least where its port came late.
 _LEAST_SCAN_SECONDS = 5.0
 # How often a detach looks for what a scan has brought meanwhile, and how long the kernel takes
 # for a disk that it has found.
 _LATE_LOOKS = 3
 _DISK_SECONDS = 1.0
-# udev makes a disk's links a moment after the kernel's disk is there.
-_LINK_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,15 +81,18 @@ class FibreChannelConnector(base.BlockConnector):
 
     def get_search_path(self) -> str:
         """Return the directory of udev's links by path."""
-        return _BY_PATH
+        return udev_links.BY_PATH
 
     def get_volume_paths(self, connection_properties: Raw) -> list[str]:
         """Return udev's links to the volume's disks that are there; nothing is scanned."""
         props = props_fc.Props.parse(connection_properties)
-        limit = wait.Deadline.after(_LINK_SECONDS)
+        limit = wait.Deadline.after(udev_links.LINK_SECONDS)
         found: dict[str, None] = {}
         for path in fc_paths.paths_of(props, self.fibre_channel_platform):
-            names = [f'{_BY_PATH}/{name}' for name in self.fibre_channel_platform.link_names(path)]
+            names = [
+                f'{udev_links.BY_PATH}/{name}'
+                for name in self.fibre_channel_platform.link_names(path)
+            ]
             disk = scsi.disk_at(path.address)
             if disk and scsi_removal.is_another(disk, props.expected_wwid):
                 continue

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import disks as host_disks
-from os_brick.host import iscsi, lun_state, scsi, survey
+from os_brick.host import iscsi, lun_state, scsi, survey, udev_links
 from os_brick.initiator.connectors import base, base_iscsi
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
@@ -27,10 +27,6 @@ from os_brick.request import result
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 IscsiPath = props_iscsi.IscsiPath
-
-_BY_PATH = '/dev/disk/by-path'
-# udev makes a disk's links a moment after the kernel's disk is there.
-_LINK_SECONDS = 5.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -99,13 +95,14 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
 
     def get_search_path(self) -> str:
         """Return the directory of udev's links by path."""
-        return _BY_PATH
+        return udev_links.BY_PATH
 
     def get_volume_paths(self, connection_properties: Raw) -> list[str]:
         """Return udev's links to the volume's disks that are there; nothing is logged in."""
         if not any(connection_properties.get(key) for key in ('target_portal', 'target_portals')):
             return []
         props = props_iscsi.Props.parse(connection_properties)
+        limit = wait.Deadline.after(udev_links.LINK_SECONDS)
         found: dict[str, None] = {}
         for path in props.paths:
             sessions = iscsi.sessions_at(path.name, path.portal)
@@ -114,9 +111,8 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             own = [d for d in disks if d and not scsi_removal.is_another(d, props.expected_wwid)]
             if len(own) < len(list(filter(None, disks))):
                 continue
-            is_here = bool(own)
-            limit = wait.Deadline.after(_LINK_SECONDS if is_here else 0)
-            links = wait.poll(functools.partial(self._links, portals, path), limit)
+            until = limit if own else wait.Deadline.after(0)
+            links = wait.poll(functools.partial(self._links, portals, path), until)
             found |= dict.fromkeys(links or [])
         return list(found)
 
@@ -127,8 +123,8 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             name = f'ip-{place}-iscsi-{path.name}-lun-{addresses.udev_lun(path.lun)}'
             # Behind a card of its own udev puts the card's place before the name.
             anywhere = self.transport != 'default'
-            names = files.names(_BY_PATH) if anywhere else [name]
-            found += [f'{_BY_PATH}/{each}' for each in names if each.endswith(name)]
+            names = files.names(udev_links.BY_PATH) if anywhere else [name]
+            found += [f'{udev_links.BY_PATH}/{each}' for each in names if each.endswith(name)]
         return [path for path in found if files.exists(path)] or None
 
     def _attach(self, props: props_iscsi.Props, op: operation.Operation) -> result.BlockDevice:
