@@ -10,7 +10,6 @@ import re
 
 from os_brick.core import files
 from os_brick.host import block
-from os_brick.model import vpd
 from os_brick.privileged import dm as root
 
 _MULTIPATH = 'mpath-'
@@ -76,17 +75,6 @@ def multipath_of(wanted: str) -> str | None:
     if linked.startswith('dm-') and wwid(linked) == wanted:
         return linked
     return next((each for each in _all() if wwid(each) == wanted), None)
-
-
-def wwid_meant(text: str | None) -> str | None:
-    """The WWID that a caller means, in udev's spelling.
-
-    The caller may have kept the name of a map (``mpatha``), or what ``scsi_id`` prints.
-    """
-    if not text or vpd.is_registered(text):
-        return text
-    found = called(text)
-    return (wwid(found) if found else '') or vpd.udev_text(text)
 
 
 def called(text: str) -> str | None:

@@ -133,7 +133,7 @@ def _check_claims(_state: _Run, step: plans.Step) -> None:
 
     :raises VolumeInUse: if one does; the disk is left alone.
     """
-    disks = [name for name, number in step.disks if survey.is_there(name, number)]
+    disks = [name for name, number in step.disks if scsi.is_there(name, number)]
     idle = wait.Deadline.after(CLAIM_SECONDS)
     users: list[str] = []
 
@@ -175,7 +175,7 @@ def _flush(state: _Run, step: plans.Step) -> None:
 
 def _flushable(step: plans.Step) -> list[str]:
     """The disks that are still the volume their cache is of, or that do not answer."""
-    there = [name for name, number in step.disks if survey.is_there(name, number)]
+    there = [name for name, number in step.disks if scsi.is_there(name, number)]
     running = [name for name in there if scsi.is_running(name)]
     actual, errors = fanout.fanout(scsi.identity, running)
     found = [name for name in there if name not in running]
@@ -259,7 +259,7 @@ def wait_forgotten(devices: dict[str, int], deadline: wait.Deadline) -> None:
 
     def still_known() -> list[str]:
         known = multipath.known_disks()
-        return [d for d, number in devices.items() if d in known and scsi.has_gone(d, number)]
+        return [d for d, number in devices.items() if d in known and not scsi.is_there(d, number)]
 
     def is_forgotten() -> bool:
         left = still_known()
@@ -304,7 +304,7 @@ def _tidy_up(state: _Run, step: plans.Step) -> None:
     """
     ((name, number),) = step.disks
     is_only, wanted = step.notes[0] == 'only', step.notes[-1]
-    if not survey.is_there(name, number):
+    if not scsi.is_there(name, number):
         return
     cached = scsi.cached_identity(name)
     LOG.warning('Disk %s is volume %s, not %s', name, cached, wanted)

@@ -221,12 +221,12 @@ def remove(disk: str, deadline: wait.Deadline, number: int | None = None) -> Non
         root.delete(disk, number, deadline.limit())
     except FileNotFoundError:
         return
-    wait.until(lambda: has_gone(disk, number) or None, deadline, f'the removal of {disk}')
+    wait.until(lambda: not is_there(disk, number) or None, deadline, f'the removal of {disk}')
 
 
-def has_gone(disk: str, number: int) -> bool:
-    """Whether a disk is not there any more; its name may belong to another one by now."""
-    return number_of(disk) != number or not number
+def is_there(disk: str, number: int) -> bool:
+    """Whether a disk is still the one that had this number; its name may be another one's."""
+    return bool(number) and number_of(disk) == number
 
 
 def first_wwid(disks: Iterable[str]) -> str | None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 import dataclasses
 
-from os_brick.core import files
 from os_brick.host import block, dm, links, scsi
 from os_brick.model import vpd
 from os_brick.plans import removal as plans
@@ -161,8 +160,3 @@ def _with_users(found: plans.Found) -> plans.Found:
         dataclasses.replace(each, users=tuple(map_users(each.name, known))) for each in found.maps
     )
     return dataclasses.replace(found, disks=disks, maps=maps)
-
-
-def is_there(name: str, number: int) -> bool:
-    """Whether a disk is still the one that was looked at."""
-    return bool(number) and files.inode(f'/sys/block/{name}/device') == number

@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import background, locks, operation, undo, wait
-from os_brick.host import block, dm, multipath, scsi, scsi_growth, survey, volume
+from os_brick.host import block, dm, multipath, scsi, scsi_growth, volume
 from os_brick.host import disks as host_disks
 from os_brick.paths import driver as drivers
 from os_brick.paths import engine, path_set, scsi_removal
@@ -227,7 +227,7 @@ def reinstate_later(key: str, disk: str, found: str) -> None:
 
     def is_over() -> bool:
         # The name may be another volume's disk by now; this one never comes back then.
-        return dm.wwid(found) != wwid or not survey.is_there(disk, number)
+        return dm.wwid(found) != wwid or not scsi.is_there(disk, number)
 
     def step(called_off: threading.Event) -> bool:
         if is_over():

@@ -51,10 +51,6 @@ class Volume:
         """The names of its disks."""
         return self.choice.names
 
-    def is_at(self, address: scsi.Address) -> bool:
-        """Whether one of its disks is at an address."""
-        return any(disk.address == str(address) for disk in self.choice.disks)
-
     def is_kept_from(self, address: scsi.Address) -> bool:
         """Whether another volume's disk is at an address on its paths."""
         disk = scsi.disk_at(address)
