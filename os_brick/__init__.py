@@ -17,7 +17,7 @@ from os_brick import (
 
 LOG = logging.getLogger(__name__)
 
-# Records of this name are for what must not be read by everybody who reads the
+# Records of this name are for what must not be read by everyone who reads the
 # log of the service, so nothing below an error is let through.
 SECURE_LOG = logging.getLogger('brick_privsep_hide_output')
 SECURE_LOG.logger.setLevel(logging.ERROR)

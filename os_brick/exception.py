@@ -25,7 +25,7 @@
     │   │   ├── VolumeInUse
     │   │   ├── BlockDeviceReadOnly
     │   │   └── MultipathdPathsNotRemoved
-    │   ├── the way to it
+    │   ├── the paths to it
     │   │   ├── TargetPortalNotFound
     │   │   │   └── TargetPortalsNotFound
     │   │   ├── FailedISCSITargetPortalLogin
@@ -60,7 +60,7 @@ from oslo_log import log as logging
 
 LOG = logging.getLogger(__name__)
 
-# A list in a text: more than this does not help whoever reads it, and 3,000 portals make a text
+# A list in a text: more than this does not help a reader, and 3,000 portals make a text
 # of half a megabyte, which goes into logs and over RPC.
 MOST_ITEMS = 8
 LONGEST_TEXT = 8192
@@ -473,7 +473,7 @@ class ExceptionChainer(BrickException):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # A second argument is there only when this object is rebuilt from its
-        # own args; a text alone is no record of an error.
+        # own args; a text alone does not record an error.
         rebuilt = len(args) == 2 and isinstance(args[1], int)
         super().__init__(*args[:1], **kwargs)
         self._texts: list[str] = []

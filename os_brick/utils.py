@@ -176,7 +176,7 @@ def get_dev_path(connection_properties: Props, device_info: Props | None) -> Any
 
 
 def get_device_size(executor: executor.Executor, device: str) -> int | None:
-    """Return the size of a block device in bytes; None if blockdev says no number.
+    """Return the size of a block device in bytes; None if blockdev prints no number.
 
     :raises oslo_concurrency.processutils.ProcessExecutionError: if it cannot be asked.
     """

@@ -360,7 +360,7 @@ def _all_of(file: int, largest: int) -> bytes:
 
 
 def unlink_in(directory: int, name: str, *, durable: bool) -> None:
-    """Remove a file from an open directory; one that has gone already is no error.
+    """Remove a file from an open directory; one that has gone already is not an error.
 
     :param durable: whether it stays away after a crash of the host.
     :raises OSError: if it stays.
@@ -380,7 +380,7 @@ def descriptor(path: str, flags: int) -> int:
 
 
 def unlink(path: str) -> None:
-    """Remove a file or a link; one that has gone already is no error.
+    """Remove a file or a link; one that has gone already is not an error.
 
     :raises OSError: if it stays.
     """

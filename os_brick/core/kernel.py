@@ -47,7 +47,7 @@ class Kernel(Protocol):
     def connect(self, address: str, timeout: float) -> socket.socket:
         """A connection to a local daemon's stream socket, each of whose steps has a limit.
 
-        :raises OSError: if nobody listens.
+        :raises OSError: if no daemon listens.
         """
 
     def add_key(self, kind: str, name: str, value: bytes) -> int:
@@ -57,7 +57,7 @@ class Kernel(Protocol):
         """
 
     def drop_key(self, number: int) -> None:
-        """Let go of a key; it ends when nobody in the kernel uses it.
+        """Give a key back; it ends when nothing in the kernel uses it.
 
         :raises OSError: if it has gone.
         """
@@ -118,7 +118,7 @@ _READ_BY_USER = 0x3F0B0000
 
 
 def _keyutils(function: str, *arguments: object) -> int:
-    # Whoever uses keys has this library: nvme-cli and tlshd do, too.
+    # Where keys are used this library is there: nvme-cli and tlshd need it, too.
     library = ctypes.CDLL('libkeyutils.so.1', use_errno=True)
     found = int(getattr(library, function)(*arguments))
     if found < 0:
@@ -172,7 +172,7 @@ def ioctl(descriptor: int, request: int, argument: bytearray | int) -> int:
 def connect(address: str, timeout: float) -> socket.socket:
     """A connection to a local daemon's stream socket, each of whose steps has a limit.
 
-    :raises OSError: if nobody listens.
+    :raises OSError: if no daemon listens.
     """
     return _current.connect(address, timeout)
 

@@ -9,7 +9,7 @@ identity the same by its WWID, which paths may spell anyhow   threads and proces
 target   log in to, scan and log out of one target            threads and processes
 ======== ==================================================== =====================
 
-Whoever takes two takes them in the order of the table, and several of one kind all at once
+Two are taken in the order of the table, and several of one kind all at once
 (:func:`hold_all`). Nothing here is host-wide: two attaches on two targets never wait for each
 other. The names are hashed into a bounded number of lock files, which are never removed; a file a
 volume would pile up for ever.
@@ -86,7 +86,7 @@ def _bucket(kind: str, key: str) -> str:
 def hold(kind: str, key: str, deadline: wait.Deadline) -> Iterator[None]:
     """Hold the lock of one thing, against threads and processes, during the block.
 
-    :raises OperationTimedOut: if somebody else holds it until the deadline.
+    :raises OperationTimedOut: if another operation holds it until the deadline.
     :raises RequiredOptError: if no directory for lock files is configured.
     """
     with _hold(_bucket(kind, key), f'the lock on {kind} {key}', deadline):
@@ -125,7 +125,7 @@ class Hold:
 def shared(kind: str, key: str, deadline: wait.Deadline) -> Iterator[Hold]:
     """Hold the lock of one thing during the block, and for as long as others share it.
 
-    :raises OperationTimedOut: if somebody else holds it until the deadline.
+    :raises OperationTimedOut: if another operation holds it until the deadline.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold(kind, key, deadline))
@@ -155,10 +155,10 @@ def hold_identity(wwid: str, deadline: wait.Deadline) -> Iterator[None]:
 def hold_all(kind: str, keys: Iterable[str], deadline: wait.Deadline) -> Iterator[None]:
     """Hold the locks of several things of one kind at once.
 
-    Two of them may share a file, which is taken once then; and everybody takes the files in one
+    Two of them may share a file, which is taken once then; and everyone takes the files in one
     order, which is not that of the things' names.
 
-    :raises OperationTimedOut: if somebody else holds one of them until the deadline.
+    :raises OperationTimedOut: if another operation holds one of them until the deadline.
     """
     names = {_bucket(kind, key): key for key in keys}
     with contextlib.ExitStack() as stack:
@@ -268,7 +268,7 @@ def _prepare(path: str) -> None:
     """Have a lock file that every service of its group can lock, whatever the umask.
 
     Services that share a directory run as users of their own, so a directory with a group of
-    theirs and the set-group-ID bit keeps them apart from each other and nobody else.
+    theirs and the set-group-ID bit keeps them apart from each other and from no one else.
 
     :raises BrickException: naming the option, if this service may not use the file.
     """

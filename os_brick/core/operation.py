@@ -70,7 +70,7 @@ def begin(
 ) -> Iterator[Operation]:
     """Hold a lock and an undo stack during the block, which has one deadline for all of it.
 
-    The steps of the stack run under the lock, so nobody sees what is half taken back.
+    The steps of the stack run under the lock, so no one sees what is half taken back.
 
     :param name: what is done, for the log.
     :param request: what is asked for, for the log; secrets are masked.

@@ -30,7 +30,7 @@ P = ParamSpec('P')
 T = TypeVar('T')
 
 # Between the request to end and the kill: open-iscsi's and multipath's tools clean up in
-# milliseconds, and whoever needs longer hangs.
+# milliseconds, and what needs longer hangs.
 TERM_GRACE_SECONDS = 1.0
 HIDDEN = '***'
 
@@ -93,7 +93,7 @@ def run(
 ) -> Result:
     """Run one program and return what it left behind.
 
-    :param ok: the exit codes that are no error; ``None`` for any.
+    :param ok: the exit codes that are not errors; ``None`` for any.
     :param timeout: in seconds; ``None`` for no limit.
     :param secrets: texts that must not show in an error or a log.
     :raises ProcessExecutionError: if it ends with another code, or cannot be started.

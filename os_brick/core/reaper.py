@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 # Of one device: enough for the paths of a flush, a read and a scan to hang side by side.
 MOST_OF_ONE = 4
-# Of all: a hundred processes that share their memory with this one are no burden yet; a thousand
+# Of all: a hundred processes that share their memory with this one are not a burden yet; a thousand
 # are, and come within minutes where an array is away and everything is tried again.
 MOST_OF_ALL = 100
 _FIRST_PAUSE_SECONDS = 0.005

@@ -40,7 +40,7 @@ _IN_TEXT = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 
-# Longer text is cut before the patterns see it: nobody reads it in a log.
+# Longer text is cut before the patterns see it: no one reads it in a log.
 _LONGEST_TEXT = 4096
 
 # Deeper than any connection properties; bounds a structure that contains itself.

@@ -114,16 +114,16 @@ def users(
 
 
 def claimant(name: str, timeout: float = READ_SECONDS) -> list[str]:
-    """That somebody has a device for himself alone, in words; empty if nobody has.
+    """Describe who holds a device exclusively; empty if no one does.
 
     The kernel does not tell who: a mount in another namespace, a target, a program.
     """
     try:
         claimed = root.is_claimed(name, timeout)
     except (OSError, exception.OperationTimedOut) as error:
-        LOG.debug('Nobody can say whether %s is claimed: %s', name, error)
+        LOG.debug('Whether %s is claimed is not known: %s', name, error)
         return []
-    return [f'somebody who has claimed {name} (a mount in another namespace?)'] if claimed else []
+    return [f'a holder that has claimed {name} (a mount in another namespace?)'] if claimed else []
 
 
 def openers(name: str) -> list[str]:

@@ -16,7 +16,7 @@ from os_brick.model import vpd
 LOG = logging.getLogger(__name__)
 
 # A disk that is there for the kernel has its node in /dev at once (devtmpfs), unless a
-# container's /dev is filled by somebody else.
+# container's /dev is filled by another udev.
 NODE_SECONDS = 5.0
 # How long the removal of a disk that has just come may take.
 TAKE_BACK_SECONDS = 5.0
@@ -72,8 +72,8 @@ def find(
     """The disk of a logical unit, as the array maps it now.
 
     A disk that is there already is asked anew. If it is another volume than the kernel
-    believes (the array has given its LUN to another one and nobody detached), exactly this
-    disk is removed, and the LUN is scanned again.
+    believes (the array has given its LUN to another one, and the old one was never detached),
+    exactly this disk is removed, and the LUN is scanned again.
 
     :param scan: has the kernel look for the logical unit.
     :param scan_times: when to scan, in seconds from now.
@@ -191,7 +191,7 @@ def _scan(scan: Callable[[], None], address: scsi.Address) -> None:
     try:
         scan()
     except OSError as error:
-        # EINVAL says that the adapter's driver has no such LUN (Linux, scsi_scan_host_selected).
+        # EINVAL means that the adapter's driver has no such LUN (Linux, scsi_scan_host_selected).
         raise exception.VolumeDeviceNotFound(
             f'The kernel refuses to scan for SCSI address {address}: {error}'
         ) from error

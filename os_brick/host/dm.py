@@ -19,7 +19,7 @@ _PARTITION = re.compile(r'part\d+-mpath-')
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """What the kernel says of a map.
+    """What the kernel reports of a map.
 
     :ivar open_count: how often it is open or held.
     :ivar is_suspended: whether its I/O waits for a resume.

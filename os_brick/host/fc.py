@@ -92,7 +92,7 @@ def topology() -> Topology:
 
 
 def has_ports() -> bool:
-    """Whether this host has a Fibre Channel adapter that says its name."""
+    """Whether this host has a Fibre Channel adapter that reports its name."""
     return any(_name(f'{_HOSTS}/{name}/port_name') for name in files.names(_HOSTS))
 
 
@@ -125,7 +125,7 @@ def _name(path: str) -> str:
 def speaks_scsi(port: Port) -> bool:
     """Whether a port carries SCSI; one that only carries NVMe does not.
 
-    Many drivers do not say what theirs carry; those carry SCSI.
+    Many drivers do not report what theirs carry; those carry SCSI.
     """
     text = files.read_or(f'{_HOSTS}/host{port.host}/supported_fc4s')
     try:
@@ -169,7 +169,7 @@ def _shown_ports() -> list[RemotePort]:
     return found
 
 
-def silent_ports() -> list[Port]:
+def ports_without_remotes() -> list[Port]:
     """The ports that are online and whose driver shows no target of theirs, or no number of it.
 
     A target that has a disk shows by that; others behind the same port do not.

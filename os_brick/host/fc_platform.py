@@ -69,5 +69,5 @@ class FcPlatform:
 
 
 GENERIC = FcPlatform()
-# The virtual adapters of PowerVM are no PCI cards; those of bare machines are.
+# The virtual adapters of PowerVM are not PCI cards; those of bare machines are.
 PPC64 = FcPlatform(link_names=lambda path: [*links_of_port(path), *links_of_pci(path)])

@@ -53,7 +53,7 @@ SESSION_SECONDS = 5.0
 
 # The records say what a session is to be like; nothing of it is left to iscsid.conf's defaults:
 # scan=manual: only our LUN shall appear on this host, not every volume of the target.
-# startup=manual: after a reboot nobody may log in to volumes that have moved on.
+# startup=manual: after a reboot no login may be made to volumes that have moved on.
 # retry=1: open-iscsi's 8 tries of 15 s hold a login for two minutes; we try again ourselves.
 _SETTINGS = {
     'node.session.scan': 'manual',
@@ -206,7 +206,7 @@ def resolve(
 def why_unreachable(portal: addresses.Portal, seconds: float = net.REACH_SECONDS) -> str | None:
     """Why no TCP connection to a portal comes about, or ``None`` if one does.
 
-    Asked before open-iscsi is, which would try a silent portal for minutes and could not be
+    Asked before open-iscsi is, which would try an unresponsive portal for minutes and could not be
     called back from it.
     """
     return net.why_unreachable(portal.address, portal.port, seconds)

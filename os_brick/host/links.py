@@ -69,7 +69,7 @@ def restore(link: str, target: str) -> None:
 
 
 def remove(link: str) -> None:
-    """Remove a link of ours; one that has gone already is no error.
+    """Remove a link of ours; one that has gone already is not an error.
 
     :raises OSError: if it cannot be removed.
     """

@@ -23,7 +23,7 @@ from os_brick.privileged import mdadm as root
 LOG = logging.getLogger(__name__)
 
 DIRECTORY = '/dev/md'
-# mdadm waits 5 s for whoever has an array open, and writes superblocks in milliseconds.
+# mdadm waits 5 s for a process that has an array open, and writes superblocks in milliseconds.
 MDADM_SECONDS = 20.0
 # The kernel frees a stopped array, and udev takes its link away, in a fraction of a second.
 GONE_SECONDS = 10.0
@@ -39,7 +39,7 @@ _UNSET = '0' * 32
 
 
 class _Refused(Exception):
-    """What mdadm said."""
+    """What mdadm answered."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Member:
 
 
 def superblock(device: str, timeout: float = block.READ_SECONDS) -> md_superblock.Superblock | None:
-    """What the superblock of a member says, read from the device now; ``None`` if it has none.
+    """What the superblock of a member records, read from the device now; ``None`` if it has none.
 
     :raises OSError: if it cannot be read.
     :raises OperationTimedOut: if it does not answer in time.
@@ -70,7 +70,7 @@ def superblock(device: str, timeout: float = block.READ_SECONDS) -> md_superbloc
 
 
 def signature(device: str, timeout: float = block.READ_SECONDS) -> str:
-    """What a device has on it, in words; empty only if everything says that it is blank.
+    """What a device has on it, in words; empty only if everything shows that it is blank.
 
     :raises OSError: if it cannot be read.
     :raises OperationTimedOut: if it does not answer in time.
@@ -79,7 +79,7 @@ def signature(device: str, timeout: float = block.READ_SECONDS) -> str:
     found = superblock(device, timeout)
     if found is not None:
         return str(found)
-    # Read first: of a device that cannot be read, blkid says that it recognises nothing.
+    # Read first: of a device that cannot be read, blkid reports that it recognises nothing.
     content = blkid.first_content(device, timeout)
     lines = (line.partition('=') for line in blkid.probe(device, timeout).splitlines())
     seen = {name: value for name, _, value in lines if value}
@@ -172,7 +172,7 @@ def usable_bytes(array: str) -> int:
 
 
 def used_bytes(array: str) -> int:
-    """How much of each member an array uses; 0 if it does not say."""
+    """How much of each member an array uses; 0 if the kernel does not report it."""
     # In KiB (Linux, Documentation/admin-guide/md.rst, component_size).
     text = _attribute(array, 'component_size')
     return int(text) << 10 if text.isdecimal() else 0
@@ -188,9 +188,9 @@ def create(alias: str, devices: tuple[str, ...], timeout: float) -> None:
 
 
 def assemble(alias: str, uuid: str, devices: tuple[str, ...], timeout: float) -> str:
-    """Start an array from as many of its members as will do; what mdadm said.
+    """Start an array from as many of its members as will do; return its output.
 
-    Whether it runs is for the kernel to say: mdadm succeeds over arrays that others started.
+    Only the kernel can tell whether it runs: mdadm succeeds over arrays that others started.
 
     :raises BrickException: if mdadm cannot be asked.
     """
@@ -199,9 +199,9 @@ def assemble(alias: str, uuid: str, devices: tuple[str, ...], timeout: float) ->
 
 
 def refuse_users(array: str) -> None:
-    """Have nobody use an array, as far as the kernel shows it.
+    """Require that an array is not in use, as far as the kernel shows it.
 
-    :raises VolumeInUse: if somebody does.
+    :raises VolumeInUse: if it is.
     """
     users = block.users(array)
     if users:
@@ -209,20 +209,20 @@ def refuse_users(array: str) -> None:
 
 
 def stop(array: str, deadline: wait.Deadline, *, uuid_meant: str = '') -> None:
-    """Stop an array and wait until it and its links are gone; one that has gone is no error.
+    """Stop an array and wait until it and its links are gone; one that has gone is not an error.
 
     :param uuid_meant: the array's UUID; if another array has the kernel's name by now, the one that
         is meant has gone. Empty where only its members tell it, which may have gone.
-    :raises VolumeInUse: if somebody has it open.
+    :raises VolumeInUse: if a process has it open.
     :raises BrickException: with mdadm's words, if it stays for another reason.
     """
     if not is_array(array) or (uuid_meant and uuid(array) not in ('', uuid_meant)):
         return
     links, devices = paths_of(array), [member.name for member in members(array)]
     with _naming(f'Array {array} could not be stopped'):
-        code, said = root.stop(array, deadline.limit(MDADM_SECONDS))
+        code, output = root.stop(array, deadline.limit(MDADM_SECONDS))
     if code and _is_there(array):
-        _refuse_to_stop(array, said)
+        _refuse_to_stop(array, output)
 
     def is_gone() -> bool:
         return not _is_there(array) and not any(map(files.is_link, links))
@@ -267,12 +267,12 @@ def _is_there(array: str) -> bool:
     return is_array(array) and (is_running(array) or bool(members(array)))
 
 
-def _refuse_to_stop(array: str, said: str) -> None:
+def _refuse_to_stop(array: str, output: str) -> None:
     refuse_users(array)
-    if 'busy' in said.lower():
-        holder = f'a process that has it open (mdadm: {said})'
+    if 'busy' in output.lower():
+        holder = f'a process that has it open (mdadm: {output})'
         raise exception.VolumeInUse(device=f'/dev/{array}', holder=holder)
-    raise exception.BrickException(f'Array {array} could not be stopped: mdadm: {said}')
+    raise exception.BrickException(f'Array {array} could not be stopped: mdadm: {output}')
 
 
 def take_back(array: str, device: str, timeout: float) -> None:
@@ -291,9 +291,9 @@ def take_back(array: str, device: str, timeout: float) -> None:
             actual=str(found or 'no md superblock'),
         )
     with _naming(f'Member {device} was not added to array {array} again'):
-        code, said = root.re_add(array, device, timeout)
+        code, output = root.re_add(array, device, timeout)
         if code:
-            LOG.info('Member %s of array %s has to be copied as a whole: %s', device, array, said)
+            LOG.info('Member %s of array %s has to be copied as a whole: %s', device, array, output)
             _demand(root.add(array, device, timeout))
 
 
@@ -343,9 +343,9 @@ def grow(array: str, deadline: wait.Deadline) -> int:
 
 
 def _demand(answer: tuple[int, str]) -> None:
-    code, said = answer
+    code, output = answer
     if code:
-        raise _Refused(f'mdadm ended with {code}: {said}')
+        raise _Refused(f'mdadm ended with {code}: {output}')
 
 
 @contextlib.contextmanager

@@ -44,7 +44,7 @@ def make(
 
     :raises VolumeIdentityMismatch: if a member is not blank.
     :raises VolumeDeviceNotFound: if there are fewer than ``replica_count``.
-    :raises VolumeInUse: if somebody uses a member.
+    :raises VolumeInUse: if a member is in use.
     :raises BrickException: if it is not made.
     """
     _refuse_to_make(alias, devices, replica_count, deadline)
@@ -52,7 +52,10 @@ def make(
     undo.add(_stop_new_over, devices)
     md.create(alias, devices, deadline.limit(md.MDADM_SECONDS))
     found = superblocks(alias, devices, deadline)
-    volume = identify(alias, {device: said for device, said in found.items() if said is not None})
+    volume = identify(
+        alias,
+        {device: superblock for device, superblock in found.items() if superblock is not None},
+    )
     if len(volume.members) != len(devices):
         missing = ', '.join(device for device in devices if device not in volume.members)
         raise exception.BrickException(f'New {volume} has no superblock on {missing}')
@@ -81,7 +84,7 @@ def _refuse_to_make(
 
 
 def _refuse_other_array(alias: str, uuid: str) -> None:
-    """Have the volume's path lead to no array of somebody else's."""
+    """Have the volume's path lead to no foreign array."""
     named = md.array_named(alias)
     if named is None or not md.is_running(named):
         return
@@ -134,7 +137,7 @@ def _names(array: str) -> set[str]:
 class _Start:
     """The start of one running array under the volume's name, whatever udev does meanwhile.
 
-    :ivar answer: what mdadm said last.
+    :ivar answer: what mdadm answered last.
     :ivar is_ours: whether this operation has started it.
     """
 
@@ -171,7 +174,7 @@ class _Start:
             )
         if _is_named(self._volume, array, self._deadline.within(md.LINK_SECONDS)):
             return array
-        # Somebody has given it another name. If it is used so, the kernel does not stop it.
+        # Another process has named it. If it is used so, the kernel does not stop it.
         md.refuse_users(array)
         md.stop(array, self._deadline, uuid_meant=seen)
         return None
@@ -189,7 +192,7 @@ class _Start:
         self._pause *= 2
 
     def _stop_waiting(self, array: str) -> None:
-        """Stop an array that waits for more members, which may never come; nobody can use it."""
+        """Stop an array that waits for more members, which may never come; no one can use it."""
         try:
             md.stop(array, self._deadline)
         except exception.BrickException as error:

@@ -27,7 +27,7 @@ class Mirror:
     """The array of a volume, and its members.
 
     :ivar alias: its name below ``/dev/md``.
-    :ivar members: what each one's superblock says.
+    :ivar members: what each one's superblock records.
     """
 
     alias: str
@@ -63,17 +63,17 @@ def identify(alias: str, members: dict[str, md_superblock.Superblock]) -> Mirror
     :raises VolumeIdentityMismatch: if one is of another array.
     :raises BrickException: if they were used apart.
     """
-    newest = max(members.values(), key=lambda said: said.events)
+    newest = max(members.values(), key=lambda superblock: superblock.events)
     expected = f'a member of mirror {alias}'
-    for device, said in members.items():
-        if not said.is_called(alias) or said.level != _MIRROR:
+    for device, superblock in members.items():
+        if not superblock.is_called(alias) or superblock.level != _MIRROR:
             raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{device}', actual=str(said), expected=expected
+                device=f'/dev/{device}', actual=str(superblock), expected=expected
             )
-        if said.array_uuid != newest.array_uuid:
+        if superblock.array_uuid != newest.array_uuid:
             raise exception.VolumeIdentityMismatch(
                 device=f'/dev/{device}',
-                actual=str(said),
+                actual=str(superblock),
                 expected=f'{expected} {newest.array_uuid}',
             )
     refuse_apart(alias, members)

@@ -42,7 +42,7 @@ BUSY_SECONDS = 5.0
 
 
 class NotClaimed(exception.BrickException):
-    """multipathd refuses to make a map of the disks: a blacklist, or somebody else has them."""
+    """multipathd refuses to make a map of the disks: a blacklist, or they are in use."""
 
     message = 'multipathd makes no map of %(disks)s: %(why)s'
 
@@ -63,7 +63,7 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
 
     :raises NotClaimed: if multipathd refuses, and has been made to forget the volume.
     :raises VolumeIdentityMismatch: if it takes the disks for another volume.
-    :raises OperationTimedOut: if it is late: it may take the disks at any moment, so that nobody
+    :raises OperationTimedOut: if it is late: it may take the disks at any moment, so that no one
         should be given one of them.
     """
     wwid = identity.wwid
@@ -370,7 +370,7 @@ def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str]:
 def resize(found: str, wanted_bytes: int, deadline: wait.Deadline) -> int:
     """Give a map the size of its disks; return its size, which the kernel confirms.
 
-    multipathd's ``ok`` is not believed: it also says so of a map it has not resized.
+    multipathd's ``ok`` is not believed: it also answers so for a map it has not resized.
 
     :param wanted_bytes: the size of the smallest disk below the map.
     :raises OperationTimedOut: if the map does not have that size in time.

@@ -55,7 +55,7 @@ def why_unreachable(portal: fabrics.NvmePortal, seconds: float = net.REACH_SECON
     """Why no TCP connection to a portal comes about, or ``None`` if one does.
 
     Asked before the kernel is, which makes one connection at a time on the whole host and would
-    have everybody wait for a silent portal. Other transports answer ``None``.
+    have everyone wait for an unresponsive portal. Other transports answer ``None``.
     """
     if portal.transport != fabrics.TCP:
         return None
@@ -77,7 +77,7 @@ def connect(
     :param tls: the keys for TLS, of which the subsystem knows one; empty for no TLS.
     :raises FileExistsError: if the kernel has that connection already.
     :raises OperationTimedOut: if the target does not answer in time.
-    :raises OSError: what the kernel says.
+    :raises OSError: what the kernel reports.
     """
     _require_fabrics(deadline)
     if portal.transport == fabrics.FC:
@@ -136,7 +136,7 @@ def delete(controller: nvme.Controller, deadline: wait.Deadline) -> None:
     """Take a controller down, and wait until it has gone; another one of its name stays.
 
     :raises OperationTimedOut: if it does not go in time.
-    :raises OSError: what the kernel says.
+    :raises OSError: what the kernel reports.
     """
     try:
         root.delete(
@@ -154,7 +154,7 @@ def delete(controller: nvme.Controller, deadline: wait.Deadline) -> None:
     wait.until(lambda: not nvme.is_there(controller) or None, deadline, gone)
 
 
-def keep_for(controller: nvme.Controller, seconds: int | None) -> None:
+def set_ctrl_loss_tmo(controller: nvme.Controller, seconds: int | None) -> None:
     """Have the kernel try so long to reach a controller when it is lost, now that it is live."""
     if controller.portal.transport != fabrics.FC or seconds is None:
         return
@@ -172,7 +172,7 @@ def wait_live(
     Those of Fibre Channel are made first and connected then; only a live one has its ID. For the
     others a look that it is still the same is enough.
 
-    :param is_wanted: whether anybody still waits for it.
+    :param is_wanted: whether it is still waited for.
     """
 
     def probe() -> nvme.Controller | bool | None:

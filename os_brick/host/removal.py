@@ -159,7 +159,7 @@ def _flush(state: _Run, step: plans.Step) -> None:
     """Write back what a device's cache holds, if it is still the volume that was written to.
 
     After the array has given the LUN to another volume a flush would write into that one, be it
-    that the kernel has heard of it and the map above has not; where it maps nothing any more
+    that the kernel knows of it and the map above has not; where it maps nothing any more
     there is nothing to flush to.
     """
     number = block.inode(step.device)  # Before it is looked at: what is looked at has it then.
@@ -377,7 +377,7 @@ def discard_if_stale(
     except exception.VolumeInUse as error:
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}',
-            expected=taken_for(cached, above),
+            expected=believed_wwid(cached, above),
             actual=str(actual or 'nothing'),
             holder=error.holder or str(error),
         ) from error
@@ -390,6 +390,6 @@ def wwid_above(disk: str) -> str:
     return dm.wwid(found) if found else ''
 
 
-def taken_for(cached: vpd.UnitIdentity, above: str) -> str:
+def believed_wwid(cached: vpd.UnitIdentity, above: str) -> str:
     """The volume that this host takes a disk for: its map's, where the kernel knows better."""
     return above if cached.contradicts(above) else str(cached)

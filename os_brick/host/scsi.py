@@ -12,7 +12,7 @@ from os_brick.core import clock, files, wait
 from os_brick.model import vpd
 from os_brick.privileged import scsi as root
 
-# How long one disk may take to say who it is; a healthy one needs a millisecond.
+# How long one disk may take to report its identity; a healthy one needs a millisecond.
 INQUIRY_SECONDS = 10.0
 # Pauses before a lost command is sent again; a lost path takes longer to come back than this.
 ASK_AGAIN_SECONDS = (0.05, 0.2, None)
@@ -66,7 +66,7 @@ def disk_at(address: Address) -> str | None:
 
 
 def address_of(disk: str) -> Address | None:
-    """Where a disk is, or ``None`` if it has gone or is no SCSI disk."""
+    """Where a disk is, or ``None`` if it has gone or is not a SCSI disk."""
     text = files.realpath(f'/sys/block/{disk}/device').rpartition('/')[2]
     try:
         return Address.parse(text)
@@ -165,7 +165,7 @@ class NothingMapped(exception.BrickException):
 
 
 def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.UnitIdentity:
-    """Who a disk says it is, asked of the device now.
+    """Who a disk reports to be, asked of the device now.
 
     A command may be lost in transit; only the target's own answer is believed at once.
 
@@ -211,7 +211,7 @@ def rescan(disk: str, deadline: wait.Deadline) -> None:
 def remove(disk: str, deadline: wait.Deadline, number: int | None = None) -> None:
     """Have the kernel forget a disk, and wait until it has; another one of its name stays.
 
-    :param number: what :func:`number_of` has said of the disk when it was decided to remove it;
+    :param number: what :func:`number_of` returned for the disk when its removal was decided;
         ``None`` if that is now.
     :raises OperationTimedOut: if it does not happen in time.
     :raises OSError: if the kernel refuses it.

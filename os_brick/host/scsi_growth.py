@@ -30,7 +30,7 @@ def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str
     :return: the size in bytes, which is never 0, and the disks that do not have it, because they
         are dead or report no capacity; they are out of the map.
     :raises VolumeIdentityMismatch: if a disk is another volume by now.
-    :raises VolumeHasShrunk: if the volume has become smaller: whoever uses it may have data there.
+    :raises VolumeHasShrunk: if the volume has become smaller: there may be data behind its new end.
     :raises VolumePathsNotFound: if no disk answers, and has a capacity.
     """
     found = dm.multipath_over(disks)
@@ -79,7 +79,7 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     if actual.is_another(cached) or actual.contradicts(above):
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}',
-            expected=removal.taken_for(cached, above),
+            expected=removal.believed_wwid(cached, above),
             actual=str(actual),
         )
     scsi.rescan(disk, limit)

@@ -93,7 +93,7 @@ def map_users(found: str, known: block.Usage | None = None) -> list[str]:
 
 
 def _disk_at(place: scsi.Address) -> plans.FoundDisk | None:
-    # The number first: if the disk is replaced between the two, it is nobody's, and no act fits.
+    # The number first: if the disk is replaced between the two, it fits no act of a plan.
     number, name = scsi.number_at(place), scsi.disk_at(place)
     return _read(name, number, str(place)) if name else None
 
@@ -115,7 +115,7 @@ def _maps(
 
 
 def _map(name: str) -> plans.FoundMap:
-    # Disks that have gone stay in its list until multipathd has heard of it.
+    # Disks that have gone stay in its list until multipathd knows of it.
     disks = tuple(disk for disk in block.members(name) if block.exists(disk))
     return plans.FoundMap(name, dm.wwid(name), disks)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A SCSI volume on this host, from the moment its disks are there, whatever brought them.
+"""A SCSI volume on this host, from the moment its disks are there, however they were added.
 
 Made usable: a multipath map, or one disk.
 """
@@ -21,9 +21,9 @@ from os_brick.plans import removal as plans
 LOG = logging.getLogger(__name__)
 
 # multipathd takes the other paths a moment after the first (as fast as udev tells it of them);
-# a map is usable with one, so nobody waits longer for them than this.
+# a map is usable with one, so no one waits longer for them than this.
 JOIN_SECONDS = 0.5
-# Whether a disk below a map is the map's volume still; a live one says so in milliseconds.
+# Whether a disk below a map is the map's volume still; a live one reports so in milliseconds.
 FOREIGN_SECONDS = 3.0
 
 

@@ -2,7 +2,7 @@
 """Public entry point: the connector factory, and this host's connector properties.
 
 ``connector.ISCSIConnector`` and ``os_brick.initiator.connectors.iscsi`` are there for
-callers that have imported nothing but this module. A protocol that nobody asks for is not
+callers that have imported nothing but this module. A protocol that is not asked for is not
 imported.
 """
 
@@ -59,7 +59,7 @@ def get_connector_properties(
     A protocol whose tools fail is left out with a warning.
 
     :param my_ip: the address under which back ends shall know this host.
-    :param host: the name of this host, if not what it says itself.
+    :param host: the name of this host, if not its own.
     """
     properties: dict[str, Any] = {
         'platform': platform.machine(),
@@ -91,7 +91,7 @@ def _is_for(connector: Any, machine: str, system: str) -> bool:
 
 
 def _probe(connector: Any, root_helper: str | None, **kwargs: Any) -> dict[str, Any]:
-    """Return what one connector says of this host; nothing if it fails."""
+    """Return what one connector reports of this host; nothing if it fails."""
     try:
         found: dict[str, Any] = connector.get_connector_properties(root_helper, **kwargs)
     except exception.Invalid:  # What we were given is wrong: that is for the caller.

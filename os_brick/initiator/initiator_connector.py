@@ -11,7 +11,7 @@ from os_brick import exception, executor, initiator
 class InitiatorConnector(executor.Executor, metaclass=abc.ABCMeta):
     """Attaches and detaches volumes of one protocol.
 
-    ``connection_properties`` is the ``data`` of what Cinder says of an attachment,
+    ``connection_properties`` is the ``data`` of what Cinder passes for an attachment,
     ``device_info`` what ``connect_volume`` returned. Unknown arguments of the
     constructor are ignored: a caller passes the same ones for each protocol.
     """
@@ -82,7 +82,7 @@ class InitiatorConnector(executor.Executor, metaclass=abc.ABCMeta):
         """Return the paths of all volumes of this protocol on this host."""
 
     def check_IO_handle_valid(self, handle: Any, data_type: type, protocol: str) -> None:  # noqa: N802
-        """Refuse a handle of the wrong type; none at all is no error.
+        """Refuse a handle of the wrong type; none at all is not an error.
 
         :raises InvalidIOHandleObject: if it is of another type.
         """

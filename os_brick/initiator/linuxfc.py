@@ -86,7 +86,7 @@ class LinuxFibreChannel(linuxscsi.LinuxSCSI):
             scsi.scan(path.address, _deadline())
         if paths or not props.may_scan_widely:
             return
-        for port in fc.silent_ports():
+        for port in fc.ports_without_remotes():
             if port.host in numbers:
                 for lun in sorted({target.lun for target in props.reached_from(port.wwpn)}):
                     fc_paths.scan_widely(port, lun, _deadline())

@@ -128,7 +128,7 @@ class LinuxSCSI(executor.Executor):
         return (dm.wwid(mpath) if mpath else '') or self.get_sysfs_wwid(device_names)
 
     def get_scsi_wwn(self, path: str) -> str:
-        """Return what a disk itself says its WWID is.
+        """Return the WWID that a disk itself reports.
 
         :raises OSError: if it cannot be asked.
         """
@@ -212,7 +212,7 @@ class LinuxSCSI(executor.Executor):
     def remove_scsi_device(
         self, device: str, force: bool = False, exc: Any = None, flush: bool = True
     ) -> None:
-        """Flush a disk and have the kernel forget it; one that has gone is no error."""
+        """Flush a disk and have the kernel forget it; one that has gone is not an error."""
         name = _name(device)
         if not block.exists(name):
             return
@@ -258,7 +258,7 @@ class LinuxSCSI(executor.Executor):
         return not was_multipath and used.rpartition('/')[0] != '/dev'
 
     def flush_device_io(self, device: str) -> None:
-        """Have everything that was written to a device reach it; one that has gone is no error."""
+        """Write a device's buffers out to it; one that has gone is not an error."""
         name = _name(device)
         if block.exists(name):
             block.flush(name, block.inode(name), _deadline().limit())
@@ -266,7 +266,7 @@ class LinuxSCSI(executor.Executor):
     def flush_multipath_device(self, device_map_name: str) -> None:
         """Remove a map by its name, once what was written to it is safe.
 
-        :raises VolumeInUse: if somebody has it open.
+        :raises VolumeInUse: if a process has it open.
         """
         found = block.name_of(f'/dev/mapper/{device_map_name}') or _map_called(device_map_name)
         if found is not None:
@@ -304,9 +304,9 @@ class LinuxSCSI(executor.Executor):
         return multipath.ask_to_forget(_name(realpath)) == 'ok'
 
     def multipath_del_map(self, mpath: str) -> None:
-        """Remove ``dm-N`` without regard to I/O that waits; one that has gone is no error.
+        """Remove ``dm-N`` without regard to I/O that waits; one that has gone is not an error.
 
-        :raises VolumeInUse: if somebody has it open.
+        :raises VolumeInUse: if a process has it open.
         """
         multipath.release(mpath, dm.wwid(mpath), _deadline(), give_up_io=True)
 

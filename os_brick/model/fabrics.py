@@ -57,7 +57,7 @@ class NvmePortal:
         host_address: object = '',
         host_interface: object = '',
     ) -> NvmePortal:
-        """The portal of what a driver says.
+        """The portal that a driver reports.
 
         :raises ValueError: saying which of these is wrong.
         """

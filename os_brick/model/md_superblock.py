@@ -60,7 +60,7 @@ class Superblock:
         return bool(self.array_uuid) and any(n and n in (alias, alias[:NAME_BYTES]) for n in names)
 
     def has_given_up(self, other: Superblock) -> bool:
-        """Whether the array was written without the other member, by what this one says."""
+        """Whether the array was written without the other member, by what this one records."""
         # The kernel makes a spare of a missing member (Linux, drivers/md/md.c, super_1_sync).
         number = other.number
         return number >= len(self.roles) or self.roles[number] >= _NO_ROLE
@@ -72,7 +72,7 @@ class Superblock:
 
 
 def parse(version: str, raw: bytes) -> Superblock:
-    """What a superblock says; one with a wrong checksum or of another format says nothing."""
+    """Parse a superblock; one with a wrong checksum or of another format is unknown."""
     if not version.startswith('1.') or not _is_sound(raw):
         return Superblock(version, '', '', '', 0, 0, 0, 0, ())
     (level,), (devices,) = struct.unpack_from('<i', raw, 72), struct.unpack_from('<I', raw, 92)
@@ -100,10 +100,10 @@ def _is_sound(raw: bytes) -> bool:
     """Whether the checksum is right (Linux, drivers/md/md.c, calc_sb_1_csum)."""
     if len(raw) < _SIZE_OF_FIXED:
         return False
-    said, count = struct.unpack_from('<II', raw, 216)
+    expected, count = struct.unpack_from('<II', raw, 216)
     size = _SIZE_OF_FIXED + 2 * count
     if size > len(raw):
         return False
     data = raw[:216] + bytes(4) + raw[220:size] + bytes(-size % 4)
     total: int = sum(struct.unpack(f'<{len(data) // 4}I', data))
-    return bool((total + (total >> 32)) & 0xFFFFFFFF == said)
+    return bool((total + (total >> 32)) & 0xFFFFFFFF == expected)

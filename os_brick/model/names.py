@@ -17,7 +17,7 @@ import reprlib
 _MOST_SHOWN = 80
 _MOST_ITEMS = 4
 
-# What is no part of a line of text: controls, line and paragraph separators, lone surrogates.
+# What is not part of a line of text: controls, line and paragraph separators, lone surrogates.
 _CONTROL = r'\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff'
 # What the C library's isspace() strips in open-iscsi and in Linux.
 _C_SPACE = r' \t\n\v\f\r'

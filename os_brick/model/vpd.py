@@ -188,7 +188,7 @@ def identity(page80: bytes, page83: bytes, inquiry: str = '') -> UnitIdentity:
 
 
 def page_bytes(page: bytes) -> int:
-    """The length of a whole page, as its header tells; 4 for what is no header."""
+    """The length of a whole page, as its header tells; 4 for what is not a header."""
     return 4 + int.from_bytes(page[2:4], 'big')
 
 

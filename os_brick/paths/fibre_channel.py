@@ -42,7 +42,7 @@ class Request:
     :ivar ready_seconds: how long a disk without capacity is waited for.
     :ivar until: by when the disks of paths that are opened side by side are to be there: one end
         for all, whenever their threads begin.
-    :ivar brought: where a wide scan of this attach has brought the volume's disks.
+    :ivar added_by_scan: where a wide scan of this attach has added the volume's disks.
     """
 
     props: props_fc.Props
@@ -51,7 +51,7 @@ class Request:
     scan_seconds: float
     clean_up_seconds: float
     until: wait.Deadline | None = None
-    brought: frozenset[scsi.Address] = frozenset()
+    added_by_scan: frozenset[scsi.Address] = frozenset()
     ready_seconds: float = lun_state.CAPACITY_SECONDS
 
 
@@ -116,7 +116,7 @@ class Driver:
         """
         request, place = self.request, path.address
         attempt.begin()
-        is_new = not scsi.is_known(place) or place in request.brought
+        is_new = not scsi.is_known(place) or place in request.added_by_scan
         until = attempt.deadline.within(request.scan_seconds)
         if request.until is not None and not request.until.passed:
             until = request.until
@@ -193,7 +193,7 @@ def plain(path: Path) -> dict[str, Any]:
 
 @undo.verb
 def delete_disk(path: dict[str, Any], seconds: float) -> None:
-    """Remove the disk that a scan on a path has brought, and what else that has made.
+    """Remove the disk that a scan on a path has added, and what else that has made.
 
     Nothing is removed that another port has at the address by now.
     """

@@ -25,10 +25,10 @@ _PROBE_SECONDS = 1.0
 
 
 class Search:
-    """Looks for usable paths, and, where it must, scans adapters that do not say what they see.
+    """Looks for usable paths, and, where it must, scans adapters that do not report what they see.
 
     A wide scan brings whatever has the LUN number behind the adapter, be it of this volume or
-    not. One lock per adapter is held from such a scan until the foreign disks that it brought have
+    not. One lock per adapter is held from such a scan until the foreign disks that it added have
     been removed, and a path behind such an adapter is only believed under that lock. So no attach
     is given a disk that another one is about to remove, and none removes a disk that was there
     before its own scan.
@@ -41,12 +41,12 @@ class Search:
         self._platform = platform
         self._op = op
         self._has_scanned = False
-        self.brought: set[scsi.Address] = set()
+        self.added_by_scan: set[scsi.Address] = set()
 
     def run(self, deadline: wait.Deadline) -> list[fibre_channel.Path]:
         """The paths to the volume, those that can be used first, as soon as one can be.
 
-        What a scan brought of the volume itself is in ``brought`` then.
+        Where a scan added disks of the volume itself is in ``added_by_scan`` then.
 
         :raises NoFibreChannelVolumeDeviceFound: if there is none in time, naming what is seen.
         """
@@ -85,7 +85,7 @@ class Search:
 
     def _scan_widely(self, deadline: wait.Deadline) -> None:
         """Scan for the LUN behind everything of those adapters that show no target at all."""
-        for port in fc.silent_ports():
+        for port in fc.ports_without_remotes():
             for lun in sorted({target.lun for target in self._props.reached_from(port.wwpn)}):
                 with locks.hold(locks.TARGET, _lock(port.host), deadline):
                     self._scan_port(port, self._platform.kernel_lun(lun), deadline)
@@ -105,7 +105,7 @@ class Search:
                 self._op.undo.add(
                     fibre_channel.delete_disk, fibre_channel.plain(path), _CLEAN_UP_SECONDS
                 )
-                self.brought.add(path.address)
+                self.added_by_scan.add(path.address)
             keep = [*before, *(str(path.address) for path in own)]
         remove_foreign(port.host, lun, keep, _CLEAN_UP_SECONDS)
 
@@ -116,7 +116,7 @@ def _lock(host: int) -> str:
 
 @undo.verb
 def remove_foreign(host: int, lun: int, keep: list[str], seconds: float) -> None:
-    """Remove the disks that a wide scan of an adapter has brought, unless someone uses them.
+    """Remove the disks that a wide scan of an adapter has added, unless someone uses them.
 
     The caller holds the adapter's lock.
 

@@ -224,7 +224,7 @@ class Driver:
 
 @undo.verb
 def delete_disk(session: int, lun: int, seconds: float) -> None:
-    """Remove the disk that a scan behind a session has brought, unless someone uses it."""
+    """Remove the disk that a scan behind a session has added, unless someone uses it."""
     found = iscsi.session(session)
     if found is not None:
         scsi_paths.delete_new_disk(found.address(lun), seconds)

@@ -24,7 +24,7 @@ from os_brick.request import nvmeof as props_nvmeof
 LOG = logging.getLogger(__name__)
 HostRefused, NotAuthenticated = verdicts.HostRefused, verdicts.NotAuthenticated
 
-# The kernel gives a target that takes the connection and says nothing more a minute (its admin
+# The kernel gives a target that takes the connection and sends nothing more a minute (its admin
 # timeout). The controller it makes then must not be forgotten, so the call outlives an attach.
 CONNECT_SECONDS = 90.0
 
@@ -210,7 +210,7 @@ class Driver:
                 raise PortalUnreachable(why)
             if live != made:
                 one.remember(live, is_own=True, is_found=False)
-            nvme_connect.keep_for(live, self._request.options.ctrl_loss_tmo)
+            nvme_connect.set_ctrl_loss_tmo(live, self._request.options.ctrl_loss_tmo)
             nvme_refs.created(live, one.token)
         return live, True
 
@@ -267,7 +267,7 @@ class Driver:
     def _namespace(
         self, one: _Use, controller: nvme.Controller, *, is_new: bool
     ) -> nvme.Path | None:
-        """The namespace behind a controller, which says itself that it is the one.
+        """The namespace behind a controller, which reports itself that it is the one.
 
         :return: ``None`` if the controller has gone meanwhile.
         """
@@ -316,7 +316,7 @@ def withdraw(
 # What the kernel's numbers mean here (drivers/nvme/host/fabrics.c, auth.c).
 _WORDS = {
     errno.EINVAL: 'the kernel refuses the options (another host ID or name in use?)',
-    errno.ECONNREFUSED: 'nobody listens there',
+    errno.ECONNREFUSED: 'no service listens there',
     errno.EKEYREJECTED: 'authentication has failed',
     errno.EACCES: 'the subsystem does not let this host in',
 }

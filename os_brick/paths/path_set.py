@@ -34,7 +34,7 @@ O = TypeVar('O')  # noqa: E741 an open path
 RETRY_PAUSES = (1.0, 10.0)
 # A late path holds the volume's lock while it opens, and a detach waits for it.
 LATE_SECONDS = 20.0
-# How long a late path's portal may take to answer; nobody waits for it.
+# How long a late path's portal may take to answer; nothing waits for it.
 _REACH_SECONDS = 3.0
 
 
@@ -119,7 +119,7 @@ class PathSet(Generic[P, O]):
         started = clock.monotonic()
         enough_at = 0.0
 
-        def is_enough() -> bool:
+        def may_stop_waiting() -> bool:
             nonlocal enough_at
             progress = self._progress(clock.monotonic() - started, enough_at)
             if not enough_at and progress.ready >= self._policy.wanted:
@@ -128,7 +128,7 @@ class PathSet(Generic[P, O]):
             return plans.may_stop_waiting(progress, self._policy) or self._is_hopeless(progress)
 
         self._fan.start(self._paths)
-        self._fan.wait_for(is_enough, self._deadline)
+        self._fan.wait_for(may_stop_waiting, self._deadline)
 
     def _progress(self, seconds: float, enough_at: float) -> plans.Progress:
         pending = self._fan.pending

@@ -136,7 +136,7 @@ def forget_wwids(wwids: list[str]) -> None:
 
 
 def delete_new_disk(address: scsi.Address, seconds: float) -> None:
-    """Remove the disk that a scan of ours has brought, be it after its time or not.
+    """Remove the disk that a scan of ours has added, be it after its time or not.
 
     :raises VolumeInUse: if someone uses it: it is not ours any more.
     """
@@ -193,17 +193,17 @@ def attach_all(
     :param select: the disks of the volume among those of the open paths.
     """
     assembly: MultipathMap[OpenO] = MultipathMap()
-    opening, opened = engine.open_all(driver, assembly, paths, policy, key, op)
-    disks = select(opening, opened)
+    paths_open, opened = engine.open_all(driver, assembly, paths, policy, key, op)
+    disks = select(paths_open, opened)
     host_disks.require_same_volume(disks)
     prepare(disks, op.work)
     try:
         device = assembly.build(disks, op)
     except multipath.NotClaimed as error:
         LOG.warning('One path is used: %s', error)
-        opening.keep()
+        paths_open.keep()
         return volume.open_single(disks[0], op.work)
-    opening.add_in_background()
+    paths_open.add_in_background()
     return device
 
 

@@ -117,7 +117,7 @@ def is_another(disk: str, wwid: str | None) -> bool:
 
 
 def take_back(names: Collection[str], deadline: wait.Deadline) -> None:
-    """Remove disks that a failing attach has brought, with their map; what is in use stays."""
+    """Remove disks that a failing attach has added, with their map; what is in use stays."""
     wanted = plans.Wanted(', '.join(names))
     plan = plans.plan(plans.choose(survey.of_disks(names), wanted), wanted)
     check = plans.Removal(plan.what, plan.steps[:1])

@@ -52,7 +52,7 @@ def foreign(
 def rescan_times(*, is_new: bool) -> list[float]:
     """When to have the kernel look for a namespace that is not there, in seconds from now.
 
-    A new controller is looked at by the kernel anyway, and a target says when it has another
+    A new controller is looked at by the kernel anyway, and a target reports another
     namespace; but not every target does.
     """
     return [1.0, 4.0, 10.0] if is_new else [0.0, 1.0, 4.0, 10.0]

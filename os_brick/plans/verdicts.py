@@ -15,7 +15,7 @@ E = TypeVar('E', bound=Exception)
 class Verdict(enum.Enum):
     """What the error that a path ended in means for the path, and for the attach."""
 
-    UNREACHABLE = 'nobody was asked, so the path is tried again when it can be reached'
+    UNREACHABLE = 'nothing was asked, so the path is tried again when it can be reached'
     RETRY = 'another try may succeed'
     REFUSED = 'another try would end the same'
     EXPLAINS = 'another try would end the same, and it alone explains a failed attach'
@@ -29,13 +29,13 @@ class Verdict(enum.Enum):
 
 
 class CalledOff(exception.BrickException):
-    """A try to open a path that nobody waits for any more."""
+    """A try to open a path that no one waits for any more."""
 
     message = '%(path)s is not opened now: its operation has ended, or another one waits'
 
 
 class PathUnreachable(exception.BrickException):
-    """The portal or port of a path does not answer, so nobody was asked for the volume.
+    """The portal or port of a path does not answer, so nothing is known of the volume there.
 
     Each transport has a kind of its own, which is also the error that its callers know.
     """

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What root asks of a device before it is taken for blank.
 
-That blkid recognises nothing is no proof: it says the same of a device that cannot be read, and
-does not know every format. So the device's ends are read as well.
+That blkid recognises nothing proves nothing: it reports the same for a device that cannot be
+read, and does not know every format. So the device's ends are read as well.
 """
 
 from __future__ import annotations

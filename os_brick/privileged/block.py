@@ -40,7 +40,7 @@ def _read_start(path: str) -> int:
 
 @privileged.entrypoint
 def is_claimed(device: str, timeout: float) -> bool:
-    """Whether somebody has a device or one of its partitions for himself alone.
+    """Whether a device or one of its partitions is held exclusively.
 
     So do mounts in any namespace, swap, targets of the kernel, and what is built of devices.
 

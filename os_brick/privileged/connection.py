@@ -47,7 +47,7 @@ PLAIN_SECONDS = 30.0
 SHORT = 'short'
 LONG = 'long'
 OUTSIDE = 'outside'
-# What takes longer than this is no short question.
+# What takes longer than this is not a short question.
 SHORT_SECONDS = 10.0
 # The share of the daemon's threads that each of the other lanes may take. Commands of callers
 # outside, which have 600 s each, also take a slot of the long ones.

@@ -69,7 +69,7 @@ def status(uuid: str) -> tuple[int, bool, str]:
 
 @privileged.entrypoint
 def resume(uuid: str, timeout: float) -> None:
-    """Have a suspended map take I/O again; one that has gone is no error.
+    """Have a suspended map take I/O again; one that has gone is not an error.
 
     :raises OperationTimedOut: if the kernel does not do it in time.
     """
@@ -89,7 +89,7 @@ def fail_if_no_path(uuid: str) -> None:
 
 @privileged.entrypoint
 def remove(uuid: str, timeout: float) -> None:
-    """Remove a map, never by force: the kernel refuses while it is open. No map is no error.
+    """Remove a map, never by force: the kernel refuses while it is open. No map is not an error.
 
     :raises OperationTimedOut: if the kernel does not do it in time.
     :raises OSError: ``EBUSY`` if it is open.

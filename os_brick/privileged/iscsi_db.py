@@ -222,8 +222,8 @@ def prepare_node(
     A record that open-iscsi cannot use is made anew. What one was before is kept until
     :func:`release_nodes`.
 
-    :raises BrickException: naming the file, if it cannot be written, or what iscsiadm says, if it
-        does not make one.
+    :raises BrickException: naming the file, if it cannot be written, or what iscsiadm reports,
+        if it does not make one.
     :raises ProcessExecutionError: if iscsiadm does not end.
     """
     name, portal = check.target(target), _checked_portal(address, port)

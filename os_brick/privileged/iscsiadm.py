@@ -2,7 +2,7 @@
 """What root asks of open-iscsi's ``iscsiadm``. No secret is ever on its command line.
 
 Exit codes are those of open-iscsi's ``iscsi_err.h``; which of them are errors is the caller's
-decision, so they are returned with what the program said.
+decision, so they are returned with what the program printed.
 """
 
 from __future__ import annotations

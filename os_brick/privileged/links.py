@@ -73,7 +73,7 @@ def _text(value: object) -> str:
 
 
 def _replace_link(target: str, link: str) -> None:
-    """Rename a new link over the old: nobody sees a moment without one."""
+    """Rename a new link over the old: there is no moment without one."""
     temporary = files.real(f'{_DIRECTORY}/.os-brick-{secrets.token_hex(8)}')
     os.symlink(target, temporary)
     try:

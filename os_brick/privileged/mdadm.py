@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What root does with md arrays: superblocks read in place, changes made by ``mdadm``.
 
-mdadm's exit code and words are returned: whether an array is what it should be, the kernel says
+mdadm's exit code and words are returned: whether an array is as it should be, the kernel shows
 (:mod:`os_brick.host.md`). No configuration file is read, so that a host's ``mdadm.conf`` cannot
 give an array another name, owner or metadata.
 """
@@ -42,8 +42,8 @@ def _devices(devices: tuple[str, ...]) -> tuple[str, ...]:
 
 def _mdadm(*words: str, timeout: float) -> tuple[int, str]:
     result = process.run('mdadm', *words, ok=None, timeout=check.seconds(timeout))
-    said = (line.strip() for line in f'{result.stderr}\n{result.stdout}'.splitlines())
-    return result.exit_code, '; '.join(line for line in said if line)
+    lines = (line.strip() for line in f'{result.stderr}\n{result.stdout}'.splitlines())
+    return result.exit_code, '; '.join(line for line in lines if line)
 
 
 @privileged.entrypoint
@@ -109,7 +109,7 @@ def assemble(alias: str, uuid: str, devices: tuple[str, ...], timeout: float) ->
 
 @privileged.entrypoint
 def stop(array: str, timeout: float) -> tuple[int, str]:
-    """Stop an array; while somebody has it open the kernel refuses."""
+    """Stop an array; the kernel refuses while it is open."""
     return _mdadm('--stop', f'/dev/{_array(array)}', timeout=timeout)
 
 
@@ -134,7 +134,7 @@ def add(array: str, device: str, timeout: float) -> tuple[int, str]:
 
 
 def _uuid_on(device: str, timeout: float) -> str:
-    """The UUID of the array whose member a device says to be; empty if of none."""
+    """The UUID of the array whose member a device reports to be; empty if of none."""
     version, raw = superblock(device, timeout)
     found = md_superblock.parse(version, raw) if version else None
     return found.array_uuid if found else ''

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is said to multipathd, through its own socket and without a program.
+"""Commands to multipathd, through its own socket and without a program.
 
 The socket speaks length-prefixed texts (multipath-tools, libmpathcmd). multipathd answers
-``ok``, ``fail``, ``timeout`` or the text that was asked for; what it says is handed on as it is.
+``ok``, ``fail``, ``timeout`` or the text that was asked for; what it answers is handed on as it is.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _ask(command: str, timeout: float) -> str:
 
 @privileged.entrypoint
 def daemon_status(timeout: float) -> str:
-    """What multipathd says of itself, such as ``pid 42 idle``.
+    """What multipathd reports of itself, such as ``pid 42 idle``.
 
     :raises OSError: if it does not run.
     """
@@ -140,7 +140,7 @@ def remove_paths(disks: tuple[tuple[str, int], ...], timeout: float) -> None:
 
 @privileged.entrypoint
 def remove_map(name: str, timeout: float) -> str:
-    """Have multipathd remove a map that nobody has open.
+    """Have multipathd remove a map that is not open.
 
     :raises OSError: if multipathd does not answer.
     """

@@ -72,7 +72,7 @@ def connect(
     :param tls: identity and value of the key for a connection over TLS. The controller alone
         holds the key: it ends with it, and is in no keyring.
     :raises OperationTimedOut: if the target does not answer in time; the kernel may go on.
-    :raises OSError: ``EALREADY`` if there is one with these options; what the kernel says.
+    :raises OSError: ``EALREADY`` if there is one with these options; what the kernel reports.
     """
     given = check.settings(options, 'options of a connection')
     text = ','.join(f'{_option(name)}={_value(name, given[name])}' for name in given)
@@ -191,7 +191,7 @@ def set_io_policy(subsystem: str, policy: str) -> None:
 
 @privileged.entrypoint
 def identify(controller: str, nsid: int, timeout: float) -> tuple[bytes, bytes]:
-    """What a controller says of a namespace, asked of it now: the namespace, and its names.
+    """What a controller reports of a namespace, asked of it now: the namespace, and its names.
 
     The names are optional, and empty where the controller does not have them as a list.
 

@@ -28,7 +28,7 @@ _TOOL_SECONDS = 10.0
 def create_hostnqn(system_uuid: str | None = None) -> str:
     """Return the NQN in ``/etc/nvme/hostnqn``, made if there is none; empty if that failed.
 
-    With ``system_uuid`` the NQN follows from it; else nvme-cli says it. One that is there stays:
+    With ``system_uuid`` the NQN follows from it; else nvme-cli reports it. One that is there stays:
     arrays know this host by it.
     """
     nqn = ''

@@ -132,7 +132,7 @@ def _timed_out(error: exception.ExecutionTimeout, raise_it: bool) -> tuple[str, 
 
 
 def _allowed(check_exit_code: bool | int | Iterable[int] | None) -> tuple[int, ...] | None:
-    """Return the exit codes that are no error; None for any."""
+    """Return the exit codes that are not errors; None for any."""
     if check_exit_code is False:
         return None
     if check_exit_code is True or check_exit_code is None:

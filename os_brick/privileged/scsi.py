@@ -103,7 +103,7 @@ def rescan(disk: str, timeout: float) -> None:
 
 @privileged.entrypoint
 def delete(disk: str, number: int, timeout: float) -> None:
-    """Have the kernel forget a disk; whoever still has it open gets errors.
+    """Have the kernel forget a disk; a process that still has it open gets errors.
 
     Names are given again, so the directory that was looked at is the one that is written to.
 

@@ -38,7 +38,7 @@ def add(wwid: str) -> bool:
 def remove(wwid: str) -> bool:
     """Forget a WWID; returns whether it was known.
 
-    A file that cannot be written is no error if the WWID is not in it.
+    A file that cannot be written is not an error if the WWID is not in it.
 
     :raises OperationTimedOut: if another program keeps the file locked.
     :raises BrickException: naming the file, if it cannot be read or written.

@@ -40,7 +40,7 @@ class Props:
         ``None`` where each may be used for all of them.
     :ivar is_read_only: whether the volume may not be written anyway.
     :ivar may_scan_widely: whether a LUN may be looked for on all targets of an adapter, where
-        its driver does not say which ones it sees.
+        its driver does not report which ones it sees.
     :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
     """
 

@@ -128,7 +128,7 @@ def session_count(iqn: str) -> int:
 
 
 def login(props: dict[str, Any], *, scan: str = 'manual') -> None:
-    """Log in by hand to the portal of the properties, as somebody else on the host would."""
+    """Log in by hand to the portal of the properties, as someone else on the host would."""
     base = ('iscsiadm', '-m', 'node', '-T', props['target_iqn'], '-p', props['target_portal'])
     lab.shell.run(*base, '--op', 'new')
     lab.shell.run(*base, '--op', 'update', '-n', 'node.session.scan', '-v', scan)

@@ -63,7 +63,7 @@ def test_friendly_names(shelf, multi, multipathd):
 
 
 def test_single_path_while_multipathd_takes_every_disk(shelf, single):
-    """A connector without multipath, find_multipaths no: multipathd makes a map nobody asked
+    """A connector without multipath, find_multipaths no: multipathd makes a map no one asked
     for; whatever is returned is the volume, and detach removes the map as well."""
     volume = support.stamped(shelf, 'taken')
     target = shelf.target('taken', 1)
@@ -90,7 +90,7 @@ def test_unreadable_device_is_not_returned(shelf, multipath):
 
 
 def test_nothing_else_is_scanned_or_reconfigured(shelf, multi, clean_host):
-    """No global `multipathd reconfigure`, no host-wide scan: a LUN that nobody asked for does
+    """No global `multipathd reconfigure`, no host-wide scan: a LUN that no one asked for does
     not appear, and a change in multipath.conf is not noticed."""
     wanted = support.stamped(shelf, 'wanted')
     other = support.stamped(shelf, 'other')

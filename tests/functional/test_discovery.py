@@ -122,7 +122,7 @@ def test_target_that_is_not_there(shelf, multi):
 
 
 def test_refusing_portal(shelf, multi, single):
-    """Nobody listens at the portal: an error that names it, at once."""
+    """No one listens at the portal: an error that names it, at once."""
     target = shelf.target('nobody', 1)
     portal = lab.net.portal(lab.net.REFUSING)
     props = target.properties(1, target_portal=portal)

@@ -83,7 +83,7 @@ def test_short_disk_is_never_in_the_grown_map(multi, pair):
 
 
 def test_map_of_smaller_disks(multi, pair):
-    """The disks know the new size already (somebody rescanned them), the map does not."""
+    """The disks know the new size already (someone rescanned them), the map does not."""
     _target, volume, props, info = pair
     bigger = volume.grow(48)
     for disk in support.disks_of(info['path']):

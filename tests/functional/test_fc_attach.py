@@ -83,11 +83,11 @@ def test_the_map_of_initiators(shelf, fabric, fc):
 def test_another_lun_behind_each_port(shelf, fabric, form, multipath):
     """A volume is LUN 1 of one port and LUN 5 of the other. Whoever crosses the two gets disks of
     another volume."""
-    volume, stranger = support.stamped(shelf, 'split'), support.stamped(shelf, 'stranger')
+    volume, foreign = support.stamped(shelf, 'split'), support.stamped(shelf, 'foreign')
     one, two = fabric.targets
     for target, lun in ((one, 1), (two, 5)):
         target.map(lun, volume)
-        target.map(6 - lun, stranger)
+        target.map(6 - lun, foreign)
     first, second = fabric.initiators
     if form == 'lists':
         more, count = {'target_wwns': [one.wwpn, two.wwpn], 'target_luns': [1, 5]}, 4

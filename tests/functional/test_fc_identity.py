@@ -51,7 +51,7 @@ def test_remapped_lun_that_somebody_rescanned(shelf, fabric, fc, detaches):
 
 
 def test_stale_disk_in_use_is_not_pulled(shelf, fabric, fc):
-    """Somebody holds the old map: an error with both identities, and nothing is touched."""
+    """Someone holds the old map: an error with both identities, and nothing is touched."""
     old, new = fc_support.served(shelf, fabric, 'held'), support.stamped(shelf, 'wanting')
     props = fabric.properties(1)
     info = fc.connect_volume(props)
@@ -83,7 +83,7 @@ def test_ports_that_show_different_volumes(shelf, fabric, fc):
 
 @EITHER
 def test_another_volume_than_expected(shelf, fabric, multipath):
-    """The caller says which volume he wants: nothing else is attached, and nothing is left."""
+    """The caller says which volume it wants: nothing else is attached, and nothing is left."""
     volume, other = fc_support.served(shelf, fabric, 'there'), support.stamped(shelf, 'expected')
     connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
     with pytest.raises(exception.VolumeIdentityMismatch) as caught:

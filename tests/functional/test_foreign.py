@@ -59,7 +59,7 @@ def test_session_with_other_luns_stays(shelf, multipath):
 
 @pytest.mark.leaves('wwid')
 def test_session_of_somebody_else_with_a_lun_stays(shelf, single):
-    """A session that was there before, with a disk of somebody else, stays; and its record."""
+    """A session that was there before, with a disk of someone else, stays; and its record."""
     theirs, ours = support.stamped(shelf, 'theirs'), support.stamped(shelf, 'ours')
     target = shelf.target('elsewhere', 1)
     target.map(1, ours)
@@ -203,7 +203,7 @@ def partition(volume, count):
 
 
 def test_partition_map_that_is_open(shelf, multi):
-    """Somebody has the map of a partition open: the detach is refused, and no map has gone."""
+    """Someone has the map of a partition open: the detach is refused, and no map has gone."""
     volume = shelf.volume('parted', 32)
     partition(volume, 3)
     target = shelf.target('parted', 2)

@@ -27,7 +27,7 @@ def attach_new_or_refuse(connector, props, old, new):
 @pytest.mark.parametrize('portals', [1, 2])
 @pytest.mark.parametrize('multipath', [False, True])
 def test_remapped_lun_that_nobody_detached(shelf, multipath, portals):
-    """The array maps another volume to a LUN that the host still has a disk for (nobody
+    """The array maps another volume to a LUN that the host still has a disk for (no one
     detached): attach returns the new volume's identity and data, or a clear error, never the old
     disk with the old WWID. A stale disk is removed, the LUN scanned again and verified again."""
     old, new = support.stamped(shelf, 'old'), support.stamped(shelf, 'new')
@@ -44,7 +44,7 @@ def test_remapped_lun_that_nobody_detached(shelf, multipath, portals):
 
 
 def test_remapped_lun_after_a_restart(shelf, multi, clean_host):
-    """The same with a disk that this process has never seen: scanned by somebody, remapped."""
+    """The same with a disk that this process has never seen: scanned by someone, remapped."""
     old, new = support.stamped(shelf, 'before'), support.stamped(shelf, 'after')
     target = shelf.target('restart', 1)
     target.map(1, old)
@@ -125,7 +125,7 @@ def test_single_path_after_somebody_rescanned(rescanned, single, multi):
 
 
 def test_map_in_use_after_somebody_rescanned(rescanned, multi):
-    """Somebody has the old map open: an error with both identities, and nothing is touched."""
+    """Someone has the old map open: an error with both identities, and nothing is touched."""
     props, old, new = rescanned
     descriptor = os.open(old['path'], os.O_RDONLY)
     try:
@@ -171,7 +171,7 @@ def served(request, shelf):
 
 @pytest.mark.parametrize('is_rescanned', [False, True])
 def test_volume_that_has_moved_to_another_lun(shelf, served, is_rescanned):
-    """Nobody detached it, and its old LUN is another volume now: no old disk is below its map, and
+    """No one detached it, and its old LUN is another volume now: no old disk is below its map, and
     no write reaches the other volume."""
     array, connector, properties = served
     moved, intruder = support.stamped(shelf, 'moved'), support.stamped(shelf, 'intruder')
@@ -201,7 +201,7 @@ def test_volume_that_has_moved_to_another_lun(shelf, served, is_rescanned):
 
 
 def test_one_disk_is_still_below_the_old_map(shelf, served, multipathd):
-    """All disks of the LUN but one have left the old map, which somebody has open: no attach of
+    """All disks of the LUN but one have left the old map, which someone has open: no attach of
     the new volume without the one, and no detach; afterwards everything goes."""
     array, connector, properties = served
     multipathd(find_multipaths='strict', no_path_retry='queue')
@@ -259,7 +259,7 @@ def test_exactly_the_stale_disk_is_removed(shelf, single):
 
 
 def test_stale_map_in_use_is_not_pulled(shelf, multi):
-    """A stale map that somebody has open: attach answers with the new volume or an error with
+    """A stale map that someone has open: attach answers with the new volume or an error with
     both identities, and never writes of the old user land unseen in an answer of ours."""
     old, new = support.stamped(shelf, 'busyold'), support.stamped(shelf, 'busynew')
     target = shelf.target('busy', 2)

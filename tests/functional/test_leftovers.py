@@ -294,7 +294,7 @@ def test_healthy_detach_warns_of_nothing(multi, attached, caplog):
 
 
 def test_session_lost_before_detach(multi, attached):
-    """The sessions are gone (somebody logged out): detach removes what is left of the rest."""
+    """The sessions are gone (someone logged out): detach removes what is left of the rest."""
     target, _volume, props, info = attached
     lab.shell.run('iscsiadm', '-m', 'node', '-T', target.iqn, '--logout', check=False)
     with contextlib.suppress(exception.VolumeDeviceNotFound, exception.VolumePathsNotFound):

@@ -22,7 +22,7 @@ MBR = bytes(446) + bytes.fromhex('0000000083000000') + bytes.fromhex('0008000000
 MBR = MBR.ljust(510, b'\0') + b'\x55\xaa'
 
 
-# udev looks at a device-mapper device whenever somebody has closed it, and has mdadm take it for
+# udev looks at a device-mapper device whenever someone has closed it, and has mdadm take it for
 # an array at once; at NVMe namespaces only when they come.
 RULE = pathlib.Path('/run/udev/rules.d/63-labmd.rules')
 QUIET = 'ENV{DM_NAME}=="labstore-member*", ENV{SYSTEMD_READY}="0"\n'

@@ -58,7 +58,7 @@ def test_host_names(shelf, portal, multipath):
 
 
 def test_host_name_that_does_not_resolve(shelf, single):
-    """A host name that nobody knows is an error that names it, soon."""
+    """A host name that no one knows is an error that names it, soon."""
     target = shelf.target('unknown', 1)
     props = target.properties(1, target_portal='no-such-host.invalid:3260')
     with support.Stopwatch() as watch, pytest.raises(Exception, match=r'no-such-host\.invalid'):

@@ -21,7 +21,7 @@ def absent(subsystem):
 
 
 def test_controller_that_was_there(shelf, nvme, options):
-    """Somebody else's controller is used by an attach, not doubled, and survives attaches that
+    """Someone else's controller is used by an attach, not doubled, and survives attaches that
     fail: it keeps its number, and the other path is made and unmade beside it."""
     options(scan_timeout=2)
     store, subsystem = nvme_support.served(shelf, 'there', 2)
@@ -41,7 +41,7 @@ def test_controller_that_was_there(shelf, nvme, options):
 
 def test_second_attach_of_an_attached_volume(shelf, nvme, options):
     """Attaching what is attached gives the same answer and adds nothing; when it fails, the
-    device stays under whoever uses it."""
+    device stays under the process that uses it."""
     options(scan_timeout=2)
     store, subsystem = nvme_support.served(shelf, 'again', 2)
     props = subsystem.properties(1)
@@ -75,7 +75,7 @@ def test_attach_that_races_with_a_connection_by_hand(shelf, nvme):
 
 
 def connect_quietly(subsystem):
-    """Connect to every port; that somebody was first is no error."""
+    """Connect to every port; that someone was first is no error."""
     for number in range(len(subsystem.ports)):
         with contextlib.suppress(OSError):
             nvmet.connect(subsystem, number)
@@ -83,7 +83,7 @@ def connect_quietly(subsystem):
 
 def test_two_volumes_of_one_subsystem_in_two_processes(shelf, workers):
     """Two processes attach and detach a volume each of one subsystem at once, again and again:
-    each gets his own, none pulls the other's controllers, and at the end there is none."""
+    each gets its own, none pulls the other's controllers, and at the end there is none."""
     first, subsystem = nvme_support.served(shelf, 'pair', 2)
     second = shelf.store('pair2')
     support.stamp(second)

@@ -108,7 +108,7 @@ def test_path_that_comes_later(shelf, nvme):
 
 
 def test_lost_path_is_made_again_by_an_attach(shelf, nvme):
-    """A controller that somebody removed is made again by the next attach of the same volume,
+    """A controller that someone removed is made again by the next attach of the same volume,
     whose answer is the same."""
     store, subsystem = nvme_support.served(shelf, 'again', 2)
     props = subsystem.properties(1)

@@ -144,7 +144,7 @@ def test_ten_cycles_leave_nothing(mirror, nvme):
 
 
 def foreign(kind, store):
-    """Put somebody else's signature on a store and return what is on it then."""
+    """Put someone else's signature on a store and return what is on it then."""
     if kind == 'ext4':
         lab.shell.run('mkfs.ext4', '-q', '-E', 'lazy_itable_init=1', str(store.image))
     else:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NVMe over Fabrics, never stuck: silent portals, controllers in every state, dead devices."""
+"""NVMe over Fabrics, never stuck: unresponsive portals, any state of controllers, dead devices."""
 
 import contextlib
 import pathlib
@@ -43,7 +43,7 @@ def healthy_seconds(connector, props):
 
 
 def test_black_holed_portal_of_two(shelf, nvme, pair):
-    """One silent portal of two: attach is as soon done as ever, another subsystem's attach is
+    """One unresponsive portal of two: attach is as soon done as ever, another subsystem's attach is
     not delayed, and the detach leaves nothing."""
     store, _subsystem, props = pair
     _other, beside = nvme_support.served(shelf, 'beside', ['10.99.0.5'])
@@ -61,16 +61,16 @@ def test_black_holed_portal_of_two(shelf, nvme, pair):
 
 
 @pytest.mark.parametrize('multipath', [False, True])
-def test_every_portal_silent(pair, options, multipath):
+def test_every_portal_unresponsive(pair, options, multipath):
     """No portal answers: one deadline for all, with the portal in the message."""
     _store, subsystem, props = pair
     options(operation_timeout=5)
     connector = lab.bricks.ours('NVMEOF', multipath=multipath)
-    silent = [(address, 4420, 'tcp') for address in lab.net.SILENT]
+    unresponsive = [(address, 4420, 'tcp') for address in lab.net.UNRESPONSIVE]
     with support.Stopwatch() as watch, pytest.raises(exception.BrickException) as caught:
-        connector.connect_volume({**props, 'portals': silent})
+        connector.connect_volume({**props, 'portals': unresponsive})
     assert watch.seconds < 5 + MARGIN
-    assert lab.net.SILENT[0] in str(caught.value)
+    assert lab.net.UNRESPONSIVE[0] in str(caught.value)
     assert subsystem.nqn in str(caught.value)
 
 
@@ -164,8 +164,8 @@ def test_reconnect_delay_off(nvme, pair):
 
 @pytest.mark.parametrize('act', ['reset_controller', 'delete_controller'])
 def test_controller_that_is_being_taken_down(nvme, pair, impatient, act):
-    """A controller in resetting or deleting, whose portal is silent: the attach goes over the
-    other one and nothing is left when the silent one answers again."""
+    """A controller in resetting or deleting, whose portal is unresponsive: the attach goes over the
+    other one and nothing is left when the unresponsive one answers again."""
     store, subsystem, props = pair
     name = nvmet.connect(subsystem, 0, ctrl_loss_tmo=-1, reconnect_delay=1)
     lab.net.cut(subsystem.ports[0].address)

@@ -92,7 +92,7 @@ def test_wrong_key(guarded, nvme, caplog, given):
 
 @pytest.mark.parametrize('guarded', [0], indirect=True, ids=['today'])
 def test_a_plain_controller_is_not_used(shelf, guarded, nvme):
-    """A controller that somebody has without TLS serves no attach over TLS, and stays."""
+    """A controller that someone has without TLS serves no attach over TLS, and stays."""
     store, subsystem = guarded
     plain = nvme_support.served(shelf, 'plain', lab.net.V4[1:2])[1]
     other = nvmet.connect(plain)

@@ -25,7 +25,7 @@ def volumes(shelf, name, count, portals):
 
 @pytest.mark.parametrize('multipath', [False, True])
 def test_volumes_of_one_target_in_threads(shelf, multipath):
-    """8 volumes of one target at once: each caller gets his own volume; all detach at once."""
+    """8 volumes of one target at once: each caller gets its own volume; all detach at once."""
     target, made, props = volumes(shelf, 'eight', 8, 2)
     connector = lab.bricks.ours(multipath=multipath)
     infos = side_by_side(connector.connect_volume, props)
@@ -39,7 +39,7 @@ def test_volumes_of_one_target_in_threads(shelf, multipath):
 
 def test_targets_in_threads(shelf, multi):
     """Different targets attach and detach side by side. (That none waits for another is shown
-    by the silent target below: two emulated processors are no witness of time.)"""
+    by the unresponsive target below: two emulated processors are no witness of time.)"""
     groups = [volumes(shelf, f'side{n}', 1, 2) for n in range(4)]
     props = [group[2][0] for group in groups]
     infos = side_by_side(multi.connect_volume, props)
@@ -68,7 +68,7 @@ def test_targets_in_processes(shelf, workers):
 
 
 def test_volumes_of_one_target_in_processes(shelf, workers):
-    """Volumes of one target in four processes: one logs in, nobody logs out under the others."""
+    """Volumes of one target in four processes: one logs in, no one logs out under the others."""
     target, made, props = volumes(shelf, 'common', 4, 2)
     staff = [workers() for _volume in made]
     for worker in staff:
@@ -105,17 +105,19 @@ def test_attach_while_the_last_other_volume_is_detached(shelf, multi):
     multi.disconnect_volume(props[here], info)
 
 
-def test_silent_target_beside_a_healthy_one(shelf, multi, options):
+def test_unresponsive_target_beside_a_healthy_one(shelf, multi, options):
     """A target whose portal swallows everything does not slow the attach of another."""
     options(operation_timeout=20)
     _target, made, props = volumes(shelf, 'well', 1, 2)
     with support.Stopwatch() as alone:
         multi.disconnect_volume(props[0], multi.connect_volume(props[0]))
-    silent = {**props[0], 'target_portal': lab.net.portal(lab.net.SILENT[0])}
-    silent = {k: v for k, v in silent.items() if not k.endswith('s') and k != 'volume_id'}
-    silent |= {'target_iqn': 'iqn.2026-11.org.lab:silent', 'volume_id': 'silent'}
+    unresponsive = {**props[0], 'target_portal': lab.net.portal(lab.net.UNRESPONSIVE[0])}
+    unresponsive = {
+        k: v for k, v in unresponsive.items() if not k.endswith('s') and k != 'volume_id'
+    }
+    unresponsive |= {'target_iqn': 'iqn.2026-11.org.lab:unresponsive', 'volume_id': 'unresponsive'}
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        sick = pool.submit(multi.connect_volume, silent)
+        sick = pool.submit(multi.connect_volume, unresponsive)
         with support.Stopwatch() as beside:
             info = multi.connect_volume(props[0])
             support.assert_is(info['path'], made[0])

@@ -66,8 +66,8 @@ def test_portal_that_never_answers(multi, four):
     after the detach no login to it goes on."""
     _target, volume, props = four
     healthy = healthy_seconds(multi, props)
-    silent = lab.net.portal(lab.net.SILENT[0])
-    props = {**props, 'target_portals': [*props['target_portals'][:3], silent]}
+    unresponsive = lab.net.portal(lab.net.UNRESPONSIVE[0])
+    props = {**props, 'target_portals': [*props['target_portals'][:3], unresponsive]}
     with support.Stopwatch() as attach:
         info = multi.connect_volume(props)
     assert attach.seconds < 1.5 * healthy + 1
@@ -89,29 +89,29 @@ def test_portal_dies_in_use(multi, four):
     assert watch.seconds < 40
 
 
-def test_every_portal_silent(four, multi, options):
+def test_every_portal_unresponsive(four, multi, options):
     """Every operation has one deadline (option operation_timeout), honoured by every wait and
     program in it: no portal answers."""
     target, _volume, props = four
     options(operation_timeout=6)
-    silent = [lab.net.portal(address) for address in lab.net.SILENT]
-    props = {**props, 'target_portal': silent[0], 'target_portals': silent}
+    unresponsive = [lab.net.portal(address) for address in lab.net.UNRESPONSIVE]
+    props = {**props, 'target_portal': unresponsive[0], 'target_portals': unresponsive}
     props |= {'target_iqns': [target.iqn] * 2, 'target_luns': [1, 1]}
     with support.Stopwatch() as watch, pytest.raises(exception.BrickException) as caught:
         multi.connect_volume(props)
     assert watch.seconds < 6 + MARGIN
-    assert silent[0] in str(caught.value)
+    assert unresponsive[0] in str(caught.value)
 
 
-def test_discovery_portal_silent(shelf, multi, options):
+def test_discovery_portal_unresponsive(shelf, multi, options):
     """The same for a portal that is to be asked for the others."""
     options(operation_timeout=5)
     target = shelf.target('mute', 1)
-    silent = lab.net.portal(lab.net.SILENT[0])
+    unresponsive = lab.net.portal(lab.net.UNRESPONSIVE[0])
     with support.Stopwatch() as watch, pytest.raises(exception.BrickException) as caught:
-        multi.connect_volume(target.properties(1, target_portal=silent))
+        multi.connect_volume(target.properties(1, target_portal=unresponsive))
     assert watch.seconds < 5 + MARGIN
-    assert silent in str(caught.value)
+    assert unresponsive in str(caught.value)
 
 
 @pytest.mark.parametrize('multipath', [False, True])
@@ -287,7 +287,7 @@ def test_queueing_map_without_paths(shelf, multi, multipathd, reader):
 
 
 def test_suspended_map(shelf, multi):
-    """A map is never left suspended, and one that somebody else suspended does not hang a forced
+    """A map is never left suspended, and one that someone else suspended does not hang a forced
     detach."""
     volume = support.stamped(shelf, 'asleep')
     target = shelf.target('asleep', 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What holds for every unit test: root functions run in this process, as whoever runs the tests."""
+"""What holds for every unit test: root functions run in this process, without root."""
 
 from collections.abc import Iterator
 

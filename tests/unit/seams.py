@@ -8,7 +8,7 @@ from os_brick.core import process
 
 
 class Clock:
-    """Time that passes only while somebody sleeps."""
+    """Time that passes only while someone sleeps."""
 
     def __init__(self) -> None:
         self.now = 1000.0

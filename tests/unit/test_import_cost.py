@@ -15,7 +15,7 @@ import oslo_concurrency.lockutils, oslo_concurrency.processutils, oslo_config.cf
 import oslo_context.context, oslo_i18n, oslo_log.log, oslo_privsep.priv_context
 import oslo_utils.encodeutils, oslo_utils.importutils, oslo_utils.strutils, tenacity
 """
-# The connectors are imported when somebody asks for them.
+# The connectors are imported when someone asks for them.
 EVERY = """
 import os_brick.initiator.connector as every
 [getattr(every, path.rpartition('.')[2]) for path in every.unix_connector_list]
@@ -77,7 +77,7 @@ def test_time_sleep_stays_the_interpreters() -> None:
 
 
 def test_the_time_is_small_beside_that_of_the_libraries(tmp_path: pathlib.Path) -> None:
-    """At most 60 ms of the processor, before anybody asks for a connector.
+    """At most 60 ms of the processor, before anyone asks for a connector.
 
     A busy machine takes longer for everything, so the libraries are the yardstick:
     on two busy processors they took 0.50 to 0.65 s where we took 0.07 to 0.08 s.

@@ -3,8 +3,10 @@
 
 import ast
 from collections.abc import Iterator
+import io
 import pathlib
 import re
+import tokenize
 import typing
 
 import pytest
@@ -23,11 +25,22 @@ KINDS = {
 }
 LOGS = {f'LOG.{level}' for level in ('info', 'warning', 'error', 'critical', 'exception')}
 
+# Words of earlier states of this code that must not come back; the glossary has those in use.
+RETIRED = (
+    r'(?<!under )ways?|legs?|brought|strangers?|silent|nobody|somebody|whoever|heard|readmit\w*'
+    r'|he|him|his'
+)
 # What only this code, or an earlier state of it, calls a thing: no operator can look it up.
 PRIVATE = re.compile(
-    r'\b((?<!under )ways?|legs?|brought|strangers?|silent|nobody|somebody|whoever|heard|let go'
-    r'|readmit\w*|who it is|says?|said|he|him|his)\b|(?<![\w/-])_[a-z]\w+|(?<!there )\bis no\b',
+    rf'\b({RETIRED}|let go|who it is|says?|said|sights?)\b'
+    r'|(?<![\w/-])_[a-z]\w+|(?<!there )\bis no\b',
     re.IGNORECASE,
+)
+RETIRED_IN_PROSE = re.compile(
+    rf'\b({RETIRED})\b|(?<!there )\bis no\b(?! (more|longer|one))', re.IGNORECASE
+)
+RETIRED_NAMES = re.compile(
+    rf'(^|_)({RETIRED}|sight|opening)(_|$)|^(Way|Leg|Sight|Machine|Brought|Target|Identity)$'
 )
 OUR_CLASSES = {
     node.name
@@ -125,3 +138,50 @@ def test_a_log_line_names_its_object(place: Place) -> None:
 def test_templates_say_nothing_private(name: str) -> None:
     kind = KINDS[name]
     assert not PRIVATE.search(kind.message + ''.join(kind.also.values()))
+
+
+def _prose(path: pathlib.Path) -> Iterator[tuple[int, str]]:
+    """The comments and docstrings of a file, with their lines."""
+    source = path.read_text()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            yield getattr(node, 'lineno', 1), ast.get_docstring(node) or ''
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+
+
+@pytest.mark.parametrize('name', sorted(TREES))
+def test_no_retired_word_comes_back(name: str) -> None:
+    """Neither in a comment or a docstring nor in a name that we give."""
+    found = [
+        f'{line}: {match[0]!r} in {text!r}'
+        for line, text in _prose(ROOT / name)
+        if (match := RETIRED_IN_PROSE.search(' '.join(text.split())))
+    ]
+    given = {
+        part.arg
+        if isinstance(part, ast.arg)
+        else part.id
+        if isinstance(part, ast.Name)
+        else part.name
+        for part in ast.walk(TREES[name])
+        if isinstance(part, ast.arg | ast.Name | ast.ClassDef | ast.FunctionDef)
+    }
+    assert not [*found, *sorted(word for word in given if RETIRED_NAMES.search(word))]
+
+
+@pytest.mark.parametrize(
+    ('text', 'is_retired'),
+    [
+        ('every way to the volume', True),
+        ('an attach that is under way', False),
+        ('whether nobody has it', True),
+        ('this is no disk', True),
+        ('there is no disk', False),
+        ('it is no longer there', False),
+        ('always', False),
+    ],
+)
+def test_the_rule_sees_what_is_retired(text: str, is_retired: bool) -> None:
+    assert bool(RETIRED_IN_PROSE.search(text)) is is_retired

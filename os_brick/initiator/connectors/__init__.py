@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One module a protocol, imported when somebody asks for it."""
+"""One module a protocol, imported when it is asked for."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        """Answer a module that nobody has imported yet."""
+        """Answer a module that has not been imported yet."""
         module = f'{__name__}.{name}'
         try:
             return importlib.import_module(module)

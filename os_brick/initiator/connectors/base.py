@@ -72,7 +72,7 @@ class BaseLinuxConnector(initiator_connector.InitiatorConnector):
     def get_connector_properties(
         root_helper: str | None, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
-        """Return what the caller says of multipath."""
+        """Return what the caller passes for multipath."""
         return {
             'multipath': kwargs['multipath'],
             'enforce_multipath': kwargs['enforce_multipath'],
@@ -181,9 +181,9 @@ class BlockConnector(BaseLinuxConnector):
         """Detach a volume; one that is not there is detached already.
 
         :param device_info: what ``connect_volume`` returned, ``None`` or ``{}``.
-        :param force: go on where its data could not be written back, or somebody uses it.
+        :param force: go on where its data could not be written back, or it is in use.
         :param ignore_errors: with ``force``, do not raise what went wrong.
-        :raises VolumeInUse: if somebody else holds it, without ``force``.
+        :raises VolumeInUse: if it is in use, without ``force``.
         :raises ExceptionChainer: with ``force``, all that went wrong.
         """
         props = self.Props.parse(connection_properties, device_info)

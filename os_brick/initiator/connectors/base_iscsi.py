@@ -7,7 +7,7 @@ from typing import Any
 
 from os_brick.initiator import initiator_connector
 
-Target = tuple[Any, Any, Any]
+Triple = tuple[Any, Any, Any]
 
 _PLURAL = ('target_portals', 'target_iqns', 'target_luns')
 
@@ -26,7 +26,7 @@ class BaseISCSIConnector(initiator_connector.InitiatorConnector):
             return list(luns)
         return [con_props['target_lun']] * len(iqns or con_props['target_iqns'])
 
-    def _get_all_targets(self, connection_properties: dict[str, Any]) -> list[Target]:
+    def _get_all_targets(self, connection_properties: dict[str, Any]) -> list[Triple]:
         """Return portal, IQN and LUN of each target; the shortest list counts.
 
         :raises KeyError: if the properties name no target.

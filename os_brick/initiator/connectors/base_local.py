@@ -58,11 +58,11 @@ class LocalBaseConnector(base.BaseLinuxConnector):
         return None
 
     def get_all_available_volumes(self, connection_properties: Raw | None = None) -> list[str]:
-        """Return nothing: nobody knows which devices of this host are volumes."""
+        """Return nothing: it is not known which devices of this host are volumes."""
         return []
 
     def extend_volume(self, connection_properties: Raw) -> int:
-        """Return the volume's size in bytes; whoever has it here has grown it here.
+        """Return the volume's size in bytes; it is grown by what provides it here.
 
         :raises ValueError: if ``device_path`` is missing or no path.
         :raises VolumeDeviceNotFound: if there is no block device at it.

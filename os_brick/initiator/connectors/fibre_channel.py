@@ -27,7 +27,7 @@ Raw = Mapping[str, Any]
 
 # What is left for the LUN at least where its port came late.
 _LEAST_SCAN_SECONDS = 5.0
-# How often a detach looks for what a scan has brought meanwhile, and how long the kernel takes
+# How often a detach looks for what a scan has added meanwhile, and how long the kernel takes
 # for a disk that it has found.
 _LATE_LOOKS = 3
 _DISK_SECONDS = 1.0
@@ -120,7 +120,7 @@ class FibreChannelConnector(base.BlockConnector):
             scan_seconds=seconds,
             clean_up_seconds=op.clean_up_seconds,
             until=op.work.within(seconds) if several else None,
-            brought=frozenset(search.brought),
+            added_by_scan=frozenset(search.added_by_scan),
             ready_seconds=seconds if several or len(found) == 1 else lun_state.CAPACITY_SECONDS,
         )
         device = _attach(request, found, op, several=several)
@@ -213,7 +213,7 @@ def _remove_late(
     steps: teardown.Teardown,
     op: operation.Operation,
 ) -> None:
-    """Remove the volume's disks that a scan has brought while it was detached.
+    """Remove the volume's disks that a scan has added while it was detached.
 
     The kernel scans by itself when a port has logged in, and other processes scan.
 

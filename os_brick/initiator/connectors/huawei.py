@@ -34,7 +34,7 @@ _VOLUME = names.Rule(
 )
 _DEVICE = re.compile(r'/dev/[A-Za-z0-9_.:@/-]{1,254}')
 _CODE = re.compile(r'[0-9]{1,18}')
-# Of what the program says, in an error.
+# Of what the program prints, in an error.
 _LONGEST_MESSAGE = 1000
 # udev's node may come after the agent's answer.
 _NODE_SECONDS = 5.0
@@ -72,7 +72,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         return {}
 
     def get_search_path(self) -> str | None:
-        """Return nothing: the agent says where a volume is."""
+        """Return nothing: the agent reports where a volume is."""
         return None
 
     def get_all_available_volumes(self, connection_properties: Raw | None = None) -> list[str]:
@@ -94,7 +94,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         return self._is_attached(common.parsed('volume_id', volume_name, _name), _deadline())
 
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
-        """Attach a volume; one that is attached already is no error.
+        """Attach a volume; one that is attached already is not an error.
 
         :return: ``type`` and ``path``.
         :raises BrickException: if it cannot be attached; what was done is taken back.
@@ -102,7 +102,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         volume = _volume(connection_properties)
         with _operation('connect', volume) as op:
             # Whatever an attach ends in may have attached the volume; the agent tells only
-            # before it whether somebody else has.
+            # before it whether another process has.
             if not self._is_attached(volume, op.work):
                 op.undo.add(self._detach, volume, op.deadline)
             self._attach(volume, op)
@@ -115,7 +115,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         force: bool = False,
         ignore_errors: bool = False,
     ) -> None:
-        """Detach a volume; one that is not attached is no error.
+        """Detach a volume; one that is not attached is not an error.
 
         :raises BrickException: if it cannot be detached, whatever the flags say.
         """
@@ -179,8 +179,8 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         try:
             done = process.run(*words, timeout=deadline.limit())
         except processutils.ProcessExecutionError as error:
-            said = str(error)[:_LONGEST_MESSAGE]
-            raise exception.BrickException(f'{" ".join(words)} failed: {said}') from error
+            text = str(error)[:_LONGEST_MESSAGE]
+            raise exception.BrickException(f'{" ".join(words)} failed: {text}') from error
         pairs = (line.partition('=') for line in done.stdout.splitlines())
         return {
             key.strip(): text.strip()[:_LONGEST_MESSAGE]
@@ -211,5 +211,5 @@ def _code(answer: dict[str, str]) -> int | None:
 
 
 def _failure(verb: str, volume: str, answer: dict[str, str]) -> exception.BrickException:
-    said = ', '.join(f'{key}={text}' for key, text in answer.items()) or 'nothing'
-    return exception.BrickException(f'{verb} of volume {volume}: the storage answered {said}')
+    found = ', '.join(f'{key}={text}' for key, text in answer.items()) or 'nothing'
+    return exception.BrickException(f'{verb} of volume {volume}: the storage answered {found}')

@@ -205,7 +205,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
 
 def _select(
     props: props_iscsi.Props,
-    opening: path_set.PathSet[IscsiPath, iscsi_paths.OpenPath],
+    paths_open: path_set.PathSet[IscsiPath, iscsi_paths.OpenPath],
     opened: list[iscsi_paths.OpenPath],
 ) -> list[host_disks.Disk]:
     """The disks of the volume among those of the open paths.
@@ -217,7 +217,7 @@ def _select(
     for one in opened:
         if not props.explicit and one.disks[0].identity.is_another(first.identity):
             LOG.warning('%s leads to another volume (%s)', one.path, one.disks[0])
-            opening.exclude(one.path)
+            paths_open.exclude(one.path)
             continue
         disks += one.disks
     return disks

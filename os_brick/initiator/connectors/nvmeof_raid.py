@@ -56,7 +56,7 @@ def bring(
     """
     require_alias(alias)
     found = mirror_members.superblocks(alias, devices, deadline)
-    members = {device: said for device, said in found.items() if said is not None}
+    members = {device: superblock for device, superblock in found.items() if superblock is not None}
     if not members:
         return mirror.make(alias, tuple(found), replica_count, undo, deadline)
     volume = mirror_members.identify(alias, members)
@@ -78,7 +78,7 @@ def single(
 ) -> str:
     """The device of a volume with one replica: its array, or the member itself if it has none.
 
-    An array that somebody made inside the volume (its name is another one's, of a certain host)
+    An array that was made inside the volume (its name is another one's, of a certain host)
     is content, and not looked into.
 
     :raises VolumeIdentityMismatch: if the member is of another volume's array.
@@ -123,13 +123,15 @@ def array_of(alias: str | None, devices: tuple[str, ...]) -> str | None:
 def _has_name(array: str, alias: str) -> bool:
     if md.array_named(alias) == array:
         return True
-    said = list(_readable(member.name for member in md.members(array)))
+    superblocks = list(_readable(member.name for member in md.members(array)))
     # If none of its members can be read any more, they are the volume's by what is known of them.
-    return not said or any(each.is_called(alias) for each in said)
+    return not superblocks or any(each.is_called(alias) for each in superblocks)
 
 
 def _uuids(devices: Collection[str]) -> set[str]:
-    return {said.array_uuid for said in _readable(iter(devices)) if said.array_uuid}
+    return {
+        superblock.array_uuid for superblock in _readable(iter(devices)) if superblock.array_uuid
+    }
 
 
 def _readable(devices: Iterator[str]) -> Iterator[md_superblock.Superblock]:
@@ -145,7 +147,7 @@ def end(array: str, steps: teardown.Teardown, deadline: wait.Deadline, *, force:
 
     An array none of whose members exists has nothing to be flushed to.
 
-    :raises VolumeInUse: if somebody uses it; with ``force`` only if the kernel says so.
+    :raises VolumeInUse: if it is in use; with ``force`` only if the kernel reports that.
     """
     number, uuid = block.inode(array), md.uuid(array)
     if not force:

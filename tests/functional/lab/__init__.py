@@ -25,7 +25,7 @@ Modules
     loops     loop devices on files in RAM, which volumes and stores are made of
     fc        Fabric: two initiator and two target ports of Fibre Channel, cables cut and healed
     lio       Volume, Target, Group (a portal group): map, unmap, remap, chap, enable
-    net       addresses of the lab, cut()/heal(), silent and refusing addresses, host names
+    net       addresses of the lab, cut()/heal(), unresponsive and refusing addresses, host names
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
     programs  Recorder: programs started by us and not by udev, with their command lines
@@ -42,7 +42,7 @@ NVMe over Fabrics:
     props = subsystem.properties(1, 'B', by=('volume_nguid', 'ns_id'))
     subsystem.ports[0].ana('inaccessible')
     subsystem.cut(0)                                 # hosts reconnect until heal(0)
-    name = lab.nvmet.connect(subsystem, 1)           # a controller of somebody else's
+    name = lab.nvmet.connect(subsystem, 1)           # a controller of someone else's
 
 The reference in processes of its own (the import is paid once, a worker is a fork of it):
 

@@ -15,7 +15,7 @@ MULTIPATH_CONF = pathlib.Path('/etc/multipath.conf')
 ISCSID_CONF = pathlib.Path('/etc/iscsi/iscsid.conf')
 INITIATOR_NAME = pathlib.Path('/etc/iscsi/initiatorname.iscsi')
 _SOCKET = b'\0/org/kernel/linux/storage/multipathd'
-# Debian's defaults cost 124 s for one silent portal; these keep a test of it in seconds.
+# Debian's defaults cost 124 s for one unresponsive portal; these keep a test of it in seconds.
 FAST = {
     'node.session.timeo.replacement_timeout': '5',
     'node.conn[0].timeo.login_timeout': '5',
@@ -184,7 +184,7 @@ def stop_multipathd() -> None:
 
 
 def freeze_multipathd() -> None:
-    """Have multipathd answer nobody, as in a hang; what it is told waits for it."""
+    """Have multipathd answer no one, as in a hang; what it is told waits for it."""
     for pid in pids('multipathd'):
         os.kill(pid, signal.SIGSTOP)
 

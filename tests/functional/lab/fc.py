@@ -308,7 +308,7 @@ class Fabric:
         self.wait()
 
     def close(self) -> None:
-        """Take the fabric down: initiators first, as nobody may log in meanwhile."""
+        """Take the fabric down: initiators first, as no one may log in meanwhile."""
         for port in self.ports:
             shell.run('ip', 'link', 'set', port.end, 'nomaster', check=False)
         for port in self.ports:

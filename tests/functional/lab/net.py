@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Addresses for portals on dummy devices, and faults on them.
 
-``V4``/``V6`` live on ``lab0`` and anybody may listen there. Nobody listens on ``REFUSING``
-(connections are refused at once). ``SILENT`` are routed into a device that swallows every packet: a
-portal that was never there. ``cut`` and ``heal`` do the same to a portal that was.
+``V4``/``V6`` live on ``lab0`` and anything may listen there. Nothing listens on ``REFUSING``
+(connections are refused at once). ``UNRESPONSIVE`` are routed into a device that swallows packets:
+a portal that was never there. ``cut`` and ``heal`` do the same to a portal that was.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ from tests.functional.lab import shell
 V4 = tuple(f'10.99.0.{n}' for n in range(1, 9))
 V6 = tuple(f'fd00:99::{n}' for n in range(1, 5))
 REFUSING = '10.99.0.200'
-SILENT = ('10.99.9.1', '10.99.9.2')
+UNRESPONSIVE = ('10.99.9.1', '10.99.9.2')
 _HOSTS = pathlib.Path('/etc/hosts')
 _TABLE = """\
 table inet labcut {
@@ -37,7 +37,7 @@ def up() -> None:
     lines += [f'addr add {address}/32 dev lab0' for address in (*V4, REFUSING)]
     lines += [f'addr add {address}/128 dev lab0 nodad' for address in V6]
     lines += ['link add hole0 type dummy', 'link set hole0 up', 'addr add 192.0.2.254/32 dev hole0']
-    lines += [f'route add {address}/32 dev hole0 src 192.0.2.254' for address in SILENT]
+    lines += [f'route add {address}/32 dev hole0 src 192.0.2.254' for address in UNRESPONSIVE]
     shell.run('ip', '-batch', '-', stdin='\n'.join(lines) + '\n')
 
 

@@ -3,7 +3,7 @@
 
 A namespace is a loop device on a sparse file in RAM, so it can really grow, has 512-byte or 4 KiB
 blocks, and the file shows which bytes have arrived. ``connect`` is one write to the kernel, as
-somebody else on the host would do it: the lab needs neither nvme-cli nor the library.
+someone else on the host would do it: the lab needs neither nvme-cli nor the library.
 """
 
 import base64
@@ -382,7 +382,7 @@ def host_identity() -> tuple[str, str]:
 
 
 def connect(subsystem: Subsystem, number: int = 0, **options: object) -> str:
-    """Connect by hand as somebody else on the host would; the controller's name."""
+    """Connect by hand as someone else on the host would; the controller's name."""
     address, service, transport = subsystem.ports[number].portal()
     nqn, host_id = host_identity()
     words: dict[str, object] = {'transport': transport, 'traddr': address, 'trsvcid': service}

@@ -187,7 +187,7 @@ def mounts() -> frozenset[str]:
 
 
 def stuck() -> frozenset[str]:
-    """Zombies of ours, and processes of anybody in uninterruptible sleep."""
+    """Zombies of ours, and processes of anyone in uninterruptible sleep."""
     return frozenset(_stuck())
 
 
@@ -324,7 +324,7 @@ def _sweep_arrays(before: Snapshot) -> None:
 
 
 def _sweep_controllers(before: Snapshot) -> None:
-    """Delete every controller if there is one more than before: which it is, nobody can say."""
+    """Delete every controller if there is one more than before: which it is, no one can say."""
     if controllers() - before['controller']:
         for root in _NVME.glob('nvme*'):
             _quietly('sh', '-c', f'echo 1 > {root}/delete_controller')

@@ -20,7 +20,7 @@ def daemon() -> Iterator[None]:
         ['tlshd', '--stderr'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
-        # Until it has its socket the kernel finds nobody to shake hands.
+        # Until it has its socket the kernel finds no one to shake hands.
         netlink = pathlib.Path('/proc/net/netlink')
         shell.until(lambda: _listens(netlink, process.pid), 10, 'tlshd listens')
         yield
@@ -54,7 +54,7 @@ def known(identity: str, value: bytes) -> Iterator[None]:
 
 
 def require(port: nvmet.Port) -> None:
-    """Let nobody in through a port without TLS from now on."""
+    """Let no one in through a port without TLS from now on."""
     with port.closed():
         shell.write(port.root / 'addr_tsas', 'tls1.3')
         shell.write(port.root / 'addr_treq', 'required')

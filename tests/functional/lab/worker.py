@@ -125,7 +125,7 @@ def main():
             work.send(f'{os.getpid()}\n'.encode())
             try:
                 Server(work).serve()
-            finally:  # whatever happened: nobody wants the answer any more
+            finally:  # whatever happened: no one wants the answer any more
                 os._exit(0)
         os.close(child)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Side by side, with the request's context; nobody waits for who is late."""
+"""Side by side, with the request's context; no one waits for who is late."""
 
 from collections.abc import Iterator
 import threading
@@ -77,7 +77,7 @@ def test_nothing_is_started_twice_at_once() -> None:
 @pytest.mark.parametrize('count', [1, 3])
 @pytest.mark.parametrize('kind', [KeyboardInterrupt, SystemExit, GeneratorExit])
 def test_an_interrupt_of_a_step_reaches_the_caller(count: int, kind: type[BaseException]) -> None:
-    """And nobody waits for a step that has ended so."""
+    """And no one waits for a step that has ended so."""
 
     def step(item: int) -> int:
         if item == 0:

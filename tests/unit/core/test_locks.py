@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Threads and processes exclude each other, nobody waits past his deadline."""
+"""Threads and processes exclude each other, no one waits past its deadline."""
 
 from collections.abc import Iterator
 import itertools
@@ -295,7 +295,7 @@ def test_what_is_not_a_token_is_not_alive(token: str) -> None:
 
 
 def test_a_lifeline_outlives_the_removal_of_its_file(place: pathlib.Path) -> None:
-    """A cleaner of temporary files may remove it; later ones are seen by everybody again."""
+    """A cleaner of temporary files may remove it; later ones are seen by everyone again."""
     with locks.lifeline() as before:
         (place / 'os-brick-lifelines').unlink()
         assert locks.is_alive(before)

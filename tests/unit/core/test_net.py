@@ -78,7 +78,7 @@ def test_name_servers_that_are_away(
 def test_why_unreachable(network: fake_network.Network) -> None:
     port = fake_network.listen('10.0.0.1')
     network.names = {'a.lab': ('10.0.0.2', '10.0.0.1')}
-    network.silent = {'10.0.0.3'}
+    network.unresponsive = {'10.0.0.3'}
     assert net.why_unreachable('10.0.0.1', port) is None
     assert net.why_unreachable('a.lab', port) is None
     assert 'refused' in str(net.why_unreachable('10.0.0.2', port))

@@ -84,7 +84,7 @@ planted = st.recursive(
         st.builds(Pair, keyring=hidden_content, other=plain),
         st.builds(Odd),
         st.builds(lambda name: {name.encode(): SECRET}, names),
-        # Text that somebody else has made of a structure.
+        # Text that someone else has made of a structure.
         st.builds(lambda name: str({'lun': 1, name: SECRET, 'encrypted': False}), names),
         st.builds(lambda name: f'login with {name} = {SECRET}, lun 1', names),
         st.builds(lambda name: f'{{"{name}": "{SECRET}"}}', names),

@@ -24,7 +24,7 @@ def page(number: int, content: bytes) -> bytes:
 class Unit:
     """A logical unit, which describes itself as LIO's do (recorded/guest.json).
 
-    :ivar silent: whether it answers no command.
+    :ivar unresponsive: whether it answers no command.
     :ivar without_capacity: ports at which READ CAPACITY fails (ALUA: unavailable).
     :ivar smaller_at: ports at which it reports another size, in MiB.
     :ivar reserved: whether another host has reserved it for itself alone.
@@ -37,7 +37,7 @@ class Unit:
 
     name: str = 'gold'
     megabytes: int = 64
-    silent: bool = False
+    unresponsive: bool = False
     without_capacity: set[int] = dataclasses.field(default_factory=set)
     smaller_at: dict[int, int] = dataclasses.field(default_factory=dict)
     reserved: bool = False

@@ -13,7 +13,7 @@ _BREATH_SECONDS = 0.0005
 
 
 class Clock:
-    """The real clock, and on top of it all the time that somebody wanted to sleep."""
+    """The real clock, and on top of it all the time that someone wanted to sleep."""
 
     def __init__(self) -> None:
         self._skipped = 0.0
@@ -32,7 +32,7 @@ class Clock:
         self.happen()
 
     def after(self, seconds: float, event: Callable[[], None]) -> None:
-        """Have something happen so many seconds from now, if somebody waits that long."""
+        """Have something happen so many seconds from now, if someone waits that long."""
         entry = (self.monotonic() + seconds, next(self._numbers), event)
         with self._guard:
             heapq.heappush(self._events, entry)

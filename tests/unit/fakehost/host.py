@@ -464,7 +464,7 @@ class Host:
 
     def _rescan(self, disk: Disk) -> None:
         unit = disk.session.target.luns.get(disk.lun)
-        if unit is None or unit.silent or disk.state != 'running':
+        if unit is None or unit.unresponsive or disk.state != 'running':
             return
         disk.unit = unit
         self._show_pages(disk)
@@ -511,7 +511,7 @@ class Host:
                 return None
         if unit is None:
             return 0x2500
-        if unit.silent or disk.state != 'running':
+        if unit.unresponsive or disk.state != 'running':
             raise Hung
         return unit.pages(disk.session.port).get(number, 0x2400)
 
@@ -525,7 +525,7 @@ class Host:
             for each in below
             if each.state == 'running'
             and (unit := each.session.target.luns.get(each.lun))
-            and not unit.silent
+            and not unit.unresponsive
         ]
         if any(each.session.target.luns[each.lun].reserved for each in alive):
             raise OSError(errno.EBADE, 'Invalid exchange')
@@ -667,7 +667,7 @@ class Host:
         self.tree.link(f'{block}/holders/{found.name}', found.base)
 
     def drop_path(self, found: Map, name: str) -> None:
-        """A disk leaves its map; with the last one the map goes, if nobody has it open."""
+        """A disk leaves its map; with the last one the map goes, if no one has it open."""
         with self.guard:
             for disk in [d for d in found.disks if d.name == name]:
                 found.disks.remove(disk)

@@ -71,7 +71,7 @@ class Mirrors:
 
     :ivar broken: members and arrays that cannot be read.
     :ivar refuses: the words of mdadm's that fail, with what it says.
-    :ivar opened: arrays that somebody has open.
+    :ivar opened: arrays that someone has open.
     :ivar udev_links: whether links below /dev/md follow the arrays.
     """
 

@@ -35,13 +35,13 @@ class Network:
     """What :func:`os_brick.core.net.use` takes.
 
     :ivar names: the addresses of each host name; an error is raised, ``None`` hangs for 20 s.
-    :ivar silent: the addresses that answer nothing.
+    :ivar unresponsive: the addresses that answer nothing.
     """
 
     def __init__(self, clock: 'Clock') -> None:
         self._clock = clock
         self.names: dict[str, tuple[str, ...] | OSError | None] = {}
-        self.silent: set[str] = set()
+        self.unresponsive: set[str] = set()
         self.lookups: list[str] = []
 
     def lookup(self, name: str) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ class Network:
         return found
 
     def connect(self, address: str, port: int, seconds: float, source: str) -> None:
-        if address in self.silent:
+        if address in self.unresponsive:
             self._clock.sleep(seconds)
             raise TimeoutError('timed out')
         if not is_open(address, port):

@@ -119,7 +119,7 @@ class Fabric:
         """Have a file with this text."""
         real = self.root / path.lstrip('/')
         real.parent.mkdir(parents=True, exist_ok=True)
-        # At once, as the kernel's attributes change: nobody reads half of one.
+        # At once, as the kernel's attributes change: no one reads half of one.
         fresh = real.with_name(f'.{real.name}')
         fresh.write_text(text)
         fresh.rename(real)
@@ -266,7 +266,7 @@ class Fabric:
         place.rename(grave / str(self._buried))
 
     def connect_by_hand(self, subsystem: Subsystem) -> str:
-        """The controller that somebody else makes; its name."""
+        """The controller that someone else makes; its name."""
         place = {'transport': 'rdma', 'traddr': min(subsystem.portals), 'trsvcid': '4420'}
         host = {'hostnqn': HOST, 'hostid': HOST.rpartition(':')[2]}
         with self._guard:
@@ -407,7 +407,7 @@ class Fabric:
             self._heads()
 
     def by_hand(self, subsystem: Subsystem, address: str) -> str:
-        """Somebody else connects."""
+        """Someone else connects."""
         host = {'hostnqn': HOST, 'hostid': HOST.rpartition(':')[2]}
         words = {'traddr': address, 'trsvcid': '4420', 'transport': 'rdma', **host}
         with self._guard:

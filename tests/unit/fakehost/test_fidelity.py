@@ -106,7 +106,7 @@ def test_pages_are_laid_out_as_lios(portal: int) -> None:
         assert int.from_bytes(real[2:4], 'big') == len(real) - 4
         assert int.from_bytes(pages[number][2:4], 'big') == len(pages[number]) - 4
     heads = _heads(bytes.fromhex(disk['asked']['83']))
-    # LIO sets the bit "protocol identifier valid" of port names; nobody looks at it.
+    # LIO sets the bit "protocol identifier valid" of port names; no one looks at it.
     assert [(c & 0x0F, k & 0x3F) for c, k in heads[:5]] == _heads(pages[0x83])
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ways that are late: nobody waits for them, they join when they can, and never too late."""
+"""Late paths: no one waits for them, they join when they can, and never too late."""
 
 from collections.abc import Callable
 import time

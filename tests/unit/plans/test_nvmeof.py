@@ -34,7 +34,7 @@ def test_the_number_decides_between_namespaces_of_one_name() -> None:
     [
         (NAME, None, {}, ID, (NAME, ID)),
         (None, None, {}, ID, None),
-        # The ID in the file need not be the one in the name, as long as it is nobody else's.
+        # The ID in the file need not be the one in the name, as long as it is no one else's.
         (NAME, None, {}, 'x', (NAME, 'x')),
         (NAME, None, {OTHER: 'x'}, 'x', (NAME, ID)),
         # A name that is in use keeps its ID: the kernel takes no other.

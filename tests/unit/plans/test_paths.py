@@ -38,7 +38,7 @@ def test_may_stop_waiting(
         (0.2, 0.01, True),
         (0.29, 0.2, False),
         (0.31, 0.2, True),
-        (0.5, 0.49, True),  # Nobody notices less.
+        (0.5, 0.49, True),  # No one notices less.
     ],
 )
 def test_a_unreachable_path_gets_as_long_as_the_others(

@@ -116,11 +116,11 @@ def test_a_daemon_that_says_nothing() -> None:
 
 
 def test_a_daemon_that_is_not_there() -> None:
-    class Nobody(Daemon):
+    class Absent(Daemon):
         def connect(self, address: str, timeout: float) -> socket.socket:
             raise ConnectionRefusedError(111, 'Connection refused')
 
-    with kernel.use(Nobody(says(b''))), pytest.raises(ConnectionRefusedError):
+    with kernel.use(Absent(says(b''))), pytest.raises(ConnectionRefusedError):
         multipathd.daemon_status(5.0)
 
 

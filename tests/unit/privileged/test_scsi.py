@@ -116,7 +116,7 @@ def test_nothing_is_mapped_any_more(host: fake_host.Host) -> None:
 
 
 def test_a_device_that_hangs(host: fake_host.Host) -> None:
-    host.targets[0].luns[1].silent = True
+    host.targets[0].luns[1].unresponsive = True
     begun = host.clock.monotonic()
     with pytest.raises(exception.OperationTimedOut, match='3:0:0:1'):
         scsi.identity_pages('3:0:0:1', 5.0)

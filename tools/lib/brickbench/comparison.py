@@ -119,7 +119,7 @@ class Comparison:
     def clean(self, side: Side) -> Iterator[None]:
         """Put the host back after the block, by force where the side has not; ours must have.
 
-        The reference always leaves the WWID in multipath's file: nobody waits for that.
+        The reference always leaves the WWID in multipath's file: no one waits for that.
 
         :raises AssertionError: if ours left something.
         """

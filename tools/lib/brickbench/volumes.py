@@ -41,7 +41,7 @@ def floor(where: comparison.Comparison) -> None:
 
 
 def _raw_attach(where: comparison.Comparison, props: comparison.Props) -> str:
-    """Attach by hand and return the disk, which nobody else may bring meanwhile."""
+    """Attach by hand and return the disk, which no one else may bring meanwhile."""
     before = support.disks()
     node = ('iscsiadm', '-m', 'node', '-T', props['target_iqn'], '-p', props['target_portal'])
     with comparison.recorded() as programs:

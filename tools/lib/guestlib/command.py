@@ -36,9 +36,9 @@ class Order:
 
 @contextlib.contextmanager
 def guest(*, fresh: bool = False) -> Iterator[resident.Guest]:
-    """The resident guest, or one that is booted now and ended afterwards; nobody else uses it.
+    """The resident guest, or one that is booted now and ended afterwards; no one else uses it.
 
-    With `fresh` a resident guest is ended first, whoever uses it and whatever state it is in.
+    With `fresh` a resident guest is ended first, in whatever use and state it is.
     """
     old = resident.find() if fresh else None
     if old:

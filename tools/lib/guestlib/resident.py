@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The running guest of this cache directory: start it, find it, stop it.
 
-A supervisor process owns QEMU. It ends the guest when told by SIGTERM, when nobody used it for
+A supervisor process owns QEMU. It ends the guest when told by SIGTERM, when no one used it for
 hours, and, for a guest that was booted for one command, when that command's client has gone.
 """
 
@@ -21,7 +21,7 @@ from guestlib import channel, hostpackages, image, machine, paths, progress, rec
 
 IDLE_SECONDS = 3 * 3600.0
 BOOT_SECONDS = {'kvm': 60.0, 'tcg': 240.0}  # under TCG 30 s are usual, more on a busy machine
-_QUIET = {'PYTHONDONTWRITEBYTECODE': '1'}  # the checkout may belong to somebody else
+_QUIET = {'PYTHONDONTWRITEBYTECODE': '1'}  # the checkout may belong to someone else
 _READY = b'OS-BRICK-GUEST-UP'
 
 
@@ -136,7 +136,7 @@ def touch() -> None:
 
 
 def idle_seconds() -> float:
-    """How long nobody has used the guest."""
+    """How long no one has used the guest."""
     return max(0.0, time.time() - (directory() / 'guest.json').stat().st_mtime)
 
 

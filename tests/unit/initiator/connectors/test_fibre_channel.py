@@ -142,7 +142,7 @@ def test_a_scan_that_ends_during_the_detach(
 def test_a_name_that_another_volume_gets_during_the_flush(
     host: Host, storage: fabric.Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else removes the disk, and the next one that comes is called like it."""
+    """Someone else removes the disk, and the next one that comes is called like it."""
     brick = connector(multipath=False)
     info = brick.connect_volume(storage.properties())
     host.settle()
@@ -443,7 +443,7 @@ def test_detach_leaves_a_disk_that_is_another_volume(
 def test_detach_of_disks_that_disagree_takes_the_one_that_was_used(
     host: Host, storage: fabric.Storage
 ) -> None:
-    """Nobody says which volume it was but the path: the other one stays."""
+    """No one says which volume it was but the path: the other one stays."""
     silver = array.Unit('silver')
     storage.behind[storage.ports[0]] = {1: silver}
     for remote in host.adapters[0].remotes:
@@ -543,7 +543,7 @@ def test_a_dead_port_is_not_waited_for_and_comes_back(host: Host, storage: fabri
 
 
 def test_a_port_that_dies_in_the_scan_comes_back(host: Host) -> None:
-    """Nobody has said that the volume is not behind it."""
+    """No one has said that the volume is not behind it."""
     storage = host.storage(ports=2)
     storage.luns[1] = array.Unit()
     storage.behind[storage.ports[1]] = {}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fibre Channel on IBM Z and on POWER: sysfs as it is there, units, and udev's names.
 
-The trees are made after the kernel's sources and udev's path_id; nobody has recorded them. One real
+The trees are made after the kernel's sources and udev's path_id; no one has recorded them. One real
 machine of IBM Z is known by what IBM's documentation prints of it.
 """
 

@@ -153,7 +153,7 @@ def test_lun_absent(host: Host, target: array.Target, multipath: bool) -> None:
 
 @EITHER
 def test_a_stale_disk_is_replaced(host: Host, target: array.Target, multipath: bool) -> None:
-    """The array maps another volume to the LUN, and nobody has detached the old one."""
+    """The array maps another volume to the LUN, and no one has detached the old one."""
     before = host.snapshot()
     brick = connector(multipath)
     props = target.properties(plural=True)
@@ -259,7 +259,7 @@ def test_another_volume_than_expected(host: Host, target: array.Target, multipat
 def test_detach_leaves_a_disk_that_is_another_volume(
     host: Host, target: array.Target, multipath: bool, force: bool
 ) -> None:
-    """``device_info`` names the volume: the LUN's disk is somebody else's by now."""
+    """``device_info`` names the volume: the LUN's disk is someone else's by now."""
     brick = connector(multipath)
     brick.connect_volume(target.properties(plural=True))
     before = host.snapshot()
@@ -318,7 +318,7 @@ def test_a_disk_behind_another_portal_goes_along(host: Host, target: array.Targe
 def test_detach_takes_a_stale_disk_along(
     host: Host, target: array.Target, multipath: bool, force: bool
 ) -> None:
-    """The LUN's disk is what it was before the array mapped the volume there: nobody's."""
+    """The LUN's disk is what it was before the array mapped the volume there: no one's."""
     before = host.snapshot()
     brick = connector(multipath)
     props = target.properties(plural=True)
@@ -598,7 +598,7 @@ def test_grow_never_touches_another_volume(
 @EITHER
 def test_a_unit_that_answers_nothing(host: Host, target: array.Target, multipath: bool) -> None:
     """Its disk appears and no command ends: an error within the deadline, nothing left."""
-    target.luns[1].silent = True
+    target.luns[1].unresponsive = True
     before = host.snapshot()
     begun = host.clock.monotonic()
     with pytest.raises(exception.BrickException):
@@ -698,7 +698,7 @@ def test_sixteen_volumes_of_one_target_side_by_side(host: Host) -> None:
 def test_page_80_fails_once_at_a_second_attach(
     host: Host, target: array.Target, multipath: bool
 ) -> None:
-    """The volume is in use by whoever attached it first (a guest, which shows as no holder)."""
+    """The volume is in use by what attached it first (a guest, which shows as no holder)."""
     brick = connector(multipath)
     props = target.properties(plural=True)
     info = brick.connect_volume(props)

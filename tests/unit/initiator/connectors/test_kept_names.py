@@ -2,7 +2,7 @@
 """What a caller has kept is a hint: no volume is ever touched by another one's call.
 
 Several targets show their volume as the same LUN, and the kernel gives names again: after a reboot
-``sda`` and ``dm-0`` belong to whoever comes first.
+``sda`` and ``dm-0`` belong to what comes first.
 """
 
 import contextlib

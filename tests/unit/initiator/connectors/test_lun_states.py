@@ -184,7 +184,7 @@ def test_a_driver_that_never_takes_the_disk(host: Host) -> None:
 def test_what_has_come_in_the_place_of_another_device_goes_with_a_failed_attach(
     host: Host, several: bool
 ) -> None:
-    """It is not the disk that was there before, so nobody else knows of it."""
+    """It is not the disk that was there before, so no one else knows of it."""
     target = host.target()
     target.luns[1] = array.Unit(device_type=0x0C)
     there(host, target)

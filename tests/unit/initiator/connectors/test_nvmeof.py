@@ -77,7 +77,7 @@ def test_the_wrong_namespace_is_not_returned(fabric: nvme.Fabric) -> None:
 
 @pytest.mark.parametrize('wanted', ['old', 'new'])
 def test_the_kernel_believes_the_old_namespace(fabric: nvme.Fabric, wanted: str) -> None:
-    """Somebody has it connected since before the number was given to another volume."""
+    """Someone has it connected since before the number was given to another volume."""
     subsystem = fabric.subsystem('stale')
     old = subsystem.namespaces[1] = nvme.Volume('gold')
     fabric.by_hand(subsystem, next(iter(subsystem.portals)))
@@ -138,8 +138,8 @@ def test_the_last_volume_takes_the_controllers_along(fabric: nvme.Fabric) -> Non
 
 @pytest.mark.parametrize('ours', [True, False], ids=['made by the attach', 'there before'])
 def test_a_namespace_nobody_attached(fabric: nvme.Fabric, ours: bool) -> None:
-    """Somebody may use it behind a controller that was there; who, the kernel does not say. Behind
-    one that an attach has made, nobody does."""
+    """Someone may use it behind a controller that was there; who, the kernel does not say. Behind
+    one that an attach has made, no one does."""
     subsystem = fabric.subsystem('beside')
     subsystem.namespaces |= {1: nvme.Volume('gold'), 2: nvme.Volume('silver')}
     before = fabric.snapshot()
@@ -153,7 +153,7 @@ def test_a_namespace_nobody_attached(fabric: nvme.Fabric, ours: bool) -> None:
 
 
 def test_notes_are_not_those_of_a_later_controller(fabric: nvme.Fabric) -> None:
-    """Ours was disconnected by hand, and somebody else's has got its name and its ID."""
+    """Ours was disconnected by hand, and someone else's has got its name and its ID."""
     subsystem = fabric.subsystem('reborn')
     subsystem.namespaces |= {1: nvme.Volume('gold'), 2: nvme.Volume('silver')}
     brick = connector()
@@ -185,7 +185,7 @@ def test_a_volume_without_a_name_is_the_one_that_was_used(
     fabric: nvme.Fabric, by: dict[str, object]
 ) -> None:
     """Another volume in its place has another name in the kernel, and is left alone: that it is
-    another one nobody can say, so a detach does not say that it has succeeded."""
+    another one no one can say, so a detach does not say that it has succeeded."""
     subsystem = fabric.subsystem('unnamed')
     subsystem.namespaces[1] = nvme.Volume('gold')
     brick = connector()
@@ -398,7 +398,7 @@ def test_a_life_over_tls(
 def test_no_plain_connection_where_tls_is_wanted(
     fabric: nvme.Fabric, encrypted: nvme.Subsystem
 ) -> None:
-    """A controller that somebody has made without TLS is not used, and stays."""
+    """A controller that someone has made without TLS is not used, and stays."""
     encrypted.tls = None
     brick = connector()
     info = brick.connect_volume(over_tcp(encrypted))

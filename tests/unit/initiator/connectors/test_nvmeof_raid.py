@@ -408,14 +408,14 @@ def test_array_of(host: mirrors.Mirrors) -> None:
     assert nvmeof_raid.array_of(None, (ONE,)) == 'md127'
     assert nvmeof_raid.array_of('vol2', MEMBERS) is None
     assert nvmeof_raid.array_of('../md127', ()) is None
-    stranger = host.member('nvme9n1', mirrors.superblock(OTHER))
-    assert nvmeof_raid.array_of('vol1', (stranger,)) is None
+    foreign = host.member('nvme9n1', mirrors.superblock(OTHER))
+    assert nvmeof_raid.array_of('vol1', (foreign,)) is None
     assert nvmeof_raid.array_of('vol1', (host.member('nvme8n1'),)) is None
 
 
 @pytest.mark.usefixtures('members')
 def test_array_by_its_name_alone(host: mirrors.Mirrors) -> None:
-    """Only where its members have gone: any other one is somebody else's, of the same name."""
+    """Only where its members have gone: any other one is someone else's, of the same name."""
     host.array((ONE,))
     assert nvmeof_raid.array_of('vol1', ()) is None
     host.tree.remove(f'/sys/class/block/{ONE}')

@@ -41,7 +41,7 @@ LONGEST_END_SECONDS = sum(seconds for _, seconds in SIGNALS) + 1
 
 
 class Port:
-    """The virtio-serial port. Writes are whole lines; a read of b'' means nobody is connected."""
+    """The virtio-serial port. Writes are whole lines; a read of b'' means no one is connected."""
 
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_RDWR)
@@ -141,7 +141,7 @@ class Job:
             until = time.monotonic() + seconds
             while time.monotonic() < until and not (self._hurry and sign != signal.SIGKILL):
                 if self.process.poll() is not None:
-                    _signal_group(self.process.pid, signal.SIGKILL)  # whoever ignored TERM
+                    _signal_group(self.process.pid, signal.SIGKILL)  # what ignored TERM
                     return
                 time.sleep(0.02)
         self._note += '; it cannot be killed (waits in the kernel)'
