@@ -160,35 +160,57 @@ def _flush(state: _Run, step: plans.Step) -> None:
 
     After the array has given the LUN to another volume a flush would write into that one, be it
     that the kernel knows of it and the map above has not; where it maps nothing any more
-    there is nothing to flush to.
+    there is nothing to flush to. A map writes through any of its paths, so stale ones leave it
+    before.
     """
     number = block.inode(step.device)  # Before it is looked at: what is looked at has it then.
-    live = _flushable(step)
+    live, stale = _flushable(step)
     if step.wwid and not live:
         state.dead.add(step.device)
     elif step.wwid:
         state.is_flushed = True
+        evict(stale, step.device, step.wwid, state.deadline)
         _flush_map(step, number, state)
     elif live and not state.is_flushed:  # Beside a live map nothing was written through a disk.
         _flush_disk(step.device, number, state)
 
 
-def _flushable(step: plans.Step) -> list[str]:
-    """The disks that are still the volume their cache is of, or that do not answer."""
-    there = [name for name, number in step.disks if scsi.is_there(name, number)]
-    running = [name for name in there if scsi.is_running(name)]
+def _flushable(step: plans.Step) -> tuple[list[str], dict[str, int]]:
+    """The disks that are still the volume their cache is of, or that do not answer.
+
+    :return: these, and the numbers of the others.
+    """
+    numbers = {name: number for name, number in step.disks if scsi.is_there(name, number)}
+    running = [name for name in numbers if scsi.is_running(name)]
     actual, errors = fanout.fanout(scsi.identity, running)
-    found = [name for name in there if name not in running]
+    stale = {}
     for name in running:
-        cached, error = scsi.cached_identity(name), errors.get(name)
+        cached, error, above = scsi.cached_identity(name), errors.get(name), wwid_above(name)
         is_another = error is None and (
-            actual[name].is_another(cached) or cached.contradicts(wwid_above(name))
+            is_stale(actual[name], cached, above) or cached.contradicts(above)
         )
         if is_another or isinstance(error, scsi.NothingMapped):
             LOG.warning('Disk %s (%s) is not flushed: %s', name, cached, error or actual[name])
-        else:
-            found.append(name)
-    return found
+            stale[name] = numbers[name]
+    return [name for name in numbers if name not in stale], stale
+
+
+def evict(foreign: dict[str, int], found: str, volume: str, deadline: wait.Deadline) -> None:
+    """Take disks that are not a map's volume out of it, and remove them.
+
+    :param foreign: the number that each had when that was found out.
+    :param volume: the map's volume, in words.
+    :raises VolumeIdentityMismatch: if one of them stays in the map, or has another user.
+    """
+    disks = [d for d in survey.of_disks(list(foreign)).disks if foreign.get(d.name) == d.number]
+    if not disks:
+        return
+    try:
+        run(plans.evict(disks, found), teardown.RAISING, deadline)
+    except exception.VolumeInUse as error:
+        raise exception.VolumeIdentityMismatch(
+            device=error.device, expected=volume, actual='another volume', holder=error.holder
+        ) from error
 
 
 def _flush_map(step: plans.Step, number: int, state: _Run) -> None:
@@ -366,7 +388,7 @@ def discard_if_stale(
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
     on_response()
     above = found.maps[0].wwid if found.maps else ''
-    if actual and not actual.is_another(cached) and not actual.contradicts(above):
+    if actual and not is_stale(actual, cached, above):
         return actual
     if actual:
         was = f'{cached}, under the map of {above}' if cached.contradicts(above) else cached
@@ -388,6 +410,16 @@ def wwid_above(disk: str) -> str:
     """The WWID of the multipath map above a disk; empty without one."""
     found = dm.multipath_over([disk])
     return dm.wwid(found) if found else ''
+
+
+def is_stale(actual: vpd.UnitIdentity, cached: vpd.UnitIdentity, above: str) -> bool:
+    """Whether a disk is another volume than this host takes it for.
+
+    :param actual: what the device itself reports now.
+    :param cached: what the kernel knows of it.
+    :param above: the WWID of the map above it, which keeps it whatever the disk is; may be empty.
+    """
+    return actual.is_another(cached) or actual.contradicts(above)
 
 
 def believed_wwid(cached: vpd.UnitIdentity, above: str) -> str:

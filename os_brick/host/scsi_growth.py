@@ -76,7 +76,7 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     limit = deadline.within(RESCAN_SECONDS)
     cached, actual = scsi.cached_identity(disk), scsi.identity(disk, limit.limit(60))
     above = removal.wwid_above(disk)
-    if actual.is_another(cached) or actual.contradicts(above):
+    if removal.is_stale(actual, cached, above):
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}',
             expected=removal.believed_wwid(cached, above),

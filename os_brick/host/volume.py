@@ -12,11 +12,10 @@ import dataclasses
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, teardown, wait
-from os_brick.host import block, dm, multipath, removal, scsi, survey
+from os_brick.core import fanout, wait
+from os_brick.host import block, dm, multipath, removal, scsi
 from os_brick.host import disks as host_disks
 from os_brick.model import vpd
-from os_brick.plans import removal as plans
 
 LOG = logging.getLogger(__name__)
 
@@ -121,16 +120,7 @@ def _evict_foreign_disks(
     :raises VolumeIdentityMismatch: if such a disk has a user besides the map.
     """
     foreign = _foreign_disks(found, identity, own, deadline)
-    if not foreign:
-        return
-    there = survey.of_disks(list(foreign))
-    disks = [disk for disk in there.disks if foreign.get(disk.name) == disk.number]
-    try:
-        removal.run(plans.evict(disks, found), teardown.RAISING, deadline)
-    except exception.VolumeInUse as error:
-        raise exception.VolumeIdentityMismatch(
-            device=error.device, expected=str(identity), actual='another', holder=error.holder
-        ) from error
+    removal.evict(foreign, found, str(identity), deadline)
 
 
 def _foreign_disks(

@@ -201,6 +201,8 @@ class Host:
         self.has_disk_driver = True
         self.acts: list[str] = []
         self.flushes: list[str] = []
+        # What is at the LUNs that a flush may have written to, through whatever path.
+        self.reached: list[array.Unit] = []
         # How long a login at a portal takes.
         self.login_seconds: dict[str, float] = {}
         # Address and page of questions that end in an error once.
@@ -537,6 +539,10 @@ class Host:
     def flushed(self, name: str) -> None:
         self.touch(name)
         self.flushes.append(name)
+        disk, found = self.disks.get(name), self.maps.get(name)
+        for each in [disk] if disk else found.disks if found else []:
+            if each.state == 'running' and (unit := each.session.target.luns.get(each.lun)):
+                self.reached.append(unit)
 
     # Sessions.
 

@@ -753,6 +753,60 @@ def test_what_was_written_is_not_flushed_into_another_volume(
     assert host.flushes == []
 
 
+def in_two_targets(host: Host) -> tuple[list[array.Target], dict[str, object]]:
+    """A volume that two targets show, which is attached through both."""
+    unit = array.Unit('gold')
+    targets = [host.target('t1'), host.target('t2')]
+    for each in targets:
+        each.luns[1] = unit
+    props = targets[0].properties() | {
+        'target_portals': [str(each.portals[0]) for each in targets],
+        'target_iqns': [each.iqn for each in targets],
+        'target_luns': [1, 1],
+    }
+    return targets, props
+
+
+@pytest.mark.parametrize('now', [array.Unit('other'), None])
+@pytest.mark.parametrize('rescanned', [False, True])
+@pytest.mark.parametrize('force', [False, True])
+def test_one_path_leads_to_another_volume_by_the_time_of_the_flush(
+    host: Host, now: array.Unit | None, rescanned: bool, force: bool
+) -> None:
+    """The map would write through every path that it has: the stale one leaves it before."""
+    before = host.snapshot()
+    targets, props = in_two_targets(host)
+    gold = targets[0].luns[1]
+    info = connector().connect_volume(props)
+    stale = next(d for d in host.disks.values() if d.session.target is targets[1])
+    if now is None:
+        del targets[1].luns[1]
+    else:
+        targets[1].luns[1] = now
+        if rescanned:
+            host.tree.at(f'/sys/block/{stale.name}/device/rescan').write_text('1')
+            host.settle()
+    host.flushes.clear()
+    host.reached.clear()
+    connector().disconnect_volume(props, info, force=force)
+    assert host.flushes == ['dm-0']
+    assert host.reached == [gold]
+    assert host.snapshot() == before
+
+
+@pytest.mark.parametrize('force', [False, True])
+def test_without_multipathd_no_flush_reaches_another_volume_either(host: Host, force: bool) -> None:
+    """The detach may be refused: nothing takes the stale path out of the map there."""
+    targets, props = in_two_targets(host)
+    info = connector().connect_volume(props)
+    other = targets[1].luns[1] = array.Unit('other')
+    host.multipathd_runs = False
+    host.reached.clear()
+    with contextlib.suppress(exception.BrickException):
+        connector().disconnect_volume(props, info, force=force)
+    assert other not in host.reached
+
+
 @EITHER
 def test_what_is_mapped_no_more_needs_no_flush(
     host: Host, target: array.Target, multipath: bool
