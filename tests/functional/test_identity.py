@@ -114,7 +114,7 @@ def test_detach_after_somebody_rescanned(rescanned, multi, knows):
 
 
 def test_single_path_after_somebody_rescanned(rescanned, single, multi):
-    """Without multipath the new volume is no disk below the old map."""
+    """Without multipath the new volume is not a disk below the old map."""
     props, old, new = rescanned
     info = single.connect_volume(props)
     assert info['scsi_wwn'] == new.wwid

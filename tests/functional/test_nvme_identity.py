@@ -88,7 +88,7 @@ def test_names_that_disagree(shelf, nvme, options):
 
 
 def test_numbers_of_controllers_and_heads_differ(shelf, nvme):
-    """The second subsystem's head is no namesake of its controllers: the right one is
+    """The second subsystem's head is not named like its controllers: the right one is
     returned, rescanned for its growth, and taken away."""
     first, one = nvme_support.served(shelf, 'numbers1', 2)
     second, two = nvme_support.served(shelf, 'numbers2', ['10.99.0.3', '10.99.0.4'])

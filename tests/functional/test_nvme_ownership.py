@@ -75,7 +75,7 @@ def test_attach_that_races_with_a_connection_by_hand(shelf, nvme):
 
 
 def connect_quietly(subsystem):
-    """Connect to every port; that someone was first is no error."""
+    """Connect to every port; that someone was first is not an error."""
     for number in range(len(subsystem.ports)):
         with contextlib.suppress(OSError):
             nvmet.connect(subsystem, number)

@@ -149,7 +149,7 @@ def test_reconnecting_controllers_that_never_come(nvme, pair, options):
 
 
 def test_reconnect_delay_off(nvme, pair):
-    """A controller whose reconnect_delay reads "off" is no reason to fail."""
+    """A controller whose reconnect_delay reads "off" is not a reason to fail."""
     store, subsystem, props = pair
     name = nvmet.connect(subsystem, 0)
     lab.shell.write(nvme_support.CLASS / name / 'reconnect_delay', 0xFFFFFFFF)

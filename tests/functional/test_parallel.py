@@ -39,7 +39,7 @@ def test_volumes_of_one_target_in_threads(shelf, multipath):
 
 def test_targets_in_threads(shelf, multi):
     """Different targets attach and detach side by side. (That none waits for another is shown
-    by the unresponsive target below: two emulated processors are no witness of time.)"""
+    by the unresponsive target below: two emulated processors cannot measure time.)"""
     groups = [volumes(shelf, f'side{n}', 1, 2) for n in range(4)]
     props = [group[2][0] for group in groups]
     infos = side_by_side(multi.connect_volume, props)

@@ -71,7 +71,7 @@ MAY_IMPORT = {
     'data of tests': set(),
 }
 
-# Modules of `connectors` that are no protocol.
+# Modules of `connectors` that are not a protocol.
 SHARED = {
     *('base', 'base_iscsi', 'base_local', 'base_rbd', 'unwritten'),
 }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A storage laboratory on one Linux machine: targets, networks, daemons, witnesses.
 
-Usable with and without pytest, as root, in ``tools/guest`` or on a machine that is no pity.
+Usable with and without pytest, as root, in ``tools/guest`` or on a machine that may be lost.
 Nothing here imports the library, except ``bricks``, and that only when a connector is asked for.
 
     from tests.functional import lab

@@ -109,7 +109,7 @@ class Port:
         what was sent to it meanwhile keeps the error handlers of their hosts busy for minutes.
         """
         shell.write(_PARAMETERS / 'destroy', self.card)
-        shell.until(lambda: not self._hosts(), 20, f'{self.card} is no adapter any more')
+        shell.until(lambda: not self._hosts(), 20, f'{self.card} is not an adapter any more')
         self.has_left = True
 
     def come_back(self) -> None:

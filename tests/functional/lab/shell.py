@@ -66,5 +66,5 @@ def settle(seconds: int = 20) -> None:
 
 
 def modules(*names: str) -> None:
-    """Load kernel modules (those that are built in are no error)."""
+    """Load kernel modules (those that are built in are not an error)."""
     run('modprobe', '-a', *names, check=False)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The course of an operation, held by something that is no connector."""
+"""The course of an operation, held by something that is not a connector."""
 
 import pathlib
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A planted secret never shows, and what is no secret does."""
+"""A planted secret never shows, and what is not a secret does."""
 
 import dataclasses
 import logging

@@ -125,7 +125,7 @@ def test_a_loop_device_is_named(tree: fake_tree.Tree) -> None:
 
 
 def test_a_holder_is_named_by_its_name(tree: fake_tree.Tree) -> None:
-    """A map made by hand has no UUID; an array is no map."""
+    """A map made by hand has no UUID; an array is not a map."""
     tree.value('/sys/class/block/dm-3/dm/uuid', '')
     for holder in ('dm-3', 'md0'):
         tree.link(f'/sys/class/block/sda/holders/{holder}', f'/sys/class/block/{holder}')

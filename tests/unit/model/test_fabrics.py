@@ -51,7 +51,7 @@ def test_portal(words: tuple[Any, ...], portal: tuple[str, ...]) -> None:
     ],
 )
 def test_no_portal(words: tuple[Any, ...]) -> None:
-    with pytest.raises(ValueError, match=r'is no|expected a text'):
+    with pytest.raises(ValueError, match=r'is not a|expected a text'):
         fabrics.NvmePortal.parse(*words)
 
 
@@ -86,7 +86,7 @@ A, B = UUID, UUID.replace('1', '2')
         # A UUID that the subsystem does not support hides no other name.
         ({'uuid': A, 'nguid': B}, {'nguid': B, 'nsid': 1}, True),
         ({'uuid': A}, {'nguid': A}, False),
-        # An NGUID that was used again is no match where the UUID says otherwise.
+        # An NGUID that was used again does not match where the UUID says otherwise.
         ({'uuid': A, 'nguid': B}, {'uuid': B, 'nguid': B}, False),
         ({'nguid': A, 'nsid': 1}, {'nguid': A, 'nsid': 2}, True),
         ({'nguid': A, 'nsid': 1}, {'nguid': B, 'nsid': 1}, False),
@@ -107,10 +107,10 @@ def test_names() -> None:
     assert fabrics.eui64('00:02:C9:03:00:01:02:03') == '0002c90300010203'
     assert fabrics.eui64('0' * 16) is None
     for bad in ('', 'x', UUID[:-1], None, 7):
-        with pytest.raises(ValueError, match=r'is no|expected'):
+        with pytest.raises(ValueError, match=r'is not a|expected'):
             fabrics.uuid(bad)
     for bad in ('nqn.2026-11.org.lab:a,b', 'a\nb', 'a\0', 'x' * 223, '', ' ', None):
-        with pytest.raises(ValueError, match=r'is no|expected'):
+        with pytest.raises(ValueError, match=r'is not a|expected'):
             fabrics.nqn(bad)
 
 

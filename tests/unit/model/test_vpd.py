@@ -145,7 +145,7 @@ def compared(one: tuple[bytes, bytes], two: tuple[bytes, bytes]) -> vpd.Match:
         (('', [naa(NAA3)]), ('', [naa(NAA2)]), 'UNKNOWN'),
         (('s', []), ('s', []), 'SAME'),
         (('s', []), ('other', []), 'ANOTHER'),
-        # Zeros are no name.
+        # Zeros are not a name.
         (('', [naa(NAA6)]), ('', [array.designator(2, 1, bytes(8))]), 'UNKNOWN'),
         # The kernel has no page: not known.
         (('', []), ('s', [naa(NAA6)]), 'UNKNOWN'),

@@ -43,7 +43,7 @@ CASES: list[tuple[str, removal.Found, str, Any]] = [
     ('nothing is known of it', found(disk('sda', '')), GOLD, ('sda', '', '', '')),
     ('an identity that tells nothing', found(disk('sda')), 'mpathq', ('sda', '', '', '')),
     (
-        'a name on another path is no reason',
+        'a name on another path is not a reason',
         found(disk('sda'), disk('sdb', SILVER, named=False), kept='sdb'),
         '',
         ('sda', '', '', ''),

@@ -21,7 +21,7 @@ class Daemon:
 
     def __init__(self, reply: Callable[[socket.socket], None]) -> None:
         self.reply = reply
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
         self.threads: list[threading.Thread] = []
 
     def open(self, path: str, flags: int) -> int:
@@ -41,7 +41,7 @@ class Daemon:
     def _serve(self, channel: socket.socket) -> None:
         with channel, contextlib.suppress(OSError):
             (size,) = LENGTH.unpack(channel.recv(LENGTH.size, socket.MSG_WAITALL))
-            self.heard.append(channel.recv(size, socket.MSG_WAITALL))
+            self.received.append(channel.recv(size, socket.MSG_WAITALL))
             self.reply(channel)
 
 
@@ -72,7 +72,7 @@ def says(text: bytes) -> Callable[[socket.socket], None]:
 def test_questions(ask: Callable[[], str], question: bytes) -> None:
     with daemon(says(b'ok\n\0')) as found:
         assert ask() == 'ok'
-    assert found.heard == [question]
+    assert found.received == [question]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ ASKS = [
 def test_a_name_that_would_be_more_is_refused(ask: Callable[..., str], name: str) -> None:
     with daemon(says(b'ok\0')) as found, pytest.raises(exception.InvalidParameterValue):
         ask(name, 5.0)
-    assert found.heard == []
+    assert found.received == []
 
 
 @pytest.mark.parametrize('name', ['-a', 'a b', '"a"', 'a;b'])
@@ -146,7 +146,7 @@ def test_a_name_that_would_be_more_is_refused(ask: Callable[..., str], name: str
 def test_a_disk_is_one_word(ask: Callable[..., str], name: str) -> None:
     with daemon(says(b'ok\0')) as found, pytest.raises(exception.InvalidParameterValue):
         ask(name, 5.0)
-    assert found.heard == []
+    assert found.received == []
 
 
 @pytest.mark.parametrize(
@@ -167,4 +167,4 @@ def test_a_disk_is_one_word(ask: Callable[..., str], name: str) -> None:
 def test_an_alias_may_be_of_any_characters(in_kernel: str, word: str) -> None:
     with daemon(says(b'ok\0')) as found:
         multipathd.remove_map(in_kernel, 5.0)
-    assert found.heard == [f'del map {word}\0'.encode()]
+    assert found.received == [f'del map {word}\0'.encode()]

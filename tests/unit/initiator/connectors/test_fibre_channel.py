@@ -409,7 +409,7 @@ def test_a_map_that_multipathd_builds_during_the_detach_goes_as_well(
     host.settle()
     remove = host.remove_disk
 
-    def remove_as_it_is_heard_of(disk: Any) -> None:
+    def remove_as_it_becomes_known(disk: Any) -> None:
         found = None
         if len(host.disks) == 1:
             host.claim(disk.name)
@@ -420,7 +420,7 @@ def test_a_map_that_multipathd_builds_during_the_detach_goes_as_well(
         if found is not None:
             found.open_count = 0
 
-    monkeypatch.setattr(host, 'remove_disk', remove_as_it_is_heard_of)
+    monkeypatch.setattr(host, 'remove_disk', remove_as_it_becomes_known)
     connector().disconnect_volume(props, info)
     assert host.snapshot() == before
 
