@@ -51,6 +51,16 @@ def host_nqn(of_uuid: str | None = None) -> str | None:
         return None
 
 
+def known_host_nqn() -> str | None:
+    """The NVMe name by which this host would connect, as far as that is known; nothing is written.
+
+    :raises BrickException: if there is something else than a name in the file.
+    """
+    found = _read(_NQN, host_files.nvme_host_nqn)
+    system = '' if found else system_uuid()
+    return found or (f'{root.NQN_OF_UUID}{system}' if system else None)
+
+
 def host_id(of_uuid: str | None = None) -> str | None:
     """The NVMe ID of this host, made and written if there is none; ``None`` if that failed.
 

@@ -23,7 +23,11 @@ _RESIZE_SECONDS = 30.0
 def wait_readable(path: nvme.Path, deadline: wait.Deadline) -> None:
     """Wait until a namespace takes I/O through this or another path, and can be read.
 
+    The namespace is asked once more who it is when it has been read: while it was waited for, the
+    array may have given its number to another volume, and the kernel its device's name.
+
     :raises VolumeDeviceNotFound: if it does not in time, saying why.
+    :raises VolumeIdentityMismatch: if the device is another namespace by now.
     """
     why: list[str] = []
 
@@ -35,6 +39,29 @@ def wait_readable(path: nvme.Path, deadline: wait.Deadline) -> None:
         raise exception.VolumeDeviceNotFound(
             f'Namespace /dev/{path.head} ({path.identity}) takes no I/O: {why[0]}'
         )
+    _require_still(path, deadline)
+
+
+def _require_still(path: nvme.Path, deadline: wait.Deadline) -> None:
+    reasons = []
+    for each in nvme.paths_of(path.head):
+        shown = [each.identity]
+        try:
+            if nvme.why_unusable(each) is None:
+                shown.append(nvme.report(each, deadline.limit(nvme.IDENTIFY_SECONDS)).identity)
+        except (OSError, exception.OperationTimedOut) as error:
+            reasons.append(f'path {each.name}: {error}')
+        for actual in shown:
+            if not path.identity.matches(actual):
+                raise exception.VolumeIdentityMismatch(
+                    device=f'/dev/{path.head}', expected=str(path.identity), actual=str(actual)
+                )
+        if len(shown) > 1:
+            return
+    raise exception.VolumeDeviceNotFound(
+        f'Namespace /dev/{path.head} ({path.identity}) does not confirm its identity: '
+        f'{"; ".join(reasons) or "it has no path that takes I/O"}'
+    )
 
 
 def why_unreadable(head: str, deadline: wait.Deadline) -> str | None:

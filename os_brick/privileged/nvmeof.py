@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The name of this host towards NVMe subsystems: ``/etc/nvme/hostnqn`` and ``hostid``."""
 
+import errno
 import re
 
 from oslo_concurrency import processutils as putils
@@ -16,7 +17,7 @@ _DIRECTORY = '/etc/nvme'
 _DMI_UUID = '/sys/class/dmi/id/product_uuid'
 
 # NVM Express Base Specification 2.0, section 4.5: the form with a UUID.
-_NQN_OF_UUID = 'nqn.2014-08.org.nvmexpress:uuid:'
+NQN_OF_UUID = 'nqn.2014-08.org.nvmexpress:uuid:'
 
 _UUID = re.compile(r'[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}')
 
@@ -31,13 +32,12 @@ def create_hostnqn(system_uuid: str | None = None) -> str:
     With ``system_uuid`` the NQN follows from it; else nvme-cli reports it. One that is there stays:
     arrays know this host by it.
     """
-    nqn = ''
     try:
-        nqn = _NQN_OF_UUID + _checked(system_uuid) if system_uuid else _nqn_of_tool()
-        nqn = files.create(f'{_DIRECTORY}/hostnqn', nqn) if nqn else ''
+        nqn = NQN_OF_UUID + _checked(system_uuid) if system_uuid else _nqn_of_tool()
+        return files.create(f'{_DIRECTORY}/hostnqn', nqn) if nqn else ''
     except (OSError, putils.ProcessExecutionError, exception.BrickException) as error:
         LOG.warning('No NQN of this host could be written to %s: %s', _DIRECTORY, error)
-    return nqn
+    return ''
 
 
 @privileged.entrypoint
@@ -73,9 +73,13 @@ def _nqn_of_tool() -> str:
     with an error: whatever goes wrong there, ``gen-hostnqn`` decides.
     """
     shown = _ask('nvme', 'show-hostnqn')
-    if shown.startswith('nqn.'):
+    if shown.startswith('nqn.') and names.HOST_NQN.why_not(shown) is None:
         return shown
-    return process.run('nvme', 'gen-hostnqn', timeout=_TOOL_SECONDS).stdout.strip()
+    made = process.run('nvme', 'gen-hostnqn', timeout=_TOOL_SECONDS).stdout.strip()
+    why = names.HOST_NQN.why_not(made)
+    if why is not None:
+        raise OSError(errno.EINVAL, f'nvme gen-hostnqn: {names.shown(made)}: {why}')
+    return made
 
 
 def _ask(*argv: str) -> str:

@@ -203,8 +203,7 @@ class NVMeOFConnector(base.BlockConnector):
         wanted = nvme_survey.Wanted(
             nqn=namespace.nqn,
             portals=nvme_request.resolved(namespace, deadline, is_here=is_here),
-            host_nqn=namespace.host_nqn
-            or machine.or_none(lambda: machine.host_nqn(machine.system_uuid() or None)),
+            host_nqn=namespace.host_nqn or machine.or_none(machine.known_host_nqn),
             identity=namespace.identity,
             volume=props.key,
             used=_used_head(props.device_path),

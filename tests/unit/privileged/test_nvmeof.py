@@ -91,3 +91,18 @@ def test_the_uuid_of_the_machine(root: pathlib.Path) -> None:
     (root / 'sys/class/dmi/id').mkdir(parents=True)
     (root / 'sys/class/dmi/id/product_uuid').write_text('abc\n')
     assert nvmeof.get_system_uuid() == 'abc'
+
+
+def test_a_name_that_cannot_be_written_is_none(root: pathlib.Path) -> None:
+    """Else every call would tell another one that nothing connects by."""
+    (root / 'etc/nvme/hostnqn').mkdir(parents=True)
+    assert nvmeof.create_hostnqn(UUID) == ''
+
+
+@pytest.mark.parametrize('said', ['nqn.x:a,b', 'nqn.x:"a"\nmore', ''])
+def test_what_is_not_a_name_is_not_written(root: pathlib.Path, said: str) -> None:
+    answer = (0, said, '')
+    table = {'nvme show-hostnqn': [answer], 'nvme gen-hostnqn': [answer]}
+    with process.use(seams.Programs(table)):
+        assert nvmeof.create_hostnqn() == ''
+    assert not (root / 'etc/nvme').exists()

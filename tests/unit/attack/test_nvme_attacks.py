@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens to an NVMe host while an operation is in the middle of something."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import pathlib
+from typing import Any
+
+from oslo_config import cfg
+import pytest
+
+from os_brick import exception
+from os_brick.core import process
+from os_brick.host import machine
+from os_brick.initiator.connectors import nvmeof
+from tests.unit.fakehost import nvme
+
+
+class Fabric(nvme.StrikingFabric):
+    """One thing happens just before the act of a name."""
+
+    before: tuple[str, Callable[[], None]] | None = None
+
+    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
+        name = getattr(getattr(call, 'func', call), '__name__', '')
+        if self.before is not None and self.before[0] == name:
+            (_, happen), self.before = self.before, None
+            happen()
+        return super().isolated(call, timeout)
+
+    def look(self) -> None:
+        """The kernel looks at all namespaces, as it does when a target tells of a change."""
+        for name in list(self.controllers) * 2:
+            self.scan(name)
+
+
+@pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
+def fabric(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[Fabric]:
+    values = {'lock_path': str(tmp_path / 'locks'), 'scan_timeout': 0.3, 'operation_timeout': 10}
+    for name, value in values.items():
+        cfg.CONF.set_override(name, value, group='os_brick')
+    machine.system_uuid.cache_clear()
+    with Fabric(tmp_path / 'root', native=request.param) as found, process.use(found):
+        yield found
+    for name in values:
+        cfg.CONF.clear_override(name, group='os_brick')
+    machine.system_uuid.cache_clear()
+
+
+@pytest.mark.parametrize('multipath', [True, False])
+@pytest.mark.parametrize('what', ['number reused', 'numbers swapped', 'another subsystem'])
+def test_the_device_becomes_another_volume_while_it_is_waited_for(
+    fabric: Fabric, multipath: bool, what: str
+) -> None:
+    """The kernel gives the names of devices again at once."""
+    subsystem = fabric.subsystem('one')
+    gold, silver = nvme.Volume('gold'), nvme.Volume('silver')
+    subsystem.namespaces |= {1: gold, 2: silver}
+    props = subsystem.properties(1)
+
+    def happen() -> None:
+        if what == 'another subsystem':
+            fabric.lose(*fabric.controllers)
+            other = fabric.subsystem('other')
+            other.namespaces[1] = nvme.Volume('other')
+            fabric.by_hand(other, min(other.portals))
+        else:
+            subsystem.namespaces[1] = silver
+            subsystem.namespaces[2] = gold if what == 'numbers swapped' else nvme.Volume('tin')
+            fabric.look()
+
+    fabric.before = ('_read_start', happen)
+    brick = nvmeof.NVMeOFConnector(None, use_multipath=multipath)
+    with pytest.raises(exception.VolumeIdentityMismatch) as caught:
+        brick.connect_volume(props)
+    assert gold.uuid in str(caught.value)
+    left = {each.nqn for each, _portal in fabric.controllers.values()}
+    assert subsystem.nqn not in left
+
+
+@pytest.mark.parametrize('call', ['detach', 'extend', 'paths'])
+def test_what_only_looks_makes_no_host_name(fabric: Fabric, call: str) -> None:
+    """Half an identity, a name without an ID, was left behind by a mere question."""
+    subsystem = fabric.subsystem('one')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    for name in ('hostnqn', 'hostid'):
+        (fabric.root / 'etc/nvme' / name).unlink()
+    before = fabric.snapshot()
+    brick = nvmeof.NVMeOFConnector(None)
+    props = subsystem.properties(1)
+    with contextlib.suppress(exception.VolumePathsNotFound):
+        if call == 'detach':
+            brick.disconnect_volume(props, None)
+        elif call == 'extend':
+            brick.extend_volume(props)
+        else:
+            assert brick.get_volume_paths(props) == []
+    assert fabric.snapshot() == before
+
+
+def test_a_name_that_cannot_be_written_is_not_told(fabric: Fabric) -> None:
+    """Nothing would connect by it, and no ID belongs to it."""
+    fabric.file('/usr/sbin/nvme', '')
+    for name in ('hostnqn', 'hostid'):
+        (fabric.root / 'etc/nvme' / name).unlink()
+    (fabric.root / 'etc/nvme/hostnqn').mkdir()
+    before = fabric.snapshot()
+    found = nvmeof.NVMeOFConnector.get_connector_properties(None)
+    assert not {'nqn', 'nvme_hostid'} & set(found)
+    assert fabric.snapshot() == before
