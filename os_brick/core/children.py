@@ -69,14 +69,15 @@ class Child:
         self.is_fresh = False
         self.socket.sendall(_LENGTH.pack(len(request)) + request)
 
-    def answer(self, timeout: float) -> bytes:
+    def answer(self, ends: float) -> bytes:
         """What it sends back.
+
+        :param ends: by when, on :func:`clock.monotonic`.
 
         :raises TimeoutError: if that does not come in time.
         :raises OSError: if it has died.
         :raises _NotBegun: if it has died before it began.
         """
-        ends = clock.monotonic() + timeout
         try:
             self._receive(len(_BEGUN), ends)
         except TimeoutError:
@@ -193,11 +194,11 @@ class Pool:
         why = reaper.why_full(key if key.startswith('/') else '')
         if why is not None:
             raise OSError(errno.EAGAIN, f'{why}, so nothing more is tried there until they end')
-        request = _packed(call)
+        request, ends = _packed(call), clock.monotonic() + timeout
         while True:
             child = self._started(call, request, key)
             try:
-                answer = child.answer(timeout)
+                answer = child.answer(ends)
             except _NotBegun:
                 child.end(key)
                 continue

@@ -4,17 +4,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+import math
 import threading
 from typing import Generic, TypeVar
 
 from oslo_context import context
 
-from os_brick.core import wait
+from os_brick import exception
+from os_brick.core import bound, wait
 
 # What is waited for may be a moment in time, too; so it is looked at so often.
 _LOOK_SECONDS = 0.02
 # How long an interrupted caller waits for the steps that are under way.
 INTERRUPTED_SECONDS = 5.0
+# Each step has a limit of its own. What has not ended so long after the operation's deadline has
+# lost it, and is left behind: an operation always ends.
+OVERDUE_SECONDS = 30.0
 
 Item = TypeVar('Item', bound=Hashable)
 Outcome = TypeVar('Outcome')
@@ -35,6 +40,7 @@ class Fanout(Generic[Item, Outcome]):
     def __init__(self, step: Callable[[Item], Outcome]) -> None:
         self._step = step
         self._context = context.get_current()
+        self._ends = bound.at()
         self._changed = threading.Condition()
         self._pending: set[Item] = set()
         self._results: dict[Item, Outcome] = {}
@@ -61,7 +67,8 @@ class Fanout(Generic[Item, Outcome]):
         if self._context is not None:
             self._context.update_store()
         try:
-            outcome = self._step(item)
+            with bound.until(self._ends):
+                outcome = self._step(item)
         except Exception as error:  # noqa: BLE001 handed to the thread that waits
             self._end(item, error)
         except BaseException as error:  # noqa: BLE001 handed to the thread that waits
@@ -134,6 +141,8 @@ def fanout(
 ) -> tuple[dict[Item, Outcome], dict[Item, Exception]]:
     """What ``step`` gave and raised, by item, once it has ended for all of them.
 
+    A step that does not end counts as one that has raised ``OperationTimedOut``.
+
     :raises BaseException: an interrupt of the caller or of a step; a step that is under way then
         has had a few seconds to end.
     """
@@ -144,9 +153,21 @@ def fanout(
     else:
         try:
             fan.start(todo)
-            fan.have_ended()
+            fan.have_ended(_overdue_seconds())
         except BaseException:
             fan.have_ended(INTERRUPTED_SECONDS)
             raise
     fan.require_uninterrupted()
-    return fan.results, fan.errors
+    late = {
+        item: exception.OperationTimedOut(
+            what=f'the step for {item} to end', seconds=OVERDUE_SECONDS
+        )
+        for item in fan.pending
+    }
+    return fan.results, {**late, **fan.errors}
+
+
+def _overdue_seconds() -> float | None:
+    """How long steps are waited for; ``None`` without an operation, which has no deadline."""
+    left = bound.remaining() + OVERDUE_SECONDS
+    return None if math.isinf(left) else left

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 
-from os_brick.core import locks, teardown, trace, undo, wait
+from os_brick.core import bound, locks, teardown, trace, undo, wait
 from os_brick.model.settings import Settings
 
 # The share of the deadline that is kept for taking back what an operation has done.
@@ -80,6 +80,7 @@ def begin(
     """
     deadline = wait.Deadline.after(settings.operation_seconds)
     with (
+        bound.until(deadline.at),
         trace.operation(name, request),
         locks.shared(*lock, deadline) as held,
         undo.Undo() as steps,

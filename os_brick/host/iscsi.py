@@ -213,7 +213,11 @@ def why_unreachable(portal: addresses.Portal, seconds: float = net.REACH_SECONDS
 
 
 def ensure_node(
-    target: str, portal: addresses.Portal, iface: str, secret: tuple[str, str] | None
+    target: str,
+    portal: addresses.Portal,
+    iface: str,
+    secret: tuple[str, str] | None,
+    deadline: wait.Deadline,
 ) -> bool:
     """Have a node record that fits, be it there already or not; return whether it was made here.
 
@@ -232,7 +236,8 @@ def ensure_node(
             'node.session.auth.password': password,
         }
     try:
-        return iscsi_db.prepare_node(target, portal.address, portal.port, iface, settings)
+        limit = deadline.limit(iscsiadm.DATABASE_SECONDS)
+        return iscsi_db.prepare_node(target, portal.address, portal.port, iface, settings, limit)
     except processutils.ProcessExecutionError as error:
         raise exception.BrickException(
             f'No node record for {target} at {portal} ({iface}): iscsiadm does not end '

@@ -167,7 +167,7 @@ class Driver:
         made.add(end_login, *where, path.lun, known, seconds)
         chap = request.props.chap
         secret = (chap.username, chap.password) if chap else None
-        iscsi.ensure_node(path.name, path.portal, request.iface, secret)
+        iscsi.ensure_node(path.name, path.portal, request.iface, secret, attempt.deadline)
         attempt.begin()
         try:
             found = iscsi.login(path.name, path.portal, request.iface, attempt.deadline)

@@ -7,6 +7,8 @@ threads of one daemon, so one kind of call that hangs would stop the others. Her
 * waits for the daemon's start, which another thread runs, no longer than ``START_SECONDS``;
 * takes a slot of its lane, so that logins that hang leave threads for short questions;
 * waits for its answer no longer than its own limit, ``BEGIN_SECONDS`` and ``SLACK_SECONDS``;
+* takes of what is added to its own limit no more than the operation has left (``core/bound``), but
+  for ``LEAST_SECONDS`` each, as it may be taking something back after the deadline;
 * tells the daemon by when it has to be begun, so that nothing happens after its caller has given
   up and taken back what it had done.
 
@@ -27,7 +29,7 @@ from typing import Any
 
 from oslo_privsep import comm
 
-from os_brick.core import clock
+from os_brick.core import bound, clock
 
 # Above a call's own limit, after which a program is told to end (1 s), is killed (1 s more) and
 # the answer comes: if nothing has come then, nothing will.
@@ -37,6 +39,8 @@ SLACK_SECONDS = 5.0
 BEGIN_SECONDS = 10.0
 # sudo that asks LDAP, and the start of a Python from a cold disk.
 START_SECONDS = 60.0
+# What a call gets of these, and the start of a daemon, after the operation's deadline.
+LEAST_SECONDS = 5.0
 # A start that hangs for so long (a sudo that asks for a password) is left, and another one made.
 START_AGAIN_SECONDS = 300.0
 # The limit of a call that has no `timeout` of its own: it reads or writes a small file, or starts
@@ -87,6 +91,16 @@ class Order:
         longest = self.seconds if can_wait else min(self.seconds, SLACK_SECONDS)
         return max(0.0, longest - waited)
 
+    def within(self, left: float) -> Order:
+        """The same one for an operation that has so many seconds left.
+
+        One with a limit of its own keeps it, as its caller knows the deadline. What starts a tool
+        without one has 10 s for that.
+        """
+        if self.replace is not None or self.seconds is None or self.lane != SHORT:
+            return self
+        return dataclasses.replace(self, seconds=min(self.seconds, max(left, SHORT_SECONDS)))
+
     def after(self, waited: float) -> Order:
         """The same one with what is left of its limit, so that it ends when it would have."""
         if self.replace is None or self.seconds is None or waited < _MOMENT_SECONDS:
@@ -136,7 +150,8 @@ class Connection:
                 if not slot.acquire(timeout=order.patience(clock.monotonic() - begun)):
                     raise _timed_out(_NO_THREAD.format(order.name), order.seconds)
                 slots.callback(slot.release)
-            return self._send(order.after(clock.monotonic() - begun))
+            order = order.after(clock.monotonic() - begun)
+            return self._send(order.within(bound.remaining()))
 
     def _send(self, order: Order) -> Any:
         channel = self._context.channel
@@ -144,8 +159,9 @@ class Connection:
             raise OSError(errno.EPIPE, 'The privileged daemon has died')
         limit, kwargs = None, order.kwargs
         if order.seconds is not None:
-            limit = BEGIN_SECONDS + order.seconds + SLACK_SECONDS
-            kwargs = {**kwargs, BEGIN_BY: clock.monotonic() + BEGIN_SECONDS}
+            begin = _within(BEGIN_SECONDS, bound.remaining() - order.seconds)
+            limit = begin + order.seconds + SLACK_SECONDS
+            kwargs = {**kwargs, BEGIN_BY: clock.monotonic() + begin}
         try:
             # Not through the context, which would start a daemon itself, without a limit.
             return channel.remote_call(order.name, order.args, kwargs, limit)
@@ -232,9 +248,10 @@ class _Start:
 
         :raises BrickException: if it fails, or takes too long.
         """
-        if not self._ended.wait(START_SECONDS):
+        limit = _within(START_SECONDS, bound.remaining())
+        if not self._ended.wait(limit):
             what = 'the start of the privileged daemon (does sudo ask for a password?)'
-            raise _timed_out(what, START_SECONDS)
+            raise _timed_out(what, limit)
         if self._error is not None:
             from os_brick import exception  # Not before it is needed: the daemon imports this.
 
@@ -242,6 +259,11 @@ class _Start:
                 f'The privileged daemon cannot be started: {self._error}; '
                 'the log of the service has the command and its output'
             ) from self._error
+
+
+def _within(seconds: float, left: float) -> float:
+    """A limit of so many seconds, cut to what is left of an operation."""
+    return min(seconds, max(left, LEAST_SECONDS))
 
 
 def lane_of(seconds: float | None) -> str:

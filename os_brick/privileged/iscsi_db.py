@@ -18,7 +18,7 @@ import re
 from oslo_log import log as logging
 
 from os_brick import exception, privileged
-from os_brick.core import files, store
+from os_brick.core import files, store, wait
 from os_brick.model import addresses, host_files, iscsi_record
 from os_brick.privileged import check, iscsiadm
 
@@ -213,9 +213,9 @@ def _checked_portal(address: str, port: int) -> addresses.Portal:
 # --- Nodes ---------------------------------------------------------------------------------------
 
 
-@privileged.limited(iscsiadm.DATABASE_SECONDS)
+@privileged.entrypoint
 def prepare_node(
-    target: str, address: str, port: int, iface: str, settings: dict[str, str]
+    target: str, address: str, port: int, iface: str, settings: dict[str, str], timeout: float
 ) -> bool:
     """Have a node record with settings; return whether it is one that was made here.
 
@@ -228,7 +228,7 @@ def prepare_node(
     """
     name, portal = check.target(target), _checked_portal(address, port)
     check.iface(iface)
-    wanted = _checked(settings)
+    wanted, limit = _checked(settings), check.seconds(timeout)
     _require_directories(name)
     key = f'{name} {portal}'
     kept = _load(_NODE, key)
@@ -238,7 +238,7 @@ def prepare_node(
         # Noted before it is made: a later call finds out whose it is, whatever happens here.
         kept = dataclasses.replace(kept, making=iface)
         _keep(_NODE, key, kept)
-        found = _made(name, portal, iface)
+        found = _made(name, portal, iface, limit)
     bases = {path: kept.base(path, record, iface, _MARK) for path, record in found.items()}
     written = {path: iscsi_record.with_settings(base, wanted) for path, (base, _) in bases.items()}
     known = _Portal(
@@ -254,12 +254,12 @@ def prepare_node(
     return all(before is None for _, before in bases.values())
 
 
-def _made(target: str, portal: addresses.Portal, iface: str) -> dict[str, str]:
+def _made(target: str, portal: addresses.Portal, iface: str, timeout: float) -> dict[str, str]:
     """The new record of a portal.
 
     :raises BrickException: if there is none then.
     """
-    code, _, stderr = iscsiadm.make_node(target, portal.address, portal.port, iface)
+    code, _, stderr = iscsiadm.make_node(target, portal.address, portal.port, iface, timeout)
     found = {} if code else _nodes(target, portal, iface)
     if not found:
         raise exception.BrickException(
@@ -341,7 +341,7 @@ def discover(
     """
     portal = _checked_portal(address, port)
     where = portal.address, portal.port, check.iface(iface)
-    wanted, limit = _checked(settings), check.seconds(timeout)
+    wanted, ends = _checked(settings), wait.Deadline.after(check.seconds(timeout))
     kept = _load(_DISCOVERY, str(portal))
     found = _discovery_records(portal)
     bases = {path: kept.base(path, record, iface, {}) for path, record in found.items()}
@@ -353,11 +353,11 @@ def discover(
     _keep(_DISCOVERY, str(portal), known)
     try:
         if not found:
-            iscsiadm.make_discovery(*where)
+            iscsiadm.make_discovery(*where, ends.limit(iscsiadm.DATABASE_SECONDS))
             bases = {path: (text, None) for path, text in _discovery_records(portal).items()}
         for path, (base, _) in bases.items():
             _write(path, iscsi_record.with_settings(base, wanted))
-        return iscsiadm.discover_recorded(*where, limit)
+        return iscsiadm.discover_recorded(*where, ends.limit())
     finally:
         _release_discovery(portal, known)
 

@@ -30,10 +30,12 @@ def _node(target: str, address: str, port: int, iface: str) -> tuple[str, ...]:
     return '-m', 'node', '-T', check.target(target), '-p', portal, '-I', check.iface(iface)
 
 
-def make_node(target: str, address: str, port: int, iface: str) -> tuple[int, str, str]:
+def make_node(
+    target: str, address: str, port: int, iface: str, timeout: float
+) -> tuple[int, str, str]:
     """Make a node record with the defaults of ``iscsid.conf``; overwrites one that is there."""
     words = _node(target, address, port, iface)
-    return _iscsiadm(*words, '--op', 'new', timeout=DATABASE_SECONDS)
+    return _iscsiadm(*words, '--op', 'new', timeout=timeout)
 
 
 @privileged.entrypoint
@@ -61,11 +63,11 @@ def discover(address: str, port: int, iface: str, timeout: float) -> tuple[int, 
     return _iscsiadm(*words, '--op', 'nonpersistent', timeout=check.seconds(timeout))
 
 
-def make_discovery(address: str, port: int, iface: str) -> tuple[int, str, str]:
+def make_discovery(address: str, port: int, iface: str, timeout: float) -> tuple[int, str, str]:
     """Make a record for discoveries at a portal with the defaults of ``iscsid.conf``."""
     portal = _portal(address, port)
     words = '-m', 'discoverydb', '-t', 'sendtargets', '-p', portal, '-I', check.iface(iface)
-    return _iscsiadm(*words, '--op', 'new', timeout=DATABASE_SECONDS)
+    return _iscsiadm(*words, '--op', 'new', timeout=timeout)
 
 
 def discover_recorded(address: str, port: int, iface: str, timeout: float) -> tuple[int, str, str]:

@@ -12,7 +12,7 @@ import socket
 import struct
 
 from os_brick import privileged
-from os_brick.core import files, kernel
+from os_brick.core import files, kernel, wait
 from os_brick.privileged import check, scsi
 
 _ABSTRACT = '\0/org/kernel/linux/storage/multipathd'
@@ -24,9 +24,10 @@ _MANGLED = re.compile(r'\\x([0-9a-f]{2})')
 _PLAIN = re.compile(r'[A-Za-z0-9][A-Za-z0-9._:+=@~-]*')
 
 
-def _receive(connection: socket.socket, size: int) -> bytes:
+def _receive(connection: socket.socket, size: int, ends: wait.Deadline) -> bytes:
     pieces = b''
     while len(pieces) < size:
+        connection.settimeout(ends.limit())
         piece = connection.recv(min(65536, size - len(pieces)))
         if not piece:
             raise OSError('multipathd closed its socket in the middle of an answer')
@@ -35,13 +36,14 @@ def _receive(connection: socket.socket, size: int) -> bytes:
 
 
 def _ask(command: str, timeout: float) -> str:
-    with kernel.connect(_ABSTRACT, check.seconds(timeout)) as connection:
+    ends = wait.Deadline.after(check.seconds(timeout))
+    with kernel.connect(_ABSTRACT, ends.limit()) as connection:
         text = command.encode() + b'\0'
         connection.sendall(_LENGTH.pack(len(text)) + text)
-        (size,) = _LENGTH.unpack(_receive(connection, _LENGTH.size))
+        (size,) = _LENGTH.unpack(_receive(connection, _LENGTH.size, ends))
         if not 0 < size <= _LARGEST_ANSWER:
             raise OSError(f'multipathd announced an answer of {size} bytes')
-        return _receive(connection, size).rstrip(b'\0').decode('utf-8', 'replace').strip()
+        return _receive(connection, size, ends).rstrip(b'\0').decode('utf-8', 'replace').strip()
 
 
 @privileged.entrypoint

@@ -15,7 +15,7 @@ import re
 import struct
 
 from os_brick import exception, privileged
-from os_brick.core import files, kernel, process
+from os_brick.core import files, kernel, process, wait
 from os_brick.model import names
 from os_brick.privileged import check
 
@@ -77,14 +77,14 @@ def connect(
     given = check.settings(options, 'options of a connection')
     text = ','.join(f'{_option(name)}={_value(name, given[name])}' for name in given)
     where = f'the connection to {given.get("nqn")} at {given.get("traddr")}'
-    limit = check.seconds(timeout)
+    ends = wait.Deadline.after(check.seconds(timeout))
     if tls is None:
-        answer = process.isolated(where, limit, _connect, text)
+        answer = process.isolated(where, ends.limit(), _connect, text)
     else:
         # Where the type of the key is known; nvme-tcp has this module loaded.
         if not files.exists(_KEYRING):
-            process.run('modprobe', 'nvme-tcp', timeout=_MODPROBE_SECONDS)
-        answer = process.isolated(where, limit, _connect_tls, text, *tls)
+            process.run('modprobe', 'nvme-tcp', timeout=ends.limit(_MODPROBE_SECONDS))
+        answer = process.isolated(where, ends.limit(), _connect_tls, text, *tls)
     match = _ANSWER.search(answer)
     if match is None:
         raise OSError(errno.EIO, f'{FABRICS} does not name the controller of {where}')

@@ -7,7 +7,8 @@ import threading
 from oslo_context import context
 import pytest
 
-from os_brick.core import fanout, wait
+from os_brick import exception
+from os_brick.core import bound, clock, fanout, wait
 
 
 @pytest.fixture
@@ -109,3 +110,22 @@ def test_a_second_try_makes_the_first_one_void() -> None:
     fan.start(['path'])
     assert fan.have_ended(10)
     assert (fan.results, fan.errors) == ({'path': 'path'}, {})
+
+
+def test_a_step_without_an_end_ends_with_the_operation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others' results are there; what is late counts as failed."""
+    monkeypatch.setattr(fanout, 'OVERDUE_SECONDS', 0.2)
+    never = threading.Event()
+
+    def step(item: int) -> float:
+        if item == 1:
+            never.wait(20)
+        return bound.at()
+
+    ends = clock.monotonic() + 0.1
+    with bound.until(ends):
+        results, errors = fanout.fanout(step, range(3))
+    never.set()
+    assert results == {0: ends, 2: ends}, 'the steps know the deadline, too'
+    assert isinstance(errors[1], exception.OperationTimedOut)
+    assert bound.remaining() == float('inf')

@@ -172,12 +172,19 @@ class Map:
 class Fault:
     """What goes wrong with one act: ``refused``, ``hung``, or ``late`` (done, and no answer).
 
+    ``hung from here``: so does every act that comes after it.
     ``interrupted`` and ``interrupted late``: a KeyboardInterrupt instead of the act, or after it.
     ``killed``: this act and all that come after it do nothing, as if the process had been killed.
     """
 
     number: int
     how: str
+
+    def at(self, number: int) -> str:
+        """What goes wrong with an act; empty if nothing does."""
+        if self.how == 'hung from here' and number > self.number:
+            return 'hung'
+        return self.how.removesuffix(' from here') if number == self.number else ''
 
 
 class Host:
@@ -300,7 +307,7 @@ class Host:
         if fault and fault.how == 'killed' and number >= fault.number:
             self.struck = self.struck or f'killed: {what}'
             raise OSError(errno.EIO, 'This process does nothing any more')
-        how = fault.how if fault and fault.number == number else ''
+        how = fault.at(number) if fault else ''
         if how:
             self.struck = f'{how}: {what}'
         late = give_up or (lambda: TimeoutError(errno.ETIMEDOUT, 'timed out'))

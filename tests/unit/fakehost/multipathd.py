@@ -21,17 +21,21 @@ def connect(host: 'Host', timeout: float) -> socket.socket:
     ours, theirs = socket.socketpair()
     theirs.settimeout(timeout)
     asker = threading.get_ident()
-    threading.Thread(target=_serve, args=(host, theirs, asker), daemon=True).start()
+    threading.Thread(target=_serve, args=(host, theirs, asker, timeout), daemon=True).start()
     ours.settimeout(timeout)
     return ours
 
 
-def _serve(host: 'Host', channel: socket.socket, asker: int) -> None:
+def _serve(host: 'Host', channel: socket.socket, asker: int, timeout: float) -> None:
+    def give_up() -> Exception:
+        host._pass(timeout)
+        return TimeoutError()
+
     with channel:
         (size,) = _LENGTH.unpack(channel.recv(_LENGTH.size, socket.MSG_WAITALL))
         question = channel.recv(size, socket.MSG_WAITALL).rstrip(b'\0').decode()
         try:
-            with host.act(f'multipathd {question}'):
+            with host.act(f'multipathd {question}', give_up):
                 answer = answer_to(host, question)
         except OSError:
             return  # The socket closes without an answer.

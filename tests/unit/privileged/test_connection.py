@@ -122,12 +122,13 @@ def test_logins_that_hang_leave_room_for_questions_and_end_in_time(tmp_path: pat
         tmp_path,
         """
         daemon()
+        connection.SHORT_SECONDS = 1.0
         for _ in range(6):
             thread(login, 30)
         time.sleep(0.5)
         print('question', seconds(rootwrap.unlink_root, '/dev/disk/by-id/os-brick+none',
                                   no_errors=True) < 2)
-        print('login', seconds(login, 11) < 13)
+        print('login', seconds(login, 1.5) < 3.5)
         os._exit(0)
         """,
         'thread_pool_size = 4',
@@ -144,10 +145,11 @@ def test_commands_of_callers_leave_room_for_logins(tmp_path: pathlib.Path) -> No
         tmp_path,
         """
         daemon()
+        connection.SHORT_SECONDS = 1.0
         for _ in range(6):
             thread(lambda: rootwrap.execute_root('sleep', '30', timeout=None))
         time.sleep(0.5)
-        print(seconds(login, 0.5) < 4, seconds(login, 10.5) > 10)
+        print(seconds(login, 0.5) < 4, seconds(login, 1.5) > 1)
         os._exit(0)
         """,
         'thread_pool_size = 4',
@@ -171,6 +173,36 @@ def test_a_daemon_that_stops_answering(tmp_path: pathlib.Path) -> None:
     assert said[0].startswith('OperationTimedOut')
     assert 'the answer of the privileged daemon to os_brick.privileged.iscsiadm.login' in said[0]
     assert said[1] == 'True'
+
+
+def test_what_the_daemon_may_take_ends_with_the_operation(tmp_path: pathlib.Path) -> None:
+    """Neither its start nor a wait for it outlasts the operation by more than a moment."""
+    helper = tmp_path / 'helper'
+    helper.write_text(
+        '#!/bin/sh\n[ -e asked ] && exec privsep-helper "$@"\n: >asked\nexec sleep 9\n'
+    )
+    helper.chmod(0o755)
+    said = _client(
+        tmp_path,
+        """
+        import signal
+        from os_brick.core import bound
+        connection.LEAST_SECONDS = connection.SLACK_SECONDS = 0.5
+        connection.START_AGAIN_SECONDS = 0
+        with bound.until(time.monotonic() + 1):
+            print('start', seconds(daemon) < 3)
+        os.kill(int(daemon()), signal.SIGSTOP)
+        with bound.until(time.monotonic() + 1):
+            print('answer', seconds(login, 1) < 4)
+        os._exit(0)
+        """,
+        f'helper_command = {helper}',
+    )
+    assert said[0].startswith('OperationTimedOut')
+    assert 'the start of the privileged daemon' in said[0]
+    assert said[1] == 'start True'
+    assert 'the answer of the privileged daemon' in said[2]
+    assert said[3] == 'answer True'
 
 
 def test_sudo_asks_for_a_password(tmp_path: pathlib.Path) -> None:

@@ -105,7 +105,7 @@ def tree(root: pathlib.Path) -> Tree:
 
 def prepare(settings: dict[str, str] | None = None) -> bool:
     wanted = settings if settings is not None else {**CHAP, 'node.session.scan': 'manual'}
-    return iscsi_db.prepare_node(*WHERE, wanted)
+    return iscsi_db.prepare_node(*WHERE, wanted, 40.0)
 
 
 def release(*, prepared_only: bool = False) -> None:
@@ -388,7 +388,7 @@ def test_no_other_record_is_touched(
 ) -> None:
     iscsiadm.code = 6
     with pytest.raises(exception.BrickException):
-        iscsi_db.prepare_node(*where, CHAP)
+        iscsi_db.prepare_node(*where, CHAP, 40.0)
     iscsi_db.release_nodes(where[0], (where[1:3],), prepared_only=True)
     assert record.read_text() == RECORD
 
@@ -402,7 +402,7 @@ def test_an_address_is_the_same_however_it_is_spelled(
     path = root / f'etc/iscsi/nodes/{IQN}/{spelled},3260,1/default'
     path.parent.mkdir(parents=True)
     path.write_text(RECORD.replace('10.0.0.1', spelled))
-    assert not iscsi_db.prepare_node(IQN, said, 3260, 'default', CHAP)
+    assert not iscsi_db.prepare_node(IQN, said, 3260, 'default', CHAP, 40.0)
     assert SECRET in path.read_text()
 
 
@@ -442,7 +442,7 @@ def test_hostile_places(
 ) -> None:
     before = tree(root)
     with pytest.raises(exception.InvalidParameterValue):
-        iscsi_db.prepare_node(*where, CHAP)
+        iscsi_db.prepare_node(*where, CHAP, 40.0)
     assert tree(root) == before
 
 
