@@ -5,6 +5,7 @@ from collections.abc import Callable
 import ctypes
 import json
 import pathlib
+import sys
 import threading
 import time
 from typing import Any
@@ -41,19 +42,32 @@ class Call(threading.Thread):
         self._call = call
         self.result: Any = None
         self.error: BaseException | None = None
+        self._green: Any = None
         self.start()
 
     def run(self) -> None:
+        self._green = _green_thread()
         try:
             self.result = self._call()
         except BaseException as error:
             self.error = error
 
     def interrupt(self, kind: type[BaseException]) -> None:
+        if self._green is not None:
+            sys.modules['eventlet'].kill(self._green, kind)
+            return
         assert self.ident is not None
         ctypes.pythonapi.PyThreadState_SetAsyncExc(
             ctypes.c_ulong(self.ident), ctypes.py_object(kind)
         )
+
+
+def _green_thread() -> Any:
+    """The green thread that runs this; ``None`` where threads are real ones."""
+    patcher = sys.modules.get('eventlet.patcher')
+    if patcher is None or not patcher.is_monkey_patched('thread'):
+        return None
+    return sys.modules['greenlet'].getcurrent()
 
 
 class Timeout(BaseException):

@@ -21,6 +21,7 @@ FUNCTIONAL = ('tests/functional',)
 # What has threads, children, waits and sockets, in a process that eventlet has patched.
 EVENTLET = (
     'tests/unit/core',
+    'tests/unit/paths',
     'tests/unit/initiator/connectors/test_iscsi.py',
     'tests/unit/initiator/connectors/test_iscsi_names.py',
     'tests/unit/initiator/connectors/test_fibre_channel.py',
