@@ -32,6 +32,10 @@ _SETTING = re.compile(r'(?:node|discovery)\.[a-z0-9_.\[\]]{1,80}')
 _LARGEST_RECORD_BYTES = 128 << 10
 # Our records and those of os-brick 7 say so, an operator's rarely.
 _MARK = {'node.session.scan': 'manual'}
+# In each record that is made here. open-iscsi skips comments (idbm_recinfo_config), and os-brick 7
+# deletes the record with it, so nothing is left to be forgotten elsewhere.
+_MADE = '# Made by os-brick for an attach, and deleted with it.'
+_CHAP = 'node.session.auth.authmethod'
 _NODE, _DISCOVERY = 'node', 'discovery'
 _MOST_PORTALS = 4096
 
@@ -43,7 +47,7 @@ _IsSound = Callable[[str], bool]
 class _Portal:
     """A portal of a target, and what was kept of its records.
 
-    :ivar before: by path, what the record was; ``None`` if it was made here.
+    :ivar before: by path, what the record was; ``None`` for a discovery's that was made here.
     :ivar given: by path, the marks of the settings that it was given.
     :ivar making: the iface of a record that was about to be made when something went wrong.
     """
@@ -93,6 +97,13 @@ def _load(kind: str, key: str) -> _Portal:
 
 def _keep(kind: str, key: str, kept: _Portal) -> None:
     _stores()[0].save(kind, key, dataclasses.asdict(kept), durable=True)
+
+
+def _keep_or_drop(kind: str, key: str, kept: _Portal) -> None:
+    if kept == _Portal():
+        _drop(kind, key)
+    else:
+        _keep(kind, key, kept)
 
 
 def _drop(kind: str, key: str) -> None:
@@ -233,25 +244,54 @@ def prepare_node(
     key = f'{name} {portal}'
     kept = _load(_NODE, key)
     found = _nodes(name, portal, iface)
-    is_new = not found
-    if is_new:
+    ours = {path: record for path, record in found.items() if _is_ours(record, iface, kept)}
+    if _CHAP not in wanted and any(map(_has_chap, ours.values())):
+        # An earlier attach's secret, in the place of what iscsid.conf says.
+        for path in ours:
+            _delete(path)
+        found, ours = {path: found[path] for path in found if path not in ours}, {}
+    noted = kept
+    if not found:
         # Noted before it is made: a later call finds out whose it is, whatever happens here.
-        kept = dataclasses.replace(kept, making=iface)
-        _keep(_NODE, key, kept)
-        found = _made(name, portal, iface, limit)
-    bases = {path: kept.base(path, record, iface, _MARK) for path, record in found.items()}
-    written = {path: iscsi_record.with_settings(base, wanted) for path, (base, _) in bases.items()}
+        noted = dataclasses.replace(kept, making=iface)
+        _keep(_NODE, key, noted)
+        ours = found = _made(name, portal, iface, limit)
+    others = {path: record for path, record in found.items() if path not in ours}
+    bases = {path: kept.base(path, record, iface, _MARK) for path, record in others.items()}
     known = _Portal(
         before={**kept.before, **{path: before for path, (_, before) in bases.items()}},
         given={**kept.given, **dict.fromkeys(bases, iscsi_record.marks(wanted))},
     )
-    if not is_new:
+    if others:
         _keep(_NODE, key, known)
-    for path, record in written.items():
-        _write(path, record)
-    if is_new:
-        _keep(_NODE, key, known)
-    return all(before is None for _, before in bases.values())
+    for path, (base, _) in bases.items():
+        _write(path, iscsi_record.with_settings(base, wanted))
+    for path, record in ours.items():
+        _write(path, _marked(iscsi_record.with_settings(record, wanted)))
+    if not others and noted != known:
+        _keep_or_drop(_NODE, key, known)
+    return not others
+
+
+def _marked(record: str) -> str:
+    return record if _MADE in record.splitlines() else f'{record.rstrip()}\n{_MADE}\n'
+
+
+def _has_chap(record: str) -> bool:
+    return iscsi_record.value(record, _CHAP) == 'CHAP'
+
+
+def _is_ours(record: str, iface: str, kept: _Portal) -> bool:
+    """Whether a record was made here, and no other program has taken it over since."""
+    is_made = _MADE in record.splitlines() and iscsi_record.has_settings(record, _MARK)
+    return is_made or kept.making == iface
+
+
+def _delete(path: str) -> None:
+    with _about(path):
+        files.unlink(path)
+        # The directory of the portal, where there is a portal group tag.
+        files.remove_if_empty(path.rpartition('/')[0])
 
 
 def _made(target: str, portal: addresses.Portal, iface: str, timeout: float) -> dict[str, str]:
@@ -301,13 +341,8 @@ def _release(path: str, record: str, kept: _Portal, *, prepared_only: bool) -> N
     before = kept.before.get(path) if is_marked else None
     if before is not None:
         _write(path, iscsi_record.reverted(record, before, kept.given[path]))
-    elif kept.making == _iface(record) or (
-        is_marked and (path in kept.before or not prepared_only)
-    ):
-        with _about(path):
-            files.unlink(path)
-            # The directory of the portal, where there is a portal group tag.
-            files.remove_if_empty(path.rpartition('/')[0])
+    elif _is_ours(record, _iface(record), kept) or (is_marked and not prepared_only):
+        _delete(path)
 
 
 def _unlink_dangling(home: str, target: str, portal: addresses.Portal) -> None:
@@ -368,9 +403,7 @@ def _release_discovery(portal: addresses.Portal, known: _Portal) -> None:
         if before is not None:
             _write(path, before)
         else:
-            with _about(path):
-                files.unlink(path)
-                files.remove_if_empty(path.rpartition('/')[0])
+            _delete(path)
     _drop(_DISCOVERY, str(portal))
 
 
