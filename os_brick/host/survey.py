@@ -29,10 +29,13 @@ class Places:
     likely: frozenset[scsi.Address] = frozenset()
 
 
-def volume(places: Places, wanted: plans.Wanted, path: str | None = None) -> plans.Found:
+def volume(
+    places: Places, wanted: plans.Wanted, path: str | None, *, with_users: bool
+) -> plans.Found:
     """What there is of a volume: its disks wherever they are, its maps, its users.
 
     :param path: the device that the caller has kept.
+    :param with_users: whether to look for users, for which every mount of the host is read.
     """
     named = [disk for place in dict.fromkeys(places.named) if (disk := _disk_at(place))]
     named = [dataclasses.replace(disk, is_named=True) for disk in named]
@@ -53,7 +56,8 @@ def volume(places: Places, wanted: plans.Wanted, path: str | None = None) -> pla
     disks = [*named, *others]
     known = {disk.name for disk in disks}
     members = dict.fromkeys(name for each in maps for name in each.disks if name not in known)
-    return _with_users(plans.Found((*disks, *map(_disk, members)), maps, our_links(wanted), kept))
+    found = plans.Found((*disks, *map(_disk, members)), maps, our_links(wanted), kept)
+    return _with_users(found) if with_users else found
 
 
 def of_disks(names: Collection[str]) -> plans.Found:

@@ -71,10 +71,11 @@ class Volume:
         return f'There is no disk of {self.wanted.what} on this host{why}'
 
 
-def look(props: Props, places: survey.Places, what: str) -> Volume:
+def look(props: Props, places: survey.Places, what: str, *, with_users: bool = True) -> Volume:
     """What there is of a volume now.
 
     :param what: the volume's paths, in words.
+    :param with_users: whether to look for its users, which only a removal has to know.
     """
     path = props.device_path or ''
     wanted = plans.Wanted(
@@ -83,7 +84,7 @@ def look(props: Props, places: survey.Places, what: str) -> Volume:
         link=path if path.startswith(links.PREFIX) else '',
         may_have_link=props.encrypted or path.startswith(links.PREFIX),
     )
-    found = survey.volume(places, wanted, path or None)
+    found = survey.volume(places, wanted, path or None, with_users=with_users)
     return Volume(wanted, found, plans.choose(found, wanted))
 
 

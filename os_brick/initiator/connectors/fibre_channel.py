@@ -177,7 +177,7 @@ class FibreChannelConnector(base.BlockConnector):
     def _extend(self, props: props_fc.Props, op: operation.Operation) -> int:
         seen = self._seen(props)
         with scsi_removal.identity_lock(props, seen.places, op.work):
-            volume = scsi_removal.look(props, seen.places, str(props))
+            volume = scsi_removal.look(props, seen.places, str(props), with_users=False)
             return scsi_paths.grow(props.key, volume.require(), op.deadline)
 
 

@@ -199,8 +199,9 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
     def _extend(self, props: props_iscsi.Props, op: operation.Operation) -> int:
         seen = _seen(props, op.work)
         with scsi_removal.identity_lock(props, seen.places, op.work):
-            found = self._survey(props, seen)
-            return scsi_paths.grow(props.key, found.volume.require(), op.deadline)
+            what = _paths_in_words(props)
+            volume = scsi_removal.look(props, seen.places, what, with_users=False)
+            return scsi_paths.grow(props.key, volume.require(), op.deadline)
 
 
 def _select(
