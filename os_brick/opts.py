@@ -163,7 +163,9 @@ def _map_ready_seconds(attempts: int, interval: int) -> float:
 
     So many questions, with pauses between them that start at twice the interval and double.
     """
-    return float(sum(interval * 2**turn for turn in range(1, max(attempts, 2))))
+    # Neither option has an upper limit, and no operation takes a day.
+    turns = range(1, min(max(attempts, 2), 32))
+    return float(min(sum(interval * 2**turn for turn in turns), 86400))
 
 
 def set_defaults(conf: cfg.ConfigOpts = cfg.CONF) -> None:
