@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 import dataclasses
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, wait
+from os_brick.core import fanout, files, wait
 from os_brick.host import block, lun_state, multipath, removal, scsi
 from os_brick.model import vpd
 
@@ -20,6 +20,8 @@ LOG = logging.getLogger(__name__)
 NODE_SECONDS = 5.0
 # How long the removal of a disk that has just come may take.
 TAKE_BACK_SECONDS = 5.0
+# A healthy disk needs a millisecond to report its identity once more.
+CONFIRM_SECONDS = 3.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -225,6 +227,31 @@ def require_same_volume(disks: list[Disk]) -> None:
                 device=f'/dev/{other.name}',
                 expected=f'{first.identity}, {first.size_bytes} bytes, of /dev/{first.name}',
                 actual=f'{other.identity}, {other.size_bytes} bytes',
+            )
+
+
+def confirm(disks: Collection[Disk], deadline: wait.Deadline) -> None:
+    """Ask disks once more who they are, when the volume is about to be handed out.
+
+    Since their first answer multipathd has built a map and another path may have been waited for:
+    half a minute in which the array may have given the LUN to another volume, or the disk's name
+    has got another owner. A disk that does not answer any more is like one that dies later.
+
+    :raises VolumeIdentityMismatch: if a disk is another volume by now.
+    :raises NothingMapped: if the target has nothing at its LUN any more.
+    """
+    known = {disk.name: disk for disk in disks}
+    actual, errors = fanout.fanout(
+        lambda name: scsi.identity(name, deadline.limit(CONFIRM_SECONDS)), known
+    )
+    for name, error in errors.items():
+        if isinstance(error, scsi.NothingMapped):
+            raise error
+        LOG.warning('Disk %s does not answer any more: %s', known[name], error)
+    for name, identity in actual.items():
+        if identity.is_another(known[name].identity):
+            raise exception.VolumeIdentityMismatch(
+                device=f'/dev/{name}', expected=str(known[name].identity), actual=str(identity)
             )
 
 

@@ -11,6 +11,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import fanout, wait
 from os_brick.host import block, dm, multipath, removal, scsi, volume
+from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
 
@@ -36,11 +37,14 @@ def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str
     found = dm.multipath_over(disks)
     disks = volume.disks_of(disks)
     before = block.size_bytes(found) if found else max(map(block.size_bytes, disks), default=0)
+    known = {disk: (scsi.cached_identity(disk), removal.wwid_above(disk)) for disk in disks}
     live, dead = _rescan(disks, deadline)
     if not live:
         why = '; '.join(f'{disk}: {error}' for disk, error in dead.items())
         raise exception.VolumePathsNotFound(f'No disk of the volume answers: {why}')
     size = _smallest(live, deadline)
+    for disk in live:  # Its capacity may have been read several times.
+        _require_same(disk, scsi.cached_identity(disk), *known[disk])
     if size < before:
         name = found or ', '.join(live)
         raise exception.VolumeHasShrunk(device=f'/dev/{name}', size=size, before=before)
@@ -74,19 +78,24 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     if state != 'running':
         raise OSError(f'disk {disk} is {state or "gone"}')
     limit = deadline.within(RESCAN_SECONDS)
-    cached, actual = scsi.cached_identity(disk), scsi.identity(disk, limit.limit(60))
-    above = removal.wwid_above(disk)
-    if removal.is_stale(actual, cached, above):
-        raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk}',
-            expected=removal.believed_wwid(cached, above),
-            actual=str(actual),
-        )
+    cached, above = scsi.cached_identity(disk), removal.wwid_above(disk)
+    _require_same(disk, scsi.identity(disk, limit.limit(60)), cached, above)
     scsi.rescan(disk, limit)
+    # The kernel reads the names with the capacity (Linux 4.5, scsi_rescan_device).
+    _require_same(disk, scsi.cached_identity(disk), cached, above)
     size = block.size_bytes(disk)
     if not size:
         raise exception.PathNotReady(device=f'/dev/{disk}', why='it reports no capacity')
     return size
+
+
+def _require_same(
+    disk: str, actual: vpd.UnitIdentity, before: vpd.UnitIdentity, above: str
+) -> None:
+    if removal.is_stale(actual, before, above):
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{disk}', expected=removal.believed_wwid(before, above), actual=str(actual)
+        )
 
 
 def _smallest(disks: list[str], deadline: wait.Deadline) -> int:

@@ -49,6 +49,7 @@ def open_single(disk: host_disks.Disk, deadline: wait.Deadline) -> Device:
     :raises VolumeDeviceNotFound: if it cannot be read.
     """
     _require_readable(disk.name, deadline)
+    host_disks.confirm([disk], deadline)
     return Device(disk.name, disk.identity.wwid, is_multipath=False)
 
 
@@ -84,6 +85,7 @@ def open_multipath(
     _evict_foreign_disks(found, identity, disks, deadline)
     require_ready(found, deadline.within(ready_seconds))
     _require_size(found, opened[0].size_bytes)
+    host_disks.confirm(opened, deadline)
     _tell_of_read_only_disks(found, disks)
     return Device(found, identity.wwid, is_multipath=True)
 

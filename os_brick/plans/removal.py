@@ -221,10 +221,12 @@ def own_by_path(found: Found, wanted: Wanted) -> tuple[tuple[FoundDisk, ...], st
     maps = {each.name: each for each in found.maps}
     if wanted.wwid and any(match is not vpd.Match.UNKNOWN for match in matches.values()):
         wwids = {disk: {maps[m].wwid.lower() for m in disk.maps if m in maps} for disk in named}
+        certain = [disk for disk in named if matches[disk] is SAME]
         return tuple(
             disk
             for disk in named
-            if matches[disk] is not ANOTHER or wanted.wwid.lower() in wwids[disk]
+            if wanted.wwid.lower() in wwids[disk]
+            or (matches[disk] is not ANOTHER and not _is_another_than_any(disk, certain))
         ), ''
     pairs = [(one, two) for one in named for two in named]
     if not any(one.identity.is_another(two.identity) for one, two in pairs):
@@ -233,6 +235,10 @@ def own_by_path(found: Found, wanted: Wanted) -> tuple[tuple[FoundDisk, ...], st
     if not used:
         return (), f'its paths lead to different volumes: {", ".join(map(str, named))}'
     return tuple(d for d in named if not d.identity.is_another(used[0].identity)), ''
+
+
+def _is_another_than_any(disk: FoundDisk, others: Iterable[FoundDisk]) -> bool:
+    return any(disk.identity.is_another(each.identity) for each in others)
 
 
 def is_same(disk: FoundDisk, own: Sequence[FoundDisk], wanted: Wanted) -> bool:
