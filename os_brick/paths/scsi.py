@@ -24,6 +24,8 @@ P = TypeVar('P')
 # How long multipathd may take to finish what it is at, after an attach that has failed: it may
 # be what has made it fail.
 _SETTLE_SECONDS = 1.0
+# How long another operation on the same volume, by other paths, is waited for to forget its WWID.
+_FORGET_SECONDS = 5.0
 
 
 class HasDisks(Protocol):
@@ -57,7 +59,7 @@ class MultipathMap(Generic[OpenO]):
 
         :raises NotClaimed: if multipathd refuses.
         """
-        with _proven(disks, op.work):
+        with _proven(disks, disks[0].identity.wwid, op.work):
             device = volume.open_multipath(disks, op.settings.map_ready_seconds, op.work)
         self.wwid, self._map = device.wwid, dm.wwid(device.name)
         return device
@@ -70,13 +72,13 @@ class MultipathMap(Generic[OpenO]):
         """
         for disk in opened.disks:
             host_disks.require_expected(disk, self.wwid)
-        found = dm.multipath_of(self._map)
-        if found is not None:
+        with _proven(list(opened.disks), self.wwid, deadline):
+            found = dm.multipath_of(self._map)
+            if found is None:
+                raise exception.VolumeDeviceNotFound(device=f'multipath map {self._map}')
             left = multipath.join(found, [each.name for each in opened.disks], deadline)
-            if left:
-                LOG.warning('multipathd has not taken %s into %s yet', ', '.join(left), found)
-        if dm.multipath_of(self._map) is None:
-            raise exception.VolumeDeviceNotFound(device=f'multipath map {self._map}')
+        if left:
+            LOG.warning('multipathd has not taken %s into %s yet', ', '.join(left), found)
 
     def is_present(self, *, without: OpenO | None = None) -> bool:
         """Whether the map is still here."""
@@ -94,12 +96,14 @@ class MultipathMap(Generic[OpenO]):
 
 
 @contextlib.contextmanager
-def _proven(disks: list[host_disks.Disk], deadline: wait.Deadline) -> Iterator[None]:
+def _proven(disks: list[host_disks.Disk], wwid: str, deadline: wait.Deadline) -> Iterator[None]:
     """Keep away a detach of the same volume by paths with another name, and see what it has left.
+
+    :param wwid: the volume's.
 
     :raises VolumeDeviceNotFound: if a disk has been removed since it was verified.
     """
-    with locks.hold_identity(disks[0].identity.wwid, deadline):
+    with locks.hold_identity(wwid, deadline):
         gone = [each.name for each in disks if scsi.disk_at(each.address) != each.name]
         if gone:
             raise exception.VolumeDeviceNotFound(
@@ -119,11 +123,16 @@ def disks_of(opened: Sequence[HasDisks]) -> list[host_disks.Disk]:
 
 @undo.verb
 def discard_maps(disks: list[str], seconds: float) -> None:
-    """Remove the maps over these disks, unless they have other disks as well."""
-    for found in dm.multipaths_over(disks):
-        below = block.members(found)
-        if set(below) <= set(disks):
-            scsi_removal.take_back(below, wait.Deadline.after(seconds))
+    """Remove the maps over these disks, unless they have other disks as well.
+
+    An attach of the same volume by other paths may be about to be given such a map.
+    """
+    deadline = wait.Deadline.after(seconds)
+    with locks.hold_identity(scsi.first_wwid(disks) or '', deadline):
+        for found in dm.multipaths_over(disks):
+            below = block.members(found)
+            if set(below) <= set(disks):
+                scsi_removal.take_back(below, deadline)
 
 
 @undo.verb
@@ -132,7 +141,8 @@ def forget_wwids(wwids: list[str]) -> None:
     # multipathd notes a WWID after it has made the map, and answers when it is done.
     multipath.known_disks(_SETTLE_SECONDS)
     for wwid in wwids:
-        multipath.forget_unmapped(wwid)
+        with locks.hold_identity(wwid, wait.Deadline.after(_FORGET_SECONDS)):
+            multipath.forget_unmapped(wwid)
 
 
 def delete_new_disk(address: scsi.Address, seconds: float) -> None:
@@ -167,7 +177,7 @@ def attach_first(
 
     def use(opened: OpenO, deadline: wait.Deadline) -> volume.Device:
         prepare(list(opened.disks), deadline)
-        with _proven(list(opened.disks), op.work):
+        with _proven(list(opened.disks), opened.disks[0].identity.wwid, op.work):
             return volume.open_single(opened.disks[0], op.work)
 
     assembly: MultipathMap[OpenO] = MultipathMap()
@@ -202,7 +212,8 @@ def attach_all(
     except multipath.NotClaimed as error:
         LOG.warning('One path is used: %s', error)
         paths_open.keep()
-        return volume.open_single(disks[0], op.work)
+        with _proven(disks[:1], disks[0].identity.wwid, op.work):
+            return volume.open_single(disks[0], op.work)
     paths_open.add_in_background()
     return device
 
@@ -224,6 +235,7 @@ def grow(key: str, disks: Collection[str], deadline: wait.Deadline) -> int:
 def reinstate_later(key: str, disk: str, found: str) -> None:
     """Have a disk that was dead while its volume grew come back into the map when it can."""
     wwid, number = dm.wwid(found), scsi.number_of(disk)
+    identity = scsi.cached_identity(disk).wwid or wwid
 
     def is_over() -> bool:
         # The name may be another volume's disk by now; this one never comes back then.
@@ -233,7 +245,10 @@ def reinstate_later(key: str, disk: str, found: str) -> None:
         if is_over():
             return True
         deadline = wait.Deadline.after(path_set.LATE_SECONDS)
-        with locks.hold(locks.VOLUME, key, deadline):
+        with (
+            locks.hold(locks.VOLUME, key, deadline),
+            locks.hold_identity(identity, deadline),
+        ):
             if called_off.is_set() or is_over():
                 return True
             try:
@@ -243,4 +258,4 @@ def reinstate_later(key: str, disk: str, found: str) -> None:
                 return True
 
     what = f'{disk} comes back into map {found}'
-    background.follow([key, wwid], what, step, path_set.RETRY_PAUSES)
+    background.follow([key, wwid, identity], what, step, path_set.RETRY_PAUSES)

@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import locks, teardown, wait
-from os_brick.host import links, removal, scsi, survey
+from os_brick.host import dm, links, removal, scsi, survey
 from os_brick.model import vpd
 from os_brick.plans import removal as plans
 
@@ -94,14 +94,18 @@ def identity_lock(props: Props, places: survey.Places, deadline: wait.Deadline) 
 
     Nothing is held while no identity is known: then no disk of it is on its paths.
     """
-    wwid = next(filter(None, map(_wwid_at, places.named)), props.expected_wwid or '')
+    disks = filter(None, map(scsi.disk_at, places.named))
+    # A stale disk on its paths has another volume's name.
+    own = [disk for disk in disks if not is_another(disk, props.expected_wwid)]
+    wwid = scsi.first_wwid(own) or _wwid_meant(props.expected_wwid or '')
     with locks.hold_identity(wwid, deadline):
         yield
 
 
-def _wwid_at(address: scsi.Address) -> str:
-    disk = scsi.disk_at(address)
-    return scsi.cached_identity(disk).wwid if disk else ''
+def _wwid_meant(text: str) -> str:
+    """The WWID that a caller means: it may have kept the name of a map, such as ``mpatha``."""
+    found = None if vpd.is_registered(text.lower()) else dm.called(text)
+    return dm.wwid(found) if found else text
 
 
 def remove(volume: Volume, steps: teardown.Teardown, deadline: wait.Deadline) -> None:
