@@ -37,6 +37,9 @@ State: TypeAlias = dict[str, Any]
 
 # A state is a handful of names; one that is larger was not written here.
 _LARGEST_BYTES = 1 << 20
+# Another process may remove a directory of states that is empty, between its making and the first
+# file in it; as often as that happens in a row it is made again.
+_TRIES = 100
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 _REMEDY = (
     '; services that share [os_brick] lock_path need a common group, and the directory that group '
@@ -98,20 +101,30 @@ class Store:
         :param durable: whether it has to outlast a crash of the host.
         :raises BrickException: naming the directory, if it cannot be written.
         """
+        why: object = ''
+        for _ in range(_TRIES if state else 1):
+            try:
+                self._write(kind, key, state, durable=durable)
+            except FileNotFoundError:
+                why = 'it does not exist'
+            except FileExistsError as error:  # os.makedirs, of one that has gone since.
+                why = error
+            except OSError as error:
+                raise self._cannot_save(kind, key, error) from error
+            else:
+                return
+        if state:
+            raise self._cannot_save(kind, key, why)
+
+    def _write(self, kind: str, key: str, state: State | None, *, durable: bool) -> None:
         name = _name(kind, key)
-        try:
-            mode = self.directory_mode if state else None
-            with files.shared_directory(self.directory, mode) as directory:
-                if state:
-                    data = _text(key, state).encode()
-                    files.replace_in(directory, name, data, self.mode, durable=durable)
-                else:
-                    files.unlink_in(directory, name, durable=durable)
-        except FileNotFoundError:
+        mode = self.directory_mode if state else None
+        with files.shared_directory(self.directory, mode) as directory:
             if state:
-                raise self._cannot_save(kind, key, 'it does not exist') from None
-        except OSError as error:
-            raise self._cannot_save(kind, key, error) from error
+                data = _text(key, state).encode()
+                files.replace_in(directory, name, data, self.mode, durable=durable)
+            else:
+                files.unlink_in(directory, name, durable=durable)
 
     def _cannot_save(self, kind: str, key: str, error: object) -> exception.BrickException:
         return exception.BrickException(

@@ -2,6 +2,7 @@
 """States are saved as a whole, found by other processes, and believed only where they can be."""
 
 from collections.abc import Iterator
+import contextlib
 import json
 import logging
 import os
@@ -255,3 +256,26 @@ def test_without_a_directory_states_live_in_the_process(
         assert os.listdir(tmp_path) == []
     finally:
         cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
+
+
+def test_a_directory_that_others_remove_while_it_is_empty(tmp_path: pathlib.Path) -> None:
+    """The last state of another thing goes, and the directory with it, while one is saved."""
+    place = tmp_path / 'states'
+    is_over = threading.Event()
+
+    def remove() -> None:
+        while not is_over.is_set():
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+    remover = threading.Thread(target=remove)
+    remover.start()
+    try:
+        for number in range(50):
+            state = {'number': number}
+            store.Store(str(place)).save(KIND, KEY, state)
+            assert store.Store(str(place)).load(KIND, KEY) == state
+            store.Store(str(place)).save(KIND, KEY, None)
+    finally:
+        is_over.set()
+        remover.join()
