@@ -126,6 +126,11 @@ def reopen(descriptor: int, flags: int) -> int:
     return os.open(f'/proc/self/fd/{descriptor}', flags | os.O_CLOEXEC)
 
 
+def is_removed(directory: int) -> bool:
+    """Whether an open directory has no name any more."""
+    return not os.fstat(directory).st_nlink
+
+
 def place_of(descriptor: int) -> str:
     """The path of what a descriptor is open on, links followed."""
     return _outside(os.readlink(f'/proc/self/fd/{descriptor}'))

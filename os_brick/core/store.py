@@ -19,6 +19,7 @@ this process.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -120,11 +121,17 @@ class Store:
         name = _name(kind, key)
         mode = self.directory_mode if state else None
         with files.shared_directory(self.directory, mode) as directory:
-            if state:
-                data = _text(key, state).encode()
-                files.replace_in(directory, name, data, self.mode, durable=durable)
-            else:
-                files.unlink_in(directory, name, durable=durable)
+            try:
+                if state:
+                    data = _text(key, state).encode()
+                    files.replace_in(directory, name, data, self.mode, durable=durable)
+                else:
+                    files.unlink_in(directory, name, durable=durable)
+            except OSError as error:
+                # What the kernel says of a directory that was removed depends on its file system.
+                if files.is_removed(directory):
+                    raise FileNotFoundError(errno.ENOENT, self.directory) from error
+                raise
 
     def _cannot_save(self, kind: str, key: str, error: object) -> exception.BrickException:
         return exception.BrickException(
