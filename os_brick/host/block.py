@@ -17,7 +17,8 @@ LOG = logging.getLogger(__name__)
 
 # The kernel counts in units of 512 bytes whatever the device's format is.
 SECTOR_BYTES = 512
-_UDEV = ('(udev-worker)', 'systemd-udevd', 'udevd')
+# These look at every device that comes or changes; a map holds its disks, whoever made it.
+_WATCHERS = ('(udev-worker)', 'systemd-udevd', 'udevd', 'multipathd')
 # A healthy device answers a read in milliseconds; a path in recovery may take seconds.
 READ_SECONDS = 10.0
 
@@ -138,7 +139,7 @@ def openers(name: str) -> list[str]:
         descriptors = files.names(f'/proc/{process}/fd')
         if any(_link(f'/proc/{process}/fd/{each}') in wanted for each in descriptors):
             command = files.read_or(f'/proc/{process}/comm', 'gone')
-            if command not in _UDEV:
+            if command not in _WATCHERS:
                 found.append(f'process {process} ({command})')
     return found
 

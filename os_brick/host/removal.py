@@ -128,22 +128,37 @@ def _check_open(state: _Run, step: plans.Step) -> None:
         raise exception.VolumeInUse(device=f'/dev/{step.device}', holder='; '.join(users))
 
 
+def require_unclaimed(disks: Collection[str]) -> None:
+    """Have no process hold disks exclusively that are below no map.
+
+    :raises VolumeInUse: if one does.
+    """
+    _require_idle(disks, lambda: _claims(disks))
+
+
+def _require_idle(disks: Collection[str], look: Callable[[], list[str]]) -> None:
+    users: list[str] = []
+
+    def is_idle() -> bool:
+        users[:] = look()
+        return not users
+
+    if not wait.holds(is_idle, wait.Deadline.after(CLAIM_SECONDS)):
+        names = ', '.join(f'/dev/{name}' for name in disks)
+        raise exception.VolumeInUse(device=names, holder='; '.join(users))
+
+
 def _check_claims(_state: _Run, step: plans.Step) -> None:
-    """Have no process hold a disk exclusively, which no map holds any more.
+    """Have no process hold a disk exclusively, which no map holds any more, or have it open.
 
     :raises VolumeInUse: if one does; the disk is left alone.
     """
     disks = [name for name, number in step.disks if scsi.is_there(name, number)]
-    idle = wait.Deadline.after(CLAIM_SECONDS)
-    users: list[str] = []
 
-    def is_idle() -> bool:
-        users[:] = [*_claims(disks), *(user for disk in disks for user in block.openers(disk))]
-        return not users
+    def look() -> list[str]:
+        return [*_claims(disks), *(user for disk in disks for user in block.openers(disk))]
 
-    if not wait.holds(is_idle, idle):
-        names = ', '.join(f'/dev/{name}' for name in disks)
-        raise exception.VolumeInUse(device=names, holder='; '.join(users))
+    _require_idle(disks, look)
 
 
 def _forget_paths(_state: _Run, step: plans.Step) -> None:

@@ -242,12 +242,17 @@ def end_login(
     """End the sessions at a portal that carry no other volume and were not there before.
 
     A record that leads to none is what it was before.
+
+    :raises VolumeInUse: if something uses the disk behind one by now.
     """
     portal, deadline = addresses.Portal(address, port), wait.Deadline.after(seconds)
     with _portal_lock([(name, portal)], deadline):
         for found in iscsi.sessions_of_record(name, portal):
             is_ours = found.number not in before
             if is_ours and plans.may_end(found.luns(), lun, is_forced=True):
+                disk = scsi.disk_at(found.address(lun))
+                if disk is not None:  # It goes with its session.
+                    scsi_paths.require_unused(disk)
                 iscsi.logout(found, deadline)
         if not iscsi.sessions_of_record(name, portal):
             iscsi.restore_node(name, portal)

@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import background, locks, operation, undo, wait
-from os_brick.host import block, dm, multipath, scsi, scsi_growth, volume
+from os_brick.host import block, dm, multipath, removal, scsi, scsi_growth, volume
 from os_brick.host import disks as host_disks
 from os_brick.paths import driver as drivers
 from os_brick.paths import engine, path_set, scsi_removal
@@ -148,19 +148,37 @@ def forget_wwids(wwids: list[str]) -> None:
 def delete_new_disk(address: scsi.Address, seconds: float) -> None:
     """Remove the disk that a scan of ours has added, be it after its time or not.
 
-    :raises VolumeInUse: if someone uses it: it is not ours any more.
+    Which processes merely have it open is not asked: a read of ours that hangs is among them.
+
+    :raises VolumeInUse: if something uses it: it is not ours any more.
     """
     number, disk = scsi.number_at(address), scsi.disk_at(address)
     if disk is None:
         if number:
             scsi.remove_at(address, number, wait.Deadline.after(seconds))
         return
+    is_mapped = bool(dm.multipaths_over([disk]))
+    require_unused(disk)
+    multipath.forget_disks({disk: number})
+    if is_mapped:  # By another process it can have been claimed only since.
+        require_unused(disk)
+    scsi.remove(disk, wait.Deadline.after(seconds), number)
+
+
+def require_unused(disk: str) -> None:
+    """Have nothing use a disk, or a map that has no other disk.
+
+    :raises VolumeInUse: if something does.
+    """
     maps = dm.multipaths_over([disk])
-    users = block.users(disk, frozenset(maps)) or ([] if maps else block.claimant(disk))
+    users = block.users(disk, frozenset(maps))
+    for found in maps:
+        if block.members(found) == [disk]:
+            users += multipath.opened(found, dm.wwid(found))
     if users:
         raise exception.VolumeInUse(device=f'/dev/{disk}', holder='; '.join(users))
-    multipath.forget_disks({disk: number})
-    scsi.remove(disk, wait.Deadline.after(seconds), number)
+    if not maps:  # A map claims its disks.
+        removal.require_unclaimed([disk])
 
 
 def attach_first(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 import contextlib
 import dataclasses
 from typing import Protocol
@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import locks, teardown, wait
-from os_brick.host import dm, links, removal, scsi, survey
+from os_brick.host import block, dm, links, removal, scsi, survey
 from os_brick.model import vpd
 from os_brick.plans import removal as plans
 
@@ -125,12 +125,34 @@ def take_back(names: Collection[str], deadline: wait.Deadline) -> None:
     """Remove disks that a failing attach has added, with their map; what is in use stays."""
     wanted = plans.Wanted(', '.join(names))
     plan = plans.plan(plans.choose(survey.of_disks(names), wanted), wanted)
-    check = plans.Removal(plan.what, plan.steps[:1])
+    verbs = [step.verb for step in plan.steps]
+    disks = verbs.index(plans.Verb.REMOVE_DISKS) if plans.Verb.REMOVE_DISKS in verbs else len(verbs)
+    steps = _UnlessInUse()
     try:
-        removal.run(check, teardown.RAISING, deadline)
+        # The first looks for users.
+        removal.run(plans.Removal(plan.what, plan.steps[:1]), teardown.RAISING, deadline)
+        removal.run(plans.Removal(plan.what, plan.steps[1:disks]), steps, deadline, force=True)
+        bare = [name for name in names if block.exists(name) and not dm.multipaths_over([name])]
+        removal.require_unclaimed(bare)
     except exception.VolumeInUse as error:
         LOG.warning('What a failed attach has made stays: %s', error)
         return
-    steps = teardown.Teardown(teardown.OnError.IGNORE)
-    removal.run(plans.Removal(plan.what, plan.steps[1:]), steps, deadline, force=True)
-    steps.end()
+    removal.run(plans.Removal(plan.what, plan.steps[disks:]), steps, deadline, force=True)
+
+
+class _UnlessInUse:
+    """Steps that go on after errors, unless a device turns out to be in use."""
+
+    def run(self, what: str, step: Callable[[], object]) -> bool:
+        """Run one step; return whether it succeeded.
+
+        :raises VolumeInUse: if the step does.
+        """
+        try:
+            step()
+        except exception.VolumeInUse:
+            raise
+        except Exception as error:  # noqa: BLE001 as much as possible is taken back
+            LOG.warning('Taking back: the %s failed: %s', what, error)
+            return False
+        return True

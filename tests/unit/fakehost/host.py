@@ -221,6 +221,8 @@ class Host:
         self.struck = ''
         # Whether udev makes its links to disks and maps.
         self.makes_links = True
+        # Devices that a process has claimed (O_EXCL), by their names.
+        self.claims: set[str] = set()
         # Nodes of a container's /dev that are other devices than the kernel's of their name.
         self.node_numbers: dict[str, str] = {}
         # Called with each act before it is done: what happens on the host between a look and it.
@@ -622,6 +624,10 @@ class Host:
 
     def map_over(self, disk: str) -> Map | None:
         return next((m for m in self.maps.values() if any(d.name == disk for d in m.disks)), None)
+
+    def is_claimed(self, name: str) -> bool:
+        """Whether a process, or a map above it, has a device for itself."""
+        return name in self.claims or self.map_over(name) is not None
 
     def map_called(self, name: str) -> Map | None:
         return next((m for m in self.maps.values() if m.wwid == name), None)

@@ -59,6 +59,8 @@ class Kernel:
         name = path.rpartition('/')[2]
         if files.exists(path) and not files.exists(f'/sys/class/block/{name}'):
             raise OSError(errno.ENOTBLK, f'{path} is not a block device')
+        if flags & os.O_EXCL and self._host.is_claimed(name):
+            raise OSError(errno.EBUSY, f'Device or resource busy: {path}')
         return self.open(path, flags & ~os.O_PATH)
 
     def number(self, descriptor: int) -> str:

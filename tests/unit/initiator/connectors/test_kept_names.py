@@ -6,6 +6,7 @@ Several targets show their volume as the same LUN, and the kernel gives names ag
 """
 
 import contextlib
+import errno
 import pathlib
 import tempfile
 from typing import Any
@@ -84,19 +85,99 @@ def test_extend_after_a_reboot(host: Host, multipath: bool) -> None:
         brick.extend_volume({**one.properties(), 'device_path': kept})
 
 
-def test_a_stale_disk_that_is_claimed_stays(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stale_disk_that_is_claimed_stays(host: Host) -> None:
     """Another process has it for itself: an attach does not pull it away."""
-    from os_brick.privileged import block
-
     target = host.target('a')
     target.luns[1] = array.Unit('gold')
     brick = connector(multipath=False)
     brick.connect_volume(target.properties())
     target.luns[1] = array.Unit('silver')
-    monkeypatch.setattr(block, 'is_claimed', lambda _name, _timeout: True)
+    host.claims.add('sda')
     with pytest.raises(exception.VolumeIdentityMismatch, match='claimed'):
         brick.connect_volume(target.properties())
     assert list(host.disks) == ['sda']
+
+
+@EITHER
+def test_a_new_disk_that_is_claimed_is_not_taken_back(host: Host, multipath: bool) -> None:
+    """A process takes it for itself while the attach that has brought it fails."""
+    target = host.target('a')
+    target.luns[1] = array.Unit('gold')
+
+    def fail(what: str) -> None:
+        if what.startswith('_read_start'):
+            host.claims.add('sda')
+            raise OSError(errno.EIO, 'Input/output error')
+
+    host.before_act = fail
+    with pytest.raises(exception.BrickException):
+        connector(multipath).connect_volume(target.properties())
+    host.settle()
+    assert list(host.disks) == ['sda']
+    assert not host.maps
+    host.claims.clear()
+    host.before_act = lambda what: None
+    brick = connector(multipath)
+    brick.disconnect_volume(target.properties(), brick.connect_volume(target.properties()))
+    assert not host.disks
+
+
+def test_a_map_that_a_process_has_open_is_not_taken_back(host: Host) -> None:
+    target = host.target('a')
+    target.luns[1] = array.Unit('gold')
+
+    def fail(what: str) -> None:
+        if what.startswith('_read_start'):
+            host.maps['dm-0'].open_count = 1
+            raise OSError(errno.EIO, 'Input/output error')
+
+    host.before_act = fail
+    with pytest.raises(exception.BrickException):
+        connector(multipath=True).connect_volume(target.properties())
+    host.settle()
+    assert list(host.disks) == ['sda']
+    assert [disk.name for disk in host.maps['dm-0'].disks] == ['sda']
+
+
+@EITHER
+def test_paths_of_a_volume_by_its_identity(host: Host, multipath: bool) -> None:
+    """What is at its LUN may be another volume by now: then there are no paths to it."""
+    target = host.target('a', portals=2)
+    target.luns[1] = array.Unit('gold')
+    brick = connector(multipath)
+    props = target.properties(plural=True)
+    info = brick.connect_volume(props)
+    wwid = target.luns[1].wwid
+    found = brick.get_volume_paths(props)
+    assert len(found) == (2 if multipath else 1)
+    assert brick.get_volume_paths({**props, 'scsi_wwn': wwid}) == found
+    assert brick.get_volume_paths({**props, 'scsi_wwn': array.Unit('other').wwid}) == []
+    brick.disconnect_volume(props, info)
+
+
+def test_a_link_is_put_back_if_the_map_stays(host: Host) -> None:
+    """An encrypted volume's user finds it where it was, and the next detach removes both."""
+    target = host.target('a')
+    target.luns[1] = array.Unit('gold')
+    brick = connector(multipath=True)
+    props = target.properties(encrypted=True)
+    before = host.snapshot()
+    info = brick.connect_volume(props)
+    link = host.tree.at(info['path'])
+    where = link.readlink()
+
+    def open_it(what: str) -> None:
+        if not link.is_symlink() and host.maps:  # Between the link and the map.
+            host.maps['dm-0'].open_count = 1
+
+    host.before_act = open_it
+    with pytest.raises(exception.VolumeInUse, match='dm-0'):
+        brick.disconnect_volume(props, info)
+    assert link.readlink() == where
+    host.before_act = lambda what: None
+    host.maps['dm-0'].open_count = 0
+    brick.disconnect_volume(props, info)
+    assert host.snapshot() == before
 
 
 def test_a_short_disk_comes_back_only_as_itself(host: Host) -> None:
