@@ -17,7 +17,7 @@ LOG = logging.getLogger(__name__)
 
 # The kernel counts in units of 512 bytes whatever the device's format is.
 SECTOR_BYTES = 512
-# These look at every device that comes or changes; a map holds its disks, whoever made it.
+# These look at every device that comes or changes; a map holds its disks, no matter who made it.
 _WATCHERS = ('(udev-worker)', 'systemd-udevd', 'udevd', 'multipathd')
 # A healthy device answers a read in milliseconds; a path in recovery may take seconds.
 READ_SECONDS = 10.0
