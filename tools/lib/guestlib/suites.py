@@ -4,6 +4,7 @@
 import argparse
 from collections.abc import Callable
 import dataclasses
+import functools
 import os
 import pathlib
 import signal
@@ -96,7 +97,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--second-try',
         action='store_true',
-        help=f'run up to {_MOST_TRIED_AGAIN} failed functional tests once more, and say so',
+        help=f'run up to {_MOST_TRIED_AGAIN} failed tests of a suite once more, and say so',
+    )
+    parser.add_argument(
+        '--all',
+        action='store_true',
+        help='whole products where the tests otherwise take a part: minutes more of unit tests',
     )
     parser.add_argument(
         '--functional-timeout',
@@ -161,26 +167,45 @@ def _guarded(name: str, suite: Suite, chosen: Selection, options: argparse.Names
     return dataclasses.replace(outcome, seconds=time.monotonic() - began)
 
 
-def _unit(name: str, chosen: Selection, _options: argparse.Namespace) -> Outcome:
+def _unit(name: str, chosen: Selection, options: argparse.Namespace) -> Outcome:
     where = chosen.unit or [path for path in UNIT if (paths.CHECKOUT / path).is_dir()]
     words = [hostenv.python(), '-m', 'pytest', *where, *_in_parallel(chosen), *chosen.options]
-    return _pytest(name, words, chosen)
+    return _tried(lambda *more: _pytest(name, [*words, *more], chosen, options), options)
 
 
-def _eventlet(name: str, chosen: Selection, _options: argparse.Namespace) -> Outcome:
+def _eventlet(name: str, chosen: Selection, options: argparse.Namespace) -> Outcome:
     where = [path for path in EVENTLET if (paths.CHECKOUT / path).exists()]
     runner = str(paths.CHECKOUT / _EVENTLET_RUNNER)
     words = [hostenv.python(), runner, '-m', 'not native', '-q', *where, *chosen.options]
-    return _pytest(name, words, chosen)
+    return _tried(lambda *more: _pytest(name, [*words, *more], chosen, options), options)
 
 
-def _pytest(name: str, words: list[str], chosen: Selection) -> Outcome:
+def _tried(attempt: Callable[..., Outcome], options: argparse.Namespace) -> Outcome:
+    """Run a suite; with ``--second-try`` a few failed tests once more, which the summary names.
+
+    Time is not even on a busy or an emulated machine. What fails twice is a failure.
+    """
+    first = attempt()
+    if not options.second_try or first.status != 1 or first.failed > _MOST_TRIED_AGAIN:
+        return first
+    progress.line(f'{first.failed} failed: trying these once more (time is not even)')
+    second = attempt('--last-failed')
+    return dataclasses.replace(
+        second,
+        passed=first.passed + second.passed,
+        skipped=first.skipped + second.skipped,
+        note=f'({first.failed} failed at first, {second.failed} of them twice)',
+    )
+
+
+def _pytest(name: str, words: list[str], chosen: Selection, options: argparse.Namespace) -> Outcome:
+    more = {'OS_BRICK_TEST_ALL': '1'} if options.all else {}
     with tempfile.TemporaryDirectory() as directory:
         report = pathlib.Path(directory) / 'junit.xml'
         process = subprocess.Popen(
             [*words, f'--junitxml={report}'],
             cwd=paths.CHECKOUT,
-            env=hostenv.environment(),
+            env={**hostenv.environment(), **more},
             stdin=subprocess.DEVNULL,
         )
         try:
@@ -218,17 +243,7 @@ def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> Ou
             report.unlink(missing_ok=True)
 
     with command.guest(fresh=options.fresh) as running:
-        first = attempt(running)
-        if not options.second_try or first.status != 1 or first.failed > _MOST_TRIED_AGAIN:
-            return first
-        progress.line(f'{first.failed} failed: trying these once more (emulated time is not even)')
-        second = attempt(running, '--last-failed')
-        return dataclasses.replace(
-            second,
-            passed=first.passed + second.passed,
-            skipped=first.skipped + second.skipped,
-            note=f'({first.failed} failed at first, {second.failed} of them twice)',
-        )
+        return _tried(functools.partial(attempt, running), options)
 
 
 def _outcome(name: str, status: int, report: pathlib.Path, chosen: Selection) -> Outcome:

@@ -143,7 +143,7 @@ def test_fibre_channel_with_an_unavailable_port(
         begun = host.clock.monotonic()
         info = found.connect_volume(storage.properties())
         assert size_of(host, info) == 64 * MIB
-        assert host.clock.monotonic() - begun < 4
+        assert host.clock.monotonic() - begun < 9
 
 
 @pytest.mark.parametrize('several', [False, True])
@@ -157,7 +157,7 @@ def test_a_volume_that_another_host_has_reserved(
     info = connector(several=several).connect_volume(target.properties(plural=True))
     assert info['scsi_wwn'] == unit.wwid
     assert 'reserved by another host' in caplog.text
-    assert host.clock.monotonic() - begun < 2
+    assert host.clock.monotonic() - begun < 9
     unit.reserved = False
     connector(several=several).disconnect_volume(target.properties(plural=True), info)
     assert not host.disks
