@@ -3,13 +3,27 @@
 
 import dataclasses
 
-from oslo_config import cfg
+from oslo_config import cfg, types
 
 from os_brick.model import settings
 
 _GROUP = 'os_brick'
 
 _LOCKUTILS = 'oslo_concurrency.lockutils'
+
+# No root function takes a longer limit (privileged/check.seconds).
+_LONGEST_SECONDS = 3600
+
+
+class _Seconds(types.Float):  # type: ignore[misc, unused-ignore]
+    """A number of seconds; ``nan``, which is neither below nor above any bound, is not one."""
+
+    def __call__(self, value: object) -> float:
+        found = float(super().__call__(value) or 0)
+        if found != found:  # noqa: PLR0124 only nan differs from itself
+            raise ValueError('nan is not a number of seconds')
+        return found
+
 
 _opts: list[cfg.Opt] = [
     cfg.StrOpt(
@@ -21,19 +35,19 @@ _opts: list[cfg.Opt] = [
             '[oslo_concurrency].'
         ),
     ),
-    cfg.FloatOpt(
+    cfg.Opt(
         'operation_timeout',
+        type=_Seconds(min=0.1, max=_LONGEST_SECONDS),
         default=120,
-        min=0.1,
         help=(
             'Seconds within which one attach, detach or extend ends, with success or with an '
             'error. Every wait and every program in it honours this one deadline.'
         ),
     ),
-    cfg.FloatOpt(
+    cfg.Opt(
         'scan_timeout',
+        type=_Seconds(min=0.1, max=_LONGEST_SECONDS),
         default=20,
-        min=0.1,
         help=(
             'Seconds to wait for a volume to appear on the host after the host has asked for it. '
             'Never more than what is left of operation_timeout.'

@@ -66,7 +66,7 @@ class _Lookup:
         answer: tuple[str, ...] | OSError
         try:
             answer = self._network.lookup(self._name)
-        except (OSError, UnicodeError) as error:  # A name that IDNA cannot encode.
+        except Exception as error:  # noqa: BLE001 without an answer the name would never resolve again
             answer = error if isinstance(error, OSError) else OSError(str(error))
         with self._changed:
             self._answer, self._at = answer, clock.monotonic()

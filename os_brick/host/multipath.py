@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 import contextlib
+import errno
 import itertools
 
 from oslo_log import log as logging
@@ -287,8 +288,10 @@ def opened(found: str, wwid: str) -> list[str]:
 def _open_count(uuid: str) -> int:
     try:
         return dm.status(uuid).open_count
-    except OSError:
-        return 0
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # There is no such map any more.
+            return 0
+        raise  # Not known is not idle.
 
 
 def why_open(found: str, wwid: str, deadline: wait.Deadline) -> list[str]:

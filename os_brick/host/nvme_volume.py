@@ -102,7 +102,7 @@ def flush(head: str, paths: list[nvme.Path], limit: float, deadline: wait.Deadli
     for path in live:
         try:
             actual = nvme.report(path, deadline.limit(nvme.IDENTIFY_SECONDS)).identity
-        except OSError as error:
+        except (OSError, exception.OperationTimedOut) as error:
             LOG.warning('Namespace %s does not report its identity: %s', path.name, error)
             continue
         if not path.identity.matches(actual):

@@ -2,7 +2,8 @@
 """One look at what there is of a SCSI volume on this host, for :mod:`os_brick.plans.removal`.
 
 Each disk is read once: its number, what the kernel knows of its identity, the maps above it, its
-users. Nothing here changes anything, and nothing is asked of a device.
+users. Nothing here changes anything. A device is asked only where the kernel has read none of its
+names.
 """
 
 from __future__ import annotations
@@ -10,9 +11,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 import dataclasses
 
+from oslo_log import log as logging
+
+from os_brick import exception
 from os_brick.host import block, dm, links, scsi
 from os_brick.model import vpd
 from os_brick.plans import removal as plans
+
+LOG = logging.getLogger(__name__)
+
+# How long a disk may take to report its identity; a live one needs milliseconds.
+_ASK_SECONDS = 3.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,6 +48,8 @@ def volume(
     """
     named = [disk for place in dict.fromkeys(places.named) if (disk := _disk_at(place))]
     named = [dataclasses.replace(disk, is_named=True) for disk in named]
+    if wanted.wwid:
+        named = [_asked(disk) for disk in named]
     maps = _maps(name for disk in named for name in disk.maps)
     kept = _kept(wanted, path)
     own, _ = plans.own_by_path(plans.Found(tuple(named), maps, kept=kept), wanted)
@@ -100,6 +111,21 @@ def _disk_at(place: scsi.Address) -> plans.FoundDisk | None:
     # The number first: if the disk is replaced between the two, it fits no act of a plan.
     number, name = scsi.number_at(place), scsi.disk_at(place)
     return _read(name, number, str(place)) if name else None
+
+
+def _asked(disk: plans.FoundDisk) -> plans.FoundDisk:
+    """A disk of which the kernel has read no name, with the identity that the device reports.
+
+    The kernel reads no pages of devices before SPC-3 and of those it is told to leave alone (Linux
+    6.12, drivers/scsi/scsi.c, ``scsi_attach_vpd``).
+    """
+    if disk.identity.wwid or disk.identity.serial:
+        return disk
+    try:
+        return dataclasses.replace(disk, identity=scsi.identity(disk.name, _ASK_SECONDS))
+    except (OSError, exception.BrickException) as error:
+        LOG.info('Disk %s has no name here, and does not report its identity: %s', disk, error)
+        return disk
 
 
 def _disk(name: str) -> plans.FoundDisk:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel has read only the serial number of a disk on one of the paths."""
+"""The kernel has read only the serial number, or no name at all, of a disk on one of the paths."""
 
 import contextlib
 
@@ -11,11 +11,12 @@ from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 
 
+@pytest.mark.parametrize('kernel_reads', [(0x80,), ()])
 @pytest.mark.parametrize('several', [False, True])
 def test_detach_leaves_a_disk_that_contradicts_one_of_the_volumes(
-    host: fake_host.Host, several: bool
+    host: fake_host.Host, several: bool, kernel_reads: tuple[int, ...]
 ) -> None:
-    """Its names do not contradict ``scsi_wwn``; its serial number contradicts the other disk's."""
+    """Its serial number contradicts the other disk's; without one the device itself is asked."""
     one, two = host.target('one'), host.target('two')
     one.luns[1] = two.luns[1] = array.Unit('disk')
     props = {
@@ -27,7 +28,7 @@ def test_detach_leaves_a_disk_that_contradicts_one_of_the_volumes(
     for disk in [disk for disk in host.disks.values() if disk.session.target is two]:
         host.remove_disk(disk)
     host.settle()
-    two.luns[1] = array.Unit('disk', kernel_reads=(0x80,))
+    two.luns[1] = array.Unit('disk', kernel_reads=kernel_reads)
     other = iscsi.ISCSIConnector(None).connect_volume(two.properties())
     in_use = host.disk_of(other['path'])
     with contextlib.suppress(exception.BrickException):
