@@ -21,6 +21,9 @@ SECTOR_BYTES = 512
 _WATCHERS = ('(udev-worker)', 'systemd-udevd', 'udevd', 'multipathd')
 # A healthy device answers a read in milliseconds; a path in recovery may take seconds.
 READ_SECONDS = 10.0
+# Opening a live device takes a millisecond. One that hangs is asked while an attach takes back what
+# it has made, several times.
+_CLAIM_SECONDS = 2.0
 
 
 def exists(name: str) -> bool:
@@ -114,13 +117,13 @@ def users(
     return found
 
 
-def claimant(name: str, timeout: float = READ_SECONDS) -> list[str]:
+def claimant(name: str) -> list[str]:
     """Describe who holds a device exclusively; empty if no one does.
 
     The kernel does not tell who: a mount in another namespace, a target, a program.
     """
     try:
-        claimed = root.is_claimed(name, timeout)
+        claimed = root.is_claimed(name, _CLAIM_SECONDS)
     except (OSError, exception.OperationTimedOut) as error:
         LOG.debug('Whether %s is claimed is not known: %s', name, error)
         return []

@@ -129,4 +129,4 @@ def _keys_read(source: str) -> set[str]:
 def test_one_row_a_protocol() -> None:
     for name, row in registry.PROTOCOLS.items():
         assert name == name.upper()
-        assert row.machines >= set(row.instead), name
+        assert row.platforms >= set(row.instead), name

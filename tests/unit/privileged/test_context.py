@@ -181,6 +181,7 @@ def test_importing_it_costs_little_more_than_privsep() -> None:
         'os_brick',
         'os_brick.constants',
         'os_brick.core',
+        'os_brick.core.bound',
         'os_brick.core.clock',
         'os_brick.model',
         'os_brick.model.settings',
