@@ -258,6 +258,7 @@ def test_without_a_directory_states_live_in_the_process(
         cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
 
 
+@pytest.mark.native  # A thread that never waits lets no green thread run.
 def test_a_directory_that_others_remove_while_it_is_empty(tmp_path: pathlib.Path) -> None:
     """The last state of another thing goes, and the directory with it, while one is saved."""
     place = tmp_path / 'states'
