@@ -101,8 +101,11 @@ def test_detach_by_the_properties_alone(shelf, fabric, fc):
 
 
 @EITHER
-def test_a_holder_is_named_and_kept(shelf, fabric, multipath):
+def test_a_holder_is_named_and_kept(shelf, fabric, multipathd, multipath):
     """A mount on the volume: detach refuses, says who, and works once it is gone."""
+    if not multipath:
+        # The disk's link is waited for, and by then multipathd has a map over any disk it may have.
+        multipathd(find_multipaths='strict')
     fc_support.served(shelf, fabric, 'mounted', megabytes=64)
     connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=multipath)
     props = fabric.properties(1)
