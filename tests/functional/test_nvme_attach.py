@@ -132,7 +132,7 @@ def test_namespace_without_a_name(shelf, nvme):
 
 
 BAD = {
-    'target_nqn': 'no nqn',
+    'target_nqn': 'nqn.2024-01.org.example:a,b',
     'portals': [('10.99.0.1', 4420)],
     'vol_uuid': 'nonsense',
     'volume_nguid': 'nonsense',
