@@ -32,6 +32,8 @@ OFFER_GROWTH = 2.0
 _REFUSAL = 'fail'
 # What it answers where it will do it, or has not had its own lock in time (uxsock_timeout).
 _BUSY = ('ok', 'timeout')
+# What it answers to a question that it has not come to.
+_NO_ANSWER = ('fail', 'timeout')
 # How long multipathd may refuse disks, or not answer, from the moment they are there. One that
 # takes them may be busy with hundreds of others; it is waited for as long as there is time.
 BUILD_SECONDS = 20.0
@@ -361,13 +363,37 @@ def reconfigure() -> str:
     return multipathd.reconfigure(ANSWER_SECONDS)
 
 
-def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str]:
-    """The disks that multipathd knows, with their WWIDs; none if it does not answer in time."""
+class NoAnswer(exception.BrickException):
+    """multipathd runs, and does not report what it knows."""
+
+    message = 'multipathd does not answer: %(why)s'
+
+
+def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str] | None:
+    """The disks that multipathd knows, with their WWIDs; ``None`` if it does not run.
+
+    :raises NoAnswer: if it runs and does not answer in time: it may know any disk.
+    """
     try:
         text = multipathd.paths(seconds)
-    except OSError:
-        return {}
+    except OSError as error:
+        # No process listens at its socket, which has no file that could be a leftover.
+        if error.errno == errno.ECONNREFUSED:
+            return None
+        raise NoAnswer(why=str(error)) from error
+    except exception.OperationTimedOut as error:
+        raise NoAnswer(why=str(error)) from error
+    if text.startswith(_NO_ANSWER):
+        raise NoAnswer(why=text)
     return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) > 1}
+
+
+def await_idle(seconds: float = ANSWER_SECONDS) -> None:
+    """Wait until multipathd is done with what it is at, which it answers after; or not at all."""
+    try:
+        known_disks(seconds)
+    except NoAnswer as error:
+        LOG.warning('%s; it may still be building maps', error)
 
 
 def resize(found: str, wanted_bytes: int, deadline: wait.Deadline) -> int:

@@ -284,30 +284,40 @@ def _remove_disks(state: _Run, step: plans.Step) -> None:
 
 
 def _wait_forgotten(state: _Run, step: plans.Step) -> None:
-    wait_forgotten(dict(step.disks), state.deadline)
+    wait_forgotten([name for name, _ in step.disks], state.deadline)
 
 
-def wait_forgotten(devices: dict[str, int], deadline: wait.Deadline) -> None:
+def wait_forgotten(disks: Collection[str], deadline: wait.Deadline) -> None:
     """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names.
 
-    :param devices: the number that each disk had; a new disk may have its name by now.
-    :raises MultipathdPathsNotRemoved: if it has not.
-    """
+    One that does not answer is waited for as long, and no error: the disks have gone for the
+    kernel, whose messages about that are the first thing that it reads when it goes on. An error
+    would leave the session and the WWID of a volume that is not here any more.
 
-    def still_known() -> list[str]:
-        known = multipath.known_disks()
-        return [d for d, number in devices.items() if d in known and not scsi.is_there(d, number)]
+    :raises MultipathdPathsNotRemoved: if it says that it has not.
+    """
+    left: list[str] = []
+    why = ''
 
     def is_forgotten() -> bool:
-        left = still_known()
+        nonlocal why
+        try:
+            known = multipath.known_disks() or {}
+        except multipath.NoAnswer as error:
+            why = str(error)
+            return False
+        why = ''
         # A new disk may have the name by now; that one multipathd is to keep.
-        multipath.forget_disks({disk: 0 for disk in left if not block.exists(disk)})
+        left[:] = [disk for disk in disks if disk in known and not scsi.number_of(disk)]
+        multipath.forget_disks(dict.fromkeys(left, 0))
         return not left
 
-    if not wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
-        left = [disk for disk in still_known() if not block.exists(disk)]
-        if left:
-            raise exception.MultipathdPathsNotRemoved(devices=left)
+    if wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
+        return
+    if why:
+        LOG.warning('Whether it has forgotten the disks %s is not known: %s', [*disks], why)
+    elif left:
+        raise exception.MultipathdPathsNotRemoved(devices=left)
 
 
 def _settle(_state: _Run, _step: plans.Step) -> None:
@@ -315,7 +325,7 @@ def _settle(_state: _Run, _step: plans.Step) -> None:
 
     It may be building a map of a disk at this moment, and notes the WWID after that.
     """
-    multipath.known_disks()
+    multipath.await_idle()
 
 
 def _remove_late_map(state: _Run, step: plans.Step) -> None:

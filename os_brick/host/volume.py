@@ -130,10 +130,9 @@ def _foreign_disks(
 ) -> dict[str, int]:
     """The numbers of the disks below a map that report to be another volume, or nothing."""
     wwid = dm.wwid(found)
-    known = [disk for disk, each in multipath.known_disks().items() if each == wwid]
     asked = {
         disk: scsi.number_of(disk)
-        for disk in dict.fromkeys([*block.members(found), *known])
+        for disk in dict.fromkeys([*block.members(found), *_known_to_multipathd(wwid)])
         if disk not in own and scsi.is_running(disk)
     }
     limit = deadline.within(FOREIGN_SECONDS)
@@ -148,6 +147,16 @@ def _foreign_disks(
             LOG.warning('Disk %s is removed from map %s of %s: %s', disk, found, identity, why)
             foreign[disk] = number
     return foreign
+
+
+def _known_to_multipathd(wwid: str) -> list[str]:
+    """The disks that multipathd may put into a map whenever it likes."""
+    try:
+        known = multipath.known_disks() or {}
+    except multipath.NoAnswer as error:
+        LOG.warning('%s: only the disks that are in the map of %s now are asked', error, wwid)
+        return []
+    return [disk for disk, each in known.items() if each == wwid]
 
 
 def require_ready(found: str, deadline: wait.Deadline) -> None:

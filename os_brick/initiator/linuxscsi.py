@@ -205,7 +205,7 @@ class LinuxSCSI(executor.Executor):
 
         :raises MultipathdPathsNotRemoved: if it has not.
         """
-        removal.wait_forgotten(dict.fromkeys(existing_devices, 0), _deadline())
+        removal.wait_forgotten(existing_devices, _deadline())
 
     # Removing
 

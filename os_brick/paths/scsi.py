@@ -139,7 +139,7 @@ def discard_maps(disks: list[str], seconds: float) -> None:
 def forget_wwids(wwids: list[str]) -> None:
     """Have multipath treat the disks of volumes without a map as unknown again."""
     # multipathd notes a WWID after it has made the map, and answers when it is done.
-    multipath.known_disks(_SETTLE_SECONDS)
+    multipath.await_idle(_SETTLE_SECONDS)
     for wwid in wwids:
         with locks.hold_identity(wwid, wait.Deadline.after(_FORGET_SECONDS)):
             multipath.forget_unmapped(wwid)

@@ -210,6 +210,8 @@ class Host:
         self.flushes: list[str] = []
         # What is at the LUNs that a flush may have written to, through whatever path.
         self.reached: list[array.Unit] = []
+        # The same for each flush, with the WWID of the volume that the kernel takes the device for.
+        self.flushed_from: list[tuple[str, list[array.Unit]]] = []
         # How long a login at a portal takes.
         self.login_seconds: dict[str, float] = {}
         # Address and page of questions that end in an error once.
@@ -549,9 +551,14 @@ class Host:
         self.touch(name)
         self.flushes.append(name)
         disk, found = self.disks.get(name), self.maps.get(name)
-        for each in [disk] if disk else found.disks if found else []:
-            if each.state == 'running' and (unit := each.session.target.luns.get(each.lun)):
-                self.reached.append(unit)
+        reached = [
+            unit
+            for each in ([disk] if disk else found.disks if found else [])
+            if each.state == 'running' and (unit := each.session.target.luns.get(each.lun))
+        ]
+        self.reached += reached
+        wwid = found.wwid if found else disk.unit.wwid if disk else ''
+        self.flushed_from.append((wwid, reached))
 
     # Sessions.
 

@@ -7,13 +7,7 @@ Several targets show their volume as the same LUN, and the kernel gives names ag
 
 import contextlib
 import errno
-import pathlib
-import tempfile
-from typing import Any
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from oslo_concurrency import processutils
 import pytest
 
 from os_brick import exception
@@ -24,8 +18,6 @@ from tests.unit.fakehost import host as fake_host
 
 Host = fake_host.Host
 EITHER = pytest.mark.parametrize('multipath', [False, True])
-ERRORS = (exception.BrickException, processutils.ProcessExecutionError, OSError)
-NAMES = ('a', 'b', 'c')
 
 
 def connector(multipath: bool) -> iscsi.ISCSIConnector:
@@ -225,73 +217,3 @@ def test_a_flush_never_reaches_the_next_device_of_a_name(host: Host, multipath: 
     assert [disk.unit.name for disk in host.disks.values()] == ['silver']
     brick.disconnect_volume(one.properties(), info)
     assert [disk.unit.name for disk in host.disks.values()] == ['silver']
-
-
-class History:
-    """Volumes of several targets, all of them LUN 1, and what their callers keep."""
-
-    def __init__(self, host: Host, multipath: bool) -> None:
-        self.host = host
-        self.targets = {name: host.target(name, portals=2) for name in NAMES}
-        for name, target in self.targets.items():
-            target.luns[1] = array.Unit(f'unit-{name}')
-        self.multipath = multipath
-        self.kept: dict[str, dict[str, Any]] = {}
-
-    def of(self, name: str) -> set[str]:
-        """All there is of a volume: its disks, and its map."""
-        unit = self.targets[name].luns[1]
-        disks = {
-            f'{disk.name} {disk.address}' for disk in self.host.disks.values() if disk.unit is unit
-        }
-        return disks | {found.name for found in self.host.maps.values() if found.wwid == unit.wwid}
-
-    def props(self, name: str, *, plural: bool) -> dict[str, Any]:
-        path = self.kept.get(name, {}).get('path')
-        return self.targets[name].properties(plural=plural, device_path=path)
-
-    def act(self, what: str, name: str, *, plural: bool, informed: bool) -> None:
-        others = {other: self.of(other) for other in NAMES if other != name}
-        brick = connector(self.multipath)
-        props = self.props(name, plural=plural)
-        try:
-            if what == 'attach':
-                self.kept[name] = brick.connect_volume(props)
-            elif what == 'detach':
-                brick.disconnect_volume(props, self.kept.get(name) if informed else None)
-                self.host.settle()
-                assert not self.of(name)
-            elif what == 'extend':
-                was = bool(self.of(name))
-                brick.extend_volume(props)
-                assert was
-            else:  # Detached by a caller that mixes up what it has kept.
-                mixed = self.kept.get(NAMES[NAMES.index(name) - 1])
-                props['device_path'] = mixed and mixed['path']
-                brick.disconnect_volume(props, None)
-        except ERRORS:
-            pass
-        self.host.settle()
-        assert {other: self.of(other) for other in others} == others
-
-
-STEPS = st.tuples(
-    st.sampled_from(['attach', 'attach', 'attach', 'detach', 'extend', 'mix up', 'reboot']),
-    st.sampled_from(NAMES),
-    st.booleans(),
-    st.booleans(),
-)
-
-
-@settings(max_examples=10, deadline=None)
-@given(st.lists(STEPS, max_size=8), st.booleans())
-def test_no_volume_is_touched_by_the_call_of_another(
-    steps: list[tuple[str, str, bool, bool]], multipath: bool
-) -> None:
-    with tempfile.TemporaryDirectory() as place, Host(pathlib.Path(place)) as host:
-        history = History(host, multipath)
-        for what, name, plural, informed in steps:
-            if what == 'reboot':
-                reboot(host)
-            else:
-                history.act(what, name, plural=plural, informed=informed)
