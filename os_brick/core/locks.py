@@ -31,7 +31,7 @@ from oslo_concurrency import lockutils
 from oslo_config import cfg
 
 from os_brick import exception
-from os_brick.core import files, wait
+from os_brick.core import shared_files, wait
 
 P = ParamSpec('P')
 T = TypeVar('T')
@@ -256,12 +256,12 @@ def _life_file() -> int | None:
         return None
     path = f'{place}/{PREFIX}lifelines'
     with _guard:
-        known = _life_files.get((path, files.own_inode(path)))
+        known = _life_files.get((path, shared_files.inode(path)))
         if known is not None:
             return known
         with _naming_the_option():
-            opened = files.open_shared(path)
-        return _life_files.setdefault((path, files.own_inode(path)), opened)
+            opened = shared_files.open_file(path)
+        return _life_files.setdefault((path, shared_files.inode(path)), opened)
 
 
 def _prepare(path: str) -> None:
@@ -273,7 +273,7 @@ def _prepare(path: str) -> None:
     :raises BrickException: naming the option, if this service may not use the file.
     """
     with _naming_the_option():
-        files.make_shared(path)
+        shared_files.make(path)
 
 
 @contextlib.contextmanager

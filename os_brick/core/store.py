@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, locks
+from os_brick.core import atomic, files, locks, shared_files
 
 LOG = logging.getLogger(__name__)
 
@@ -83,8 +83,8 @@ class Store:
         """
         name = _name(kind, key)
         try:
-            with files.shared_directory(self.directory) as directory:
-                data = files.read_trusted(directory, name, _LARGEST_BYTES)
+            with shared_files.directory(self.directory) as directory:
+                data = shared_files.read_trusted(directory, name, _LARGEST_BYTES)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -120,16 +120,16 @@ class Store:
     def _write(self, kind: str, key: str, state: State | None, *, durable: bool) -> None:
         name = _name(kind, key)
         mode = self.directory_mode if state else None
-        with files.shared_directory(self.directory, mode) as directory:
+        with shared_files.directory(self.directory, mode) as directory:
             try:
                 if state:
                     data = _text(key, state).encode()
-                    files.replace_in(directory, name, data, self.mode, durable=durable)
+                    atomic.replace_in(directory, name, data, self.mode, durable=durable)
                 else:
-                    files.unlink_in(directory, name, durable=durable)
+                    atomic.unlink_in(directory, name, durable=durable)
             except OSError as error:
                 # What the kernel says of a directory that was removed depends on its file system.
-                if files.is_removed(directory):
+                if shared_files.is_removed(directory):
                     raise FileNotFoundError(errno.ENOENT, self.directory) from error
                 raise
 

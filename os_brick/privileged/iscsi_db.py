@@ -18,7 +18,7 @@ import re
 from oslo_log import log as logging
 
 from os_brick import exception, privileged
-from os_brick.core import files, store, wait
+from os_brick.core import atomic, files, store, wait
 from os_brick.model import addresses, host_files, iscsi_record
 from os_brick.privileged import check, iscsiadm
 
@@ -152,7 +152,7 @@ def _sound(path: str, is_sound: _IsSound) -> str | None:
 
 def _write(path: str, record: str) -> None:
     with _about(path):
-        files.replace_bytes(path, iscsi_record.encoded(record))
+        atomic.replace(path, iscsi_record.encoded(record))
 
 
 def _same(address: str, port: str, portal: addresses.Portal) -> bool:

@@ -8,7 +8,7 @@ from oslo_concurrency import processutils as putils
 from oslo_log import log as logging
 
 from os_brick import exception, privileged
-from os_brick.core import files, process
+from os_brick.core import atomic, files, process
 from os_brick.model import names
 
 LOG = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def create_hostnqn(system_uuid: str | None = None) -> str:
     """
     try:
         nqn = NQN_OF_UUID + _checked(system_uuid) if system_uuid else _nqn_of_tool()
-        return files.create(f'{_DIRECTORY}/hostnqn', nqn) if nqn else ''
+        return atomic.create(f'{_DIRECTORY}/hostnqn', nqn) if nqn else ''
     except (OSError, putils.ProcessExecutionError, exception.BrickException) as error:
         LOG.warning('No NQN of this host could be written to %s: %s', _DIRECTORY, error)
     return ''
@@ -44,7 +44,7 @@ def create_hostnqn(system_uuid: str | None = None) -> str:
 def create_hostid(uuid: str) -> str | None:
     """Return what is in ``/etc/nvme/hostid``, or None if it could not be made; one there stays."""
     try:
-        return files.create(f'{_DIRECTORY}/hostid', f'{_checked(uuid)}\n')
+        return atomic.create(f'{_DIRECTORY}/hostid', f'{_checked(uuid)}\n')
     except (OSError, exception.BrickException) as error:
         LOG.warning('No ID of this host could be written to %s: %s', _DIRECTORY, error)
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from os_brick import exception
-from os_brick.core import files, process
+from os_brick.core import atomic, files, process
 from os_brick.privileged import iscsi_db
 
 IQN = 'iqn.2026-11.org.lab:t1'
@@ -253,7 +253,7 @@ def test_killed_between_making_and_configuring(
     def killed(*_words: object, **_keywords: object) -> None:
         raise SystemExit
 
-    monkeypatch.setattr(files, 'replace_bytes', killed)
+    monkeypatch.setattr(atomic, 'replace', killed)
     with pytest.raises(SystemExit):
         prepare()
     monkeypatch.undo()

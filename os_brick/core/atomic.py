@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that change as a whole: no reader sees half of one, and no crash leaves half of one.
+
+Paths are the host's, as those of :mod:`os_brick.core.files`; functions that end in ``_in`` take an
+open directory, which is the one that was looked at, whatever has its name by now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+
+from os_brick.core import files
+
+# What file systems without O_TMPFILE report (NFS, overlayfs before Linux 6.3), and old kernels.
+_NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
+
+_LARGEST_TEXT = 1 << 20
+# XFS and ext4 may leave NULs where data did not reach the disk.
+_NOTHING = '\0 \t\r\n'
+
+
+def replace(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Put a whole file in the place of ``path`` at once, so that no reader sees half of it.
+
+    A symbolic link at ``path`` is replaced, not followed.
+
+    :raises OSError: if its directory does not exist or cannot be written.
+    """
+    directory, _, name = files.real(path).rpartition('/')
+    descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        replace_in(descriptor, name, data, mode, durable=True)
+    finally:
+        os.close(descriptor)
+
+
+def replace_in(directory: int, name: str, data: bytes, mode: int, *, durable: bool) -> None:
+    """Put a whole file into an open directory at once, whatever is at its name.
+
+    :param durable: whether it is on the disk when this returns; else after a crash of the host the
+        old one may be back.
+    :raises OSError: if it cannot be written; what was there is there still then.
+    """
+    fresh = _new_in(directory, data, mode, durable=durable)
+    try:
+        os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh, dir_fd=directory)
+        raise
+    if durable:
+        _sync_directory(directory)
+
+
+def _new_in(directory: int, data: bytes, mode: int, *, durable: bool) -> str:
+    """The random name of a new file with ``data``, in an open directory.
+
+    It gets its name when it is complete, where the file system can (O_TMPFILE): a process that is
+    killed before leaves nothing, which open-iscsi would take for a record.
+    """
+    name = f'.os-brick-{secrets.token_hex(8)}'
+    flags = os.O_WRONLY | os.O_CLOEXEC
+    try:
+        file = os.open('.', flags | os.O_TMPFILE, 0o600, dir_fd=directory)
+        is_named = False
+    except OSError as error:
+        if error.errno not in _NO_TMPFILE:
+            raise
+        named = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+        file = os.open(name, flags | named, 0o600, dir_fd=directory)
+        is_named = True
+    try:
+        _fill(file, data, mode, durable=durable)
+        if not is_named:
+            # With a directory's descriptor, since os.link follows the link only then.
+            os.link(f'/proc/self/fd/{file}', name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(name, dir_fd=directory)
+        raise
+    finally:
+        os.close(file)
+    return name
+
+
+def _fill(file: int, data: bytes, mode: int, *, durable: bool) -> None:
+    # The umask: the privsep daemon runs with 0, other processes do not.
+    os.fchmod(file, mode)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]
+    if durable:
+        os.fsync(file)
+
+
+def _sync_directory(directory: int) -> None:
+    # A descriptor of O_PATH cannot be synchronised.
+    file = os.open('.', os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def unlink_in(directory: int, name: str, *, durable: bool) -> None:
+    """Remove a file from an open directory; one that has gone already is not an error.
+
+    :param durable: whether it stays away after a crash of the host.
+    :raises OSError: if it stays.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=directory)
+        if durable:
+            _sync_directory(directory)
+
+
+def create(path: str, text: str, mode: int = 0o644) -> str:
+    """The content of a file, which is ``text`` unless another caller was faster; never half of it.
+
+    However many threads and processes call this at once, each gets the same text, and it is what
+    is on the disk. An empty file, which a crash while writing leaves behind, is as good as none; a
+    symbolic link that leads to a file is followed.
+
+    :raises OSError: if it can be neither read nor written.
+    """
+    found = _text_at(path)
+    if found:
+        return found
+    target = files.realpath(path)
+    directory, _, name = files.real(target).rpartition('/')
+    os.makedirs(directory, mode=0o755, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        # Taken by every caller of this function, in whatever process; ends with the descriptor.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        found = _text_at(target)
+        if not found:
+            replace_in(descriptor, name, text.encode(), mode, durable=True)
+    finally:
+        os.close(descriptor)
+    return found or text.strip()
+
+
+def _text_at(path: str) -> str:
+    """The text of a file, empty if there is none or a crash has left it without content.
+
+    :raises OSError: if there is one that cannot be read.
+    """
+    try:
+        return files.read_regular(path, _LARGEST_TEXT).decode('utf-8', 'replace').strip(_NOTHING)
+    except FileNotFoundError:
+        return ''
