@@ -199,6 +199,15 @@ def is_directory(path: str) -> bool:
     return os.path.isdir(_inside(path))
 
 
+def is_obstructed(path: str) -> bool:
+    """Whether something is at ``path`` that is neither a directory nor a link to one."""
+    try:
+        found = os.lstat(_inside(path)).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISDIR(found) and not (stat.S_ISLNK(found) and is_directory(path))
+
+
 def readlink(path: str) -> str:
     """What a symbolic link says, as it stands.
 
