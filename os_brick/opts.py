@@ -71,6 +71,17 @@ _opts: list[cfg.Opt] = [
             'configurations.'
         ),
     ),
+    cfg.ListOpt(
+        'extra_root_programs',
+        item_type=types.String(regex=r'\A(?:(?:/[^/\0]+)+|[^/\0]+)\Z', quotes=True),
+        default=[],
+        help=(
+            'Programs that callers of os-brick may run as root, in addition to the tools of block '
+            'storage that it knows: names, which are found on the PATH of root, or absolute paths. '
+            'A shell, or another program that starts programs, allows everything. Read by the root '
+            'daemon: it has to be in a configuration file that the daemon is started with.'
+        ),
+    ),
     cfg.IntOpt(
         'nvmeof_queue_size',
         default=128,

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Programs and links as the public names know them.
 
-:func:`execute_root` runs any program as root. It is there for callers outside
-that bring commands of their own; nothing of ours calls it.
+:func:`execute_root` is there for callers outside that bring commands of their own; it runs what is
+on the list of :mod:`os_brick.privileged.programs`.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, privileged
 from os_brick.core import clock, process, trace
-from os_brick.privileged import links
+from os_brick.privileged import links, programs
 
 LOG = logging.getLogger(__name__)
 
@@ -109,13 +109,23 @@ def _longest(*_cmd: str, **kwargs: Any) -> float | None:
 
 @privileged.limited(_longest, privileged.connection.OUTSIDE)
 def execute_root(*cmd: str, **kwargs: Any) -> tuple[str, str]:
-    """Run any program as root, with the keywords of :func:`custom_execute`.
+    """Run a program that may be run as root, with the keywords of :func:`custom_execute`.
 
     For callers outside only: our own code has a narrow function for each act.
 
+    :raises oslo_concurrency.processutils.ProcessExecutionError: if it is not on the list, or fails.
     :raises TypeError: for ``shell`` and ``run_as_root``, which are not allowed.
     """
-    return custom_execute(*cmd, shell=False, run_as_root=False, **kwargs)
+    words = [str(word) for word in cmd]
+    variables = kwargs.pop('env_variables', None)
+    programs.require(words, variables)
+    return custom_execute(
+        *words,
+        shell=False,
+        run_as_root=False,
+        env_variables=programs.environment(variables),
+        **kwargs,
+    )
 
 
 def _once(cmd: tuple[str, ...], keywords: dict[str, Any]) -> tuple[str, str]:
@@ -164,7 +174,9 @@ def _process_keywords(kwargs: dict[str, Any]) -> dict[str, Any]:
     names = {'cwd': 'cwd', 'env_variables': 'env', 'shell': 'shell'}
     unknown = kwargs.keys() - names.keys() - _WITHOUT_EFFECT
     if unknown:
-        raise putils.UnknownArgumentError(f'Unknown keywords: {", ".join(sorted(unknown))}')
+        raise putils.UnknownArgumentError(
+            f'os-brick runs no program with the keywords {", ".join(sorted(unknown))}'
+        )
     return {names[name]: value for name, value in kwargs.items() if name in names}
 
 

@@ -82,6 +82,7 @@ def test_list_opts_is_for_the_sample_generator() -> None:
     [(group, options)] = opts.list_opts()
     assert group == 'os_brick'
     assert {option.name for option in options} == {
+        'extra_root_programs',
         'lock_path',
         'nvmeof_ctrl_loss_tmo',
         'nvmeof_dhchap_ctrl_secret',

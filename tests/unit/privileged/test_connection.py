@@ -49,7 +49,10 @@ def login(limit):
 
 def _client(tmp_path: pathlib.Path, code: str, settings: str = '') -> list[str]:
     configuration = tmp_path / 'test.conf'
-    configuration.write_text(f'[privsep_osbrick]\ncapabilities =\n{settings}\n')
+    configuration.write_text(
+        '[os_brick]\nextra_root_programs = sh, sleep\n'
+        f'[privsep_osbrick]\ncapabilities =\n{settings}\n'
+    )
     # A target that hangs.
     iscsiadm = tmp_path / 'iscsiadm'
     iscsiadm.write_text('#!/bin/sh\nexec sleep 40\n')
@@ -196,7 +199,7 @@ def test_what_the_daemon_may_take_ends_with_the_operation(tmp_path: pathlib.Path
             print('answer', seconds(login, 1) < 4)
         os._exit(0)
         """,
-        f'helper_command = {helper}',
+        f'helper_command = {helper} --config-file {tmp_path}/test.conf',
     )
     assert said[0].startswith('OperationTimedOut')
     assert 'the start of the privileged daemon' in said[0]
@@ -225,7 +228,7 @@ def test_sudo_asks_for_a_password(tmp_path: pathlib.Path) -> None:
         print('pid', daemon().isdecimal(), daemon() == daemon())
         os._exit(0)
         """,
-        f'helper_command = {helper}',
+        f'helper_command = {helper} --config-file {tmp_path}/test.conf',
     )
     assert [line.split()[0] for line in said[:3]] == ['OperationTimedOut'] * 3
     assert 'does sudo ask for a password?' in said[0]

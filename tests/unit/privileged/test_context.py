@@ -56,7 +56,10 @@ ROOT = pathlib.Path(__file__).parents[3]
 
 def _client(tmp_path: pathlib.Path, settings: str) -> dict[str, str]:
     configuration = tmp_path / 'test.conf'
-    configuration.write_text(f'[privsep_osbrick]\ncapabilities =\n{settings}\n')
+    configuration.write_text(
+        '[os_brick]\nextra_root_programs = sh, sleep\n'
+        f'[privsep_osbrick]\ncapabilities =\n{settings}\n'
+    )
     programs = os.path.dirname(sys.executable)
     done = subprocess.run(
         [sys.executable, '-c', CLIENT, '--config-file', str(configuration)],

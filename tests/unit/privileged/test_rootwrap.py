@@ -108,9 +108,16 @@ class TestCustomExecute:
         assert out == 'half'
         assert 'after 5 s' in err
 
-    def test_unknown_keywords_are_refused(self) -> None:
-        with pytest.raises(processutils.UnknownArgumentError, match='on_execute'):
-            _run([WORKS], on_execute=print)
+    @pytest.mark.parametrize(
+        'keyword',
+        [
+            *('on_execute', 'on_completion', 'preexec_fn', 'prlimit', 'python_exec', 'binary'),
+            'spelt_wrong',
+        ],
+    )
+    def test_keywords_that_it_does_not_have_are_refused_by_name(self, keyword: str) -> None:
+        with pytest.raises(processutils.UnknownArgumentError, match=keyword):
+            _run([], **{keyword: None})
 
     def test_keywords_without_effect_are_taken(self) -> None:
         assert _run([WORKS], loglevel=10, log_errors=None, signal=9)[0] == ('out', 'err')
@@ -141,21 +148,21 @@ class TestCustomExecute:
 
 class TestExecute:
     def test_runs_as_root_or_not(self) -> None:
-        with process.use(seams.Programs({'a': [WORKS], 'b': [WORKS]})):
-            assert rootwrap.execute('a', run_as_root=True, root_helper='sudo') == ('out', 'err')
+        with process.use(seams.Programs({'lvs': [WORKS], 'b': [WORKS]})):
+            assert rootwrap.execute('lvs', run_as_root=True, root_helper='sudo') == ('out', 'err')
             assert rootwrap.execute('b', root_helper='sudo') == ('out', 'err')
 
-    @pytest.mark.parametrize('run_as_root', [True, False])
-    def test_a_missing_program(self, run_as_root: bool) -> None:
+    @pytest.mark.parametrize(('run_as_root', 'place'), [(True, '/usr/bin'), (False, '/nowhere')])
+    def test_a_missing_program(self, run_as_root: bool, place: str) -> None:
         with pytest.raises(processutils.ProcessExecutionError) as caught:
-            rootwrap.execute('/nonexistent/program', 'x', run_as_root=run_as_root)
-        assert caught.value.cmd == '/nonexistent/program x'
+            rootwrap.execute(f'{place}/casadm', 'x', run_as_root=run_as_root)
+        assert caught.value.cmd == f'{place}/casadm x'
         assert 'No such file' in str(caught.value.description)
 
     @pytest.mark.parametrize('keyword', ['shell', 'run_as_root'])
     def test_root_refuses_what_others_may(self, keyword: str) -> None:
         with pytest.raises(TypeError):
-            rootwrap.execute_root('x', **{keyword: True})
+            rootwrap.execute_root('lvs', **{keyword: True})
 
 
 LINK = '/dev/disk/by-id/os-brick+dev+sda'
