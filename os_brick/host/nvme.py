@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 import contextlib
 import dataclasses
 import errno
-import re
 
 from oslo_log import log as logging
 
@@ -24,8 +23,6 @@ LOG = logging.getLogger(__name__)
 
 _CLASS = '/sys/class/nvme-fabrics/ctl'
 _BLOCK = '/sys/class/block'
-# nvme0c1n2: namespace 2 of subsystem 0 through controller 1; nvme0n2 without multipath.
-_PATH = re.compile(r'(nvme\d+)(?:c\d+)?(n\d+)')
 
 LIVE = 'live'
 # What is being taken down, or dead: it never becomes live again.
@@ -38,75 +35,12 @@ IDENTIFY_SECONDS = 10.0
 _RESCAN_SECONDS = 10.0
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Controller:
-    """A controller over fabrics that the kernel has.
-
-    :ivar name: the kernel's, such as ``nvme3``; it is used again for another one.
-    :ivar id: its number at the subsystem, which may give it again.
-    :ivar number: the kernel's number of its directory, which no other one has had since boot.
-    :ivar host_nqn: by what name this host has connected; empty where the kernel does not tell.
-    :ivar is_encrypted: whether the connection is one over TLS.
-    """
-
-    name: str
-    nqn: str
-    portal: fabrics.NvmePortal
-    id: str
-    host_nqn: str = ''
-    host_id: str = ''
-    is_encrypted: bool = False
-    number: int = 0
-
-    @property
-    def lock(self) -> str:
-        """What connecting to and disconnecting from its portal is locked by."""
-        return lock_of(self.nqn, self.portal)
-
-    def __str__(self) -> str:
-        return f'controller {self.name} of {self.nqn} at {self.portal}'
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Path:
-    """A namespace behind one controller.
-
-    :ivar name: the kernel's, such as ``nvme0c1n2``.
-    :ivar identity: who the kernel believes it to be.
-    """
-
-    name: str
-    controller: str
-    identity: fabrics.NamespaceIdentity
-
-    @property
-    def head(self) -> str:
-        """The block device that users open, such as ``nvme0n2``."""
-        return head_of(self.name)
-
-
-def lock_of(nqn: str, portal: fabrics.NvmePortal) -> str:
-    """What connecting to a subsystem at a portal is locked by."""
-    return f'{nqn} {portal.transport} {portal.address} {portal.port}'
-
-
-def head_of(path: str) -> str:
-    """The head of a path: ``nvme0n2`` of ``nvme0c1n2``; any other name is its own."""
-    match = _PATH.fullmatch(path)
-    return match[1] + match[2] if match else path
-
-
-def is_head(name: str) -> bool:
-    """Whether a name is that of a namespace's block device, such as ``nvme0n2``."""
-    return _PATH.fullmatch(name) is not None and head_of(name) == name
-
-
 def has_native_multipath() -> bool:
     """Whether the kernel puts the paths to a namespace under one block device."""
     return files.read_or('/sys/module/nvme_core/parameters/multipath') == 'Y'
 
 
-def controllers(nqn: str | None = None) -> list[Controller]:
+def controllers(nqn: str | None = None) -> list[fabrics.Controller]:
     """The controllers over fabrics, of one subsystem or of all."""
     found = []
     for name in files.names(_CLASS):
@@ -119,7 +53,7 @@ def controllers(nqn: str | None = None) -> list[Controller]:
     return found
 
 
-def controller(name: str) -> Controller | None:
+def controller(name: str) -> fabrics.Controller | None:
     """The controller of a name; ``None`` if there is none that this library can use."""
 
     def attribute(key: str) -> str:
@@ -138,9 +72,9 @@ def controller(name: str) -> Controller | None:
             place.get('host_iface', ''),
         )
     except ValueError as error:
-        LOG.debug('Controller %s is none of ours: %s', name, error)
+        LOG.debug('Controller %s is not one of ours: %s', name, error)
         return None
-    return Controller(
+    return fabrics.Controller(
         name,
         attribute('subsysnqn'),
         portal,
@@ -154,7 +88,7 @@ def controller(name: str) -> Controller | None:
 
 def controllers_at(
     nqn: str, portals: Iterable[fabrics.NvmePortal], host_nqn: str | None
-) -> list[Controller]:
+) -> list[fabrics.Controller]:
     """The controllers of a subsystem at these portals, connected by this host's name."""
     return [
         controller
@@ -169,7 +103,7 @@ def state(controller: str) -> str:
     return files.read_or(f'{_CLASS}/{controller}/state')
 
 
-def is_there(controller: Controller) -> bool:
+def is_there(controller: fabrics.Controller) -> bool:
     """Whether a controller is still there, and not another one under its name."""
     return files.inode(f'{_CLASS}/{controller.name}') == controller.number
 
@@ -183,14 +117,15 @@ def number_of(controller: str) -> int:
     return files.inode(f'{_CLASS}/{controller}')
 
 
-def paths(controller: str) -> list[Path]:
+def paths(controller: str) -> list[fabrics.Path]:
     """The namespaces behind a controller."""
     found = []
     for name in files.names(f'{_CLASS}/{controller}'):
-        if _PATH.fullmatch(name):
+        if fabrics.is_path(name):
             number = files.read_or(f'{_CLASS}/{controller}/{name}/nsid')
             if number.isdecimal():
-                found.append(Path(name, controller, _cached(f'{_CLASS}/{controller}/{name}')))
+                identity = _cached(f'{_CLASS}/{controller}/{name}')
+                found.append(fabrics.Path(name, controller, identity))
     return found
 
 
@@ -212,7 +147,7 @@ def _cached(directory: str) -> fabrics.NamespaceIdentity:
     )
 
 
-def paths_of(head: str) -> list[Path]:
+def paths_of(head: str) -> list[fabrics.Path]:
     """Every path to a namespace, through whatever controllers."""
     return [
         path
@@ -223,7 +158,7 @@ def paths_of(head: str) -> list[Path]:
     ]
 
 
-def why_unusable(path: Path) -> str | None:
+def why_unusable(path: fabrics.Path) -> str | None:
     """Why a path takes no I/O now, or ``None`` if it does."""
     now = state(path.controller)
     if now != LIVE:
@@ -232,7 +167,7 @@ def why_unusable(path: Path) -> str | None:
     return None if ana in USABLE else f'path {path.name} is {ana}'
 
 
-def size_bytes(path: Path) -> int:
+def size_bytes(path: fabrics.Path) -> int:
     """The size that the kernel has for a path's namespace; 0 where it does not take its format."""
     place = f'{_CLASS}/{path.controller}/{path.name}/size'
     return int(files.read_or(place, '0')) * block.SECTOR_BYTES
@@ -251,7 +186,7 @@ class Report:
     block_bytes: int
 
 
-def report(path: Path, timeout: float = IDENTIFY_SECONDS) -> Report:
+def report(path: fabrics.Path, timeout: float = IDENTIFY_SECONDS) -> Report:
     """Identity and size of a namespace, asked of the controller now.
 
     :raises OperationTimedOut: if the controller does not answer.
@@ -277,7 +212,7 @@ def namespaces() -> list[tuple[str, str, fabrics.NamespaceIdentity]]:
             _cached(f'{_BLOCK}/{name}'),
         )
         for name in files.names(_BLOCK)
-        if is_head(name)
+        if fabrics.is_head(name)
     ]
 
 

@@ -70,7 +70,7 @@ def connect(
     options: Options,
     deadline: wait.Deadline,
     tls: Sequence[nvme_psk.TlsKey] = (),
-) -> nvme.Controller:
+) -> fabrics.Controller:
     """Connect to a controller of a subsystem.
 
     :param host: the name and the ID of this host; ``None`` leaves both to the kernel.
@@ -103,7 +103,7 @@ def connect(
             raise FileExistsError(errno.EEXIST, str(error)) from error
         raise
     names = host or ('', '')
-    return nvme.Controller(
+    return fabrics.Controller(
         *(name, nqn, portal, str(number), *names),
         is_encrypted=bool(tls),
         number=nvme.number_of(name),
@@ -132,7 +132,7 @@ def _require_fabrics(deadline: wait.Deadline) -> None:
     wait.until(lambda: files.exists(root.FABRICS) or None, limit, f'{root.FABRICS} to appear')
 
 
-def delete(controller: nvme.Controller, deadline: wait.Deadline) -> None:
+def delete(controller: fabrics.Controller, deadline: wait.Deadline) -> None:
     """Take a controller down, and wait until it has gone; another one of its name stays.
 
     :raises OperationTimedOut: if it does not go in time.
@@ -154,7 +154,7 @@ def delete(controller: nvme.Controller, deadline: wait.Deadline) -> None:
     wait.until(lambda: not nvme.is_there(controller) or None, deadline, gone)
 
 
-def set_ctrl_loss_tmo(controller: nvme.Controller, seconds: int | None) -> None:
+def set_ctrl_loss_tmo(controller: fabrics.Controller, seconds: int | None) -> None:
     """Have the kernel try so long to reach a controller when it is lost, now that it is live."""
     if controller.portal.transport != fabrics.FC or seconds is None:
         return
@@ -165,8 +165,8 @@ def set_ctrl_loss_tmo(controller: nvme.Controller, seconds: int | None) -> None:
 
 
 def wait_live(
-    made: nvme.Controller, is_wanted: Callable[[], bool], deadline: wait.Deadline
-) -> nvme.Controller | None:
+    made: fabrics.Controller, is_wanted: Callable[[], bool], deadline: wait.Deadline
+) -> fabrics.Controller | None:
     """A controller that was just made, once it is live; ``None`` if it does not get there.
 
     Those of Fibre Channel are made first and connected then; only a live one has its ID. For the
@@ -175,7 +175,7 @@ def wait_live(
     :param is_wanted: whether it is still waited for.
     """
 
-    def probe() -> nvme.Controller | bool | None:
+    def probe() -> fabrics.Controller | bool | None:
         now = nvme.state(made.name)
         if not now or now in nvme.GOING or not is_wanted():
             return False
@@ -187,7 +187,7 @@ def wait_live(
         return found if found is not None and found.nqn == made.nqn else None
 
     answer = wait.poll(probe, deadline)
-    return answer if isinstance(answer, nvme.Controller) else None
+    return answer if isinstance(answer, fabrics.Controller) else None
 
 
 def subsystem_of(nqn: str) -> str | None:

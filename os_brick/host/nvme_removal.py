@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Taking down controllers, and with them the namespaces that are let go of.
+"""Runs the plans of :mod:`os_brick.plans.nvme_removal`; takes down controllers.
+
+Between a look and an act a name may get another owner: the array gives a number to another volume,
+a controller goes by itself, another process attaches. So each step proves just before it acts that
+its object is still the one that was planned: a block device and a controller by the kernel's number
+of it, an array by its UUID, what a flush would reach by asking the controllers who it is.
 
 A controller that carries another volume stays. What counts as another volume:
 :func:`os_brick.plans.nvmeof.foreign`.
@@ -7,48 +12,140 @@ A controller that carries another volume stays. What counts as another volume:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import dataclasses
 import functools
+from typing import Protocol
 
 from oslo_log import log as logging
 
+from os_brick import exception
 from os_brick.core import fanout, locks, teardown, wait
-from os_brick.host import block, nvme, nvme_connect, nvme_refs, nvme_survey, nvme_volume
-from os_brick.plans import nvmeof as plans
+from os_brick.host import block, md, nvme, nvme_connect, nvme_refs, nvme_volume
+from os_brick.model import fabrics
+from os_brick.plans import nvme_removal as plans
+from os_brick.plans import nvmeof
 
 LOG = logging.getLogger(__name__)
 
 
-def remove(
-    found: nvme_survey.Found, steps: teardown.Teardown, flush_limit: float, deadline: wait.Deadline
+# Errors of ours name the controller; those of the kernel do not.
+_NAMED = exception.BrickException
+
+
+class Steps(Protocol):
+    """Runs the steps of a removal; decides whether one that fails ends it."""
+
+    def run(self, what: str, step: Callable[[], object]) -> bool:
+        """Run one step; return whether it succeeded, unless its error is raised."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Run:
+    """A plan that is being run."""
+
+    deadline: wait.Deadline
+    force: bool
+
+    @property
+    def flush_limit(self) -> float:
+        """How long a flush may take in seconds."""
+        return teardown.flush_limit(self.deadline, self.force)
+
+
+def run(
+    removal: plans.Removal, steps: Steps, deadline: wait.Deadline, *, force: bool = False
 ) -> None:
-    """Flush a namespace, and take down the controllers that carry nothing else.
+    """Take away what a plan names; nothing is taken away before the data is safe, without force.
 
-    :raises VolumeInUse: if something on this host uses it, without force.
+    :param steps: decides whether a step that fails ends the removal.
+    :raises VolumeInUse: if something on this host uses it, without ``force``.
+    :raises VolumeIdentityMismatch: if it cannot be told from another volume.
     """
-    for head in found.heads:
-        check = functools.partial(nvme_volume.refuse_users, head, deadline)
-        steps.run(f'check for users of {head}', check)
-    for head in found.heads:
-        paths = [path for path in found.paths if path.head == head]
-        flush = functools.partial(nvme_volume.flush, head, paths, flush_limit, deadline)
-        steps.run(f'flush of {head}', flush)
-    names = {str(path.identity) for path in found.paths}
-
-    def take_down(controller: nvme.Controller) -> bool:
-        return detach(controller, names, deadline)
-
-    gone, errors = fanout.fanout(take_down, found.controllers)
-    for error in errors.values():
-        steps.run('end of a connection', functools.partial(_raise, error))
-    if found.heads and all(gone.values()) and not errors:
-        nvme_volume.wait_gone(set(found.heads), deadline)
+    LOG.debug('%s', removal)
+    state = _Run(deadline, force)
+    for step in removal.steps:
+        steps.run(f'step {step}', functools.partial(_ACTS[step.verb], state, step))
 
 
-def _raise(error: Exception) -> None:
-    raise error
+# Steps, in the order in which a detach takes them.
 
 
-def detach(controller: nvme.Controller, names: set[str], deadline: wait.Deadline) -> bool:
+def _refuse(_state: _Run, step: plans.Step) -> None:
+    raise exception.VolumeIdentityMismatch('; '.join(step.notes))
+
+
+def _is_still(step: plans.Step) -> bool:
+    """Whether a block device has not gone; its name may be another one's by now."""
+    return block.inode(step.device) == step.number
+
+
+def _check_array(_state: _Run, step: plans.Step) -> None:
+    if _is_still(step):
+        md.refuse_users(step.device)
+
+
+def _flush_array(state: _Run, step: plans.Step) -> None:
+    if _is_still(step):
+        block.flush(step.device, step.number, state.flush_limit)
+
+
+def _stop_array(state: _Run, step: plans.Step) -> None:
+    if _is_still(step):
+        md.stop(step.device, state.deadline, uuid_meant=step.uuid)
+
+
+def _check_users(state: _Run, step: plans.Step) -> None:
+    if _is_still(step):
+        nvme_volume.refuse_users(step.device, state.deadline, known=step.users)
+
+
+def _flush(state: _Run, step: plans.Step) -> None:
+    limit = state.flush_limit
+    nvme_volume.flush(step.device, step.number, step.paths, limit, state.deadline)
+
+
+def _leave(state: _Run, step: plans.Step) -> None:
+    """Release a namespace behind its controllers, side by side; end those without another one."""
+    names = set(step.names)
+    _, errors = fanout.fanout(
+        lambda controller: detach(controller, names, state.deadline), step.controllers
+    )
+    if len(errors) == 1 and isinstance(error := next(iter(errors.values())), _NAMED):
+        raise error
+    if errors:
+        raise exception.VolumePathNotRemoved(
+            volume_path=[f'{controller}: {error}' for controller, error in errors.items()]
+        )
+
+
+def _wait_gone(state: _Run, step: plans.Step) -> None:
+    nvme_volume.wait_gone(step.device, step.number, state.deadline)
+
+
+def _forget(state: _Run, step: plans.Step) -> None:
+    for lock in step.locks:
+        with locks.hold(locks.TARGET, lock, state.deadline):
+            nvme_refs.forget_gone(lock)
+
+
+_ACTS: dict[plans.Verb, Callable[[_Run, plans.Step], None]] = {
+    plans.Verb.REFUSE: _refuse,
+    plans.Verb.CHECK_ARRAY: _check_array,
+    plans.Verb.FLUSH_ARRAY: _flush_array,
+    plans.Verb.STOP_ARRAY: _stop_array,
+    plans.Verb.CHECK_USERS: _check_users,
+    plans.Verb.FLUSH: _flush,
+    plans.Verb.LEAVE: _leave,
+    plans.Verb.WAIT_GONE: _wait_gone,
+    plans.Verb.FORGET: _forget,
+}
+
+
+# Controllers.
+
+
+def detach(controller: fabrics.Controller, names: set[str], deadline: wait.Deadline) -> bool:
     """Release namespaces, and take their controller down unless it carries another volume.
 
     :param names: the namespaces that are released.
@@ -56,6 +153,7 @@ def detach(controller: nvme.Controller, names: set[str], deadline: wait.Deadline
     """
     with locks.hold(locks.TARGET, controller.lock, deadline):
         if not nvme.is_there(controller):
+            nvme_refs.forget_gone(controller.lock)
             return True
         known = nvme_refs.release(controller, names)
         behind = [path for path in nvme.paths(controller.name) if str(path.identity) not in names]
@@ -63,7 +161,7 @@ def detach(controller: nvme.Controller, names: set[str], deadline: wait.Deadline
 
 
 def take_back(
-    controller: nvme.Controller,
+    controller: fabrics.Controller,
     names: set[str],
     token: str,
     deadline: wait.Deadline,
@@ -81,6 +179,7 @@ def take_back(
     """
     with locks.hold(locks.TARGET, controller.lock, deadline):
         if not nvme.is_there(controller):
+            nvme_refs.forget_gone(controller.lock)
             return True
         known = nvme_refs.withdraw(controller, token)
         if not (is_own or known.is_made or known.released):
@@ -93,7 +192,7 @@ def take_back(
         return _disconnect_if_unused(controller, known, behind, deadline, is_own=is_own)
 
 
-def _may_go(path: nvme.Path, known: nvme_refs.References) -> bool:
+def _may_go(path: fabrics.Path, known: nvme_refs.References) -> bool:
     """Whether a namespace that a failed attach has found is nothing to anyone else.
 
     Another attach may have found it there, too, or something may use it, which the other paths to
@@ -106,15 +205,15 @@ def _may_go(path: nvme.Path, known: nvme_refs.References) -> bool:
 
 
 def _disconnect_if_unused(
-    controller: nvme.Controller,
+    controller: fabrics.Controller,
     known: nvme_refs.References,
-    behind: list[nvme.Path],
+    behind: list[fabrics.Path],
     deadline: wait.Deadline,
     *,
     is_own: bool,
 ) -> bool:
     is_made = is_own or known.is_made
-    kept, idle = plans.foreign(behind, known.attached, known.released, is_made=is_made)
+    kept, idle = nvmeof.foreign(behind, known.attached, known.released, is_made=is_made)
     others = kept or [path for path in idle if _is_used(path.head)]
     if others or known.coming:
         why = ', '.join(path.name for path in others) or 'an attach is under way'

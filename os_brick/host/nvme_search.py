@@ -29,7 +29,7 @@ class Search:
     def __init__(
         self,
         wanted: fabrics.NamespaceIdentity,
-        controller: nvme.Controller,
+        controller: fabrics.Controller,
         deadline: wait.Deadline,
         *,
         is_new: bool,
@@ -46,7 +46,7 @@ class Search:
         self._stale = ''
         self._why = 'the subsystem does not show it to this host'
 
-    def look(self) -> nvme.Path | None:
+    def look(self) -> fabrics.Path | None:
         """The namespace, if it is there and its controller confirms its identity and its size.
 
         :raises VolumeDeviceNotFound: if there is more than one.
@@ -71,7 +71,7 @@ class Search:
         It does not add a namespace while another controller of the subsystem still shows an
         earlier one of its number ("IDs don't match for shared namespace").
         """
-        others: list[nvme.Controller] = []
+        others: list[fabrics.Controller] = []
         if self._has_looked:
             same = nvme.controllers(self._controller.nqn)
             others = [other for other in same if other.name != self._controller.name]
@@ -84,7 +84,7 @@ class Search:
                 with contextlib.suppress(OSError, exception.OperationTimedOut):
                     nvme.rescan(controller.name, self._deadline)
 
-    def _is_it(self, path: nvme.Path) -> bool:
+    def _is_it(self, path: fabrics.Path) -> bool:
         try:
             actual = nvme.report(path, self._deadline.limit(nvme.IDENTIFY_SECONDS))
         except (OSError, exception.OperationTimedOut) as error:
@@ -99,7 +99,7 @@ class Search:
         self._why = _of_size(path, actual, shown)
         return False
 
-    def _is_stale(self, path: nvme.Path, actual: fabrics.NamespaceIdentity) -> None:
+    def _is_stale(self, path: fabrics.Path, actual: fabrics.NamespaceIdentity) -> None:
         if str(actual) == self._stale:
             return
         # The kernel has to be told: it drops such a namespace, and finds the new one then.
@@ -141,7 +141,7 @@ class Search:
         return ''
 
 
-def _of_size(path: nvme.Path, actual: nvme.Report, shown: int) -> str:
+def _of_size(path: fabrics.Path, actual: nvme.Report, shown: int) -> str:
     if not actual.size_bytes:
         return f'it reports no capacity for namespace {path.name}'
     if not shown:

@@ -20,7 +20,7 @@ _BUSY_SECONDS = 3.0
 _RESIZE_SECONDS = 30.0
 
 
-def wait_readable(path: nvme.Path, deadline: wait.Deadline) -> None:
+def wait_readable(path: fabrics.Path, deadline: wait.Deadline) -> None:
     """Wait until a namespace takes I/O through this or another path, and can be read.
 
     The namespace is asked once more who it is when it has been read: while it was waited for, the
@@ -42,7 +42,7 @@ def wait_readable(path: nvme.Path, deadline: wait.Deadline) -> None:
     _require_still(path, deadline)
 
 
-def _require_still(path: nvme.Path, deadline: wait.Deadline) -> None:
+def _require_still(path: fabrics.Path, deadline: wait.Deadline) -> None:
     reasons = []
     for each in nvme.paths_of(path.head):
         shown = [each.identity]
@@ -79,15 +79,18 @@ def why_unreadable(head: str, deadline: wait.Deadline) -> str | None:
     return str(error) if error is not None else None
 
 
-def refuse_users(head: str, deadline: wait.Deadline) -> None:
+def refuse_users(head: str, deadline: wait.Deadline, known: Sequence[str] | None = None) -> None:
     """Make sure that nothing on this host uses a namespace.
 
-    :raises VolumeInUse: if something does.
+    :param known: the users that were found just now, in words.
+    :raises VolumeInUse: if there is one.
     """
     found: list[str] = []
+    looks = [known] if known is not None else []
 
     def is_idle() -> bool:
-        found[:] = block.users(head) or block.openers(head) or block.claimant(head)
+        users = looks.pop() if looks else block.users(head)
+        found[:] = users or block.openers(head) or block.claimant(head)
         return not found
 
     # udev's workers open and close a device whenever it changes.
@@ -95,9 +98,17 @@ def refuse_users(head: str, deadline: wait.Deadline) -> None:
         raise exception.VolumeInUse(device=f'/dev/{head}', holder='; '.join(found))
 
 
-def flush(head: str, paths: list[nvme.Path], limit: float, deadline: wait.Deadline) -> None:
-    """Have what was written reach the volume, if it is still that volume."""
-    number = block.inode(head)  # Before anything is asked: what is asked has this number then.
+def flush(
+    head: str,
+    number: int,
+    paths: Sequence[fabrics.Path],
+    limit: float,
+    deadline: wait.Deadline,
+) -> None:
+    """Have what was written reach the volume, if it is still that volume.
+
+    :param number: the block device's, read before anything is asked: what is asked has it then.
+    """
     live = [path for path in paths if nvme.why_unusable(path) is None]
     for path in live:
         try:
@@ -116,18 +127,21 @@ def flush(head: str, paths: list[nvme.Path], limit: float, deadline: wait.Deadli
     block.flush(head, number, limit)
 
 
-def wait_gone(heads: set[str], deadline: wait.Deadline) -> None:
-    """Give the kernel a moment to take the devices away, unless others have paths to them."""
+def wait_gone(head: str, number: int, deadline: wait.Deadline) -> None:
+    """Give the kernel a moment to take a device away, unless other controllers have paths to it.
 
-    def have_gone() -> bool:
-        return all(nvme.paths_of(head) or not block.exists(head) for head in heads)
+    :param number: the kernel's number of it; its name may be another one's by now.
+    """
 
-    if not wait.holds(have_gone, deadline.within(_BUSY_SECONDS)):
-        LOG.warning('The kernel still has the devices %s: a process has them open', heads)
+    def has_gone() -> bool:
+        return block.inode(head) != number or bool(nvme.paths_of(head))
+
+    if number and not wait.holds(has_gone, deadline.within(_BUSY_SECONDS)):
+        LOG.warning('The kernel still has the device %s: a process has it open', head)
 
 
 def grow(
-    wanted: fabrics.NamespaceIdentity, paths: Sequence[nvme.Path], deadline: wait.Deadline
+    wanted: fabrics.NamespaceIdentity, paths: Sequence[fabrics.Path], deadline: wait.Deadline
 ) -> int:
     """Have the kernel see the size that the subsystem reports of a namespace; return it in bytes.
 
@@ -161,8 +175,8 @@ def grow(
 
 def _reported_size(
     wanted: fabrics.NamespaceIdentity,
-    paths: Sequence[nvme.Path],
-    live: Sequence[nvme.Path],
+    paths: Sequence[fabrics.Path],
+    live: Sequence[fabrics.Path],
     deadline: wait.Deadline,
 ) -> int:
     """The size of a namespace, from the first live path that reports one."""

@@ -14,6 +14,8 @@ _UUID_OF_NQN = re.compile(r'nqn\.2014-08\.org\.nvmexpress:uuid:([0-9a-f-]{36})',
 _FC = re.compile(r'nn-(?:0x)?([0-9a-f]{16}):pn-(?:0x)?([0-9a-f]{16})')
 _EUI64 = re.compile(r'[0-9a-f]{16}')
 _PORT = re.compile(r'[0-9]{1,5}')
+# nvme0c1n2: namespace 2 of subsystem 0 through controller 1; nvme0n2 without multipath.
+_PATH = re.compile(r'(nvme\d+)(?:c\d+)?(n\d+)')
 _NSID = re.compile(r'[0-9]{1,10}')
 
 TCP = 'tcp'
@@ -190,6 +192,74 @@ class NamespaceIdentity:
             if value is not None
         ]
         return ', '.join(words) or 'the only namespace'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Controller:
+    """A controller over fabrics that the kernel has.
+
+    :ivar name: the kernel's, such as ``nvme3``; it is used again for another one.
+    :ivar id: its number at the subsystem, which may give it again.
+    :ivar number: the kernel's number of its directory, which no other one has had since boot.
+    :ivar host_nqn: by what name this host has connected; empty where the kernel does not tell.
+    :ivar is_encrypted: whether the connection is one over TLS.
+    """
+
+    name: str
+    nqn: str
+    portal: NvmePortal
+    id: str
+    host_nqn: str = ''
+    host_id: str = ''
+    is_encrypted: bool = False
+    number: int = 0
+
+    @property
+    def lock(self) -> str:
+        """What connecting to and disconnecting from its portal is locked by."""
+        return lock_of(self.nqn, self.portal)
+
+    def __str__(self) -> str:
+        return f'controller {self.name} of {self.nqn} at {self.portal}'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Path:
+    """A namespace behind one controller.
+
+    :ivar name: the kernel's, such as ``nvme0c1n2``.
+    :ivar identity: who the kernel believes it to be.
+    """
+
+    name: str
+    controller: str
+    identity: NamespaceIdentity
+
+    @property
+    def head(self) -> str:
+        """The block device that users open, such as ``nvme0n2``."""
+        return head_of(self.name)
+
+
+def lock_of(nqn: str, portal: NvmePortal) -> str:
+    """What connecting to a subsystem at a portal is locked by."""
+    return f'{nqn} {portal.transport} {portal.address} {portal.port}'
+
+
+def head_of(path: str) -> str:
+    """The head of a path: ``nvme0n2`` of ``nvme0c1n2``; any other name is its own."""
+    match = _PATH.fullmatch(path)
+    return match[1] + match[2] if match else path
+
+
+def is_head(name: str) -> bool:
+    """Whether a name is that of a namespace's block device, such as ``nvme0n2``."""
+    return _PATH.fullmatch(name) is not None and head_of(name) == name
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is that of a namespace behind one controller, such as ``nvme0c1n2``."""
+    return _PATH.fullmatch(name) is not None
 
 
 def uuid(value: object) -> str | None:

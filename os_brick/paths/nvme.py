@@ -43,7 +43,7 @@ class NvmePath:
     @property
     def lock(self) -> str:
         """What the connection is locked by."""
-        return nvme.lock_of(self.namespace.nqn, self.portal)
+        return fabrics.lock_of(self.namespace.nqn, self.portal)
 
     def __str__(self) -> str:
         return f'{self.namespace} at portal {self.portal}'
@@ -90,7 +90,7 @@ class _Use:
     attempt: Attempt
     token: str
 
-    def remember(self, controller: nvme.Controller, *, is_own: bool, is_found: bool) -> None:
+    def remember(self, controller: fabrics.Controller, *, is_own: bool, is_found: bool) -> None:
         """Have the use of a controller be taken back if the try fails.
 
         :param is_own: whether it was made for this path.
@@ -110,8 +110,8 @@ class OpenPath:
     """
 
     path: NvmePath
-    controller: nvme.Controller
-    namespace: nvme.Path
+    controller: fabrics.Controller
+    namespace: fabrics.Path
     is_new: bool
 
 
@@ -156,12 +156,12 @@ class Driver:
                     return OpenPath(path, controller, namespace, is_new)
                 # It went away meanwhile: another volume's detach was faster.
 
-    def _controller(self, one: _Use) -> tuple[nvme.Controller, bool]:
+    def _controller(self, one: _Use) -> tuple[fabrics.Controller, bool]:
         """A controller at the portal that is live, and whether it was made now."""
         path, attempt = one.path, one.attempt
         seen: list[str] = []
 
-        def probe() -> tuple[nvme.Controller, bool] | None:
+        def probe() -> tuple[fabrics.Controller, bool] | None:
             if not attempt.is_wanted:
                 raise verdicts.CalledOff(path=path)
             states = self.existing(path)
@@ -178,12 +178,12 @@ class Driver:
             raise PortalUnreachable(f'{path}: no controller becomes live ({why})')
         return found
 
-    def _require_tls(self, path: NvmePath, found: Iterable[nvme.Controller]) -> None:
+    def _require_tls(self, path: NvmePath, found: Iterable[fabrics.Controller]) -> None:
         plain = [controller for controller in found if not controller.is_encrypted]
         if plain and self._request.tls_keys(path):
             raise HostRefused(f'{path}: {plain[0]} is connected without TLS, and TLS is asked for')
 
-    def existing(self, path: NvmePath) -> dict[nvme.Controller, str]:
+    def existing(self, path: NvmePath) -> dict[fabrics.Controller, str]:
         """The controllers at the portal that keep another from being made, and their states."""
         host = self._request.host
         found = nvme.controllers_at(path.namespace.nqn, (path.portal,), host[0] if host else None)
@@ -191,7 +191,7 @@ class Driver:
         # The kernel connects beside one that is going or dead (nvmf_ctlr_matches_baseopts).
         return {one: state for one, state in states.items() if state not in nvme.GOING}
 
-    def _connect(self, one: _Use) -> tuple[nvme.Controller, bool] | None:
+    def _connect(self, one: _Use) -> tuple[fabrics.Controller, bool] | None:
         """A new controller; ``None`` if another process was faster."""
         path, attempt = one.path, one.attempt
         with self._one_at_a_time(path), locks.hold(locks.TARGET, path.lock, attempt.deadline):
@@ -214,7 +214,7 @@ class Driver:
             nvme_refs.created(live, one.token)
         return live, True
 
-    def _made(self, one: _Use) -> nvme.Controller | None:
+    def _made(self, one: _Use) -> fabrics.Controller | None:
         """The controller that the kernel has just made; ``None`` if it has that connection."""
         path = one.path
         tls = self._request.tls_keys(path)
@@ -254,7 +254,7 @@ class Driver:
                 raise HostRefused(why)
             yield
 
-    def _acquire(self, one: _Use, controller: nvme.Controller) -> bool:
+    def _acquire(self, one: _Use, controller: fabrics.Controller) -> bool:
         """Enter that this attach uses a controller; whether it is still there."""
         with locks.hold(locks.TARGET, one.path.lock, one.attempt.deadline):
             if not nvme.is_there(controller):
@@ -265,8 +265,8 @@ class Driver:
             return True
 
     def _namespace(
-        self, one: _Use, controller: nvme.Controller, *, is_new: bool
-    ) -> nvme.Path | None:
+        self, one: _Use, controller: fabrics.Controller, *, is_new: bool
+    ) -> fabrics.Path | None:
         """The namespace behind a controller, which reports itself that it is the one.
 
         :return: ``None`` if the controller has gone meanwhile.
@@ -275,14 +275,14 @@ class Driver:
         until = attempt.deadline.within(self._request.scan_seconds)
         search = nvme_search.Search(one.path.namespace.identity, controller, until, is_new=is_new)
 
-        def probe() -> nvme.Path | bool | None:
+        def probe() -> fabrics.Path | bool | None:
             attempt.check()
             return search.look() if nvme.is_there(controller) else False
 
         answer = wait.poll(probe, until)
         if answer is None:
             raise search.failure(str(one.path))
-        if not isinstance(answer, nvme.Path):
+        if not isinstance(answer, fabrics.Path):
             return None
         with locks.hold(locks.TARGET, one.path.lock, attempt.deadline):
             attempt.begin()
@@ -306,7 +306,8 @@ def withdraw(
     seconds: float,
 ) -> None:
     """Release a controller; one that the attach has made, or its last user left, goes."""
-    there = nvme.Controller(**{**controller, 'portal': fabrics.NvmePortal(**controller['portal'])})
+    portal = fabrics.NvmePortal(**controller['portal'])
+    there = fabrics.Controller(**{**controller, 'portal': portal})
     paths = nvme.paths(there.name) if is_own or is_found else []
     found = plans.matching(fabrics.NamespaceIdentity(**wanted), paths)
     names = {str(path.identity) for path in found}

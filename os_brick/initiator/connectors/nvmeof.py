@@ -25,6 +25,7 @@ from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for calle
 from os_brick.model import fabrics
 from os_brick.paths import nvme as nvme_paths
 from os_brick.paths import nvme_attach, nvme_request
+from os_brick.plans import nvme_removal as plans_removal
 from os_brick.plans import nvmeof as plans
 from os_brick.request import nvmeof as props_nvmeof
 from os_brick.request import result
@@ -194,38 +195,47 @@ class NVMeOFConnector(base.BlockConnector):
         return nvme_attach.attach_first(driver, paths, props.key, op)
 
     def _survey(
-        self, props: Volume, namespace: Namespace, deadline: wait.Deadline, *, is_here: bool = True
-    ) -> nvme_survey.Found:
+        self,
+        props: Volume,
+        namespace: Namespace,
+        deadline: wait.Deadline,
+        *,
+        is_here: bool = True,
+        for_removal: bool = False,
+    ) -> plans_removal.Choice:
         """What there is of a namespace at the portals of the properties.
 
-        :param is_here: as of :func:`_resolved`.
+        :param is_here: as of :func:`nvme_request.resolved`.
+        :param for_removal: whether to look at what only a removal needs, too.
         """
-        wanted = nvme_survey.Wanted(
+        places = nvme_survey.Places(
             nqn=namespace.nqn,
             portals=nvme_request.resolved(namespace, deadline, is_here=is_here),
             host_nqn=namespace.host_nqn or machine.or_none(machine.known_host_nqn),
-            identity=namespace.identity,
             volume=props.key,
-            used=_used_head(props.device_path),
         )
-        return nvme_survey.survey(wanted)
+        used = _used_head(props.device_path)
+        wanted = plans_removal.Wanted(str(namespace), namespace.identity, used)
+        if for_removal:
+            # The users of members are asked for once their array, which is one, has stopped.
+            is_alone = props.replication is Replication.NONE
+            found = nvme_survey.for_removal(places, wanted, with_users=is_alone)
+        else:
+            found = nvme_survey.namespace(places, wanted)
+        return plans_removal.choose(found, wanted)
 
     def _detach(self, props: Volume, steps: teardown.Teardown, op: operation.Operation) -> None:
         background.stop(props.key)
-        here = [self._survey(props, namespace, op.work) for namespace in props.namespaces]
+        here = [self._survey(props, each, op.work, for_removal=True) for each in props.namespaces]
         heads = [head for each in here for head in each.heads]
         if not heads:
             words = '; '.join(str(namespace) for namespace in props.namespaces)
             LOG.warning('Detach: there is no %s on this host%s', words, _elsewhere(props))
+        name = None
         if props.replication is not Replication.NONE:
-            array = nvmeof_raid.array_of(props.alias, tuple(heads))
-            if array is not None:
-                force = steps.on_error.is_forced
-                nvmeof_raid.end(array, steps, op.work, force=force)
-        limit = teardown.flush_limit(op.deadline, steps.on_error.is_forced)
-        for each in here:
-            steps.run('choice of the namespace', each.require_decided)
-            nvme_removal.remove(each, steps, limit, op.deadline)
+            name = nvmeof_raid.array_of(props.alias, tuple(heads))
+        removal = plans_removal.plan(here, nvme_survey.array(name) if name else None)
+        nvme_removal.run(removal, steps, op.deadline, force=steps.on_error.is_forced)
 
     def _still_shows(self, props: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.
@@ -238,7 +248,7 @@ class NVMeOFConnector(base.BlockConnector):
             words = '; '.join(str(namespace) for namespace in props.namespaces)
             raise exception.VolumePathsNotFound(f'There is no {words} on this host')
 
-        def grow(each: nvme_survey.Found) -> int:
+        def grow(each: plans_removal.Choice) -> int:
             return nvme_volume.grow(each.wanted.identity, each.paths, op.deadline)
 
         sizes, errors = fanout.fanout(grow, here)
@@ -275,4 +285,4 @@ def _elsewhere(props: Volume) -> str:
 def _used_head(device_path: str | None) -> str | None:
     """The namespace's head that a caller has used, whether it is there or not."""
     name = links.device_of(device_path).rpartition('/')[2] if device_path else ''
-    return name if nvme.is_head(name) else None
+    return name if fabrics.is_head(name) else None

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from os_brick.core import files
-from os_brick.host import nvme
+from os_brick.model import fabrics
 
 __all__ = [
     'ALIAS',
@@ -55,4 +55,4 @@ def blk_property(prop_name: str, blk_name: str) -> str | None:
 
 def nvme_basename(path: str) -> str:
     """Return the block device that users open, of the path of a namespace's entry."""
-    return nvme.head_of(path.rpartition('/')[2])
+    return fabrics.head_of(path.rpartition('/')[2])

@@ -13,8 +13,8 @@ import contextlib
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import teardown, wait
 from os_brick.core import undo as core_undo
+from os_brick.core import wait
 from os_brick.host import block, md, mirror, mirror_members
 from os_brick.model import md_superblock, names
 
@@ -140,22 +140,6 @@ def _readable(devices: Iterator[str]) -> Iterator[md_superblock.Superblock]:
             found = md.superblock(device)
             if found is not None:
                 yield found
-
-
-def end(array: str, steps: teardown.Teardown, deadline: wait.Deadline, *, force: bool) -> None:
-    """Flush and stop an array; its data is safe and its links are gone afterwards.
-
-    An array none of whose members exists has nothing to be flushed to.
-
-    :raises VolumeInUse: if it is in use; with ``force`` only if the kernel reports that.
-    """
-    number, uuid = block.inode(array), md.uuid(array)
-    if not force:
-        steps.run('check for users', lambda: md.refuse_users(array))
-    if any(member.is_present for member in md.members(array)) and md.is_running(array):
-        limit = deadline.leaving(0.3).limit()
-        steps.run(f'flush of {array}', lambda: block.flush(array, number, limit))
-    steps.run(f'stop of {array}', lambda: md.stop(array, deadline, uuid_meant=uuid))
 
 
 def grow(array: str, deadline: wait.Deadline) -> int:

@@ -5,7 +5,7 @@ A directory stands for ``/``. ``/dev/nvme-fabrics`` is answered by a thread; the
 controller that are written to are pipes, and what comes out of them has consequences.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import contextlib
 import ctypes
 import dataclasses
@@ -20,7 +20,10 @@ import time
 from typing import Any
 import uuid as uuids
 
+from oslo_config import cfg
+
 from os_brick.core import clock, files, kernel, net, process
+from os_brick.host import machine
 from tests.unit.fakehost import network
 
 _COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
@@ -416,6 +419,30 @@ class Fabric:
     def settle(self) -> None:
         """Let what was written to the pipes have its consequences."""
         time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def configured(place: pathlib.Path, **values: Any) -> Iterator[pathlib.Path]:
+    """A configuration with a place of its own for locks; the place of the host."""
+    values = {
+        'lock_path': str(place / 'locks'),
+        'scan_timeout': 1,
+        'operation_timeout': 20,
+    } | values
+    for name, value in values.items():
+        cfg.CONF.set_override(name, value, group='os_brick')
+    machine.system_uuid.cache_clear()
+    try:
+        yield place / 'root'
+    finally:
+        for name in values:
+            cfg.CONF.clear_override(name, group='os_brick')
+        machine.system_uuid.cache_clear()
+
+
+def states(place: pathlib.Path) -> list[str]:
+    """The states that are kept beside the locks."""
+    return sorted(file.name for file in (place / 'locks').glob('*-state-*'))
 
 
 class StrikingFabric(Fabric):

@@ -2,8 +2,10 @@
 """Who uses a controller is remembered for as long as it is true."""
 
 from collections.abc import Iterator
+import dataclasses
 import os
 import pathlib
+from typing import Any
 
 from oslo_config import cfg
 import pytest
@@ -27,9 +29,9 @@ class Host:
         self.locks = root.parent / 'locks'
 
     @property
-    def controller(self) -> nvme.Controller:
+    def controller(self) -> fabrics.Controller:
         number = nvme.number_of('nvme0')
-        return nvme.Controller('nvme0', 'nqn.2026-11.org.example:a', PORTAL, '7', number=number)
+        return fabrics.Controller('nvme0', 'nqn.2026-11.org.example:a', PORTAL, '7', number=number)
 
     def states(self) -> list[pathlib.Path]:
         return sorted(self.locks.glob('*-state-*'))
@@ -134,3 +136,36 @@ def test_a_state_of_another_release_says_nothing(host: Host, broken: str) -> Non
     (file,) = host.states()
     file.write_text(file.read_text().replace(f'"{broken}"', '"other"'))
     assert nvme_refs.read(host.controller) == NOTHING
+
+
+def test_another_controller_at_the_portal_is_not_forgotten(host: Host) -> None:
+    """This host may have two names, and a controller by each."""
+    one = host.controller
+    host.tree.directory(PLACE.replace('nvme0', 'nvme1'))
+    two = dataclasses.replace(one, name='nvme1', number=nvme.number_of('nvme1'))
+    nvme_refs.confirm(one, 'volume', '1', 'gold')
+    nvme_refs.confirm(two, 'volume', '2', 'gold')
+    nvme_refs.forget_gone(one.lock)
+    assert nvme_refs.read(one).attached == attached(gold=[('volume', '1')])
+    host.tree.remove(PLACE)
+    nvme_refs.forget_gone(one.lock)
+    assert nvme_refs.read(one) == NOTHING
+    assert nvme_refs.read(two).attached == attached(gold=[('volume', '2')])
+    assert nvme_refs.is_known(one.lock)
+    nvme_refs.forget(two)
+    assert not nvme_refs.is_known(one.lock)
+    assert not host.states()
+
+
+@pytest.mark.parametrize('change', [nvme_refs.acquire, nvme_refs.created])
+def test_what_has_gone_by_itself_is_forgotten_with_the_next_change(host: Host, change: Any) -> None:
+    old = host.controller
+    nvme_refs.confirm(old, 'volume', '1', 'gold')
+    host.tree.remove(PLACE)
+    host.tree.directory(PLACE.replace('nvme0', 'nvme4'))
+    new = dataclasses.replace(old, name='nvme4', number=nvme.number_of('nvme4'))
+    with locks.lifeline() as token:
+        change(new, token)
+        assert 'gold' not in host.states()[0].read_text()
+    nvme_refs.forget(new)
+    assert not host.states()

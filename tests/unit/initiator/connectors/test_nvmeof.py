@@ -165,6 +165,45 @@ def test_notes_are_not_those_of_a_later_controller(fabric: nvme.Fabric) -> None:
     assert list(fabric.controllers) == ['nvme0']
 
 
+@pytest.mark.parametrize('ending', ['by itself', 'reboot', 'by itself, and came again'])
+@pytest.mark.parametrize('then', ['detach', 'attach and detach'])
+def test_states_of_controllers_that_have_gone_go_with_the_next_operation(
+    fabric: nvme.Fabric, tmp_path: pathlib.Path, ending: str, then: str
+) -> None:
+    """Lost for longer than ctrl_loss_tmo, say: no one had detached, and the names are free."""
+    subsystem = fabric.subsystem('gone', 2)
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    other = fabric.subsystem('stays')
+    other.namespaces[1] = nvme.Volume('silver')
+    brick = connector()
+    brick.connect_volume(other.properties(1))
+    before = nvme.states(tmp_path)
+    assert before
+    props = subsystem.properties(1)
+    info = brick.connect_volume(props)
+    if ending == 'reboot':
+        fabric.reboot()
+        brick.connect_volume(other.properties(1))
+    else:
+        fabric.lose(
+            *[name for name, (whose, _) in fabric.controllers.items() if whose is subsystem]
+        )
+        fabric._heads()
+    if ending == 'by itself, and came again':
+        fabric.connect_by_hand(subsystem)
+    if then == 'attach and detach':
+        info = brick.connect_volume(props)
+    brick.disconnect_volume(props, info)
+    states = nvme.states(tmp_path)
+    if ending == 'by itself, and came again':
+        assert len(states) <= len(before) + 1  # What was released behind one made by hand.
+    else:
+        assert states == before
+    if then == 'detach' and ending != 'by itself, and came again':
+        brick.connect_volume(props)
+        assert len(nvme.states(tmp_path)) > len(before)
+
+
 def test_a_volume_that_was_let_go_of_and_is_used_again(fabric: nvme.Fabric) -> None:
     """Mounted by hand after its detach: another volume's detach does not pull it."""
     subsystem = fabric.subsystem('again')
