@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import fanout, locks, net, undo, wait
 from os_brick.host import disks as host_disks
-from os_brick.host import iscsi, lun_state, scsi
+from os_brick.host import iscsi, lun_state, open_iscsi, scsi
 from os_brick.model import addresses
 from os_brick.paths import scsi as scsi_paths
 from os_brick.paths.attempt import Attempt
@@ -167,10 +167,10 @@ class Driver:
         made.add(end_login, *where, path.lun, known, seconds)
         chap = request.props.chap
         secret = (chap.username, chap.password) if chap else None
-        iscsi.ensure_node(path.name, path.portal, request.iface, secret, attempt.deadline)
+        open_iscsi.ensure_node(path.name, path.portal, request.iface, secret, attempt.deadline)
         attempt.begin()
         try:
-            found = iscsi.login(path.name, path.portal, request.iface, attempt.deadline)
+            found = open_iscsi.login(path.name, path.portal, request.iface, attempt.deadline)
         except exception.FailedISCSITargetPortalLogin as error:
             if isinstance(error.__cause__, processutils.ProcessExecutionError):
                 made.add(await_login, *where, seconds)
@@ -253,9 +253,9 @@ def end_login(
                 disk = scsi.disk_at(found.address(lun))
                 if disk is not None:  # It goes with its session.
                     scsi_paths.require_unused(disk)
-                iscsi.logout(found, deadline)
+                open_iscsi.logout(found, deadline)
         if not iscsi.sessions_of_record(name, portal):
-            iscsi.restore_node(name, portal)
+            open_iscsi.restore_node(name, portal)
 
 
 @undo.verb
@@ -287,9 +287,9 @@ def leave(
         return
     with _portal_lock([(path.name, path.portal) for path in every], deadline):
         ending = [s for s, lun in sessions if _has_no_other(s, lun, deadline, is_forced=is_forced)]
-        _, errors = fanout.fanout(lambda session: iscsi.logout(session, deadline), ending)
+        _, errors = fanout.fanout(lambda session: open_iscsi.logout(session, deadline), ending)
         free = {p.portal for p in every if not iscsi.sessions_of_record(p.name, p.portal)}
-        iscsi.forget_nodes(every[0].name, free)
+        open_iscsi.forget_nodes(every[0].name, free)
         for error in errors.values():
             raise error
 

@@ -10,7 +10,6 @@ whatever process, begins while something half made is about.
 from __future__ import annotations
 
 from collections.abc import Sequence
-import dataclasses
 import enum
 import functools
 import threading
@@ -19,9 +18,10 @@ from typing import Generic, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, clock, fanout, locks, operation, undo, wait
+from os_brick.core import background, locks, operation, undo, wait
 from os_brick.paths.attempt import Attempt
 from os_brick.paths.driver import Assembly, Driver
+from os_brick.paths.first_tries import FirstTries
 from os_brick.paths.held import Held, close, steps
 from os_brick.plans import paths as plans
 from os_brick.plans import verdicts
@@ -69,7 +69,6 @@ class PathSet(Generic[P, O]):
         """
         self._driver = driver
         self._assembly = assembly
-        self._policy = policy
         self._key = key
         self._op = op
         self._deadline = deadline or op.work
@@ -81,7 +80,7 @@ class PathSet(Generic[P, O]):
         self._responded: set[P] = set()
         self._ask = True  # Written before the threads that read it are started.
         self._joining = threading.Lock()
-        self._fan: fanout.Fanout[P, None] = fanout.Fanout(self._first_try)
+        self._tries = FirstTries(self._first_try, policy, self._deadline, self._counts)
         self._work: background.Work | None = None
 
     def __str__(self) -> str:
@@ -99,67 +98,26 @@ class PathSet(Generic[P, O]):
                 what=f'{self._paths[0]}', seconds=round(self._deadline.seconds, 1)
             )
         self._work = background.Work([self._key], f'{self}', self._interrupt_attempts)
-        self._start_and_wait()
-        if self._are_all_unreachable():
+        self._tries.make(self._paths)
+        if self._tries.are_unreachable() and not self._counts(frozenset())[0]:
             # This process may see another network than the initiator does: that one decides.
             self._ask = False
-            self._start_and_wait()
+            self._tries.make(self._paths)
         with self._guard:
             self._state = _State.ASSEMBLING
             found = [self._open[path].opened for path in self._paths if path in self._open]
         if not found:
-            raise self._error()
-        for error in self._fan.errors.values():
-            is_wrong = verdicts.verdict(error) is verdicts.Verdict.WRONG_VOLUME
-            if is_wrong and self._policy.is_mismatch_fatal:
-                raise error
+            raise self._tries.error(self._paths, self._driver)
+        self._tries.require_one_volume()
         return found
 
-    def _start_and_wait(self) -> None:
-        started = clock.monotonic()
-        enough_at = 0.0
-
-        def may_stop_waiting() -> bool:
-            nonlocal enough_at
-            progress = self._progress(clock.monotonic() - started, enough_at)
-            if not enough_at and progress.ready >= self._policy.wanted:
-                enough_at = progress.seconds
-                progress = dataclasses.replace(progress, enough_at=enough_at)
-            return plans.may_stop_waiting(progress, self._policy) or self._is_hopeless(progress)
-
-        self._fan.start(self._paths)
-        self._fan.wait_for(may_stop_waiting, self._deadline)
-
-    def _progress(self, seconds: float, enough_at: float) -> plans.Progress:
-        pending = self._fan.pending
+    def _counts(self, pending: frozenset[P]) -> tuple[int, int]:
         with self._guard:
-            responding, ready = len(pending & self._responded), len(self._open)
-        return plans.Progress(seconds, ready, responding, len(pending) - responding, enough_at)
-
-    def _is_hopeless(self, progress: plans.Progress) -> bool:
-        found = map(verdicts.verdict, self._fan.errors.values())
-        return not progress.ready and verdicts.Verdict.FOR_ALL in found
-
-    def _are_all_unreachable(self) -> bool:
-        found = {verdicts.verdict(error) for error in self._fan.errors.values()}
-        with self._guard:
-            is_open = bool(self._open)
-        return not is_open and not self._fan.pending and found == {verdicts.Verdict.UNREACHABLE}
+            return len(self._open), len(pending & self._responded)
 
     def failures(self) -> list[str]:
         """What the paths that could not be opened ended in."""
-        return [_named(path, error) for path, error in self._fan.errors.items()]
-
-    def _error(self) -> Exception:
-        known = self._fan.errors
-        errors = {path: known[path] for path in self._paths if path in known}
-        late = [f'{path}: no answer in time' for path in self._paths if path not in errors]
-        pending = [exception.BrickException(text) for text in late]
-        deciding = verdicts.deciding_error([*errors.values(), *pending])
-        if deciding is not None:
-            return deciding
-        texts = [_named(path, error) for path, error in errors.items()]
-        return self._driver.summary([*texts, *late], list(errors.values()))
+        return self._tries.failures()
 
     def exclude(self, path: P) -> None:
         """Take back one path, which leads to another volume, for good."""
@@ -193,7 +151,7 @@ class PathSet(Generic[P, O]):
         if self._work is not None:
             self._work.add_name(self._assembly.wwid)
         for path in missing:
-            error = self._fan.errors.get(path)
+            error = self._tries.errors.get(path)
             if error is not None and not verdicts.verdict(error).may_retry:
                 LOG.warning('%s is not used: %s', path, error)
                 continue
@@ -318,7 +276,7 @@ class PathSet(Generic[P, O]):
                 return True
             if path in self._attempts:
                 return False
-        error = self._fan.errors.get(path)
+        error = self._tries.errors.get(path)
         is_final = error is not None and not verdicts.verdict(error).may_retry
         if is_final or not self._assembly.is_present():
             return True
@@ -386,8 +344,3 @@ class PathSet(Generic[P, O]):
 
     def _clean_up(self) -> wait.Deadline:
         return wait.Deadline.after(self._op.clean_up_seconds)
-
-
-def _named(path: object, error: Exception) -> str:
-    text = str(error)
-    return text if str(path) in text else f'{path}: {text}'

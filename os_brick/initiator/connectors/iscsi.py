@@ -13,7 +13,7 @@ from oslo_log import log as logging
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import disks as host_disks
-from os_brick.host import iscsi, lun_state, scsi, survey, udev_links
+from os_brick.host import iscsi, lun_state, open_iscsi, scsi, survey, udev_links
 from os_brick.initiator.connectors import base, base_iscsi
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
@@ -75,7 +75,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         """The iface record to be used: the named one, if its transport is one we know."""
         if name in ('default', 'iser'):
             return name
-        transport = iscsi.iface_transport(name)
+        transport = open_iscsi.iface_transport(name)
         if transport in self.supported_transports:
             return name
         LOG.warning('Iface %s has no transport known here (%s): default is used', name, transport)
@@ -86,12 +86,12 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         root_helper: str | None, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Return ``initiator``, this host's iSCSI name, if it has one."""
-        name = iscsi.initiator_name()
+        name = open_iscsi.initiator_name()
         return {'initiator': name} if name else {}
 
     def get_initiator(self) -> str | None:
         """Return this host's iSCSI name, or ``None``."""
-        return iscsi.initiator_name()
+        return open_iscsi.initiator_name()
 
     def get_search_path(self) -> str:
         """Return the directory of udev's links by path."""
@@ -161,7 +161,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         chap = props.discovery_chap
         secret = (chap.username, chap.password) if chap else None
         iface = 'iser' if self.transport == 'iser' else 'default'
-        found = iscsi.discover(asked.portal, iface, secret, deadline)
+        found = open_iscsi.discover(asked.portal, iface, secret, deadline)
         if not plans.has_target(asked, found):
             raise exception.TargetPortalNotFound(
                 f'Portal {asked.portal} knows no target {asked.name}'
