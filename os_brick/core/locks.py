@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The one table of locks.
 
-======== ==================================================== =====================
-kind     what it protects                                     reach
-======== ==================================================== =====================
-volume   attach, extend and detach of one volume              threads and processes
-identity the same by its WWID, which paths may spell anyhow   threads and processes
-target   log in to, scan and log out of one target            threads and processes
-======== ==================================================== =====================
+=========== ================================================== =====================
+kind        what it protects                                   reach
+=========== ================================================== =====================
+volume      attach, extend and detach of one volume            threads and processes
+identity    the same by its WWID, which paths may spell anyhow threads and processes
+target      log in to, scan and log out of one target          threads and processes
+encryption  decrypt, extend and end the mapping of a volume    threads and processes
+=========== ================================================== =====================
 
 Two are taken in the order of the table, and several of one kind all at once
 (:func:`hold_all`). Nothing here is host-wide: two attaches on two targets never wait for each
@@ -46,6 +47,7 @@ LONGEST_PAUSE_SECONDS = 0.05
 VOLUME = 'volume'
 IDENTITY = 'identity'
 TARGET = 'target'
+ENCRYPTION = 'encryption'
 
 # Each lifeline is one byte of a file that has no content.
 _LIFELINES = 2**62

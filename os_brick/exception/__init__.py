@@ -32,6 +32,9 @@
     │   │   │   └── LoginRefused
     │   │   ├── NoFibreChannelHostsFound
     │   │   └── NoFibreChannelVolumeDeviceFound
+    │   ├── encryption
+    │   │   ├── NotLUKS
+    │   │   └── WrongPassphrase
     │   ├── LVM
     │   │   ├── VolumeGroupNotFound
     │   │   ├── VolumeGroupCreationFailed
@@ -56,6 +59,10 @@ from os_brick.exception.base import (
 )
 from os_brick.exception.chain import (
     ExceptionChainer,
+)
+from os_brick.exception.encryption import (
+    NotLUKS,
+    WrongPassphrase,
 )
 from os_brick.exception.paths import (
     FailedISCSITargetPortalLogin,
@@ -124,6 +131,8 @@ __all__ = [  # noqa: RUF022
     'LoginRefused',
     'NoFibreChannelHostsFound',
     'NoFibreChannelVolumeDeviceFound',
+    'NotLUKS',
+    'WrongPassphrase',
     'VolumeGroupNotFound',
     'VolumeGroupCreationFailed',
     'VolumeNotDeactivated',

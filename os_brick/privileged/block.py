@@ -81,13 +81,13 @@ def _flush(path: str, number: int) -> None:
     with kernel.block_device(path, os.O_RDONLY) as descriptor:
         # Looked at once it is open: no other device gets the name of one that is still there, and
         # what is open stays the same device.
-        _require_meant(path, number, kernel.number(descriptor))
+        require_meant(path, number, kernel.number(descriptor))
         # fsync reports write errors and empties the device's own cache, which BLKFLSBUF does not.
         os.fsync(descriptor)
         kernel.ioctl(descriptor, _BLKFLSBUF, 0)
 
 
-def _require_meant(path: str, number: int, opened: str) -> None:
+def require_meant(path: str, number: int, opened: str) -> None:
     """Refuse a device that has taken the name of the one that is meant.
 
     :param opened: the ``major:minor`` of what was opened; a container's node may be an old one.

@@ -35,6 +35,8 @@ KEYWORDS = {
     'VolumeIdentityMismatch': ['device', 'expected', 'actual'],
     'VolumeInUse': ['device', 'holder'],
     'LoginRefused': ['portal', 'target', 'reason'],
+    'NotLUKS': ['device', 'why'],
+    'WrongPassphrase': ['device'],
     'NotFound': [],
     'Invalid': [],
     'NoFibreChannelHostsFound': [],

@@ -62,7 +62,9 @@ MAY_IMPORT = {
     'privileged': {'model', 'core', 'privileged'},
     'host': {'model', 'plans', 'core', 'privileged', 'host'},
     'paths': {'model', 'request', 'plans', 'core', 'host', 'paths'},
-    'services': {'model', 'request', 'plans', 'core', 'privileged', 'host', 'services'},
+    'services': {
+        *('settings', 'model', 'request', 'plans', 'core', 'privileged', 'host', 'services'),
+    },
     'connectors': {
         *('settings', 'model', 'request', 'plans', 'core', 'host', 'paths', 'services'),
         'connectors',

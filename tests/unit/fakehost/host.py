@@ -219,12 +219,16 @@ class Host:
         # The text of the record of each discovery that went by one.
         self.discovered_with: list[str] = []
         self.commands: list[tuple[str, ...]] = []
+        # Programs besides iscsiadm, by their names.
+        self.programs: dict[str, Callable[..., tuple[int, str, str]]] = {}
         self._fault: Fault | None = None
         self.struck = ''
         # Whether udev makes its links to disks and maps.
         self.makes_links = True
         # Devices that a process has claimed (O_EXCL), by their names.
         self.claims: set[str] = set()
+        # Block devices that are neither SCSI disks nor multipath maps; each answers.
+        self.other_devices: set[str] = set()
         # Nodes of a container's /dev that are other devices than the kernel's of their name.
         self.node_numbers: dict[str, str] = {}
         # Called with each act before it is done: what happens on the host between a look and it.
@@ -336,6 +340,8 @@ class Host:
         self, argv: tuple[str, ...], *, timeout: float | None, **_keywords: Any
     ) -> process.Result:
         self.commands.append(argv)
+        if argv[0] in self.programs:
+            return self._program(argv, timeout, **_keywords)
         if argv[0] != 'iscsiadm':
             raise AssertionError(f'an unknown program is started: {argv}')
 
@@ -352,6 +358,17 @@ class Host:
             raise give_up() from None
         except OSError:
             return process.Result(argv, 1, '', 'iscsiadm: error\n')
+        return process.Result(argv, code, stdout, stderr)
+
+    def _program(
+        self, argv: tuple[str, ...], timeout: float | None, **keywords: Any
+    ) -> process.Result:
+        def give_up() -> Exception:
+            self._pass(timeout or 0)
+            return process.TimeLimit()
+
+        with self.act(' '.join(argv), give_up):
+            code, stdout, stderr = self.programs[argv[0]](argv, **keywords)
         return process.Result(argv, code, stdout, stderr)
 
     def isolated(self, call: children.Call, timeout: float) -> Any:
@@ -530,6 +547,8 @@ class Host:
 
     def touch(self, name: str) -> None:
         """A read of a device, or an open: does it answer?"""
+        if name in self.other_devices:
+            return
         with self.guard:
             disk, found = self.disks.get(name), self.maps.get(name)
         below = [disk] if disk else found.disks if found else []

@@ -11,6 +11,7 @@ import importlib
 import inspect
 import pathlib
 import pkgutil
+import re
 from typing import Any
 
 from oslo_concurrency import processutils
@@ -27,6 +28,7 @@ PORTAL = {'target': IQN, 'address': '127.0.0.1', 'port': 3260, 'iface': 'default
 MD_UUID = ':'.join(['11' * 4] * 4)
 ZFCP = {'device': '0.0.1700', 'wwpn': f'0x{1:016x}', 'lun': f'0x{1:016x}'}
 OPTIONS = {'transport': 'tcp', 'traddr': '10.0.0.1', 'trsvcid': '4420', 'nqn': 'nqn.2026-11.org:a'}
+CRYPT = {'name': 'crypt-sda', 'passphrase': 'pa55-word'}
 CHAP = {'node.session.auth.password': 'pa55-word'}
 
 # Arguments that a function takes; the host that they are for is the fixture's.
@@ -36,6 +38,14 @@ VALID: dict[str, dict[str, Any]] = {
     'block.read_start': {'device': 'sda'},
     'block.is_claimed': {'device': 'sda'},
     'block.flush': {'device': 'sda', 'number': 0},
+    'cryptsetup.open_luks': {'device': 'sda', 'number': 0, **CRYPT},
+    'cryptsetup.test_luks': {'device': 'sda', 'number': 0, 'passphrase': 'pa55-word'},
+    'cryptsetup.open_plain': {
+        'device': 'sda', 'number': 0, **CRYPT,
+        'cipher': 'aes-xts-plain64', 'key_bits': 256,
+    },
+    'cryptsetup.close': {'name': 'crypt-sda', 'dm': 'dm-4'},
+    'cryptsetup.resize': {**CRYPT, 'dm': 'dm-4'},
     'dm.status': {'uuid': 'mpath-36001405'},
     'dm.resume': {'uuid': 'mpath-36001405'},
     'dm.fail_if_no_path': {'uuid': 'mpath-36001405'},
@@ -62,6 +72,7 @@ VALID: dict[str, dict[str, Any]] = {
         'force': True,
     },
     'links.unlink_root': {'links': '/dev/disk/by-id/os-brick+dev+sda'},
+    'luks.header': {'device': 'sda', 'number': 0},
     'mdadm.superblock': {'device': 'sda'},
     'mdadm.create': {'alias': 'vol1', 'devices': ('sda',)},
     'mdadm.assemble': {'alias': 'vol1', 'uuid': MD_UUID, 'devices': ('sda',)},
@@ -112,6 +123,7 @@ RULES = {
     'address': names.HOST_NAME,
     'name': names.MAP,
     'alias': names.MD_ALIAS,
+    'passphrase': names.Rule('passphrase', re.compile(r'[^\ud800-\udfff]+'), 8192),
 }
 # These say in the log that they refuse; mdadm itself compares the UUID on each member.
 QUIET = {'nvmeof.create_hostnqn', 'nvmeof.create_hostid', 'mdadm.assemble'}

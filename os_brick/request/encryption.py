@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a caller passes to an encryptor: the connection of a volume, and how it is encrypted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import hashlib
+from typing import Any
+
+from os_brick import exception
+from os_brick.model import crypt_commands
+
+Raw = Mapping[str, Any]
+
+_PREFIX = 'crypt-'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Volume:
+    """A volume whose device is to be encrypted.
+
+    :ivar device_path: the path that the volume's user opens.
+    :ivar volume_id: what the caller calls the volume; empty if it says nothing.
+    :ivar multipath_id: the WWID of the multipath map that the connector has returned; or empty.
+    """
+
+    device_path: str
+    volume_id: str = ''
+    multipath_id: str = ''
+
+    @classmethod
+    def parse(cls, raw: Raw) -> Volume:
+        """Read the connection of a volume.
+
+        :raises VolumeEncryptionNotSupported: if it has no path of a device.
+        """
+        data = raw['data']
+        volume_id = data.get('volume_id') or raw.get('serial')
+        path = data.get('device_path')
+        if not path:
+            raise exception.VolumeEncryptionNotSupported(
+                volume_id=volume_id, volume_type=raw['driver_volume_type']
+            )
+        if not isinstance(path, str) or not path.startswith('/dev/') or '\0' in path:
+            raise exception.InvalidParameterValue(
+                err=f'device_path: {path!r:.80} is not the path of a device'
+            )
+        return cls(path, str(volume_id or ''), str(data.get('multipath_id') or ''))
+
+    @property
+    def basename(self) -> str:
+        """The last part of its path."""
+        return self.device_path.rpartition('/')[2]
+
+    @property
+    def mapping_name(self) -> str:
+        """What its decrypted device is called below ``/dev/mapper``."""
+        name = f'{_PREFIX}{self.basename}'
+        if crypt_commands.NAME.why_not(name) is None:
+            return name
+        # Too long for device-mapper, or with a character that it would rewrite.
+        return f'{_PREFIX}{hashlib.sha256(self.basename.encode()).hexdigest()[:32]}'
+
+    @property
+    def former_names(self) -> list[str]:
+        """What older releases called it: an attachment outlives an upgrade."""
+        names = [self.basename, self.multipath_id]
+        return [name for name in names if name and crypt_commands.NAME.why_not(name) is None]
+
+
+def cipher(metadata: Raw) -> crypt_commands.Cipher:
+    """Read how a volume is encrypted.
+
+    :raises InvalidParameterValue: naming the key that is wrong.
+    """
+    name, bits = metadata.get('cipher'), metadata.get('key_size')
+    return crypt_commands.Cipher(
+        None if name is None else _cipher_name(name), None if bits is None else _key_bits(bits)
+    )
+
+
+def _cipher_name(value: object) -> str:
+    try:
+        return crypt_commands.CIPHER.parse(value)
+    except ValueError as error:
+        raise exception.InvalidParameterValue(err=f'cipher: {error}') from None
+
+
+def _key_bits(value: object) -> int:
+    try:
+        bits = int(str(value))
+    except ValueError:
+        bits = 0
+    if not 0 < bits <= crypt_commands.MOST_KEY_BITS or isinstance(value, bool):
+        raise exception.InvalidParameterValue(
+            err=f'key_size: {value!r:.80} is not a number of bits (1 to '
+            f'{crypt_commands.MOST_KEY_BITS})'
+        )
+    return bits
+
+
+def passphrase(key: Any) -> str:
+    """What a managed object of the key manager means as a passphrase."""
+    encoded: bytes = key.get_encoded()
+    return encoded.decode('utf-8') if key.managed_type() == 'passphrase' else encoded.hex()
