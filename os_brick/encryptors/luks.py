@@ -13,6 +13,7 @@ from os_brick.core import operation, wait
 from os_brick.encryptors import dmcrypt, programs
 from os_brick.host import block, crypt
 from os_brick.model import crypt_commands, luks
+from os_brick.request import encryption
 
 LOG = logging.getLogger(__name__)
 
@@ -58,11 +59,25 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
         op: operation.Operation,
     ) -> luks.Header | None:
         found = self._read(device, op.work)
-        if found is None:
-            raise exception.NotLUKS(
-                device=f'/dev/{device}', why='new volumes are not formatted yet'
-            )
-        return found
+        return found or self._format(device, passphrase, cipher, op)
+
+    def _format_volume(self, passphrase: str, **kwargs: Any) -> None:
+        """Make a LUKS volume of a new one; nova calls it, for volumes that QEMU decrypts.
+
+        :raises NotLUKS: saying why it must not be formatted.
+        """
+        cipher = encryption.cipher(kwargs)
+        with self._operation('format of a volume') as op:
+            self._format(self._device(), passphrase, cipher, op)
+
+    def _format(
+        self,
+        device: str,
+        passphrase: str,
+        cipher: crypt_commands.Cipher,
+        op: operation.Operation,
+    ) -> luks.Header:
+        raise exception.NotLUKS(device=f'/dev/{device}', why='new volumes are not formatted yet')
 
     @staticmethod
     def _read(device: str, limit: wait.Deadline) -> luks.Header | None:

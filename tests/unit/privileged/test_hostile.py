@@ -41,8 +41,11 @@ VALID: dict[str, dict[str, Any]] = {
     'cryptsetup.open_luks': {'device': 'sda', 'number': 0, **CRYPT},
     'cryptsetup.test_luks': {'device': 'sda', 'number': 0, 'passphrase': 'pa55-word'},
     'cryptsetup.open_plain': {
-        'device': 'sda', 'number': 0, **CRYPT,
-        'cipher': 'aes-xts-plain64', 'key_bits': 256,
+        'device': 'sda',
+        'number': 0,
+        **CRYPT,
+        'cipher': 'aes-xts-plain64',
+        'key_bits': 256,
     },
     'cryptsetup.close': {'name': 'crypt-sda', 'dm': 'dm-4'},
     'cryptsetup.resize': {**CRYPT, 'dm': 'dm-4'},
