@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, teardown, wait
-from os_brick.host import block, dm, links, multipath, scsi, survey
+from os_brick.host import block, dm, links, multipath, scsi, scsi_flush, survey
 from os_brick.model import vpd
 from os_brick.plans import removal as plans
 
@@ -28,6 +28,8 @@ DELETE_SECONDS = 30.0
 # What claims a disk only to look at it, or to put it under its map, is done by then.
 CLAIM_SECONDS = 2.0
 FORGET_SECONDS = 5.0
+# How often the disks of a device are looked at before it is flushed, if they change meanwhile.
+_LOOKS = 3
 
 
 class Steps(Protocol):
@@ -176,38 +178,29 @@ def _flush(state: _Run, step: plans.Step) -> None:
     After the array has given the LUN to another volume a flush would write into that one, be it
     that the kernel knows of it and the map above has not; where it maps nothing any more
     there is nothing to flush to. A map writes through any of its paths, so stale ones leave it
-    before.
+    before. If the array does so between that look and the flush, there is another look.
     """
+    for _ in range(_LOOKS - 1):
+        try:
+            return _look_and_flush(state, step)
+        except scsi_flush.Remapped as error:
+            LOG.warning('%s', error)
+    return _look_and_flush(state, step)
+
+
+def _look_and_flush(state: _Run, step: plans.Step) -> None:
     number = block.inode(step.device)  # Before it is looked at: what is looked at has it then.
-    live, stale = _flushable(step)
-    if step.wwid and not live:
+    seen = scsi_flush.look(step.disks)
+    act = scsi_flush.Flush(step.device, number, seen.answers, state.deadline, state.force)
+    if step.wwid and not seen.live:
         state.dead.add(step.device)
     elif step.wwid:
         state.is_flushed = True
-        evict(stale, step.device, step.wwid, state.deadline)
-        _flush_map(step, number, state)
-    elif live and not state.is_flushed:  # Beside a live map nothing was written through a disk.
-        _flush_disk(step.device, number, state)
-
-
-def _flushable(step: plans.Step) -> tuple[list[str], dict[str, int]]:
-    """The disks that are still the volume their cache is of, or that do not answer.
-
-    :return: these, and the numbers of the others.
-    """
-    numbers = {name: number for name, number in step.disks if scsi.is_there(name, number)}
-    running = [name for name in numbers if scsi.is_running(name)]
-    actual, errors = fanout.fanout(scsi.identity, running)
-    stale = {}
-    for name in running:
-        cached, error, above = scsi.cached_identity(name), errors.get(name), wwid_above(name)
-        is_another = error is None and (
-            is_stale(actual[name], cached, above) or cached.contradicts(above)
-        )
-        if is_another or isinstance(error, scsi.NothingMapped):
-            LOG.warning('Disk %s (%s) is not flushed: %s', name, cached, error or actual[name])
-            stale[name] = numbers[name]
-    return [name for name in numbers if name not in stale], stale
+        evict(seen.stale, step.device, step.wwid, state.deadline)
+        act.run_on_map(step.wwid)
+    elif seen.live and not state.is_flushed:
+        # Beside a live map nothing was written through a disk.
+        act.run_on_disk()
 
 
 def evict(foreign: dict[str, int], found: str, volume: str, deadline: wait.Deadline) -> None:
@@ -225,33 +218,6 @@ def evict(foreign: dict[str, int], found: str, volume: str, deadline: wait.Deadl
     except exception.VolumeInUse as error:
         raise exception.VolumeIdentityMismatch(
             device=error.device, expected=volume, actual='another volume', holder=error.holder
-        ) from error
-
-
-def _flush_map(step: plans.Step, number: int, state: _Run) -> None:
-    if dm.wwid(step.device) != step.wwid:
-        return  # It has gone, and its dm-N may be another one's.
-    if not dm.status(dm.uuid_of(step.wwid)).active_paths:
-        if state.force:
-            multipath.stop_queueing(step.wwid, dm.name(step.device))
-        raise exception.VolumeDeviceNotFound(
-            f'Map {step.device} has no path left to write back by what its cache may hold'
-        )
-    _write_back(step.device, number, f'Map {step.device}', state)
-
-
-def _flush_disk(disk: str, number: int, state: _Run) -> None:
-    if state.force and not scsi.is_running(disk):
-        raise exception.VolumeDeviceNotFound(f'Disk {disk} is {scsi.state(disk)}: not flushed')
-    _write_back(disk, number, f'Disk {disk} ({scsi.state(disk)})', state)
-
-
-def _write_back(name: str, number: int, what: str, state: _Run) -> None:
-    try:
-        block.flush(name, number, teardown.flush_limit(state.deadline, state.force))
-    except OSError as error:
-        raise exception.VolumeDeviceNotFound(
-            f'{what} does not take what its cache may hold: {error}'
         ) from error
 
 
@@ -413,7 +379,7 @@ def discard_if_stale(
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
     on_response()
     above = found.maps[0].wwid if found.maps else ''
-    if actual and not is_stale(actual, cached, above):
+    if actual and not survey.is_stale(actual, cached, above):
         return actual
     if actual:
         was = f'{cached}, under the map of {above}' if cached.contradicts(above) else cached
@@ -424,29 +390,8 @@ def discard_if_stale(
     except exception.VolumeInUse as error:
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}',
-            expected=believed_wwid(cached, above),
+            expected=survey.believed_wwid(cached, above),
             actual=str(actual or 'nothing'),
             holder=error.holder or str(error),
         ) from error
     return None
-
-
-def wwid_above(disk: str) -> str:
-    """The WWID of the multipath map above a disk; empty without one."""
-    found = dm.multipath_over([disk])
-    return dm.wwid(found) if found else ''
-
-
-def is_stale(actual: vpd.UnitIdentity, cached: vpd.UnitIdentity, above: str) -> bool:
-    """Whether a disk is another volume than this host takes it for.
-
-    :param actual: what the device itself reports now.
-    :param cached: what the kernel knows of it.
-    :param above: the WWID of the map above it, which keeps it whatever the disk is; may be empty.
-    """
-    return actual.is_another(cached) or actual.contradicts(above)
-
-
-def believed_wwid(cached: vpd.UnitIdentity, above: str) -> str:
-    """The volume that this host takes a disk for: its map's, where the kernel knows better."""
-    return above if cached.contradicts(above) else str(cached)

@@ -7,10 +7,14 @@ from collections.abc import Iterable
 import dataclasses
 import errno
 
+from oslo_log import log as logging
+
 from os_brick import exception
 from os_brick.core import clock, files, wait
 from os_brick.model import vpd
 from os_brick.privileged import scsi as root
+
+LOG = logging.getLogger(__name__)
 
 # How long one disk may take to report its identity; a healthy one needs a millisecond.
 INQUIRY_SECONDS = 10.0
@@ -165,7 +169,24 @@ class NothingMapped(exception.BrickException):
 
 
 def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.UnitIdentity:
-    """Who a disk reports to be, asked of the device now.
+    """Who a disk reports to be, asked of the device now; raises what :func:`ask` raises."""
+    return ask(disk, timeout).identity
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What a disk has reported of itself.
+
+    :ivar pages: the pages 0x80 and 0x83, as they came.
+    """
+
+    address: Address
+    identity: vpd.UnitIdentity
+    pages: tuple[bytes, bytes]
+
+
+def ask(disk: str, timeout: float = INQUIRY_SECONDS) -> Answer:
+    """What a disk reports of itself now.
 
     A command may be lost in transit; only the target's own answer is believed at once.
 
@@ -179,8 +200,8 @@ def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.UnitIdentity:
     deadline = wait.Deadline.after(timeout)
     for pause in ASK_AGAIN_SECONDS:
         try:
-            page80, page83 = root.identity_pages(str(address), deadline.limit())
-            return vpd.identity(page80, page83, _inquiry_text(disk))
+            pages = root.identity_pages(str(address), deadline.limit())
+            return Answer(address, vpd.identity(*pages, _inquiry_text(disk)), pages)
         except OSError as error:
             if error.errno == errno.ENXIO and is_known(address):
                 raise NothingMapped(disk=disk, why=str(error)) from error
@@ -222,6 +243,27 @@ def remove(disk: str, deadline: wait.Deadline, number: int | None = None) -> Non
     except FileNotFoundError:
         return
     wait.until(lambda: not is_there(disk, number) or None, deadline, f'the removal of {disk}')
+
+
+def flush(name: str, number: int, units: Iterable[Answer], timeout: float) -> list[Address]:
+    """Have what was written to a disk, or a map, reach the units that it is made of, and no other.
+
+    A device without a node in ``/dev`` is left to the kernel, as :func:`block.flush` does.
+
+    :param number: its :func:`block.inode`.
+    :param units: what its disks have just reported.
+    :return: where another unit has come while it was flushed.
+    :raises OperationTimedOut: if the device does not take it in time.
+    :raises OSError: ``ESTALE`` if another unit is there already, and nothing was flushed; if the
+        device fails, has gone, or its name is another one's by now.
+    """
+    plain = tuple((str(each.address), *each.pages) for each in units)
+    try:
+        others = root.flush(name, number, plain, timeout)
+    except FileNotFoundError:
+        LOG.warning('Device %s has no node in /dev to be flushed by', name)
+        return []
+    return list(map(Address.parse, others))
 
 
 def is_there(disk: str, number: int) -> bool:

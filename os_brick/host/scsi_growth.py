@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, wait
-from os_brick.host import block, dm, multipath, removal, scsi, volume
+from os_brick.host import block, dm, multipath, scsi, survey, volume
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str
     found = dm.multipath_over(disks)
     disks = volume.disks_of(disks)
     before = block.size_bytes(found) if found else max(map(block.size_bytes, disks), default=0)
-    known = {disk: (scsi.cached_identity(disk), removal.wwid_above(disk)) for disk in disks}
+    known = {disk: (scsi.cached_identity(disk), survey.wwid_above(disk)) for disk in disks}
     live, dead = _rescan(disks, deadline)
     if not live:
         why = '; '.join(f'{disk}: {error}' for disk, error in dead.items())
@@ -78,7 +78,7 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     if state != 'running':
         raise OSError(f'disk {disk} is {state or "gone"}')
     limit = deadline.within(RESCAN_SECONDS)
-    cached, above = scsi.cached_identity(disk), removal.wwid_above(disk)
+    cached, above = scsi.cached_identity(disk), survey.wwid_above(disk)
     _require_same(disk, scsi.identity(disk, limit.limit(60)), cached, above)
     scsi.rescan(disk, limit)
     # The kernel reads the names with the capacity (Linux 4.5, scsi_rescan_device).
@@ -92,9 +92,9 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
 def _require_same(
     disk: str, actual: vpd.UnitIdentity, before: vpd.UnitIdentity, above: str
 ) -> None:
-    if removal.is_stale(actual, before, above):
+    if survey.is_stale(actual, before, above):
         raise exception.VolumeIdentityMismatch(
-            device=f'/dev/{disk}', expected=removal.believed_wwid(before, above), actual=str(actual)
+            device=f'/dev/{disk}', expected=survey.believed_wwid(before, above), actual=str(actual)
         )
 
 

@@ -190,3 +190,24 @@ def _with_users(found: plans.Found) -> plans.Found:
         dataclasses.replace(each, users=tuple(map_users(each.name, known))) for each in found.maps
     )
     return dataclasses.replace(found, disks=disks, maps=maps)
+
+
+def wwid_above(disk: str) -> str:
+    """The WWID of the multipath map above a disk; empty without one."""
+    found = dm.multipath_over([disk])
+    return dm.wwid(found) if found else ''
+
+
+def is_stale(actual: vpd.UnitIdentity, cached: vpd.UnitIdentity, above: str) -> bool:
+    """Whether a disk is another volume than this host takes it for.
+
+    :param actual: what the device itself reports now.
+    :param cached: what the kernel knows of it.
+    :param above: the WWID of the map above it, which keeps it whatever the disk is; may be empty.
+    """
+    return actual.is_another(cached) or actual.contradicts(above)
+
+
+def believed_wwid(cached: vpd.UnitIdentity, above: str) -> str:
+    """The volume that this host takes a disk for: its map's, where the kernel knows better."""
+    return above if cached.contradicts(above) else str(cached)

@@ -67,16 +67,22 @@ class MultipathMap(Generic[OpenO]):
     def add(self, opened: OpenO, deadline: wait.Deadline) -> None:
         """Give a late path to the volume.
 
+        Its disks are asked who they are once more right before multipathd is, and once they are in
+        the map: since their first answer the volume's lock, and an assembly, were waited for.
+
         :raises VolumeIdentityMismatch: if it leads to another volume.
         :raises VolumeDeviceNotFound: if the map has gone meanwhile.
         """
-        for disk in opened.disks:
+        disks = list(opened.disks)
+        for disk in disks:
             host_disks.require_expected(disk, self.wwid)
-        with _proven(list(opened.disks), self.wwid, deadline):
+        with _proven(disks, self.wwid, deadline):
             found = dm.multipath_of(self._map)
             if found is None:
                 raise exception.VolumeDeviceNotFound(device=f'multipath map {self._map}')
-            left = multipath.join(found, [each.name for each in opened.disks], deadline)
+            host_disks.confirm(disks, deadline)
+            left = multipath.join(found, [each.name for each in disks], deadline)
+            host_disks.confirm(disks, deadline)
         if left:
             LOG.warning('multipathd has not taken %s into %s yet', ', '.join(left), found)
 

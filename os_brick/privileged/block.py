@@ -6,6 +6,8 @@ A device without paths can block for ever, so whatever touches one runs in a chi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+import contextlib
 import errno
 import mmap
 import os
@@ -78,13 +80,31 @@ def flush(device: str, number: int, timeout: float) -> None:
 
 
 def _flush(path: str, number: int) -> None:
+    with meant(path, number) as descriptor:
+        write_back(descriptor)
+
+
+@contextlib.contextmanager
+def meant(path: str, number: int) -> Iterator[int]:
+    """A descriptor of the device that has the kernel's number; it stays that one while it is open.
+
+    :raises OSError: ``ENODEV`` if it has gone, or its name belongs to another device by now.
+    """
     with kernel.block_device(path, os.O_RDONLY) as descriptor:
         # Looked at once it is open: no other device gets the name of one that is still there, and
         # what is open stays the same device.
         require_meant(path, number, kernel.number(descriptor))
-        # fsync reports write errors and empties the device's own cache, which BLKFLSBUF does not.
-        os.fsync(descriptor)
-        kernel.ioctl(descriptor, _BLKFLSBUF, 0)
+        yield descriptor
+
+
+def write_back(descriptor: int) -> None:
+    """Have everything that was written to an open device reach it.
+
+    :raises OSError: if it fails.
+    """
+    # fsync reports write errors and empties the device's own cache, which BLKFLSBUF does not.
+    os.fsync(descriptor)
+    kernel.ioctl(descriptor, _BLKFLSBUF, 0)
 
 
 def require_meant(path: str, number: int, opened: str) -> None:

@@ -13,9 +13,10 @@ import os
 import re
 import struct
 
-from os_brick import privileged
-from os_brick.core import files, kernel, process
-from os_brick.privileged import check
+from os_brick import exception, privileged
+from os_brick.core import files, kernel, process, wait
+from os_brick.model import names, vpd
+from os_brick.privileged import block, check
 
 # struct sg_io_v4 of include/uapi/linux/bsg.h.
 _SG_IO = 0x2285
@@ -26,6 +27,9 @@ _INQUIRY_LENGTH = 252
 _LONGEST_INQUIRY = 2**16 - 1
 _SENSE_LENGTH = 64
 _LARGEST_LUN = 2**64 - 1
+_MOST_UNITS = 4096
+# For the questions before, and after, a flush; those that have just answered need milliseconds.
+_WITNESS_SECONDS = 3.0
 # Answers of the target (SPC-4, annex F), unlike failures to ask it.
 _ERRNO_OF_SENSE = {
     0x2500: errno.ENXIO,  # LOGICAL UNIT NOT SUPPORTED: nothing is mapped there.
@@ -182,6 +186,65 @@ def identity_pages(address: str, timeout: float) -> tuple[bytes, bytes]:
 def _identity_pages(path: str, timeout: float) -> tuple[bytes, bytes]:
     page83 = _optional_page(path, 0x83, timeout)
     return _optional_page(path, 0x80, timeout), page83
+
+
+@privileged.entrypoint
+def flush(
+    device: str, number: int, units: tuple[tuple[str, bytes, bytes], ...], timeout: float
+) -> tuple[str, ...]:
+    """Flush a disk, or a map, whose disks are the units still that they were a moment ago.
+
+    They are asked once the device is open, right before it is flushed, and again afterwards. An
+    INQUIRY tells of no remap that came before it (SPC-4, 5.14: it reports no unit attention), so
+    the names themselves are compared. One that does not answer now is left to the flush.
+
+    :param number: the kernel's number of the device (the inode of its directory in sysfs).
+    :param units: the address of each disk, and the pages 0x80 and 0x83 that it has just reported.
+    :return: the addresses of those that have become another unit while it was flushed.
+    :raises OperationTimedOut: if the device does not take it in time.
+    :raises OSError: ``ESTALE`` if one is another unit already; ``ENOENT`` if the device has no node
+        in ``/dev``; ``ENODEV`` if its name belongs to another device by now; if it fails.
+    """
+    path = f'/dev/{check.block(device)}'
+    number = check.number(number, 2**64 - 1, 'number of a device')
+    asked = [_unit(each) for each in check.items(units, _MOST_UNITS, 'disks and their pages')]
+    what, limit = f'the flush of {path}', check.seconds(timeout)
+    return tuple(process.isolated(what, limit, _flush, path, number, asked))
+
+
+def _unit(value: object) -> tuple[str, bytes, bytes]:
+    match check.items(value, 3, 'an address and two pages'):
+        case (address, bytes(page80), bytes(page83)):
+            return check.hctl(address), page80, page83
+    raise exception.InvalidParameterValue(
+        err=f'{names.shown(value)} is not an address and two pages'
+    )
+
+
+def _flush(path: str, number: int, units: list[tuple[str, bytes, bytes]]) -> list[str]:
+    with block.meant(path, number) as descriptor:
+        if others := _others(units):
+            raise OSError(errno.ESTALE, f'another volume is at {", ".join(others)} by now')
+        block.write_back(descriptor)
+        return _others(units)
+
+
+def _others(units: list[tuple[str, bytes, bytes]]) -> list[str]:
+    """The addresses at which another unit is now than the one of the pages, or none."""
+    found = []
+    ends = wait.Deadline.after(_WITNESS_SECONDS)
+    for address, page80, page83 in units:
+        if ends.passed:
+            break
+        try:
+            now = vpd.identity(*_identity_pages(f'/dev/bsg/{address}', ends.limit()))
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                found.append(address)
+            continue
+        if now.is_another(vpd.identity(page80, page83)):
+            found.append(address)
+    return found
 
 
 def _optional_page(path: str, page: int, timeout: float) -> bytes:

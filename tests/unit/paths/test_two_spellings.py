@@ -353,3 +353,37 @@ def test_order_of_locks_of_fibre_channel(
         brick.disconnect_volume(props, info)
         assert not host.disks
     assert_order(taken)
+
+
+@pytest.mark.usefixtures('soon')
+@pytest.mark.parametrize('number', [2, 3])
+def test_a_late_path_is_asked_before_it_joins_and_after(host: Host, number: int) -> None:
+    """The array gives its LUN to another volume after it has said for the first time who it is."""
+    one, two = host.target('one'), host.target('two')
+    one.luns[1] = two.luns[1] = array.Unit('gold')
+    two.portals[0].close()
+    props = {
+        'target_portals': [str(one.portals[0]), str(two.portals[0])],
+        'target_iqns': [one.iqn, two.iqn],
+        'target_luns': [1, 1],
+    }
+    brick = iscsi.ISCSIConnector(None, use_multipath=True)
+    info = brick.connect_volume(props)
+    silver = array.Unit('silver')
+    asked = itertools.count(1)
+
+    def strike(what: str) -> None:
+        if what.startswith('_identity_pages') and next(asked) == number:
+            two.luns[1] = silver
+
+    host.before_act = strike
+    (work,) = background._running
+    two.portals[0].open()
+    assert comes_true(lambda: two.luns[1] is silver)
+    assert work.ended.wait(15)
+    host.settle()
+    (found,) = host.maps.values()
+    assert [disk.session.target for disk in found.disks] == [one]
+    assert len(host.disks) == 1
+    brick.disconnect_volume(props, info)
+    assert silver not in host.reached

@@ -131,3 +131,65 @@ def test_extend_never_returns_the_size_of_another_volume(
         return ''.join(struck)
 
     each_act(tmp_path, course, fc=fc, several=several)
+
+
+@ALL
+@EITHER
+@pytest.mark.parametrize('what', ['remap', 'rescan', 'replace'])
+def test_detach_writes_the_old_data_to_no_other_volume(
+    tmp_path: pathlib.Path, what: str, several: bool, fc: bool
+) -> None:
+    """Between the INQUIRY and the flush, too."""
+    informed = several is fc
+
+    def course(at: Stage, number: int) -> str:
+        info = at.brick.connect_volume(at.props)
+        struck = at.happen_at(number, what)
+        with contextlib.suppress(*ERRORS):
+            at.brick.disconnect_volume(at.props, info if informed else None)
+        for wwid, reached in at.host.flushed_from:
+            assert {wwid} >= {unit.wwid for unit in reached}, struck
+        return ''.join(struck)
+
+    each_act(tmp_path, course, fc=fc, several=several)
+
+
+@ALL
+@EITHER
+def test_a_remap_while_the_cache_is_written_back_is_told(
+    tmp_path: pathlib.Path, several: bool, fc: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No host can prevent that; the detach fails, and the next one flushes nothing any more."""
+    with stage(tmp_path / 'host', fc=fc, several=several) as at:
+        info = at.brick.connect_volume(at.props)
+        flushed = at.host.flushed
+
+        def flush(name: str) -> None:
+            flushed(name)
+            at.remap()
+
+        monkeypatch.setattr(at.host, 'flushed', flush)
+        with pytest.raises(exception.VolumeIdentityMismatch, match='while it was flushed'):
+            at.brick.disconnect_volume(at.props, info)
+        assert at.host.disks
+        at.brick.disconnect_volume(at.props, info)
+        assert not at.host.disks
+        assert not at.host.maps
+        assert len(at.host.flushes) == 1
+
+
+@ALL
+@EITHER
+def test_a_remap_right_before_the_flush(tmp_path: pathlib.Path, several: bool, fc: bool) -> None:
+    with stage(tmp_path / 'host', fc=fc, several=several) as at:
+        info = at.brick.connect_volume(at.props)
+
+        def strike(what: str) -> None:
+            if what.startswith('_flush'):
+                at.remap()
+
+        at.host.before_act = strike
+        at.brick.disconnect_volume(at.props, info)
+        assert at.host.flushes == []
+        assert not at.host.disks
+        assert not at.host.maps

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writing back what the cache of a disk or a map holds, into the volume that it is of.
+
+Whoever the array has given the LUN to meanwhile would get the data. So the disks are asked who they
+are, and the root function asks them once more when it has the device open, right before it
+flushes, and afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+import dataclasses
+import errno
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import fanout, teardown, wait
+from os_brick.host import dm, multipath, scsi, survey
+
+LOG = logging.getLogger(__name__)
+
+
+class Remapped(exception.VolumeIdentityMismatch):
+    """The array gave the LUN to another volume right before a flush, which was not done."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Seen:
+    """Disks before a flush.
+
+    :ivar live: those that are still the volume their cache is of, or that do not answer.
+    :ivar stale: the numbers of the others.
+    :ivar answers: what the live ones that answer have reported.
+    """
+
+    live: list[str]
+    stale: dict[str, int]
+    answers: list[scsi.Answer]
+
+
+def look(disks: Iterable[tuple[str, int]]) -> Seen:
+    """Ask the disks below a device who they are.
+
+    :param disks: name and number of each; those that have gone meanwhile are left out.
+    """
+    numbers = {name: number for name, number in disks if scsi.is_there(name, number)}
+    running = [name for name in numbers if scsi.is_running(name)]
+    actual, errors = fanout.fanout(scsi.ask, running)
+    stale = {}
+    for name in running:
+        cached, error, above = scsi.cached_identity(name), errors.get(name), survey.wwid_above(name)
+        is_another = error is None and (
+            survey.is_stale(actual[name].identity, cached, above) or cached.contradicts(above)
+        )
+        if is_another or isinstance(error, scsi.NothingMapped):
+            why = error or actual[name].identity
+            LOG.warning('Disk %s (%s) is not flushed: %s', name, cached, why)
+            stale[name] = numbers[name]
+    answers = [answer for name, answer in actual.items() if name not in stale]
+    return Seen([name for name in numbers if name not in stale], stale, answers)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Flush:
+    """The flush of one device.
+
+    :ivar number: the kernel's number of it, read before its disks were asked.
+    :ivar answers: what its disks have just reported.
+    """
+
+    device: str
+    number: int
+    answers: Sequence[scsi.Answer]
+    deadline: wait.Deadline
+    is_forced: bool
+
+    def run_on_map(self, wwid: str) -> None:
+        """Flush it if it is the map of this WWID; its ``dm-N`` may be another one's by now.
+
+        :raises VolumeDeviceNotFound: if it has no path, or does not take the data.
+        :raises VolumeIdentityMismatch: if one of its disks has become another volume.
+        """
+        if dm.wwid(self.device) != wwid:
+            return
+        if not dm.status(dm.uuid_of(wwid)).active_paths:
+            if self.is_forced:
+                multipath.stop_queueing(wwid, dm.name(self.device))
+            raise exception.VolumeDeviceNotFound(
+                f'Map {self.device} has no path left to write back by what its cache may hold'
+            )
+        self._write_back(f'Map {self.device}')
+
+    def run_on_disk(self) -> None:
+        """Flush it, a single disk.
+
+        :raises VolumeDeviceNotFound: if it does not take the data.
+        :raises VolumeIdentityMismatch: if it has become another volume.
+        """
+        state = scsi.state(self.device)
+        if self.is_forced and not scsi.is_running(self.device):
+            raise exception.VolumeDeviceNotFound(f'Disk {self.device} is {state}: not flushed')
+        self._write_back(f'Disk {self.device} ({state})')
+
+    def _write_back(self, what: str) -> None:
+        limit = teardown.flush_limit(self.deadline, self.is_forced)
+        try:
+            others = scsi.flush(self.device, self.number, self.answers, limit)
+        except OSError as error:
+            if error.errno == errno.ESTALE:
+                raise Remapped(**self._mismatch(f'{error}; nothing was flushed')) from error
+            raise exception.VolumeDeviceNotFound(
+                f'{what} does not take what its cache may hold: {error}'
+            ) from error
+        if others:
+            places = ', '.join(map(str, others))
+            why = f'another volume at {places}, which has come while it was flushed and may have '
+            raise exception.VolumeIdentityMismatch(
+                **self._mismatch(f'{why}got some of what its cache held')
+            )
+
+    def _mismatch(self, actual: str) -> dict[str, str]:
+        was = str(self.answers[0].identity) if self.answers else ''
+        return {'device': f'/dev/{self.device}', 'expected': was, 'actual': actual}
