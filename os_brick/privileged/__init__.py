@@ -14,12 +14,13 @@ from oslo_config import cfg
 from oslo_privsep import capabilities as c
 from oslo_privsep import priv_context
 
-from os_brick.privileged import connection
+from os_brick.privileged import bounding, connection
 
 P = ParamSpec('P')
 R = TypeVar('R')
 
 _SECTION = 'privsep_osbrick'
+_PATH = 'os_brick.privileged.default'
 
 # SYS_ADMIN for the kernel's interfaces of storage. DAC_READ_SEARCH so that the
 # daemon can import this code from a directory of another user.
@@ -33,7 +34,7 @@ _THREADS = 64
 default = priv_context.PrivContext(
     'os_brick.privileged',
     cfg_section=_SECTION,
-    pypath='os_brick.privileged.default',
+    pypath=_PATH,
     capabilities=capabilities,
     logger_name='os_brick.privileged',
 )
@@ -44,6 +45,10 @@ cfg.CONF.set_default('thread_pool_size', _THREADS, group=_SECTION)
 # daemon logs each answer at DEBUG.
 brick_privsep_hide_output = default
 
+
+# Only privsep-helper has this option; it imports this module to become the daemon.
+if 'privsep_context' in cfg.CONF and cfg.CONF.privsep_context == _PATH:
+    bounding.reduce(default.conf.capabilities)
 
 _connection = connection.Connection(default)
 

@@ -190,5 +190,6 @@ def test_importing_it_costs_little_more_than_privsep() -> None:
         'os_brick.model.settings',
         'os_brick.opts',
         'os_brick.privileged',
+        'os_brick.privileged.bounding',
         'os_brick.privileged.connection',
     }
