@@ -8,6 +8,7 @@ volume      attach, extend and detach of one volume            threads and proce
 identity    the same by its WWID, which paths may spell anyhow threads and processes
 target      log in to, scan and log out of one target          threads and processes
 encryption  decrypt, extend and end the mapping of a volume    threads and processes
+cache       the cache before one device                        threads and processes
 =========== ================================================== =====================
 
 Two are taken in the order of the table, and several of one kind all at once
@@ -48,6 +49,7 @@ VOLUME = 'volume'
 IDENTITY = 'identity'
 TARGET = 'target'
 ENCRYPTION = 'encryption'
+CACHE = 'cache'
 
 # Each lifeline is one byte of a file that has no content.
 _LIFELINES = 2**62
