@@ -16,7 +16,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import undo as core_undo
 from os_brick.core import wait
-from os_brick.host import block, md
+from os_brick.host import block, md, md_acts, mirror_undo
 from os_brick.host.mirror_members import Mirror, identify, refuse_apart, superblocks
 
 LOG = logging.getLogger(__name__)
@@ -49,8 +49,8 @@ def make(
     """
     _refuse_to_make(alias, devices, replica_count, deadline)
     LOG.info('Array %s is created over the blank devices %s', alias, ', '.join(devices))
-    undo.add(_stop_new_over, devices)
-    md.create(alias, devices, deadline.limit(md.MDADM_SECONDS))
+    undo.add(mirror_undo.stop_new_over, mirror_undo.numbered(devices))
+    md_acts.create(alias, devices, deadline.limit(md_acts.MDADM_SECONDS))
     found = superblocks(alias, devices, deadline)
     volume = identify(
         alias,
@@ -124,7 +124,7 @@ def start(
     if not start.is_ours:
         new = attached_before is not None and not set(attached_before) & _names(array)
         if new and _names(array) <= set(volume.members):
-            undo.add(_stop_if_still, array, volume.uuid)
+            undo.add(mirror_undo.stop_over, mirror_undo.numbered(volume.members), volume.uuid)
             start.is_ours = True
     _complete(volume, array, undo, deadline, is_ours=start.is_ours)
     return _usable(volume, array, deadline)
@@ -172,11 +172,11 @@ class _Start:
             raise exception.VolumeIdentityMismatch(
                 device=f'/dev/{array}', actual=f'array {seen}', expected=str(self._volume)
             )
-        if _is_named(self._volume, array, self._deadline.within(md.LINK_SECONDS)):
+        if _is_named(self._volume, array, self._deadline.within(md_acts.LINK_SECONDS)):
             return array
         # Another process has named it. If it is used so, the kernel does not stop it.
         md.refuse_users(array)
-        md.stop(array, self._deadline, uuid_meant=seen)
+        md_acts.stop(array, self._deadline, uuid_meant=seen)
         return None
 
     def _assemble(self) -> None:
@@ -184,17 +184,17 @@ class _Start:
             return
         volume, devices = self._volume, tuple(self._volume.members)
         if not self.is_ours:
-            self._undo.add(_stop_array_over, devices, volume.uuid)
+            self._undo.add(mirror_undo.stop_over, mirror_undo.numbered(devices), volume.uuid)
         self.is_ours = True
-        limit = self._deadline.limit(md.MDADM_SECONDS)
-        self.answer = md.assemble(volume.alias, volume.uuid, devices, limit)
+        limit = self._deadline.limit(md_acts.MDADM_SECONDS)
+        self.answer = md_acts.assemble(volume.alias, volume.uuid, devices, limit)
         self._next = wait.Deadline.after(self._pause)
         self._pause *= 2
 
     def _stop_waiting(self, array: str) -> None:
         """Stop an array that waits for more members, which may never come; no one can use it."""
         try:
-            md.stop(array, self._deadline)
+            md_acts.stop(array, self._deadline)
         except exception.BrickException as error:
             self.answer = str(error)
 
@@ -219,33 +219,10 @@ def _wait_named(volume: Mirror, deadline: wait.Deadline) -> str:
         return array if good else None
 
     return wait.until(
-        look, deadline.within(md.LINK_SECONDS), f'{volume} to appear at {md.path_of(volume.alias)}'
+        look,
+        deadline.within(md_acts.LINK_SECONDS),
+        f'{volume} to appear at {md.path_of(volume.alias)}',
     )
-
-
-# Undoing has a time of its own: it runs when the operation's may be up.
-
-
-def _stop_if_still(array: str, uuid: str) -> None:
-    if md.uuid(array) == uuid:
-        md.stop(array, wait.Deadline.after(md.MDADM_SECONDS), uuid_meant=uuid)
-
-
-def _stop_array_over(devices: tuple[str, ...], uuid: str) -> None:
-    for array in md.arrays_over(devices):
-        _stop_if_still(array, uuid)
-
-
-def _stop_new_over(devices: tuple[str, ...]) -> None:
-    """Members that were blank and free have no array but the new one."""
-    for array in md.arrays_over(devices):
-        md.stop(array, wait.Deadline.after(md.MDADM_SECONDS))
-
-
-def _give_up(array: str, uuid: str, device: str) -> None:
-    for member in md.members(array) if md.uuid(array) == uuid else ():
-        if member.name == device:
-            md.drop(array, member, wait.Deadline.after(md.DROP_SECONDS))
 
 
 # Members that a running array is without.
@@ -263,16 +240,16 @@ def _complete(
     for member in md.members(array):
         if not member.is_usable:
             with _only_warn(volume):
-                md.drop(array, member, deadline)
+                md_acts.drop(array, member, deadline)
     has = _names(array)
     for device in volume.members:
         if device in has:
             continue
         with _only_warn(volume):
             _refuse_apart_from_running(volume, array, device)
-            md.take_back(array, device, deadline.limit(md.MDADM_SECONDS))
+            md_acts.take_back(array, device, deadline.limit(md_acts.MDADM_SECONDS))
             if not is_ours:
-                undo.add(_give_up, array, volume.uuid, device)
+                undo.add(mirror_undo.give_up, array, volume.uuid, mirror_undo.numbered([device]))
 
 
 def _refuse_apart_from_running(volume: Mirror, array: str, device: str) -> None:

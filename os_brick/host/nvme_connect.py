@@ -11,7 +11,7 @@ from oslo_log import log as logging
 
 from os_brick.core import files, net, wait
 from os_brick.host import nvme
-from os_brick.model import fabrics, nvme_psk
+from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.privileged import nvme as root
 
 LOG = logging.getLogger(__name__)
@@ -24,20 +24,6 @@ _FIRST_CONTACT_SECONDS = 20
 _NOT_THE_KEY = frozenset({errno.EALREADY, errno.ECONNREFUSED, errno.EKEYREJECTED})
 # The kernel's module has been loaded; udev makes its node.
 _NODE_SECONDS = 5.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Options:
-    """How a connection is made; ``None`` leaves it to the kernel."""
-
-    queue_size: int | None = None
-    nr_io_queues: int | None = None
-    ctrl_loss_tmo: int | None = None
-    reconnect_delay: int | None = None
-    fast_io_fail_tmo: int | None = None
-    keep_alive_tmo: int | None = None
-    dhchap_secret: str | None = dataclasses.field(default=None, repr=False)
-    dhchap_ctrl_secret: str | None = dataclasses.field(default=None, repr=False)
 
 
 def resolve(portal: fabrics.NvmePortal, deadline: wait.Deadline) -> list[fabrics.NvmePortal]:
@@ -67,13 +53,14 @@ def connect(
     nqn: str,
     portal: fabrics.NvmePortal,
     host: tuple[str, str] | None,
-    options: Options,
+    options: settings.NVMe,
     deadline: wait.Deadline,
     tls: Sequence[nvme_psk.TlsKey] = (),
 ) -> fabrics.Controller:
     """Connect to a controller of a subsystem.
 
     :param host: the name and the ID of this host; ``None`` leaves both to the kernel.
+    :param options: what is configured, and what the caller has passed in its place.
     :param tls: the keys for TLS, of which the subsystem knows one; empty for no TLS.
     :raises FileExistsError: if the kernel has that connection already.
     :raises OperationTimedOut: if the target does not answer in time.
@@ -82,22 +69,9 @@ def connect(
     _require_fabrics(deadline)
     if portal.transport == fabrics.FC:
         options = dataclasses.replace(options, ctrl_loss_tmo=_FIRST_CONTACT_SECONDS)
-    text = {
-        'nqn': nqn,
-        'transport': portal.transport,
-        'traddr': portal.address,
-        'trsvcid': portal.port,
-        'host_traddr': portal.host_address,
-        'host_iface': portal.host_interface,
-        **(dict(zip(('hostnqn', 'hostid'), host, strict=True)) if host else {}),
-        **{
-            field.name: str(value)
-            for field in dataclasses.fields(options)
-            if (value := getattr(options, field.name)) is not None
-        },
-    }
+    words = _words(nqn, portal, host, options)
     try:
-        name, number = _connect({k: v for k, v in text.items() if v}, tls, deadline)
+        name, number = _connect(words, tls, deadline)
     except OSError as error:
         if error.errno == errno.EALREADY:
             raise FileExistsError(errno.EEXIST, str(error)) from error
@@ -108,6 +82,26 @@ def connect(
         is_encrypted=bool(tls),
         number=nvme.number_of(name),
     )
+
+
+def _words(
+    nqn: str, portal: fabrics.NvmePortal, host: tuple[str, str] | None, options: settings.NVMe
+) -> dict[str, str]:
+    """The options of a connection by the kernel's names, without those that are left to it."""
+    host_nqn, host_id = host or ('', '')
+    configured = dataclasses.asdict(options).items()
+    found = {
+        'nqn': nqn,
+        'transport': portal.transport,
+        'traddr': portal.address,
+        'trsvcid': portal.port,
+        'host_traddr': portal.host_address,
+        'host_iface': portal.host_interface,
+        'hostnqn': host_nqn,
+        'hostid': host_id,
+        **{k: str(v) for k, v in configured if k in root.OPTIONS and v is not None},
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _connect(

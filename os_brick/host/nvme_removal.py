@@ -21,7 +21,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, locks, teardown, wait
-from os_brick.host import block, md, nvme, nvme_connect, nvme_refs, nvme_volume
+from os_brick.host import block, md, md_acts, nvme, nvme_connect, nvme_refs, nvme_volume
 from os_brick.model import fabrics
 from os_brick.plans import nvme_removal as plans
 from os_brick.plans import nvmeof
@@ -92,7 +92,7 @@ def _flush_array(state: _Run, step: plans.Step) -> None:
 
 def _stop_array(state: _Run, step: plans.Step) -> None:
     if _is_still(step):
-        md.stop(step.device, state.deadline, uuid_meant=step.uuid)
+        md_acts.stop(step.device, state.deadline, uuid_meant=step.uuid)
 
 
 def _check_users(state: _Run, step: plans.Step) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from oslo_log import log as logging
 
@@ -152,25 +152,38 @@ def grow(
     live = [path for path in paths if nvme.why_unusable(path) is None]
     size = _reported_size(wanted, paths, live, deadline)
     heads = list(dict.fromkeys(path.head for path in live))
-    for head in heads:
-        before = block.size_bytes(head)
+    shown = {head: block.size_bytes(head) for head in heads}
+    _refuse_to_shrink(wanted, shown, size)
+    if set(shown.values()) != {size}:
+        _rescan({path.controller for path in paths}, deadline)
+    return _wait_grown(heads, size, deadline.within(_RESIZE_SECONDS))
+
+
+def _wait_grown(heads: Sequence[str], size: int, deadline: wait.Deadline) -> int:
+    def probe() -> int | None:
+        shown = {block.size_bytes(head) for head in heads}
+        return shown.pop() if len(shown) == 1 and max(shown) >= size else None
+
+    names = ', '.join(f'/dev/{head}' for head in heads)
+    what = f'{names} to have the {size} bytes that its subsystem reports'
+    return wait.until(probe, deadline, what)
+
+
+def _refuse_to_shrink(
+    wanted: fabrics.NamespaceIdentity, shown: Mapping[str, int], size: int
+) -> None:
+    for head, before in shown.items():
         if size < before:
             raise exception.BrickException(
                 f'Namespace {wanted} has shrunk: its subsystem reports {size} bytes, and '
                 f'/dev/{head} has {before}. Detach it before it is used with its new size'
             )
-    if any(block.size_bytes(head) != size for head in heads):
-        for name in dict.fromkeys(path.controller for path in paths):
-            if nvme.state(name) == nvme.LIVE:
-                nvme.rescan(name, deadline)
 
-    def probe() -> int | None:
-        shown = {block.size_bytes(head) for head in heads}
-        return shown.pop() if len(shown) == 1 and max(shown) >= size else None
 
-    limit = deadline.within(_RESIZE_SECONDS)
-    names = ', '.join(f'/dev/{head}' for head in heads)
-    return wait.until(probe, limit, f'{names} to have the {size} bytes that its subsystem reports')
+def _rescan(controllers: Iterable[str], deadline: wait.Deadline) -> None:
+    for name in sorted(controllers):
+        if nvme.state(name) == nvme.LIVE:
+            nvme.rescan(name, deadline)
 
 
 def _reported_size(

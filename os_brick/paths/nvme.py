@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 import contextlib
 import dataclasses
 import errno
@@ -15,7 +15,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import locks, net, undo, wait
 from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search
-from os_brick.model import fabrics, nvme_psk
+from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.paths.attempt import Attempt
 from os_brick.plans import nvmeof as plans
 from os_brick.plans import verdicts
@@ -62,7 +62,7 @@ class Request:
 
     key: str
     host: tuple[str, str] | None
-    options: nvme_connect.Options
+    options: settings.NVMe
     scan_seconds: float
     clean_up_seconds: float
     psk: nvme_psk.Psk | None = None
@@ -166,11 +166,11 @@ class Driver:
                 raise verdicts.CalledOff(path=path)
             states = self.existing(path)
             self._require_tls(path, states)
-            live = [controller for controller, state in states.items() if state == nvme.LIVE]
-            if live:
-                return (live[0], False) if self._acquire(one, live[0]) else None
-            seen[:] = [f'{controller} is {state or "gone"}' for controller, state in states.items()]
-            return None if states else self._connect(one)
+            if not states:
+                return self._connect(one)
+            seen[:] = _described(states)
+            live = next((each for each, state in states.items() if state == nvme.LIVE), None)
+            return (live, False) if live and self._acquire(one, live) else None
 
         found = wait.poll(probe, attempt.deadline.within(self._request.scan_seconds))
         if found is None:
@@ -312,6 +312,10 @@ def withdraw(
     found = plans.matching(fabrics.NamespaceIdentity(**wanted), paths)
     names = {str(path.identity) for path in found}
     nvme_removal.take_back(there, names, token, wait.Deadline.after(seconds), is_own=is_own)
+
+
+def _described(states: Mapping[fabrics.Controller, str]) -> list[str]:
+    return [f'{controller} is {state or "gone"}' for controller, state in states.items()]
 
 
 # What the kernel's numbers mean here (drivers/nvme/host/fabrics.c, auth.c).

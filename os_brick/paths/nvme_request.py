@@ -31,17 +31,12 @@ def request_of(props: Props, namespace: Namespace, op: operation.Operation) -> n
     own = functools.partial(machine.host_nqn, system)
     name = machine.or_none(own) if namespace.host_nqn else own()
     own_id = machine.host_id(fabrics.uuid_of_nqn(name) or system) if name else None
-    dhchap = namespace.dhchap
-    options = nvme_connect.Options(
-        queue_size=conf.queue_size,
-        nr_io_queues=conf.nr_io_queues,
-        ctrl_loss_tmo=conf.ctrl_loss_tmo,
-        reconnect_delay=conf.reconnect_delay,
-        fast_io_fail_tmo=_fast_fail(props, conf.fast_io_fail_tmo),
-        keep_alive_tmo=conf.keep_alive_tmo,
-        dhchap_secret=dhchap.host if dhchap else conf.dhchap_secret,
-        dhchap_ctrl_secret=dhchap.controller if dhchap else conf.dhchap_ctrl_secret,
-    )
+    options = dataclasses.replace(conf, fast_io_fail_tmo=_fast_fail(props, conf.fast_io_fail_tmo))
+    if namespace.dhchap:
+        own_secret, their_secret = namespace.dhchap.host, namespace.dhchap.controller
+        options = dataclasses.replace(
+            options, dhchap_secret=own_secret, dhchap_ctrl_secret=their_secret
+        )
     return nvme_paths.Request(
         key=props.key,
         host=plans.host(name, namespace.host_nqn, ids, own_id),

@@ -227,21 +227,24 @@ def plan(choices: Sequence[Choice], array: FoundArray | None = None) -> Removal:
     """
     steps = [Step(Verb.REFUSE, notes=(each.unclear,)) for each in choices if each.unclear]
     steps += _stop(array) if array is not None else []
-    heads = [(each, head) for each in choices for head in _own_heads(each)]
-    for _, head in heads:
-        steps.append(Step(Verb.CHECK_USERS, head.name, head.number, users=head.users))
-    for each, head in heads:
-        own = tuple(path for path in each.paths if path.head == head.name)
-        steps.append(Step(Verb.FLUSH, head.name, head.number, paths=own))
+    for verb in (Verb.CHECK_USERS, Verb.FLUSH):
+        for each in choices:
+            steps += _of_heads(verb, each)
     for each in choices:
         steps += _leave(each)
-    locks = tuple(dict.fromkeys(lock for each in choices for lock in each.found.locks))
-    steps += [Step(Verb.FORGET, locks=locks)] if locks else []
+    steps += _forget(choices)
     return Removal('; '.join(each.wanted.what for each in choices), tuple(steps))
 
 
-def _own_heads(choice: Choice) -> list[FoundHead]:
-    return [head for head in choice.found.heads if head.name in choice.heads]
+def _of_heads(verb: Verb, choice: Choice) -> Iterable[Step]:
+    """One act on each of its block devices."""
+    for head in choice.found.heads:
+        own = tuple(path for path in choice.paths if path.head == head.name)
+        if own and verb is Verb.FLUSH:
+            yield Step(verb, head.name, head.number, paths=own)
+        elif own:
+            users = head.users if verb is Verb.CHECK_USERS else None
+            yield Step(verb, head.name, head.number, users=users)
 
 
 def _stop(array: FoundArray) -> Iterable[Step]:
@@ -265,5 +268,10 @@ def _leave(choice: Choice) -> Iterable[Step]:
     names = tuple(dict.fromkeys(str(path.identity) for path in choice.paths))
     notes = tuple(f'also shows {path.name}' for path in choice.others)
     yield Step(Verb.LEAVE, controllers=controllers, names=names, notes=notes)
-    for head in _own_heads(choice):
-        yield Step(Verb.WAIT_GONE, head.name, head.number)
+    yield from _of_heads(Verb.WAIT_GONE, choice)
+
+
+def _forget(choices: Sequence[Choice]) -> Iterable[Step]:
+    locks = tuple(dict.fromkeys(lock for each in choices for lock in each.found.locks))
+    if locks:
+        yield Step(Verb.FORGET, locks=locks)

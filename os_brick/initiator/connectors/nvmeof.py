@@ -14,7 +14,7 @@ from os_brick.core import background, fanout, net, operation, teardown, wait
 from os_brick.host import (
     links,
     machine,
-    md,
+    mirror_undo,
     nvme,
     nvme_removal,
     nvme_survey,
@@ -115,11 +115,11 @@ class NVMeOFConnector(base.BlockConnector):
         )
         limit = wait.Deadline.after(net.RESOLVE_SECONDS)
         here = [self._survey(props, each, limit, is_here=False) for each in props.namespaces]
-        heads = [head for found in here for head in found.heads]
+        heads = _heads(here)
         if props.replication is not Replication.NONE:
-            array = nvmeof_raid.array_of(props.alias, tuple(heads))
+            array = self._array(props, heads)
             if array is not None or props.replication is Replication.ARRAY:
-                return [f'/dev/md/{props.alias}'] if array else []
+                return [f'/dev/md/{props.alias}' if props.alias else f'/dev/{array}'] * bool(array)
         return [f'/dev/{head}' for head in heads]
 
     def _attach(self, props: Volume, op: operation.Operation) -> result.BlockDevice:
@@ -131,10 +131,11 @@ class NVMeOFConnector(base.BlockConnector):
         if props.replication is Replication.NONE:
             return result.BlockDevice(f'/dev/{attach(props.namespaces[0])}')
         here = [self._survey(props, each, op.work, is_here=False) for each in props.namespaces]
-        before = {head for found in here for head in found.heads}
+        before = set(_heads(here))
         devices = self._attach_members(props, attach)
         new = [device for device in devices if device not in before]
-        op.undo.add(lambda: md.stop_auto_assembled(new, wait.Deadline.after(op.clean_up_seconds)))
+        stop, members = mirror_undo.stop_auto_assembled, mirror_undo.numbered(new)
+        op.undo.add(stop, members, op.clean_up_seconds)
         if props.replication is Replication.PERHAPS:
             name = nvmeof_raid.single(
                 devices[0], props.alias, op.undo, op.work, attached_before=before
@@ -227,13 +228,10 @@ class NVMeOFConnector(base.BlockConnector):
     def _detach(self, props: Volume, steps: teardown.Teardown, op: operation.Operation) -> None:
         background.stop(props.key)
         here = [self._survey(props, each, op.work, for_removal=True) for each in props.namespaces]
-        heads = [head for each in here for head in each.heads]
+        heads = _heads(here)
         if not heads:
-            words = '; '.join(str(namespace) for namespace in props.namespaces)
-            LOG.warning('Detach: there is no %s on this host%s', words, _elsewhere(props))
-        name = None
-        if props.replication is not Replication.NONE:
-            name = nvmeof_raid.array_of(props.alias, tuple(heads))
+            LOG.warning('Detach: there is no %s on this host%s', _named(props), _elsewhere(props))
+        name = self._array(props, heads)
         removal = plans_removal.plan(here, nvme_survey.array(name) if name else None)
         nvme_removal.run(removal, steps, op.deadline, force=steps.on_error.is_forced)
 
@@ -243,26 +241,38 @@ class NVMeOFConnector(base.BlockConnector):
 
     def _extend(self, props: Volume, op: operation.Operation) -> int:
         here = [self._survey(props, namespace, op.work) for namespace in props.namespaces]
-        heads = [head for each in here for head in each.heads]
+        heads = _heads(here)
         if not heads:
-            words = '; '.join(str(namespace) for namespace in props.namespaces)
-            raise exception.VolumePathsNotFound(f'There is no {words} on this host')
+            raise exception.VolumePathsNotFound(f'There is no {_named(props)} on this host')
 
         def grow(each: plans_removal.Choice) -> int:
             return nvme_volume.grow(each.wanted.identity, each.paths, op.deadline)
 
         sizes, errors = fanout.fanout(grow, here)
-        array = None
-        if props.replication is not Replication.NONE:
-            array = nvmeof_raid.array_of(props.alias, tuple(heads))
+        array = self._array(props, heads)
         if array is None and props.replication is Replication.ARRAY:
             raise exception.VolumePathsNotFound(
                 f'There is no array {props.alias} over {", ".join(heads)} on this host'
             )
-        if array is None or not sizes:
-            for error in errors.values():
-                raise error
+        if errors and (array is None or not sizes):
+            raise next(iter(errors.values()))
         return min(sizes.values()) if array is None else nvmeof_raid.grow(array, op.deadline)
+
+    @staticmethod
+    def _array(props: Volume, heads: tuple[str, ...]) -> str | None:
+        """The array of a replicated volume over its members, or ``None``."""
+        is_replicated = props.replication is not Replication.NONE
+        return nvmeof_raid.array_of(props.alias, heads) if is_replicated else None
+
+
+def _heads(choices: Iterable[plans_removal.Choice]) -> tuple[str, ...]:
+    """The block devices of the namespaces of a volume."""
+    return tuple(head for each in choices for head in each.heads)
+
+
+def _named(props: Volume) -> str:
+    """The namespaces of a volume, in words."""
+    return '; '.join(str(namespace) for namespace in props.namespaces)
 
 
 def _elsewhere(props: Volume) -> str:

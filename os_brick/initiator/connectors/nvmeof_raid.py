@@ -7,7 +7,7 @@ The volume's alias is the name of its array; everything else the members say the
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 import contextlib
 
 from oslo_log import log as logging
@@ -15,7 +15,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import undo as core_undo
 from os_brick.core import wait
-from os_brick.host import block, md, mirror, mirror_members
+from os_brick.host import block, md, md_acts, mirror, mirror_members
 from os_brick.model import md_superblock, names
 
 LOG = logging.getLogger(__name__)
@@ -104,14 +104,36 @@ def array_of(alias: str | None, devices: tuple[str, ...]) -> str | None:
     """The array of a volume that is here, running or not, or ``None``.
 
     By its members, or if it has lost them by its name and their UUID. Without any member by its
-    name, if it has none left itself: one whose members are there is another volume's.
+    name, if it has none left itself: one whose members are there is another volume's. Another array
+    over a member is a user of it, as a mount is.
     """
-    if alias is not None and names.MD_ALIAS.why_not(alias):
+    if alias is None:
+        return _made_over(devices)
+    if names.MD_ALIAS.why_not(alias):
         return None
     for array in md.arrays_over(devices):
-        if alias is None or _has_name(array, alias):
+        if _has_name(array, alias):
             return array
-    named = md.array_named(alias) if alias else None
+    return _by_name(alias, devices)
+
+
+def _made_over(devices: tuple[str, ...]) -> str | None:
+    """The array that connectors have made over members, if these say so themselves."""
+    for array in md.arrays_over(devices):
+        uuid = md.uuid(array)
+        read = list(_read(device for device in devices if md.array_over(device) == array))
+        if uuid and read and all(_is_made_here(each, uuid) for each in read):
+            return array
+    return None
+
+
+def _is_made_here(found: md_superblock.Superblock | None, uuid: str) -> bool:
+    return found is not None and found.array_uuid == uuid and _is_ours(found, None)
+
+
+def _by_name(alias: str, devices: tuple[str, ...]) -> str | None:
+    """The array that the path of a volume leads to, if it is none of another volume's."""
+    named = md.array_named(alias)
     if named is None:
         return None
     if not devices:
@@ -123,23 +145,20 @@ def array_of(alias: str | None, devices: tuple[str, ...]) -> str | None:
 def _has_name(array: str, alias: str) -> bool:
     if md.array_named(alias) == array:
         return True
-    superblocks = list(_readable(member.name for member in md.members(array)))
+    read = list(_read(member.name for member in md.members(array)))
     # If none of its members can be read any more, they are the volume's by what is known of them.
-    return not superblocks or any(each.is_called(alias) for each in superblocks)
+    return not read or any(each is not None and each.is_called(alias) for each in read)
 
 
-def _uuids(devices: Collection[str]) -> set[str]:
-    return {
-        superblock.array_uuid for superblock in _readable(iter(devices)) if superblock.array_uuid
-    }
+def _uuids(devices: Iterable[str]) -> set[str]:
+    return {each.array_uuid for each in _read(devices) if each is not None and each.array_uuid}
 
 
-def _readable(devices: Iterator[str]) -> Iterator[md_superblock.Superblock]:
+def _read(devices: Iterable[str]) -> Iterator[md_superblock.Superblock | None]:
+    """The superblocks of those devices that can be read; ``None`` of one without."""
     for device in devices:
         with contextlib.suppress(OSError, exception.OperationTimedOut):
-            found = md.superblock(device)
-            if found is not None:
-                yield found
+            yield md.superblock(device)
 
 
 def grow(array: str, deadline: wait.Deadline) -> int:
@@ -147,4 +166,4 @@ def grow(array: str, deadline: wait.Deadline) -> int:
 
     :raises BrickException: if it does not.
     """
-    return md.grow(array, deadline)
+    return md_acts.grow(array, deadline)

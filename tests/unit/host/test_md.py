@@ -11,7 +11,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import md
+from os_brick.host import md, md_acts
 from os_brick.model import md_superblock
 from tests.unit.fakehost import mirrors
 
@@ -172,8 +172,8 @@ def test_signature_that_blkid_does_not_see(host: mirrors.Mirrors) -> None:
 
 def test_stopped(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
-    md.stop(array, deadline())
-    md.stop(array, deadline())
+    md_acts.stop(array, deadline())
+    md_acts.stop(array, deadline())
     assert host.started == ['mdadm --stop /dev/md127']
     assert not files.is_link('/dev/md/vol1')
 
@@ -181,10 +181,10 @@ def test_stopped(host: mirrors.Mirrors) -> None:
 def test_another_array_of_that_name_is_not_stopped(host: mirrors.Mirrors) -> None:
     """The one that is meant has gone, and its name was given again."""
     array = host.array((ONE, TWO))
-    md.stop(array, deadline(), uuid_meant='22222222:22222222:22222222:22222222')
+    md_acts.stop(array, deadline(), uuid_meant='22222222:22222222:22222222:22222222')
     assert md.is_running(array)
     assert not host.started
-    md.stop(array, deadline(), uuid_meant=md.uuid(array))
+    md_acts.stop(array, deadline(), uuid_meant=md.uuid(array))
     assert not md.is_array(array)
 
 
@@ -192,14 +192,14 @@ def test_not_stopped(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
     host.opened = {array}
     with pytest.raises(exception.VolumeInUse, match='open'):
-        md.stop(array, deadline())
+        md_acts.stop(array, deadline())
     host.refuses['--stop'] = 'Fail to write'
     host.opened = set()
     with pytest.raises(exception.BrickException, match='Fail to write'):
-        md.stop(array, deadline())
+        md_acts.stop(array, deadline())
     host.refuses['--stop'] = 'hangs'
     with pytest.raises(exception.BrickException, match=r'md127.*Killed'):
-        md.stop(array, deadline())
+        md_acts.stop(array, deadline())
     assert md.is_running(array)
 
 
@@ -207,7 +207,7 @@ def test_links_that_stay_are_an_error(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
     host.udev_links = False
     with pytest.raises(exception.OperationTimedOut, match='/dev/md/vol1'):
-        md.stop(array, deadline())
+        md_acts.stop(array, deadline())
 
 
 def test_what_udev_begins_anew_is_stopped(host: mirrors.Mirrors) -> None:
@@ -219,7 +219,7 @@ def test_what_udev_begins_anew_is_stopped(host: mirrors.Mirrors) -> None:
         host.tree.remove('/run/udev/queue')
 
     host.after = [lambda: None, happens]
-    md.stop(array, deadline())
+    md_acts.stop(array, deadline())
     assert not md.arrays_over([ONE, TWO])
 
 
@@ -238,7 +238,7 @@ def test_what_udev_makes_of_members_that_go(
         host.tree.remove('/run/udev/queue')
 
     host.after = [lambda: None, happens]
-    md.stop_auto_assembled(going, deadline())
+    md_acts.stop_auto_assembled(going, deadline())
     assert bool(md.arrays_over([ONE, TWO])) is is_left
 
 
@@ -247,11 +247,11 @@ def test_no_mdadm(host: mirrors.Mirrors) -> None:
     blank = (host.member('nvme8n1'), host.member('nvme9n1'))
     host.is_installed = False
     for act in (
-        lambda: md.stop(array, deadline()),
-        lambda: md.assemble('vol1', UUID, (ONE,), 9.0),
-        lambda: md.create('vol1', blank, 9.0),
-        lambda: md.take_back(array, ONE, 9.0),
-        lambda: md.grow(array, deadline()),
+        lambda: md_acts.stop(array, deadline()),
+        lambda: md_acts.assemble('vol1', UUID, (ONE,), 9.0),
+        lambda: md_acts.create('vol1', blank, 9.0),
+        lambda: md_acts.take_back(array, ONE, 9.0),
+        lambda: md_acts.grow(array, deadline()),
     ):
         with pytest.raises(exception.BrickException, match=r"No such file.*'mdadm'"):
             act()
@@ -260,11 +260,11 @@ def test_no_mdadm(host: mirrors.Mirrors) -> None:
 def test_taken_back_as_a_whole(host: mirrors.Mirrors) -> None:
     array = host.array((ONE,))
     host.refuses['--re-add'] = 'not possible'
-    md.take_back(array, TWO, 9.0)
+    md_acts.take_back(array, TWO, 9.0)
     assert host.members_of(array) == [ONE, TWO]
     host.refuses['--add'] = 'neither'
     with pytest.raises(exception.BrickException, match=r'nvme1n1.*neither'):
-        md.take_back(array, TWO, 9.0)
+        md_acts.take_back(array, TWO, 9.0)
 
 
 @pytest.mark.parametrize('now', ['blank', 'another array'])
@@ -275,23 +275,23 @@ def test_only_a_member_is_taken_back(host: mirrors.Mirrors, now: str) -> None:
     host.write(host.member(TWO), other.ljust(4096, b'\0'), 4096)
     before = host.raw(TWO)
     with pytest.raises(exception.VolumeIdentityMismatch, match=f'{TWO}.*member of array'):
-        md.take_back(array, TWO, 9.0)
+        md_acts.take_back(array, TWO, 9.0)
     assert host.members_of(array) == [ONE]
     assert host.raw(TWO) == before
 
 
 def test_dropped(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
-    md.drop(array, md.members(array)[1], deadline())
+    md_acts.drop(array, md.members(array)[1], deadline())
     assert host.members_of(array) == [ONE]
-    md.drop(array, md.Member('nvme9n1', frozenset(), is_present=True), deadline())
+    md_acts.drop(array, md.Member('nvme9n1', frozenset(), is_present=True), deadline())
 
 
 def test_grown(host: mirrors.Mirrors) -> None:
     array = host.array((ONE, TWO))
     host.tree.value(f'/sys/class/block/{ONE}/size', 40960)
     host.tree.value(f'/sys/class/block/{TWO}/size', 32768)
-    assert md.grow(array, deadline()) == (32768 - 2048) * 512
+    assert md_acts.grow(array, deadline()) == (32768 - 2048) * 512
 
 
 @pytest.mark.parametrize('left', [16384, 0])
@@ -305,7 +305,7 @@ def test_an_array_is_not_cut(host: mirrors.Mirrors, left: int) -> None:
     with pytest.raises(
         exception.BrickException, match=f'{size} bytes.*{max(left - 2048, 0) * 512}'
     ):
-        md.grow(array, deadline())
+        md_acts.grow(array, deadline())
     assert not host.started
 
 
@@ -315,10 +315,10 @@ def test_not_grown(host: mirrors.Mirrors, monkeypatch: pytest.MonkeyPatch) -> No
     for member in (ONE, TWO):
         host.tree.value(f'/sys/class/block/{member}/size', 40960)
     with pytest.raises(exception.BrickException, match='md127 has'):
-        md.grow(array, deadline())
+        md_acts.grow(array, deadline())
     host.refuses['--grow'] = 'no'
     with pytest.raises(exception.BrickException, match=r'did not grow.*no'):
-        md.grow(array, deadline())
+        md_acts.grow(array, deadline())
 
 
 def test_recorded() -> None:

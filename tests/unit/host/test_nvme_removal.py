@@ -8,7 +8,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import process, teardown, wait
-from os_brick.host import md, nvme_removal, nvme_survey
+from os_brick.host import md, md_acts, nvme_removal, nvme_survey
 from os_brick.initiator.connectors import nvmeof
 from os_brick.model import fabrics
 from os_brick.plans import nvme_removal as plans
@@ -160,7 +160,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
 def test_the_name_of_the_array_is_another_ones_by_now(host: mirrors.Mirrors, force: bool) -> None:
     array = host.array(('nvme0n1',))
     removal = plans.plan((), nvme_survey.array(array))
-    md.stop(array, wait.Deadline.after(60))
+    md_acts.stop(array, wait.Deadline.after(60))
     host.started.clear()
     other = host.member('nvme7n1', mirrors.superblock('77' * 16, 'any:vol7'))
     assert host.array((other,), 'vol7', uuid='77' * 16) == array
@@ -173,6 +173,6 @@ def test_the_name_of_the_array_is_another_ones_by_now(host: mirrors.Mirrors, for
 def test_an_array_that_has_gone(host: mirrors.Mirrors) -> None:
     array = host.array(('nvme0n1',))
     removal = plans.plan((), nvme_survey.array(array))
-    md.stop(array, wait.Deadline.after(60))
+    md_acts.stop(array, wait.Deadline.after(60))
     run(removal)
     assert not host.flushed

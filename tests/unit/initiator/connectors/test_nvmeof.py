@@ -14,7 +14,7 @@ from os_brick.host import nvme as kernel_nvme
 from os_brick.initiator.connectors import nvmeof
 from os_brick.model import nvme_psk
 from tests.unit import seams
-from tests.unit.fakehost import network, nvme
+from tests.unit.fakehost import mirrors, network, nvme
 
 
 @pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
@@ -585,3 +585,40 @@ def test_an_interrupted_attach_of_a_mirror_leaves_nothing(fabric: nvme.Fabric, n
         connector().connect_volume(mirror)
     assert not fabric.controllers
     assert fabric.snapshot() == before
+
+
+@pytest.mark.parametrize('alias', [None, 'gold'])
+def test_a_foreign_array_over_the_only_member_is_a_user_of_it(
+    fabric: nvme.Fabric, alias: str | None
+) -> None:
+    """Somebody has made it inside the volume; it was stopped where no alias was passed."""
+    subsystem = fabric.subsystem('inside')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    member = subsystem.properties(1)
+    brick = connector()
+    head = brick.connect_volume(member)['path'].removeprefix('/dev/')
+    fabric.file('/sys/block/md127/md/array_state', 'clean')
+    fabric.file('/sys/block/md127/md/uuid', UUID)
+    fabric.file(f'/sys/block/md127/md/dev-{head}/state', 'in_sync')
+    fabric.file(f'/sys/class/block/{head}/holders/md127', '')
+    before = fabric.snapshot()
+    volume = {'vol_uuid': UUID, 'volume_replicas': [member], 'replica_count': 1, 'alias': alias}
+    with pytest.raises(exception.VolumeInUse, match='md127'):
+        brick.disconnect_volume(volume, None)
+    assert fabric.snapshot() == before
+    assert not fabric.flushed
+
+
+def test_the_array_of_a_volume_whose_alias_is_not_known(fabric: nvme.Fabric) -> None:
+    """By what its member says of itself; the path of an array None does not exist."""
+    subsystem = fabric.subsystem('inside')
+    subsystem.namespaces[1] = nvme.Volume('gold')
+    member = subsystem.properties(1)
+    brick = connector()
+    head = brick.connect_volume(member)['path'].removeprefix('/dev/')
+    (fabric.root / 'dev' / head).write_bytes(bytes(4096) + mirrors.superblock() + bytes(1 << 20))
+    fabric.file('/sys/block/md127/md/array_state', 'clean')
+    fabric.file('/sys/block/md127/md/uuid', '-'.join(['11' * 4, *['11' * 2] * 3, '11' * 6]))
+    fabric.file(f'/sys/class/block/{head}/holders/md127', '')
+    volume = {'vol_uuid': UUID, 'volume_replicas': [member], 'replica_count': 1}
+    assert brick.get_volume_paths(volume) == ['/dev/md127']

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mirrors of attached members: made, started, completed, ended; nothing by guess."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
+import json
 import pathlib
+from typing import Any
 
 import pytest
 
 from os_brick import exception
 from os_brick.core import teardown, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import md, nvme_removal, nvme_survey
+from os_brick.host import md, mirror_undo, nvme_removal, nvme_survey
 from os_brick.initiator.connectors import nvmeof_raid
 from os_brick.plans import nvme_removal as plans
 from tests.unit.fakehost import mirrors
@@ -362,6 +364,65 @@ def test_a_member_taken_back_is_given_up_when_the_attach_fails(host: mirrors.Mir
     assert host.members_of('md127') == [ONE]
 
 
+def written_down(course: Callable[[core_undo.Undo], object]) -> list[Any]:
+    """The undo steps of an attach whose process has ended before it ran them."""
+    undo = core_undo.Undo()
+    course(undo)
+    return json.loads(json.dumps(undo.steps()))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize('case', ['new', 'started', 'by udev', 'completed', 'members'])
+def test_another_process_takes_back_what_an_attach_has_done(
+    host: mirrors.Mirrors, case: str
+) -> None:
+    """By what was written down; nothing of the process that attached is needed."""
+    for number, member in enumerate(MEMBERS):
+        host.member(member, b'' if case == 'new' else mirrors.superblock(number=number))
+    if case == 'completed':
+        host.array((ONE,))
+    before: tuple[str, ...] | None = None
+
+    def course(undo: core_undo.Undo) -> None:
+        nonlocal before
+        if case == 'members':
+            undo.add(mirror_undo.stop_auto_assembled, mirror_undo.numbered(MEMBERS), 9.0)
+        if case in ('by udev', 'members'):
+            host.array(MEMBERS)
+            before = ()
+        nvmeof_raid.bring('vol1', MEMBERS, 2, undo, wait.Deadline.after(60), attached_before=before)
+
+    steps = written_down(course)
+    assert md.arrays_over(MEMBERS) == ('md127',)
+    assert {step['verb'] for step in steps} <= core_undo.verbs()
+    assert core_undo.replay(steps) == []
+    host.react()
+    if case == 'completed':
+        assert host.members_of('md127') == [ONE], 'it ran before'
+    else:
+        assert not md.arrays_over(MEMBERS)
+
+
+@pytest.mark.parametrize('case', ['new', 'started', 'completed'])
+def test_what_is_taken_back_late_is_not_another_volumes(host: mirrors.Mirrors, case: str) -> None:
+    """The names of the members, and of the array, are another volume's by then."""
+    for number, member in enumerate(MEMBERS):
+        host.member(member, b'' if case == 'new' else mirrors.superblock(number=number))
+    if case == 'completed':
+        host.array((ONE,))
+    deadline = wait.Deadline.after(60)
+    steps = written_down(lambda undo: nvmeof_raid.bring('vol1', MEMBERS, 2, undo, deadline))
+    host.remove('md127')
+    for member in MEMBERS:
+        # The kernel gives no number of a directory twice; a file system does.
+        host.tree.at(f'/sys/class/block/{member}').rename(host.tree.at(f'/sys/{member}'))
+        host.member(member, mirrors.superblock('55' * 16, 'any:vol5'))
+    host.array(MEMBERS, 'vol5', uuid='55' * 16)
+    assert core_undo.replay(steps) == []
+    host.react()
+    assert host.members_of('md127') == list(MEMBERS)
+    assert md.is_running('md127')
+
+
 # One replica.
 
 
@@ -407,12 +468,34 @@ def test_array_of(host: mirrors.Mirrors) -> None:
     host.array((ONE,))
     for members in (MEMBERS, (ONE,), (TWO,)):
         assert nvmeof_raid.array_of('vol1', members) == 'md127'
-    assert nvmeof_raid.array_of(None, (ONE,)) == 'md127'
     assert nvmeof_raid.array_of('vol2', MEMBERS) is None
     assert nvmeof_raid.array_of('../md127', ()) is None
     foreign = host.member('nvme9n1', mirrors.superblock(OTHER))
     assert nvmeof_raid.array_of('vol1', (foreign,)) is None
     assert nvmeof_raid.array_of('vol1', (host.member('nvme8n1'),)) is None
+
+
+@pytest.mark.parametrize(
+    ('member', 'array', 'is_own'),
+    [
+        (mirrors.superblock(), '11' * 16, True),
+        (mirrors.superblock(name='vol1'), '11' * 16, True),
+        # Made by a guest, or by an operator on this very device.
+        (mirrors.superblock(name='guest:data'), '11' * 16, False),
+        (mirrors.superblock(), '33' * 16, False),
+        (b'', '11' * 16, False),
+        (None, '11' * 16, False),
+    ],
+    ids=['made here', 'long name', 'made elsewhere', 'another one', 'no superblock', 'unreadable'],
+)
+def test_array_of_a_volume_whose_alias_is_not_known(
+    host: mirrors.Mirrors, member: bytes | None, array: str, is_own: bool
+) -> None:
+    """The member itself says so; another array over it is one of its users."""
+    host.member(ONE, member or b'')
+    host.broken = {ONE} if member is None else set()
+    host.array((ONE,), uuid=array)
+    assert nvmeof_raid.array_of(None, (ONE,)) == ('md127' if is_own else None)
 
 
 @pytest.mark.usefixtures('members')
