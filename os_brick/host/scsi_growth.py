@@ -12,6 +12,7 @@ from os_brick import exception
 from os_brick.core import fanout, wait
 from os_brick.host import block, dm, multipath, scsi, survey, volume
 from os_brick.model import vpd
+from os_brick.plans import growth as plans
 
 LOG = logging.getLogger(__name__)
 
@@ -25,6 +26,21 @@ SAME_SIZE_SECONDS = 5.0
 REINSTATE_SECONDS = 10.0
 
 
+def look(disks: Collection[str]) -> plans.Found:
+    """What there is of a volume: these disks, those that share its map, and the map."""
+    found = dm.multipath_over(disks)
+    return plans.Found(
+        tuple(
+            plans.FoundDisk(
+                *(disk, scsi.number_of(disk), scsi.cached_identity(disk)),
+                *(survey.wwid_above(disk), block.size_bytes(disk)),
+            )
+            for disk in volume.disks_of(disks)
+        ),
+        plans.FoundMap(found, dm.wwid(found), block.size_bytes(found)) if found else None,
+    )
+
+
 def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str]]:
     """Have every live disk and the map show the volume's size now.
 
@@ -34,36 +50,63 @@ def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str
     :raises VolumeHasShrunk: if the volume has become smaller: there may be data behind its new end.
     :raises VolumePathsNotFound: if no disk answers, and has a capacity.
     """
-    found = dm.multipath_over(disks)
-    disks = volume.disks_of(disks)
-    before = block.size_bytes(found) if found else max(map(block.size_bytes, disks), default=0)
-    known = {disk: (scsi.cached_identity(disk), survey.wwid_above(disk)) for disk in disks}
-    live, dead = _rescan(disks, deadline)
-    if not live:
-        why = '; '.join(f'{disk}: {error}' for disk, error in dead.items())
-        raise exception.VolumePathsNotFound(f'No disk of the volume answers: {why}')
+    found = look(disks)
+    live = _read(plans.read(found), deadline)
     size = _smallest(live, deadline)
-    for disk in live:  # Its capacity may have been read several times.
-        _require_same(disk, scsi.cached_identity(disk), *known[disk])
-    if size < before:
-        name = found or ', '.join(live)
-        raise exception.VolumeHasShrunk(device=f'/dev/{name}', size=size, before=before)
-    short = [disk for disk in dead if block.size_bytes(disk) != size]
-    if found is not None and block.size_bytes(found) != size:
-        # multipathd gives a map its first disk's size, or refuses where one has another.
-        multipath.forget_disks({disk: scsi.number_of(disk) for disk in short})
-        multipath.resize(found, size, deadline.within(RESIZE_SECONDS))
-    return size, short
+    for disk in found.disks:  # Its capacity may have been read several times.
+        if disk.name in live:
+            _require_same(disk.name, scsi.cached_identity(disk.name), disk.identity, disk.above)
+    sizes = {disk.name: block.size_bytes(disk.name) for disk in found.disks}
+    _run(plans.resize(found, size, sizes, live), found, deadline)
+    return size, plans.short(found, size, sizes, live)
 
 
-def _rescan(
-    disks: Collection[str], deadline: wait.Deadline
-) -> tuple[list[str], dict[str, Exception]]:
-    live, dead = fanout.fanout(lambda disk: refresh(disk, deadline), disks)
+def _read(plan: plans.Growth, deadline: wait.Deadline) -> list[str]:
+    """Have disks read their capacity anew; return those that have, of which there are some."""
+    LOG.debug('%s', plan)
+    steps = [step for step in plan.steps if step.verb is plans.Verb.READ_CAPACITY]
+    _, dead = fanout.fanout(lambda step: _read_capacity(step, deadline), steps)
     for error in dead.values():
         if isinstance(error, exception.VolumeIdentityMismatch):
             raise error
-    return [disk for disk in disks if disk in live], dead
+    live = [step.device for step in steps if step not in dead]
+    if not live:
+        why = '; '.join(f'{step.device}: {error}' for step, error in dead.items())
+        raise exception.VolumePathsNotFound(f'No disk of the volume answers: {why}')
+    return live
+
+
+def _read_capacity(step: plans.Step, deadline: wait.Deadline) -> int:
+    if not scsi.is_there(step.device, step.number or 0):
+        raise OSError(f'disk {step.device} is gone')
+    return refresh(step.device, deadline)
+
+
+def _run(plan: plans.Growth, found: plans.Found, deadline: wait.Deadline) -> None:
+    LOG.debug('%s', plan)
+    for step in plan.steps:
+        match step.verb:
+            case plans.Verb.REFUSE:
+                raise exception.VolumeHasShrunk(
+                    device=step.device, size=step.size_bytes, before=found.size_bytes
+                )
+            case plans.Verb.LEAVE_OUT:
+                multipath.forget_disks(dict(step.disks))
+            case plans.Verb.RESIZE:
+                _resize(step, deadline)
+
+
+def _resize(step: plans.Step, deadline: wait.Deadline) -> None:
+    """Resize a map, unless another device has its name by now.
+
+    :raises VolumeIdentityMismatch: if one has.
+    """
+    actual = dm.wwid(step.device)
+    if actual != step.wwid:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{step.device}', expected=step.wwid, actual=actual or 'nothing'
+        )
+    multipath.resize(step.device, step.size_bytes or 0, deadline.within(RESIZE_SECONDS))
 
 
 def refresh(disk: str, deadline: wait.Deadline) -> int:

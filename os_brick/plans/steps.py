@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan: named steps with plain arguments, which can be printed, written down and run."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from typing import Any, Generic, Protocol, TypeVar
+
+
+class Step(Protocol):
+    """One act; a plan's own kind is a dataclass whose fields are plain values."""
+
+    @property
+    def verb(self) -> enum.StrEnum:
+        """What is done."""
+
+
+S = TypeVar('S', bound=Step)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan(Generic[S]):
+    """The steps of an operation in their order.
+
+    :ivar kind: which operation, such as ``growth``.
+    :ivar what: the volume, in words.
+    """
+
+    kind: str
+    what: str
+    steps: tuple[S, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plan in plain values; its form is stable."""
+        return {f'{self.kind} of': self.what, 'steps': [plain(step) for step in self.steps]}
+
+    def __str__(self) -> str:
+        heading = f'{self.kind.capitalize()} of {self.what}:'
+        return '\n'.join([heading, *(f'  {in_words(step)}' for step in self.steps)])
+
+
+def plain(step: Any) -> dict[str, Any]:
+    """A step in plain values, without what is empty; LUN 0 is not."""
+    found = {each.name: _plain(getattr(step, each.name)) for each in dataclasses.fields(step)}
+    return {name: value for name, value in found.items() if value not in ('', None, [])}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, enum.Enum):
+        return value.value
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+
+
+def in_words(step: Any) -> str:
+    """A step in one line, such as ``scan address=4:0:0:1``."""
+    found = plain(step)
+    rest = [f'{name}={_text(value)}' for name, value in found.items() if name != 'verb']
+    return ' '.join([found['verb'], *rest])
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, list):
+        return str(value)
+    return ', '.join('/'.join(map(str, each)) if isinstance(each, list) else each for each in value)
