@@ -108,7 +108,11 @@ class Flush:
             others = scsi.flush(self.device, self.number, self.answers, limit)
         except OSError as error:
             if error.errno == errno.ESTALE:
-                raise Remapped(**self._mismatch(f'{error}; nothing was flushed')) from error
+                raise Remapped(
+                    device=f'/dev/{self.device}',
+                    expected=self._was,
+                    actual=f'{error}; nothing was flushed',
+                ) from error
             raise exception.VolumeDeviceNotFound(
                 f'{what} does not take what its cache may hold: {error}'
             ) from error
@@ -116,9 +120,11 @@ class Flush:
             places = ', '.join(map(str, others))
             why = f'another volume at {places}, which has come while it was flushed and may have '
             raise exception.VolumeIdentityMismatch(
-                **self._mismatch(f'{why}got some of what its cache held')
+                device=f'/dev/{self.device}',
+                expected=self._was,
+                actual=f'{why}got some of what its cache held',
             )
 
-    def _mismatch(self, actual: str) -> dict[str, str]:
-        was = str(self.answers[0].identity) if self.answers else ''
-        return {'device': f'/dev/{self.device}', 'expected': was, 'actual': actual}
+    @property
+    def _was(self) -> str:
+        return str(self.answers[0].identity) if self.answers else ''
