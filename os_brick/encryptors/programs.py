@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cryptsetup`` in two ways: by root functions, or by the callable that the caller has brought.
+"""How ``cryptsetup`` is run: by root functions, or by the callable that the caller passes.
 
-Both run the same command lines (:mod:`os_brick.model.crypt_commands`). What is no program, such as
-reading a header or moving a link, is done by root functions in either case.
+Both run the same command lines (:mod:`os_brick.model.crypt_commands`). What needs no program, such
+as reading a header or moving a link, is done by root functions in either case.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writing back what the cache of a disk or a map holds, into the volume that it is of.
 
-Whoever the array has given the LUN to meanwhile would get the data. So the disks are asked who they
-are, and the root function asks them once more when it has the device open, right before it
+A volume that the array has given the LUN to meanwhile would get the data. So the disks are asked
+who they are, and the root function asks once more when it has the device open, right before it
 flushes, and afterwards.
 """
 

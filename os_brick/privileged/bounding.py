@@ -61,7 +61,9 @@ def reduce(also: Iterable[int]) -> None:
                 _drop(number)
     except OSError as error:
         # In a container that has not all capabilities, a process of root may not change the set.
-        LOG.info('Programs of the privileged daemon keep their bounding set: %s', error)
+        LOG.info(
+            'The privileged daemon cannot drop capabilities of the programs it starts: %s', error
+        )
 
 
 def _last() -> int:
