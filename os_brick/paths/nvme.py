@@ -225,8 +225,7 @@ class Driver:
         except FileExistsError:
             return None
         except exception.OperationTimedOut as error:
-            for late in self.existing(path):  # There was none before.
-                one.remember(late, is_own=True, is_found=False)
+            self._remember_late(one)
             raise PortalUnreachable(f'{path}: {error}') from error
         except OSError as error:
             kind = NotAuthenticated if error.errno == errno.EKEYREJECTED else HostRefused
@@ -235,6 +234,14 @@ class Driver:
             if tls:
                 words += '; over TLS: does tlshd run, and has the subsystem this key?'
             raise kind(f'{path}: {words}') from error
+        except BaseException:
+            self._remember_late(one)
+            raise
+
+    def _remember_late(self, one: _Use) -> None:
+        """Have the controller be taken back that the kernel has made without an answer to us."""
+        for late in self.existing(one.path):  # There was none before.
+            one.remember(late, is_own=True, is_found=False)
 
     @contextlib.contextmanager
     def _one_at_a_time(self, path: NvmePath) -> Iterator[None]:

@@ -11,8 +11,9 @@ import pytest
 from os_brick import exception
 from os_brick.core import teardown, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import md
+from os_brick.host import md, nvme_removal, nvme_survey
 from os_brick.initiator.connectors import nvmeof_raid
+from os_brick.plans import nvme_removal as plans
 from tests.functional import lab, support
 
 ALIAS = 'mirror-1'
@@ -126,7 +127,8 @@ def bring(members: list[Member], alias: str = ALIAS, count: int = 2, **more: obj
 
 def end(array: str, *, force: bool = False) -> None:
     steps = teardown.Teardown(teardown.OnError.of(force, False))
-    nvmeof_raid.end(array, steps, wait.Deadline.after(60), force=force)
+    removal = plans.plan((), nvme_survey.array(array))
+    nvme_removal.run(removal, steps, wait.Deadline.after(60), force=force)
     steps.end()
 
 
