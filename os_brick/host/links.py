@@ -50,11 +50,6 @@ def every() -> list[str]:
     return [f'{directory}/{name}' for name in files.names(directory) if name.startswith(prefix)]
 
 
-def pointing() -> list[str]:
-    """The links of ours that lead to a device."""
-    return [link for link in every() if files.exists(link)]
-
-
 def where(link: str) -> str:
     """Where a link of ours leads, to put it back with :func:`restore`; empty if there is none."""
     return files.readlink(link) if files.is_link(link) else ''

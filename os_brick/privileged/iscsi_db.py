@@ -14,7 +14,7 @@ from os_brick.privileged import check, iscsi_files, iscsi_kept, iscsiadm
 from os_brick.privileged.iscsi_files import Database
 from os_brick.privileged.iscsi_kept import DISCOVERY, NODE, NOTHING, Kept
 
-_INITIATOR_NAME = '/etc/iscsi/initiatorname.iscsi'
+INITIATOR_NAME = '/etc/iscsi/initiatorname.iscsi'
 _SETTING = re.compile(r'(?:node|discovery)\.[a-z0-9_.\[\]]{1,80}')
 # Our records and those of os-brick 7 say so, an operator's rarely.
 _MARK = {'node.session.scan': 'manual'}
@@ -217,13 +217,15 @@ def _release_discovery(portal: addresses.Portal, known: Kept) -> None:
 
 @privileged.entrypoint
 def initiator_name() -> str | None:
-    """This host's iSCSI name, or ``None`` where it has none.
+    """This host's iSCSI name; ``None`` where it has no file of it, empty where that has no name.
 
     :raises BrickException: if the file has something else in its place.
     """
     try:
-        return host_files.initiator_name(files.read_bytes(_INITIATOR_NAME)) or None
-    except OSError:
+        return host_files.initiator_name(files.read_bytes(INITIATOR_NAME))
+    except FileNotFoundError:
         return None
+    except OSError as error:
+        raise exception.BrickException(f'{INITIATOR_NAME} cannot be read: {error}') from None
     except ValueError as error:
-        raise exception.BrickException(f'{_INITIATOR_NAME}: {error}') from None
+        raise exception.BrickException(f'{INITIATOR_NAME}: {error}') from None

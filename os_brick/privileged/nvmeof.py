@@ -36,7 +36,11 @@ def create_hostnqn(system_uuid: str | None = None) -> str:
         nqn = NQN_OF_UUID + _checked(system_uuid) if system_uuid else _nqn_of_tool()
         return atomic.create(f'{_DIRECTORY}/hostnqn', nqn) if nqn else ''
     except (OSError, putils.ProcessExecutionError, exception.BrickException) as error:
-        LOG.warning('No NQN of this host could be written to %s: %s', _DIRECTORY, error)
+        LOG.warning(
+            'NVMe cannot be used on this host: there is no %s/hostnqn and it cannot be made (%s). '
+            'Write a name into it, such as nvme gen-hostnqn prints',
+            *(_DIRECTORY, error),
+        )
     return ''
 
 
@@ -46,7 +50,12 @@ def create_hostid(uuid: str) -> str | None:
     try:
         return atomic.create(f'{_DIRECTORY}/hostid', f'{_checked(uuid)}\n')
     except (OSError, exception.BrickException) as error:
-        LOG.warning('No ID of this host could be written to %s: %s', _DIRECTORY, error)
+        LOG.warning(
+            'This host has no NVMe ID: there is no %s/hostid and it cannot be made (%s). Write a '
+            'UUID into it, such as uuidgen prints; until then one is used that follows from the '
+            "host's name",
+            *(_DIRECTORY, error),
+        )
         return None
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 import contextlib
 import dataclasses
 import functools
@@ -127,8 +127,10 @@ class BlockConnector(BaseLinuxConnector):
         """Bring the volume here; remember in ``op.undo`` what this call has done."""
 
     @abc.abstractmethod
-    def _detach(self, props: Any, steps: teardown.Teardown, op: operation.Operation) -> None:
-        """Take the volume away."""
+    def _detach(
+        self, props: Any, steps: teardown.Teardown, op: operation.Operation
+    ) -> Collection[str]:
+        """Take the volume away; return the names of its devices where links of ours are left."""
 
     @abc.abstractmethod
     def _extend(self, props: Any, op: operation.Operation) -> int:
@@ -194,13 +196,14 @@ class BlockConnector(BaseLinuxConnector):
         )
 
     def _disconnect(self, props: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
-        before = links.pointing() if props.encrypted else []
-        self._detach(props, steps, op)
+        before = _led_by_links() if props.encrypted and not self._plans_links else {}
+        gone = set(self._detach(props, steps, op))
         if not props.encrypted or self._plans_links:
             return
         given = props.device_path or ''
-        # Not every caller knows the link; one that led to the device leads nowhere now.
-        dangling = [link for link in before if not files.exists(link)]
+        # Not every caller knows the link; one that led to the device leads nowhere now. Another
+        # volume's does so for a moment, too, while that is detached.
+        dangling = [link for link, to in before.items() if to & gone and not files.exists(link)]
         device = links.device_of(given)
         # What a caller has kept may be another volume's by now, whose device is there.
         is_own = not files.exists(device) or self._still_shows(props, device)
@@ -221,6 +224,15 @@ class BlockConnector(BaseLinuxConnector):
         props = self.Props.parse(connection_properties)
         with self._operation('extend', props) as op:
             return self._extend(props, op)
+
+
+def _led_by_links() -> dict[str, set[str]]:
+    """The devices that each link of ours leads to, and was made for, by their names."""
+    found = {link: (link, links.device_of(link)) for link in links.every()}
+    return {
+        link: {name for path in paths if (name := block.name_of(path))}
+        for link, paths in found.items()
+    }
 
 
 def _behind_link(attached: result.BlockDevice, undo: core_undo.Undo) -> result.BlockDevice:

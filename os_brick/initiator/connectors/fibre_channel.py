@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import dataclasses
 import functools
 from typing import Any, ClassVar
@@ -159,7 +159,7 @@ class FibreChannelConnector(base.BlockConnector):
 
     def _detach(
         self, props: props_fc.Props, steps: teardown.Teardown, op: operation.Operation
-    ) -> None:
+    ) -> Collection[str]:
         seen = self._seen(props)
         with scsi_removal.identity_lock(props, seen.places, op.work):
             known = {scsi.number_at(path.address) for path in seen.paths}
@@ -173,6 +173,7 @@ class FibreChannelConnector(base.BlockConnector):
                         self.fibre_channel_platform.forget, path, op.deadline
                     )
                     steps.run(f'end of {path}', forget)
+        return ()
 
     def _extend(self, props: props_fc.Props, op: operation.Operation) -> int:
         seen = self._seen(props)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 import dataclasses
 import functools
 from typing import Any
@@ -181,7 +181,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
 
     def _detach(
         self, props: props_iscsi.Props, steps: teardown.Teardown, op: operation.Operation
-    ) -> None:
+    ) -> Collection[str]:
         seen = _seen(props, op.work)
         with scsi_removal.identity_lock(props, seen.places, op.work):
             found = self._survey(props, seen)
@@ -195,6 +195,7 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             for name in {path.name for path in props.paths} | {s.target for s, _ in sessions}:
                 logout = functools.partial(_leave, name, props, sessions, steps, op.deadline)
                 steps.run(f'logout of {name}', logout)
+        return ()
 
     def _extend(self, props: props_iscsi.Props, op: operation.Operation) -> int:
         seen = _seen(props, op.work)

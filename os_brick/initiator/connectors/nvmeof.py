@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 import functools
 from typing import Any
 
@@ -225,7 +225,9 @@ class NVMeOFConnector(base.BlockConnector):
             found = nvme_survey.namespace(places, wanted)
         return plans_removal.choose(found, wanted)
 
-    def _detach(self, props: Volume, steps: teardown.Teardown, op: operation.Operation) -> None:
+    def _detach(
+        self, props: Volume, steps: teardown.Teardown, op: operation.Operation
+    ) -> Collection[str]:
         background.stop(props.key)
         here = [self._survey(props, each, op.work, for_removal=True) for each in props.namespaces]
         heads = _heads(here)
@@ -234,6 +236,7 @@ class NVMeOFConnector(base.BlockConnector):
         name = self._array(props, heads)
         removal = plans_removal.plan(here, nvme_survey.array(name) if name else None)
         nvme_removal.run(removal, steps, op.deadline, force=steps.on_error.is_forced)
+        return [*heads, *filter(None, [name])]
 
     def _still_shows(self, props: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.

@@ -175,3 +175,33 @@ def test_discoveries_keep_an_operators_credentials(host: fake_host.Host) -> None
     assert before
     assert open_iscsi.discover(where(portal), 'default', ('user', 'pa55-word'), deadline)
     assert _records(host) == before
+
+
+@pytest.mark.parametrize('text', ['GenerateName=yes\n', '', '# InitiatorName=iqn.x:y\n'])
+def test_a_file_without_a_name_is_told_once_with_the_remedy(
+    host: fake_host.Host, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Debian installs it, before open-iscsi's service has run for the first time."""
+    host.tree.file('/etc/iscsi/initiatorname.iscsi', text)
+    assert open_iscsi.initiator_name() is None
+    (record,) = caplog.records
+    assert record.levelname == 'WARNING'
+    assert '/etc/iscsi/initiatorname.iscsi' in record.getMessage()
+    assert 'iscsi-iname' in record.getMessage()
+
+
+def test_a_host_without_the_file_is_not_meant_for_iscsi(
+    host: fake_host.Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.tree.remove('/etc/iscsi/initiatorname.iscsi')
+    assert open_iscsi.initiator_name() is None
+    assert not caplog.records
+
+
+def test_a_name_that_cannot_be_read_is_told(
+    host: fake_host.Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.tree.remove('/etc/iscsi/initiatorname.iscsi')
+    host.tree.directory('/etc/iscsi/initiatorname.iscsi')
+    assert open_iscsi.initiator_name() is None
+    assert '/etc/iscsi/initiatorname.iscsi cannot be read' in caplog.text

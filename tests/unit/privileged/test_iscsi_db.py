@@ -549,13 +549,13 @@ def test_a_broken_record_of_discoveries(
     ('text', 'name'),
     [
         (None, None),
-        ('', None),
+        ('', ''),
         ('InitiatorName=iqn.2026-11.org.lab:init\n', 'iqn.2026-11.org.lab:init'),
         ('## a comment\n\nInitiatorName = iqn.x:y \n', 'iqn.x:y'),
         ('#InitiatorName=iqn.no:no\nInitiatorName=iqn.x:y\n', 'iqn.x:y'),
-        ('InitiatorName=\n', None),
-        ('InitiatorAlias=x\n', None),
-        ('GenerateName=yes\n', None),
+        ('InitiatorName=\n', ''),
+        ('InitiatorAlias=x\n', ''),
+        ('GenerateName=yes\n', ''),
     ],
 )
 def test_initiator_name(root: pathlib.Path, text: str | None, name: str | None) -> None:

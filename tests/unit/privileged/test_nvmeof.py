@@ -106,3 +106,18 @@ def test_what_is_not_a_name_is_not_written(root: pathlib.Path, said: str) -> Non
     with process.use(seams.Programs(table)):
         assert nvmeof.create_hostnqn() == ''
     assert not (root / 'etc/nvme').exists()
+
+
+def test_an_id_that_cannot_be_written_is_told_once_with_the_remedy(
+    root: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The name is there: an operator has made it, and the directory is read-only since."""
+    (root / 'etc/nvme').mkdir()
+    (root / 'etc/nvme/hostnqn').write_text(NQN)
+    (root / 'etc/nvme/hostid').mkdir()
+    assert utils.get_host_nqn() == NQN
+    assert utils.get_nvme_host_id(UUID) is None
+    (record,) = caplog.records
+    assert record.levelname == 'WARNING'
+    assert '/etc/nvme/hostid' in record.getMessage()
+    assert 'uuidgen' in record.getMessage()
