@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable, Iterable
+import dataclasses
 import os
 import threading
 
 from oslo_context import context
 from oslo_log import log as logging
 
+from os_brick import exception
 from os_brick.core import clock
 
 LOG = logging.getLogger(__name__)
@@ -29,6 +31,26 @@ EXIT_SECONDS = 20.0
 
 _guard = threading.Lock()
 _running: list[Work] = []
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Pauses:
+    """How long nothing is tried, in seconds; each pause is twice the one before.
+
+    :ivar longest: the longest one.
+    :ivar not_ready: the longest one while a path is not ready: a volume becomes so in minutes, a
+        standby path perhaps never, and each try has its device read its capacity anew.
+    """
+
+    first: float
+    longest: float
+    not_ready: float = 60.0
+
+    def after(self, pause: float, error: Exception | None) -> float:
+        """The next one, after a try that has ended in this error, or in none."""
+        is_not_ready = isinstance(error, exception.PathNotReady)
+        longest = max(self.longest, self.not_ready) if is_not_ready else self.longest
+        return min(pause * 2, longest)
 
 
 def _nothing() -> None:
@@ -91,7 +113,7 @@ def follow(
     names: Iterable[str],
     what: str,
     step: Callable[[threading.Event], bool],
-    pauses: tuple[float, float],
+    pauses: Pauses,
     interrupt: Callable[[], None] = _nothing,
 ) -> None:
     """Call ``step`` in a thread of its own again and again until it answers ``True``.
@@ -101,7 +123,6 @@ def follow(
 
     :param names: what the work belongs to, for :func:`stop`.
     :param what: what is done, for the log.
-    :param pauses: the first and the longest pause in seconds; each is twice the one before.
     :param interrupt: has a step that is under way end soon.
     """
     work = Work(names, what, interrupt)
@@ -122,19 +143,18 @@ def follow(
         raise
 
 
-def _repeat(
-    step: Callable[[threading.Event], bool], work: Work, pauses: tuple[float, float]
-) -> None:
-    pause, longest = pauses
-    wanted = pause
+def _repeat(step: Callable[[threading.Event], bool], work: Work, pauses: Pauses) -> None:
+    wanted = pause = pauses.first
     while not work.called_off.wait(wanted):
-        pause = min(pause * 2, longest)
         begun = clock.monotonic()
+        why: Exception | None = None
         try:
             if step(work.called_off):
                 return
         except Exception as error:  # noqa: BLE001 the next try may go better
+            why = error
             LOG.info('%s: not yet: %s', work.what, error)
+        pause = pauses.after(pause, why)
         busy = (clock.monotonic() - begun) * _PAUSE_SHARE
         wanted = max(pause, min(busy, _LONGEST_PAUSE_SECONDS))
 

@@ -31,7 +31,7 @@ P = TypeVar('P')
 O = TypeVar('O')  # noqa: E741 an open path
 
 # Pauses between two tries to open a late path.
-RETRY_PAUSES = (1.0, 10.0)
+RETRY_PAUSES = background.Pauses(1.0, 10.0)
 # A late path holds the volume's lock while it opens, and a detach waits for it.
 LATE_SECONDS = 20.0
 # How long a late path's portal may take to answer; nothing waits for it.

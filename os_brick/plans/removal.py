@@ -114,6 +114,7 @@ class Choice:
     :ivar maps: its own maps, which go with it.
     :ivar foreign: other volumes' maps above its disks, which lose these.
     :ivar unclear: why the volume's devices cannot be told from those of others, or nothing.
+    :ivar kept: the names of the devices that the caller's path leads to now.
     """
 
     disks: tuple[FoundDisk, ...] = ()
@@ -121,6 +122,7 @@ class Choice:
     maps: tuple[FoundMap, ...] = ()
     foreign: tuple[FoundMap, ...] = ()
     unclear: str = ''
+    kept: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -269,7 +271,7 @@ def choose(found: Found, wanted: Wanted) -> Choice:
     names = {disk.name for disk in disks}
     maps = tuple(each for each in its if set(each.disks) <= names)
     foreign = tuple(each for each in its if each not in maps)
-    choice = Choice(disks, others, maps, foreign)
+    choice = Choice(disks, others, maps, foreign, kept=found.kept)
     if disks or maps or others:
         return choice
     return dataclasses.replace(choice, unclear=_unclear_hint(found, wanted))
@@ -339,12 +341,7 @@ def _take_apart(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> l
     if not maps:
         steps.append(Step(Verb.FORGET_PATHS, disks=disks))
     steps += [Step(Verb.RESUME, name, wwid) for name, wwid in maps]
-    below = {name: each for each in choice.maps for name in each.disks}
-    for each in choice.maps:
-        members = [disk for disk in choice.disks if below.get(disk.name) is each]
-        steps.append(Step(Verb.FLUSH, each.name, each.wwid, numbers(members)))
-    bare = [disk for disk in choice.disks if disk.name not in below]
-    steps += [Step(Verb.FLUSH, disk.name, disks=numbers([disk])) for disk in bare]
+    steps += _flushes(choice)
     steps += [Step(Verb.UNLINK, path) for path in own_links(choice, wanted, links)]
     steps += [Step(Verb.REMOVE_MAP, each.name, each.wwid) for each in choice.maps]
     if maps:
@@ -353,6 +350,28 @@ def _take_apart(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> l
     steps += [Step(Verb.REMOVE_LATE_MAP, wwid=wwid) for wwid in choice.wwids]
     steps += [Step(Verb.FORGET_WWID, wwid=wwid) for wwid in choice.wwids]
     return steps
+
+
+def _flushes(choice: Choice) -> list[Step]:
+    """Each map is flushed, and each disk that has no map, or may have been what was handed out.
+
+    multipathd makes maps of single disks where it is configured so. The kernel writes back a disk's
+    own cache when the last one closes it, and the map keeps it open (Linux 6.12, block/bdev.c,
+    bdev_release).
+    """
+    below = {name: each for each in choice.maps for name in each.disks}
+    members = {
+        each: [disk for disk in choice.disks if below.get(disk.name) is each]
+        for each in choice.maps
+    }
+    lone = [disks[0] for disks in members.values() if len(disks) == 1]
+    used = [disk for disk in choice.disks if disk in lone or disk.name in choice.kept]
+    bare = [disk for disk in choice.disks if disk.name not in below and disk not in used]
+    return [
+        *(Step(Verb.FLUSH, disk.name, disks=numbers([disk])) for disk in used),
+        *(Step(Verb.FLUSH, each.name, each.wwid, numbers(members[each])) for each in choice.maps),
+        *(Step(Verb.FLUSH, disk.name, disks=numbers([disk])) for disk in bare),
+    ]
 
 
 def own_links(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> list[str]:

@@ -36,7 +36,10 @@ def _receive(connection: socket.socket, size: int, ends: wait.Deadline) -> bytes
 
 
 def _ask(command: str, timeout: float) -> str:
-    ends = wait.Deadline.after(check.seconds(timeout))
+    return _ask_until(command, wait.Deadline.after(check.seconds(timeout)))
+
+
+def _ask_until(command: str, ends: wait.Deadline) -> str:
     with kernel.connect(_ABSTRACT, ends.limit()) as connection:
         text = command.encode() + b'\0'
         connection.sendall(_LENGTH.pack(len(text)) + text)
@@ -126,18 +129,18 @@ def remove_paths(disks: tuple[tuple[str, int], ...], timeout: float) -> None:
     """Have multipathd forget disks, unless another disk has the name of one by now.
 
     :param disks: name and number (the inode of its device in sysfs) of each.
-    :param timeout: for each of them, in seconds.
+    :param timeout: for all of them, in seconds.
     :raises PermissionError: if one of them is not a disk of iSCSI or Fibre Channel.
     :raises OSError: if multipathd does not answer.
     """
-    limit = check.seconds(timeout)
+    ends = wait.Deadline.after(check.seconds(timeout))
     pairs = check.pairs(disks, _MOST_DISKS, 'disks and their numbers')
     wanted = [(check.disk(d), check.number(n, 2**64 - 1, 'number of a device')) for d, n in pairs]
     for disk, _ in wanted:
         scsi.require_remote_if_there(disk)
     for disk, number in wanted:
         if files.inode(f'/sys/block/{disk}/device') in (number, 0):
-            _ask(f'del path {disk}', limit)
+            _ask_until(f'del path {disk}', ends)
 
 
 @privileged.entrypoint

@@ -7,9 +7,11 @@ import threading
 
 import pytest
 
+from os_brick import exception
 from os_brick.core import background
 
-PAUSES = (0.001, 0.004)
+PAUSES = background.Pauses(0.001, 0.004)
+LONG = background.Pauses(30.0, 30.0)
 
 
 def test_until_it_is_done() -> None:
@@ -52,14 +54,14 @@ def test_called_off() -> None:
 def test_only_what_belongs_to_the_key_is_called_off() -> None:
     ended = threading.Event()
     background.stop('nobody')
-    background.follow(['mine'], 'mine', lambda _: ended.set() or True, (0.05, 0.05))  # type: ignore[func-returns-value]
+    background.follow(['mine'], 'mine', lambda _: ended.set() or True, PAUSES)  # type: ignore[func-returns-value]
     background.stop('other')
     assert ended.wait(10)
 
 
 def test_called_off_before_it_began() -> None:
     tries: list[int] = []
-    background.follow(['key'], 'a step', lambda _: bool(tries.append(1)), (30.0, 30.0))  # type: ignore[func-returns-value]
+    background.follow(['key'], 'a step', lambda _: bool(tries.append(1)), LONG)  # type: ignore[func-returns-value]
     background.stop('key')
     for thread in threading.enumerate():
         if thread.name == 'os-brick a step':
@@ -71,7 +73,7 @@ def test_called_off_before_it_began() -> None:
 def test_found_by_each_of_its_names(name: str) -> None:
     tries: list[int] = []
     names = ['key', 'wwid', '']
-    background.follow(names, 'a step', lambda _: bool(tries.append(1)), (30.0, 30.0))  # type: ignore[func-returns-value]
+    background.follow(names, 'a step', lambda _: bool(tries.append(1)), LONG)  # type: ignore[func-returns-value]
     background.stop('')
     background.stop('other')
     assert not any(work.called_off.is_set() for work in background._of([name]))
@@ -86,7 +88,7 @@ def test_interrupt_interrupts_and_does_not_end() -> None:
         ['key'],
         'a step',
         lambda _: tries.set() or False,
-        (0.01, 0.01),
+        PAUSES,
         interrupted.set,  # type: ignore[func-returns-value]
     )
     background.interrupt('key')
@@ -110,7 +112,7 @@ def step(called_off):
     time.sleep(0.2)
     print('taken back', flush=True)
     return True
-background.follow(['key'], 'a step', step, (0.001, 0.001))
+background.follow(['key'], 'a step', step, background.Pauses(0.001, 0.001))
 begun.wait(10)
 sys.exit(3)
 """
@@ -118,3 +120,14 @@ sys.exit(3)
         [sys.executable, '-c', code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (3, 'taken back\n'), done.stderr
+
+
+def test_pauses_grow_further_while_a_path_is_not_ready() -> None:
+    """A volume that becomes ready takes minutes; a path that is away may be back at once."""
+    pauses = background.Pauses(1.0, 10.0)
+    not_ready = exception.PathNotReady(device='sda', why='it reports no capacity')
+    found, pause = [], pauses.first
+    for error in [None, OSError(), OSError(), OSError(), *[not_ready] * 4, OSError()]:
+        pause = pauses.after(pause, error)
+        found.append(pause)
+    assert found == [2, 4, 8, 10, 20, 40, 60, 60, 10]

@@ -202,6 +202,8 @@ class Host:
         self.maps: dict[str, Map] = {}
         self.paths_known: dict[str, str] = {}
         self.multipathd_runs = True
+        # Whether it makes a map of every disk (find_multipaths is "greedy" or "no").
+        self.multipathd_is_greedy = False
         # What multipathd answers instead of taking a disk.
         self.multipath_refusal = ''
         # Whether the kernel's disk driver takes what a scan brings.
@@ -489,7 +491,8 @@ class Host:
         """udev tells multipathd of a disk, which takes it if its WWID is known."""
         with self.guard:
             known = files.read_or('/etc/multipath/wwids').splitlines()
-            if self.multipathd_runs and f'/{disk.unit.wwid}/' in known:
+            is_wanted = self.multipathd_is_greedy or f'/{disk.unit.wwid}/' in known
+            if self.multipathd_runs and is_wanted:
                 self.claim(disk.name)
 
     def _rescan(self, disk: Disk) -> None:

@@ -193,7 +193,7 @@ def comes_true(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What goes on in the background tries again without much of a pause."""
-    monkeypatch.setattr(path_set, 'RETRY_PAUSES', (0.05, 0.2))
+    monkeypatch.setattr(path_set, 'RETRY_PAUSES', background.Pauses(0.05, 0.2))
 
 
 @pytest.mark.usefixtures('soon')

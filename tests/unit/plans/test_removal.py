@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose a device is, and what is removed in which order: a table of hosts."""
 
+import dataclasses
 import json
 from typing import Any
 
@@ -229,7 +230,8 @@ def test_only_the_volumes_own_link_goes(link: str, device: str, passed: str, goe
 
 
 def test_a_plan_is_plain_data() -> None:
-    host = found(disk('sda', GOLD, 'dm-0'), maps=(a_map('dm-0', GOLD, 'sda'),))
+    disks = [disk(name, GOLD, 'dm-0') for name in ('sda', 'sdb')]
+    host = found(*disks, maps=(a_map('dm-0', GOLD, 'sda', 'sdb'),))
     plan = removal.plan(removal.choose(host, removal.Wanted(ANY)), removal.Wanted(ANY))
     text = json.dumps(plan.as_dict())
     assert json.loads(text) == plan.as_dict()
@@ -237,7 +239,7 @@ def test_a_plan_is_plain_data() -> None:
         'verb': 'flush',
         'device': 'dm-0',
         'wwid': GOLD,
-        'disks': [{'name': 'sda', 'number': 197}],
+        'disks': [{'name': 'sda', 'number': 197}, {'name': 'sdb', 'number': 198}],
     }
     assert str(plan).startswith(f'Removal of {ANY}:\n  check users sda')
 
@@ -258,3 +260,23 @@ def test_a_map_with_other_disks_stays_when_a_stale_one_goes() -> None:
     plan = removal.discard(stale, [a_map('dm-0', GOLD, 'sda', 'sdb')], SILVER)
     assert removal.Verb.REMOVE_MAP not in [step.verb for step in plan.steps]
     assert removal.Verb.CHECK_OPEN in [step.verb for step in plan.steps]
+
+
+@pytest.mark.parametrize(
+    ('disks', 'kept', 'flushed'),
+    [
+        (('sda',), (), ['sda', 'dm-0']),
+        (('sda', 'sdb'), (), ['dm-0']),
+        (('sda', 'sdb'), ('dm-0',), ['dm-0']),
+        (('sda', 'sdb'), ('sdb',), ['sdb', 'dm-0']),
+        # A name that is another device's by now.
+        (('sda', 'sdb'), ('sdz',), ['dm-0']),
+    ],
+)
+def test_a_disk_below_a_map_is_flushed_if_it_may_have_been_used(
+    disks: tuple[str, ...], kept: tuple[str, ...], flushed: list[str]
+) -> None:
+    here = found(*(disk(each, GOLD, 'dm-0') for each in disks), maps=(a_map('dm-0', GOLD, *disks),))
+    here = dataclasses.replace(here, kept=kept)
+    plan = removal.plan(removal.choose(here, removal.Wanted(ANY)), removal.Wanted(ANY))
+    assert [step.device for step in plan.steps if step.verb is removal.Verb.FLUSH] == flushed

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import struct
 import threading
+import time
 
 import pytest
 
@@ -168,3 +169,18 @@ def test_an_alias_may_be_of_any_characters(in_kernel: str, word: str) -> None:
     with daemon(says(b'ok\0')) as found:
         multipathd.remove_map(in_kernel, 5.0)
     assert found.received == [f'del map {word}\0'.encode()]
+
+
+def test_one_limit_for_all_disks() -> None:
+    """Each order comes in time, and all of them do not."""
+    pause = threading.Event()
+
+    def late(channel: socket.socket) -> None:
+        pause.wait(0.4)
+        says(b'ok\0')(channel)
+
+    begun = time.monotonic()
+    with daemon(late) as found, pytest.raises(OSError, match='timed out'):
+        multipathd.remove_paths(tuple((f'sd{letter}', 0) for letter in 'uvwxyz'), 1.0)
+    assert time.monotonic() - begun < 2.0
+    assert len(found.received) == 3
