@@ -201,3 +201,15 @@ MD_ALIAS = _rule(
     64,
     'it has to be of letters, digits and "_.:-", and to begin with a letter or digit',
 )
+
+_LVM_HINT = 'it has to be of letters, digits and "+_.-", and not to begin with "-"'
+# lvm(8), valid names; NAME_LEN with its NUL: 128.
+VG = _rule('name of a volume group', r'(?!-|\.\.?\Z)[A-Za-z0-9+_.-]+', 127, _LVM_HINT)
+LV = _rule('name of a logical volume', r'(?!-|\.\.?\Z)[A-Za-z0-9+_.-]+', 127, _LVM_HINT)
+# lvm2 2.03.31, apply_lvname_restrictions(): the parts of a mirror, a pool or a cache.
+LV_RESERVED = re.compile(
+    r'(?:snapshot|pvmove).*|.*_(?:cdata|cmeta|corig|cvol|wcorig|iorig|imeta|mimage|mlog|pmspare'
+    r'|rimage|rmeta|tdata|tmeta|vdata|vorigin).*'
+)
+# One word that LVM takes for a device: its first letter makes a tag or an option of others.
+PV_PATH = _rule('path of a device', rf'/dev/[^\s,{_CONTROL}]+', 4095, 'it has to begin with /dev/')

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes on the disks of this host itself."""
