@@ -185,7 +185,7 @@ def test_any_value_is_a_size_or_an_error_that_names_the_key(value):
     try:
         size = lvm.parse_size(value, 'size_str')
     except exception.InvalidParameterValue:
-        with pytest.raises(exception.InvalidParameterValue, match='^size_str: '):
+        with pytest.raises(exception.InvalidParameterValue, match=r'^size_str: '):
             lvm.parse_size(value, 'size_str')
         return
     assert re.fullmatch(r'[0-9.]+[a-zA-Z]*', size.text)
