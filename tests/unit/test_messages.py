@@ -63,7 +63,7 @@ WORDS = {
         'Mirror',
         'State',
     ),
-    *('Settings', 'NVMe', 'Local', 'Found', 'Record', 'Address', 'Protocol', 'SCSI'),
+    *('Settings', 'NVMe', 'LVM', 'Local', 'Found', 'Record', 'Address', 'Protocol', 'SCSI'),
 }
 
 
