@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import dataclasses
 from typing import Any
 
@@ -14,9 +15,11 @@ from os_brick.host import block, fc, fc_paths, fc_platform, fc_zfcp, lun_state, 
 from os_brick.host import disks as host_disks
 from os_brick.paths import scsi as scsi_paths
 from os_brick.paths.attempt import Attempt
+from os_brick.plans import attach as plans_attach
 from os_brick.plans import fibre_channel as plans
 from os_brick.plans import paths as plans_paths
 from os_brick.plans import verdicts
+from os_brick.plans.attach import Verb
 from os_brick.request import common
 from os_brick.request import fibre_channel as props_fc
 
@@ -104,9 +107,27 @@ class Driver:
 
         :raises PortDown: if one is not.
         """
-        if not path.is_usable and (why := self._why_down(path)) is not None:
-            raise PortDown(f'{path}: {why}')
+        if plans_attach.has(self.steps(path), Verb.CHECK_PORT):
+            why = self._why_down(path)
+            if why is not None:
+                raise PortDown(f'{path}: {why}')
         return False
+
+    def steps(self, path: Path) -> tuple[plans_attach.Step, ...]:
+        """What is to be done for a path, as it is now."""
+        place = path.address
+        is_known = scsi.is_known(place) and place not in self.request.added_by_scan
+        found = plans_attach.FoundPort(path.is_usable, str(place), is_known)
+        return plans_attach.fibre_channel_path(str(path), found, self._wanted)
+
+    @property
+    def _wanted(self) -> plans_attach.Wanted:
+        return plans_attach.Wanted(self.request.props.expected_wwid or '')
+
+    def plan(self, paths: Iterable[Path], *, is_multipath: bool) -> plans_attach.Attach:
+        """What an attach is about to do, as far as it can be known now."""
+        key, each = self.request.props.key, map(self.steps, paths)
+        return plans_attach.attach(key, each, self._wanted, is_multipath=is_multipath)
 
     def open(self, path: Path, attempt: Attempt) -> OpenPath:
         """Bring the volume's disk on one path.
@@ -116,7 +137,7 @@ class Driver:
         """
         request, place = self.request, path.address
         attempt.begin()
-        is_new = not scsi.is_known(place) or place in request.added_by_scan
+        is_new = plans_attach.has(self.steps(path), Verb.SCAN)
         until = attempt.deadline.within(request.scan_seconds)
         if request.until is not None and not request.until.passed:
             until = request.until

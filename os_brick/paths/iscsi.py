@@ -3,23 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-import contextlib
+from collections.abc import Iterable
 import dataclasses
 
 from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, locks, net, undo, wait
+from os_brick.core import net, wait
 from os_brick.host import disks as host_disks
 from os_brick.host import iscsi, lun_state, open_iscsi, scsi
-from os_brick.model import addresses
-from os_brick.paths import scsi as scsi_paths
+from os_brick.paths import iscsi_removal
 from os_brick.paths.attempt import Attempt
-from os_brick.plans import iscsi as plans
+from os_brick.plans import attach as plans_attach
 from os_brick.plans import paths as plans_paths
 from os_brick.plans import verdicts
+from os_brick.plans.attach import Verb
 from os_brick.request import iscsi as props_iscsi
 
 LOG = logging.getLogger(__name__)
@@ -27,11 +26,6 @@ IscsiPath = props_iscsi.IscsiPath
 
 # Only the software initiator's default iface uses this host's own TCP, which can be asked first.
 _OWN_TCP = 'default'
-# A LUN whose disk was deleted leaves its target's list a moment later.
-LUN_GONE_SECONDS = 5.0
-# iscsid goes on with a login whose iscsiadm was killed, and gives it up after this time
-# (node.conn[0].timeo.login_timeout, open-iscsi 2.1).
-_ABANDONED_LOGIN_SECONDS = 15.0
 
 
 class PortalUnreachable(verdicts.PathUnreachable, exception.FailedISCSITargetPortalLogin):
@@ -69,16 +63,6 @@ class OpenPath:
     disks: tuple[host_disks.Disk, ...]
 
 
-@contextlib.contextmanager
-def _portal_lock(
-    places: Iterable[tuple[str, addresses.Portal]], deadline: wait.Deadline
-) -> Iterator[None]:
-    """Keep others from logging in to, scanning and logging out of portals of a target."""
-    keys = [f'{name.lower()} {portal}' for name, portal in places]
-    with locks.hold_all(locks.TARGET, keys, deadline):
-        yield
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class Driver:
     """Opens iSCSI paths."""
@@ -91,26 +75,65 @@ class Driver:
         :raises PortalUnreachable: if there is neither.
         """
         until = deadline.within(self.request.scan_seconds)
-        existing = iscsi.sessions_at(path.name, path.portal, until)
-        if any(session.is_logged_in for session in existing):
-            return True
-        if existing:
-            # open-iscsi is trying to get it back; a second login would not be another session.
-            back = wait.holds(
-                lambda: any(
-                    session.is_logged_in
-                    for session in iscsi.sessions_at(path.name, path.portal, until)
-                ),
-                until,
-            )
-            if not back:
-                why = f'{existing[0]} is {existing[0].state} and does not come back'
-                raise PortalUnreachable(why)
-        elif ask and self.request.iface == _OWN_TCP:
+        first = self.steps(path, until)[0]
+        if first.verb is Verb.AWAIT_SESSION:
+            self._await_session(path, first.session or 0, until)
+        elif first.verb is Verb.ASK_PORTAL and ask:
             why_not = iscsi.why_unreachable(path.portal, deadline.limit(net.REACH_SECONDS))
             if why_not is not None:
                 raise PortalUnreachable(f'Portal {path.portal} does not answer: {why_not}')
         return True
+
+    def _await_session(self, path: IscsiPath, number: int, until: wait.Deadline) -> None:
+        def is_back() -> bool:
+            found = iscsi.sessions_at(path.name, path.portal, until)
+            return any(session.is_logged_in for session in found)
+
+        if not wait.holds(is_back, until):
+            left = iscsi.session(number)
+            state = f'{left} is {left.state}' if left else f'Session {number} has ended'
+            raise PortalUnreachable(f'{state} and does not come back')
+
+    def steps(self, path: IscsiPath, deadline: wait.Deadline) -> tuple[plans_attach.Step, ...]:
+        """What is to be done for a path, as it is now.
+
+        :raises TargetPortalNotFound: if the host name of its portal does not resolve.
+        """
+        return self._steps(path, iscsi.sessions_at(path.name, path.portal, deadline))
+
+    def _steps(
+        self, path: IscsiPath, sessions: Iterable[iscsi.Session]
+    ) -> tuple[plans_attach.Step, ...]:
+        found = [(each, each.address(path.lun)) for each in sessions]
+        return plans_attach.iscsi_path(
+            str(path),
+            [
+                plans_attach.FoundSession(
+                    *(each.number, each.is_logged_in, str(place), scsi.is_known(place))
+                )
+                for each, place in found
+            ],
+            self._wanted,
+        )
+
+    @property
+    def _wanted(self) -> plans_attach.Wanted:
+        request = self.request
+        return plans_attach.Wanted(
+            wwid=request.props.expected_wwid or '',
+            every_session=request.every_session,
+            may_ask=request.iface == _OWN_TCP,
+        )
+
+    def plan(self, paths: Iterable[IscsiPath]) -> plans_attach.Attach:
+        """What an attach is about to do, as far as it can be known without asking a name server."""
+        every = iscsi.sessions()
+        each = [
+            self._steps(path, [s for s in every if s.is_to(path.name) and path.portal in s.portals])
+            for path in paths
+        ]
+        key, is_multipath = self.request.props.key, self.request.every_session
+        return plans_attach.attach(key, each, self._wanted, is_multipath=is_multipath)
 
     def open(self, path: IscsiPath, attempt: Attempt) -> OpenPath:
         """Log in to one portal if need be, and bring the volume's disk behind it.
@@ -132,67 +155,71 @@ class Driver:
                 LOG.info('%s; logging in again', error)
 
     def _open(self, path: IscsiPath, attempt: Attempt, until: wait.Deadline | None) -> OpenPath:
-        deadline, seconds = attempt.deadline, self.request.clean_up_seconds
-        with _portal_lock([(path.name, path.portal)], deadline):
-            sessions = self._log_in(path, attempt)
+        deadline = attempt.deadline
+        with iscsi_removal.portal_lock([(path.name, path.portal)], deadline):
+            steps = self.steps(path, deadline)
+            if not plans_attach.has(steps, Verb.USE_SESSION):
+                self._log_in(path, attempt)
+                steps = self.steps(path, deadline)
+                if not plans_attach.has(steps, Verb.USE_SESSION):
+                    raise _SessionEnded(f'The session to {path} has ended at once')
             until = until or deadline.within(self.request.scan_seconds)
-            places = [session.address(path.lun) for session in sessions]
-            new = [place for place in places if not scsi.is_known(place)]
-            for session, place in zip(sessions, places, strict=True):
-                if place in new:
+            new = {step.address for step in steps if step.verb is Verb.SCAN}
+            for step in steps:
+                if step.verb is Verb.SCAN:
                     attempt.begin()
-                    attempt.made.add(delete_disk, session.number, path.lun, seconds)
+                    self._remember(path, step, attempt)
                     # Under the portal's lock: no session ends before its first LUN.
-                    scsi.scan(place, until)
+                    scsi.scan(scsi.Address.parse(step.address), until)
         disks = []
-        for session, place in zip(sessions, places, strict=True):
-            disk = self._find(path, session, attempt, until, is_new=place in new)
-            if disk.is_new and place not in new:  # In the place of a stale one.
-                attempt.made.add(delete_disk, session.number, path.lun, seconds)
-            disks.append(disk)
-            host_disks.require_expected(disk, self.request.props.expected_wwid)
+        for step in steps:
+            if step.verb is Verb.VERIFY:
+                disk = self._find(path, step, attempt, until, is_new=step.address in new)
+                if disk.is_new and step.address not in new:  # In the place of a stale one.
+                    self._remember(path, step, attempt)
+                disks.append(disk)
+                host_disks.require_expected(disk, step.wwid or None)
         return OpenPath(path, tuple(disks))
 
-    def _log_in(self, path: IscsiPath, attempt: Attempt) -> list[iscsi.Session]:
-        """Have a session through a path; one that is there is used as it is."""
+    def _remember(self, path: IscsiPath, step: plans_attach.Step, attempt: Attempt) -> None:
+        seconds = self.request.clean_up_seconds
+        attempt.made.add(iscsi_removal.delete_disk, step.session or 0, path.lun, seconds)
+
+    def _log_in(self, path: IscsiPath, attempt: Attempt) -> None:
+        """Make a node record and a session."""
         request, made = self.request, attempt.made
-        wanted = None if request.every_session else 1
         before = iscsi.sessions_at(path.name, path.portal, attempt.deadline)
-        if any(s.is_logged_in for s in before):
-            return [s for s in before if s.is_logged_in][:wanted]
         attempt.begin()
         where = (path.name, path.portal.address, path.portal.port)
         # Noted before it is made: open-iscsi may be late with it, or fail in the middle.
         known, seconds = [s.number for s in before], request.clean_up_seconds
-        made.add(end_login, *where, path.lun, known, seconds)
+        made.add(iscsi_removal.end_login, *where, path.lun, known, seconds)
         chap = request.props.chap
         secret = (chap.username, chap.password) if chap else None
         open_iscsi.ensure_node(path.name, path.portal, request.iface, secret, attempt.deadline)
         attempt.begin()
         try:
-            found = open_iscsi.login(path.name, path.portal, request.iface, attempt.deadline)
+            open_iscsi.login(path.name, path.portal, request.iface, attempt.deadline)
         except exception.FailedISCSITargetPortalLogin as error:
             if isinstance(error.__cause__, processutils.ProcessExecutionError):
-                made.add(await_login, *where, seconds)
+                made.add(iscsi_removal.await_login, *where, seconds)
             raise
-        return found[:wanted]
 
     def _find(
         self,
         path: IscsiPath,
-        session: iscsi.Session,
+        step: plans_attach.Step,
         attempt: Attempt,
         until: wait.Deadline,
         *,
         is_new: bool,
     ) -> host_disks.Disk:
-        place, request = session.address(path.lun), self.request
+        place, request = scsi.Address.parse(step.address), self.request
         times = plans_paths.scan_times(request.scans, request.scan_seconds)
 
         def scan() -> None:
-            with _portal_lock([(path.name, path.portal)], attempt.deadline):
-                if iscsi.session(session.number) is None:
-                    raise _SessionEnded(f'The {session} has ended')
+            with iscsi_removal.portal_lock([(path.name, path.portal)], attempt.deadline):
+                self._require_session(path, step)
                 attempt.begin()
                 scsi.scan(place, until)
 
@@ -206,9 +233,16 @@ class Driver:
         except exception.PathNotReady:
             raise
         except exception.VolumeDeviceNotFound as error:
-            if iscsi.session(session.number) is None:
-                raise _SessionEnded(f'The {session} has ended') from error
+            self._require_session(path, step, error)
             raise exception.VolumeDeviceNotFound(f'{path}: no disk appears ({error})') from error
+
+    @staticmethod
+    def _require_session(
+        path: IscsiPath, step: plans_attach.Step, cause: Exception | None = None
+    ) -> None:
+        if iscsi.session(step.session or 0) is None:
+            ended = f'Session {step.session} to {path.name} at {path.portal} has ended'
+            raise _SessionEnded(ended) from cause
 
     def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         """The error of an attach for which no path has opened."""
@@ -216,89 +250,3 @@ class Driver:
         if errors and all(isinstance(error, login) for error in errors):
             return login('; '.join(texts))
         return exception.VolumeDeviceNotFound('; '.join(texts))
-
-
-# What takes a path back. Sessions are named by their numbers, which the kernel never gives again
-# (Linux, scsi_transport_iscsi.c: iscsi_session_nr); addresses are, with the host they begin with.
-
-
-@undo.verb
-def delete_disk(session: int, lun: int, seconds: float) -> None:
-    """Remove the disk that a scan behind a session has added, unless someone uses it."""
-    found = iscsi.session(session)
-    if found is not None:
-        scsi_paths.delete_new_disk(found.address(lun), seconds)
-
-
-@undo.verb
-def end_login(
-    name: str,
-    address: str,
-    port: int,
-    lun: int,
-    before: list[int],
-    seconds: float,
-) -> None:
-    """End the sessions at a portal that carry no other volume and were not there before.
-
-    A record that leads to none is what it was before.
-
-    :raises VolumeInUse: if something uses the disk behind one by now.
-    """
-    portal, deadline = addresses.Portal(address, port), wait.Deadline.after(seconds)
-    with _portal_lock([(name, portal)], deadline):
-        for found in iscsi.sessions_of_record(name, portal):
-            is_ours = found.number not in before
-            if is_ours and plans.may_end(found.luns(), lun, is_forced=True):
-                disk = scsi.disk_at(found.address(lun))
-                if disk is not None:  # It goes with its session.
-                    scsi_paths.require_unused(disk)
-                open_iscsi.logout(found, deadline)
-        if not iscsi.sessions_of_record(name, portal):
-            open_iscsi.restore_node(name, portal)
-
-
-@undo.verb
-def await_login(name: str, address: str, port: int, seconds: float) -> None:
-    """Wait for the session of a login that was ended at its limit, so that it can be ended, too."""
-    portal = addresses.Portal(address, port)
-    limit = wait.Deadline.after(min(seconds, _ABANDONED_LOGIN_SECONDS))
-    wait.holds(lambda: bool(iscsi.sessions_of_record(name, portal)), limit)
-
-
-def leave(
-    paths: list[IscsiPath],
-    sessions: list[tuple[iscsi.Session, int]],
-    deadline: wait.Deadline,
-    *,
-    is_forced: bool,
-) -> None:
-    """End the sessions to one target that carry no other volume, and forget their records.
-
-    :param paths: the paths the caller named; they may have a record and no session.
-    :param sessions: the sessions, with the LUN behind each that was the volume's.
-    :raises BrickException: if a session does not end.
-    """
-    every = [
-        *paths,
-        *(IscsiPath(min(s.portals), s.target, lun) for s, lun in sessions if s.portals),
-    ]
-    if not every:
-        return
-    with _portal_lock([(path.name, path.portal) for path in every], deadline):
-        ending = [s for s, lun in sessions if _has_no_other(s, lun, deadline, is_forced=is_forced)]
-        _, errors = fanout.fanout(lambda session: open_iscsi.logout(session, deadline), ending)
-        free = {p.portal for p in every if not iscsi.sessions_of_record(p.name, p.portal)}
-        open_iscsi.forget_nodes(every[0].name, free)
-        for error in errors.values():
-            raise error
-
-
-def _has_no_other(
-    session: iscsi.Session, lun: int, deadline: wait.Deadline, *, is_forced: bool
-) -> bool:
-    if iscsi.session(session.number) is None:
-        return False
-    # The disk has gone; its LUN leaves the target's list a moment later.
-    wait.holds(lambda: lun not in session.luns(), deadline.within(LUN_GONE_SECONDS))
-    return plans.may_end(session.luns(), lun, is_forced=is_forced)

@@ -198,6 +198,9 @@ def _attach(
     if not several:
         # Those that have a disk already come first.
         paths = sorted(paths, key=lambda path: not scsi.is_known(path.address))
+    if LOG.isEnabledFor(logging.DEBUG):
+        LOG.debug('%s', driver.plan(paths, is_multipath=several))
+    if not several:
         return scsi_paths.attach_first(driver, paths, key, op, driver.prepare)
     policy = plans_paths.Policy(grace_seconds=fc_paths.GRACE_SECONDS)
     return scsi_paths.attach_all(

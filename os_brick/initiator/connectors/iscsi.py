@@ -17,7 +17,7 @@ from os_brick.host import iscsi, lun_state, open_iscsi, scsi, survey, udev_links
 from os_brick.initiator.connectors import base, base_iscsi
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
-from os_brick.paths import path_set, scsi_removal
+from os_brick.paths import iscsi_removal, path_set, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import iscsi as plans
 from os_brick.plans import paths as plans_paths
@@ -143,13 +143,15 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         )
         driver = iscsi_paths.Driver(request)
         background.stop(props.key)
+        paths = self._paths(props, op.work) if several else props.paths
+        if LOG.isEnabledFor(logging.DEBUG):
+            LOG.debug('%s', driver.plan(paths))
         if not several:
-            device = scsi_paths.attach_first(driver, props.paths, props.key, op)
+            device = scsi_paths.attach_first(driver, paths, props.key, op)
         else:
             # What only discovery has told of may lead anywhere.
             policy = plans_paths.Policy(is_mismatch_fatal=props.explicit)
             select = functools.partial(_select, props)
-            paths = self._paths(props, op.work)
             device = scsi_paths.attach_all(driver, paths, policy, props.key, op, select)
         return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
@@ -273,4 +275,4 @@ def _leave(
     """End the sessions to a target that carry nothing else, and forget their records."""
     paths = [path for path in props.paths if path.name == name]
     own = [(s, lun) for s, lun in sessions if s.target.lower() == name.lower()]
-    iscsi_paths.leave(paths, own, deadline, is_forced=steps.on_error.is_forced)
+    iscsi_removal.leave(paths, own, deadline, is_forced=steps.on_error.is_forced)
