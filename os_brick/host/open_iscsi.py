@@ -225,7 +225,7 @@ def initiator_name() -> str | None:
         # Debian's package leaves GenerateName=yes in it until its service is started.
         LOG.warning(
             'This host has no iSCSI name: %s has no line InitiatorName=iqn...; start the service '
-            'of iscsid, which makes a name where the file says GenerateName=yes, or write one '
+            'of iscsid, which makes a name where the file has GenerateName=yes, or write one '
             'that iscsi-iname prints',
             iscsi_db.INITIATOR_NAME,
         )

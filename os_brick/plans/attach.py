@@ -33,7 +33,7 @@ class Verb(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """One act on a path, or with what the paths have brought.
+    """One act on a path, or with the disks of all paths.
 
     :ivar path: the path, in words; empty for what is done with all of them.
     :ivar session: an iSCSI session's number.
