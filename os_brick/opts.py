@@ -151,6 +151,36 @@ _opts: list[cfg.Opt] = [
             'connection properties bring none. They are attached over TLS only.'
         ),
     ),
+    cfg.StrOpt(
+        'luks_format',
+        default='blank',
+        choices=[
+            ('blank', 'only a volume whose beginning and end read as zeros'),
+            ('unsigned', 'also one with data on it, if no probe knows what that is'),
+        ],
+        help=(
+            'Which volumes without a LUKS header are given one when they are attached for the '
+            'first time. "unsigned" is for back ends that hand out volumes with what was on them '
+            'before.'
+        ),
+    ),
+    cfg.BoolOpt(
+        'luks_format_again',
+        default=False,
+        help=(
+            'Whether a volume that this host has seen a LUKS header on is formatted if it reads '
+            'as blank. What is on such a volume is lost, if it is there after all.'
+        ),
+    ),
+    cfg.BoolOpt(
+        'luks_header_backup',
+        default=False,
+        help=(
+            'Whether the LUKS header of each volume that is attached is kept on this host, below '
+            '/var/lib/os-brick/luks-headers. One who has it and an old passphrase can decrypt the '
+            'volume even after that passphrase was changed.'
+        ),
+    ),
 ]
 
 cfg.CONF.register_opts(_opts, group=_GROUP)
@@ -178,6 +208,12 @@ def current() -> settings.Settings:
             **{
                 field.name: conf[f'nvmeof_{field.name}']
                 for field in dataclasses.fields(settings.NVMe)
+            }
+        ),
+        luks=settings.LUKS(
+            **{
+                field.name: conf[f'luks_{field.name}']
+                for field in dataclasses.fields(settings.LUKS)
             }
         ),
     )

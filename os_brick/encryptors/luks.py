@@ -10,8 +10,8 @@ from oslo_log import log as logging
 
 from os_brick import exception, executor
 from os_brick.core import operation, wait
-from os_brick.encryptors import dmcrypt, programs
-from os_brick.host import block, crypt
+from os_brick.encryptors import dmcrypt, new_volume, programs
+from os_brick.host import block, crypt, luks_memory
 from os_brick.model import crypt_commands, luks
 from os_brick.request import encryption
 
@@ -58,8 +58,16 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
         cipher: crypt_commands.Cipher,
         op: operation.Operation,
     ) -> luks.Header | None:
-        found = self._read(device, op.work)
-        return found or self._format(device, passphrase, cipher, op)
+        damaged = ''
+        try:
+            found = crypt.header(device, op.work)
+        except luks.Damaged as error:
+            found, damaged = None, str(error)
+        if found is None:
+            return self._format(device, passphrase, cipher, damaged, op)
+        who = new_volume.proven(device, self._volume, op)
+        luks_memory.has(luks_memory.keys(who, self._volume.volume_id), found)
+        return found
 
     def _format_volume(self, passphrase: str, **kwargs: Any) -> None:
         """Make a LUKS volume of a new one; nova calls it, for volumes that QEMU decrypts.
@@ -68,23 +76,20 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
         """
         cipher = encryption.cipher(kwargs)
         with self._operation('format of a volume') as op:
-            self._format(self._device(), passphrase, cipher, op)
+            self._format(self._device(), passphrase, cipher, '', op)
 
     def _format(
         self,
         device: str,
         passphrase: str,
         cipher: crypt_commands.Cipher,
+        damaged: str,
         op: operation.Operation,
     ) -> luks.Header:
-        raise exception.NotLUKS(device=f'/dev/{device}', why='new volumes are not formatted yet')
-
-    @staticmethod
-    def _read(device: str, limit: wait.Deadline) -> luks.Header | None:
-        try:
-            return crypt.header(device, limit)
-        except luks.Damaged as error:
-            raise exception.NotLUKS(device=f'/dev/{device}', why=f'it has {error}') from error
+        order = new_volume.Order(
+            *(device, self._volume, self._version, cipher, passphrase, damaged)
+        )
+        return new_volume.make(order, self._programs(), op)
 
     def _open(
         self,
@@ -112,7 +117,10 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
                 raise exception.VolumeDeviceNotFound(
                     f'{crypt.path_of(self.dev_name)} is not open: attach the volume first'
                 )
-            header = self._read(mapping.devices[0], op.work)
+            try:
+                header = crypt.header(mapping.devices[0], op.work)
+            except luks.Damaged as error:
+                raise exception.NotLUKS(device=mapping.path, why=f'it has {error}') from error
             self._require_own(mapping, mapping.devices[0], header)
             return self._grow(mapping, header, passphrase, op)
 

@@ -8,6 +8,7 @@ as reading a header or moving a link, is done by root functions in either case.
 from __future__ import annotations
 
 from collections.abc import Callable
+import dataclasses
 from typing import Any, Protocol
 
 from oslo_concurrency import processutils
@@ -16,8 +17,25 @@ from os_brick.core import wait
 from os_brick.host import block, crypt
 from os_brick.model import crypt_commands
 from os_brick.privileged import cryptsetup as root
+from os_brick.privileged import luks_format as root_format
 
 Ended = root.Ended
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NewHeader:
+    """A header that is to be made.
+
+    :ivar token: its name in the memory of the daemon.
+    :ivar path: where other programs find it.
+    :ivar device: the device whose header it is to be.
+    """
+
+    token: str
+    path: str
+    device: str
+    version: int
+    cipher: crypt_commands.Cipher
 
 
 class Programs(Protocol):
@@ -44,6 +62,9 @@ class Programs(Protocol):
 
     def resize(self, mapping: crypt.Mapping, passphrase: str, limit: wait.Deadline) -> Ended:
         """Have a mapping take all of its device."""
+
+    def make_header(self, header: NewHeader, passphrase: str, limit: wait.Deadline) -> Ended:
+        """Make the header of a new LUKS volume, not on its device."""
 
 
 class AsRoot:
@@ -76,6 +97,14 @@ class AsRoot:
     def resize(self, mapping: crypt.Mapping, passphrase: str, limit: wait.Deadline) -> Ended:
         """Have a mapping take all of its device."""
         return root.resize(mapping.name, mapping.dm, passphrase, limit.limit())
+
+    def make_header(self, header: NewHeader, passphrase: str, limit: wait.Deadline) -> Ended:
+        """Make the header of a new LUKS volume, not on its device."""
+        number, how = block.inode(header.device), (header.cipher.name, header.cipher.key_bits)
+        return root_format.make_header(
+            *(header.token, header.device, number, header.version, passphrase, *how),
+            limit.limit(),
+        )
 
 
 class ThroughExecute:
@@ -131,3 +160,14 @@ class ThroughExecute:
     def resize(self, mapping: crypt.Mapping, passphrase: str, limit: wait.Deadline) -> Ended:
         """Have a mapping take all of its device."""
         return self._run(crypt_commands.resize(mapping.name), limit, passphrase)
+
+    def make_header(self, header: NewHeader, passphrase: str, limit: wait.Deadline) -> Ended:
+        """Make the header of a new LUKS volume, not on its device."""
+        argv = crypt_commands.format_luks(
+            f'/dev/{header.device}',
+            header.version,
+            header.cipher,
+            header.path,
+            root_format.DATA_OFFSETS[header.version],
+        )
+        return self._run(argv, limit, passphrase)

@@ -23,6 +23,20 @@ class NVMe:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class LUKS:
+    """When a volume without a LUKS header is given one.
+
+    :ivar format: ``blank``: if it reads as zeros; ``unsigned``: if no probe knows what is on it.
+    :ivar format_again: whether even one that this host has seen a header on.
+    :ivar header_backup: whether headers are kept on this host.
+    """
+
+    format: str = 'blank'
+    format_again: bool = False
+    header_backup: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """The group ``[os_brick]``, but for the directory of the locks.
 
@@ -35,3 +49,4 @@ class Settings:
     scan_seconds: float = 20.0
     map_ready_seconds: float = 14.0
     nvme: NVMe = NVMe()
+    luks: LUKS = LUKS()

@@ -19,7 +19,7 @@ _OURS = 'CRYPT-'
 Ended = tuple[int, str]
 
 
-def _passphrase(value: object) -> bytes:
+def passphrase_of(value: object) -> bytes:
     """``value`` if it is a passphrase; no error shows it."""
     data = value.encode(errors='ignore') if isinstance(value, str) else b''
     if value == data.decode() and 0 < len(data) <= _MOST_PASSPHRASE_BYTES:
@@ -33,7 +33,8 @@ def _name(name: str) -> str:
     return check.full(crypt_commands.NAME, name)
 
 
-def _cipher(name: str | None, key_bits: int | None) -> crypt_commands.Cipher:
+def cipher_of(name: str | None, key_bits: int | None) -> crypt_commands.Cipher:
+    """How a volume is encrypted, checked."""
     cipher = None if name is None else check.full(crypt_commands.CIPHER, name)
     most = crypt_commands.MOST_KEY_BITS
     bits = None if key_bits is None else check.number(key_bits, most, 'size of a key in bits')
@@ -65,7 +66,7 @@ def open_luks(device: str, number: int, name: str, passphrase: str, timeout: flo
     :param number: the kernel's number of the device, see :func:`block.flush`.
     :raises OSError: if it is another device by now.
     """
-    name, secret = _name(name), _passphrase(passphrase)
+    name, secret = _name(name), passphrase_of(passphrase)
     command = crypt_commands.open_luks(device_path(device, number), name)
     return run(command, timeout, secret)
 
@@ -76,7 +77,7 @@ def test_luks(device: str, number: int, passphrase: str, timeout: float) -> Ende
 
     :raises OSError: if it is another device by now.
     """
-    secret = _passphrase(passphrase)
+    secret = passphrase_of(passphrase)
     return run(crypt_commands.test_luks(device_path(device, number)), timeout, secret)
 
 
@@ -94,7 +95,7 @@ def open_plain(
 
     :raises OSError: if it is another device by now.
     """
-    name, secret, how = _name(name), _passphrase(passphrase), _cipher(cipher, key_bits)
+    name, secret, how = _name(name), passphrase_of(passphrase), cipher_of(cipher, key_bits)
     command = crypt_commands.open_plain(device_path(device, number), name, how)
     return run(command, timeout, secret)
 
@@ -116,7 +117,7 @@ def resize(name: str, dm: str, passphrase: str, timeout: float) -> Ended:
     :param dm: the device that it has been found to be, such as ``dm-4``.
     :raises InvalidParameterValue: if it is something else.
     """
-    secret = _passphrase(passphrase)
+    secret = passphrase_of(passphrase)
     return run(crypt_commands.resize(_mapping(name, dm)), timeout, secret)
 
 

@@ -23,6 +23,9 @@ GIVEN = {
     'nvmeof_dhchap_secret': 'DHHC-1:00:host:',
     'nvmeof_dhchap_ctrl_secret': 'DHHC-1:00:ctrl:',
     'nvmeof_tls_psk': 'NVMeTLSkey-1:01:key:',
+    'luks_format': 'unsigned',
+    'luks_format_again': True,
+    'luks_header_backup': True,
 }
 
 
@@ -50,6 +53,7 @@ def test_every_option_is_in_the_value(configured):
         for name, value in GIVEN.items()
         if name.startswith('nvmeof_')
     }
+    assert found.luks == settings.LUKS('unsigned', True, True)
 
 
 def test_the_defaults_are_those_of_the_options():

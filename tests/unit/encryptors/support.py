@@ -8,6 +8,7 @@ from os_brick.encryptors import dmcrypt
 from tests.unit.fakehost import cryptsetup
 from tests.unit.fakehost.host import Host
 
+SIZE = 20 << 20
 PASSPHRASE = 'correct horse\nbattery'
 WRONG = 'wrong staple'
 ENCRYPTION = {
@@ -79,7 +80,7 @@ class World:
     def __init__(self, host: Host) -> None:
         self.host = host
         self.crypt = cryptsetup.Cryptsetup(host)
-        self.crypt.device('sdx')
+        self.crypt.device('sdx', SIZE >> 20)
         self.link = link_to(host, 'sdx')
         self.name = 'crypt-os-brick+dev+sdx'
 

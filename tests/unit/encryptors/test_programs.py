@@ -50,8 +50,8 @@ def _brought(world: World, execute: Execute, passphrase: str = support.PASSPHRAS
 
 def _life(brick: Any, world: World) -> None:
     brick.attach_volume(None, **support.ENCRYPTION)
-    world.crypt.grow('sdx', 80)
-    assert brick.extend_volume(None, **support.ENCRYPTION) == 64 << 20
+    world.crypt.grow('sdx', 32)
+    assert brick.extend_volume(None, **support.ENCRYPTION) == 16 << 20
     brick.detach_volume(**support.ENCRYPTION)
 
 

@@ -6,6 +6,7 @@ Exit codes and the device-mapper UUIDs are those of cryptsetup 2.7.
 
 from collections.abc import Mapping
 import hashlib
+import json
 import os
 import pathlib
 from typing import Any
@@ -25,6 +26,8 @@ class Cryptsetup:
         self.started: list[tuple[str, ...]] = []
         self.busy: set[str] = set()
         self.format_code = 0
+        # Whether a first header that is broken is made of a second one.
+        self.repairs = False
         self._next = 40
         host.programs['cryptsetup'] = self
 
@@ -132,6 +135,11 @@ class Cryptsetup:
     def _luksOpen(self, words, argv, stdin):
         device = words[0].removeprefix('/dev/')
         start = self.read(device, 0, 32768)
+        if self.repairs and start[16384:].startswith(b'SKUL'):
+            described = json.loads(start[16384 + 4096 :].split(b'\0')[0])
+            uuid = start[16384 + 168 :][:36].decode()
+            self.write(device, 0, luks.luks2_binary(described, 0, uuid))
+            start = self.read(device, 0, 32768)
         if not start.startswith(b'LUKS'):
             return 1, '', f'Device {words[0]} is not a valid LUKS device.'
         if not luks.opens(start, stdin):

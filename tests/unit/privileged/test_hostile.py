@@ -76,6 +76,26 @@ VALID: dict[str, dict[str, Any]] = {
     },
     'links.unlink_root': {'links': '/dev/disk/by-id/os-brick+dev+sda'},
     'luks.header': {'device': 'sda', 'number': 0},
+    'luks_format.look': {'device': 'sda', 'number': 0, 'besides': ((0, 4096),)},
+    'luks_format.new_header': {},
+    'luks_format.drop_header': {'token': '0' * 32},
+    'luks_format.show_header': {'token': '0' * 32},
+    'luks_format.make_header': {
+        'token': '0' * 32,
+        'device': 'sda',
+        'number': 0,
+        'version': 2,
+        'passphrase': 'pa55-word',
+        'cipher': 'aes-xts-plain64',
+        'key_bits': 256,
+    },
+    'luks_format.write_header': {
+        'token': '0' * 32,
+        'device': 'sda',
+        'number': 0,
+        'besides': ((0, 4096),),
+        'blank': True,
+    },
     'mdadm.superblock': {'device': 'sda'},
     'mdadm.create': {'alias': 'vol1', 'devices': ('sda',)},
     'mdadm.assemble': {'alias': 'vol1', 'uuid': MD_UUID, 'devices': ('sda',)},
@@ -130,7 +150,13 @@ RULES = {
     'passphrase': names.Rule('passphrase', re.compile(r'[^\ud800-\udfff]+'), 8192),
 }
 # These say in the log that they refuse; mdadm itself compares the UUID on each member.
-QUIET = {'nvmeof.create_hostnqn', 'nvmeof.create_hostid', 'mdadm.assemble'}
+# What no header has as its token is not an error for one that is to be forgotten.
+QUIET = {
+    'luks_format.drop_header',
+    'nvmeof.create_hostnqn',
+    'nvmeof.create_hostid',
+    'mdadm.assemble',
+}
 
 TEXTS = [
     *('', '\0', 'sda\0', 'sda\nsdb', '\n', '-option', '--all', '-', '../sda', '/etc/passwd'),

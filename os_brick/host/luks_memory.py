@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this host remembers of LUKS volumes: that they had a header, or are being given one.
+
+A state beside the lock files for each name of a volume: the identity that it reports itself, and
+what its caller calls it. It outlasts a crash of the host. A volume that had a header and reads as
+zeros has not become new: its path is broken, or it is another volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+import dataclasses
+from typing import Any
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import store
+from os_brick.model import luks
+
+LOG = logging.getLogger(__name__)
+
+_KIND = 'luks'
+_HEADER, _FORMATTING, _AREAS = 'header', 'formatting', 'areas'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Memory:
+    """What is remembered of one volume.
+
+    :ivar header: the UUID of the header that it had; empty if none is known.
+    :ivar formatting: the UUID of the header that it was to get when that was interrupted.
+    :ivar areas: where that may have been written: first byte and length.
+    """
+
+    header: str = ''
+    formatting: str = ''
+    areas: tuple[tuple[int, int], ...] = ()
+
+
+def keys(identity: str, volume_id: str) -> list[str]:
+    """The names by which a volume is remembered."""
+    return [*([identity] if identity else []), *([f'volume-{volume_id}'] if volume_id else [])]
+
+
+def recall(names: Collection[str]) -> Memory:
+    """What is remembered under any of the names."""
+    header, formatting = '', ''
+    areas: tuple[tuple[int, int], ...] = ()
+    for name in names:
+        state = store.load(_KIND, name) or {}
+        header = header or _text(state, _HEADER)
+        if not formatting and (found := _text(state, _FORMATTING)):
+            formatting, areas = found, _places(state.get(_AREAS))
+    return Memory(header, formatting, areas)
+
+
+def _text(state: dict[str, Any], key: str) -> str:
+    found = state.get(key)
+    return found if isinstance(found, str) else ''
+
+
+def _places(found: object) -> tuple[tuple[int, int], ...]:
+    try:
+        return tuple((int(start), int(count)) for start, count in found)  # type: ignore[attr-defined]
+    except (TypeError, ValueError):
+        return ()
+
+
+def begin(names: Collection[str], header: luks.Header) -> None:
+    """Remember that a volume is being given a header from now on.
+
+    :raises BrickException: if that cannot be saved.
+    """
+    areas = [*header.keys, (0, header.header_bytes)]
+    _save(names, {_FORMATTING: header.uuid, _AREAS: [list(area) for area in areas]})
+
+
+def has(names: Collection[str], header: luks.Header) -> None:
+    """Remember that a volume has a header; what cannot be saved is logged."""
+    missing = [name for name in names if store.load(_KIND, name) != {_HEADER: header.uuid}]
+    try:
+        _save(missing, {_HEADER: header.uuid})
+    except exception.BrickException as error:
+        LOG.warning('That %s is a LUKS volume is not remembered: %s', missing, error)
+
+
+def forget(names: Collection[str]) -> None:
+    """Remember nothing of a volume, as it got no header.
+
+    :raises BrickException: if that cannot be saved.
+    """
+    _save(names, None)
+
+
+def _save(names: Collection[str], state: dict[str, Any] | None) -> None:
+    for name in names:
+        store.save(_KIND, name, state, durable=True)

@@ -1,0 +1,254 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How root makes a LUKS volume of a new one.
+
+cryptsetup writes the new header into memory, and never to the device. Root then looks at the device
+once more, holds it for itself alone, and writes the header in the order in which a volume that is
+left at any moment is either without a header or usable: the keys first, of LUKS2 the second
+header, then the first. A header without its key is never there.
+
+A header in memory is named by a token and lives as long as this daemon: nothing of it is in a file.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import secrets
+from typing import Any
+
+from os_brick import exception, privileged
+from os_brick.core import kernel, process
+from os_brick.model import crypt_commands, luks, signatures
+from os_brick.privileged import block, check, cryptsetup
+from os_brick.privileged.luks import LARGEST_NUMBER, reader
+
+# Where the data begins: cryptsetup's own defaults, 4096 and 32768 sectors.
+DATA_OFFSETS = {1: 2 << 20, 2: 16 << 20}
+_MOST_HEADERS = 64
+_MOST_AREAS = 64
+
+_headers: dict[str, int] = {}
+
+Piece = tuple[int, bytes]
+
+
+def _areas(value: object) -> tuple[tuple[int, int], ...]:
+    most = signatures.HEAD_BYTES
+    return tuple(
+        (check.number(start, most, 'place'), check.number(count, most, 'length'))
+        for start, count in check.pairs(value, _MOST_AREAS, 'places')
+    )
+
+
+@privileged.entrypoint
+def look(
+    device: str, number: int, besides: tuple[tuple[int, int], ...], timeout: float
+) -> tuple[int, str]:
+    """Where content begins in the first 16 MiB or last MiB of a device, and what is known of it.
+
+    :param number: the kernel's number of the device, see :func:`block.flush`.
+    :param besides: places that do not count: first byte and length.
+    :return: -1 and nothing if all is zero.
+    :raises OperationTimedOut: if the device does not answer in time.
+    :raises OSError: if it is another device by now, or cannot be read to the end.
+    """
+    path = f'/dev/{check.block(device)}'
+    number = check.number(number, LARGEST_NUMBER, 'number of a device')
+    places, limit = _areas(besides), check.seconds(timeout)
+    return process.isolated(f'a read of {path}', limit, _look, path, number, places)
+
+
+def _look(path: str, number: int, besides: tuple[tuple[int, int], ...]) -> tuple[int, str]:
+    with kernel.block_device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
+        block.require_meant(path, number, kernel.number(descriptor))
+        return _content(descriptor, besides)
+
+
+def _content(descriptor: int, besides: tuple[tuple[int, int], ...]) -> tuple[int, str]:
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    page = luks.PAGE_BYTES
+    if size < signatures.TAIL_BYTES:
+        raise OSError(f'it has only {size} bytes')
+    read = reader(descriptor)
+    head = bytearray(read(0, min(size, signatures.HEAD_BYTES) // page * page))
+    # To the very last byte, in whole pages where the size is not one of these.
+    start = (size - signatures.TAIL_BYTES) // page * page
+    tail = _to_the_end(descriptor, start, size)
+    for first, count in besides:
+        head[first : first + count] = bytes(len(head[first : first + count]))
+    found = signatures.content(bytes(head))
+    if found < 0:
+        at = signatures.content(tail)
+        found = start + at if at >= 0 else -1
+    return found, signatures.known(bytes(head), tail, size)
+
+
+def _to_the_end(descriptor: int, start: int, size: int) -> bytes:
+    room = -(-(size - start) // luks.PAGE_BYTES) * luks.PAGE_BYTES
+    with mmap.mmap(-1, room) as buffer:
+        done = os.preadv(descriptor, [buffer], start)
+        if done != size - start:
+            raise OSError(f'only {done} of {size - start} bytes at {start} could be read')
+        return buffer[:done]
+
+
+@privileged.entrypoint
+def new_header() -> tuple[str, str]:
+    """Make room for a header in memory; return its token, and a path that other programs can open.
+
+    :raises OSError: if there are too many.
+    """
+    if len(_headers) >= _MOST_HEADERS:
+        raise OSError(f'{len(_headers)} volumes are being formatted already')
+    descriptor = os.memfd_create('os-brick-luks', os.MFD_CLOEXEC)
+    os.ftruncate(descriptor, max(DATA_OFFSETS.values()))
+    token = secrets.token_hex(16)
+    _headers[token] = descriptor
+    return token, _path(token)
+
+
+def _path(token: str) -> str:
+    return f'/proc/{os.getpid()}/fd/{_descriptor(token)}'
+
+
+def _descriptor(token: str) -> int:
+    found = _headers.get(str(token))
+    if found is None:
+        raise exception.InvalidParameterValue(err='there is no header in memory of this token')
+    return found
+
+
+@privileged.entrypoint
+def drop_header(token: str) -> None:
+    """Forget a header in memory; one that has gone is not an error."""
+    found = _headers.pop(str(token), None)
+    if found is not None:
+        os.close(found)
+
+
+@privileged.entrypoint
+def make_header(
+    token: str,
+    device: str,
+    number: int,
+    version: int,
+    passphrase: str,
+    cipher: str | None,
+    key_bits: int | None,
+    timeout: float,
+) -> tuple[int, str]:
+    """Have cryptsetup make the header of a new volume in memory; the device is only looked at.
+
+    :raises OSError: if it is another device by now.
+    """
+    secret, how = cryptsetup.passphrase_of(passphrase), cryptsetup.cipher_of(cipher, key_bits)
+    kind = _version(version)
+    path = cryptsetup.device_path(device, number)
+    command = crypt_commands.format_luks(path, kind, how, _path(token), DATA_OFFSETS[kind])
+    return cryptsetup.run(command, timeout, secret)
+
+
+def _version(value: int) -> int:
+    if check.number(value, 2, 'version of LUKS') not in DATA_OFFSETS:
+        raise exception.InvalidParameterValue(err='LUKS0 is not a version of LUKS')
+    return value
+
+
+@privileged.entrypoint
+def show_header(token: str) -> dict[str, Any]:
+    """What a header in memory says, as :func:`os_brick.privileged.luks.header`."""
+    return _made(_descriptor(token)).as_dict()
+
+
+def _made(descriptor: int) -> luks.Header:
+    """The header in memory.
+
+    :raises OSError: if it is not whole.
+    """
+    size = os.fstat(descriptor).st_size
+    found = luks.find(lambda offset, count: os.pread(descriptor, count, offset), size)
+    if found is None or not found.keys or not found.is_first:
+        raise OSError('cryptsetup has made no header with a key')
+    if found.data_offset != DATA_OFFSETS[found.version]:
+        raise OSError(f'cryptsetup has put the data to byte {found.data_offset}')
+    return found
+
+
+@privileged.entrypoint
+def write_header(
+    token: str,
+    device: str,
+    number: int,
+    besides: tuple[tuple[int, int], ...],
+    blank: bool,
+    timeout: float,
+) -> tuple[int, str]:
+    """Write a header to a device that is still as it has to be, and read it back.
+
+    :param besides: as of :func:`look`.
+    :param blank: whether it has to be zero, or only without what is known.
+    :return: what :func:`look` finds; nothing has been written unless it is -1 and nothing, or
+        ``blank`` is false and nothing is known.
+    :raises OperationTimedOut: if the device does not take it in time.
+    :raises OSError: ``EBUSY`` if something holds the device; if it does not take it, or returns
+        something else afterwards.
+    """
+    path = f'/dev/{check.block(device)}'
+    number = check.number(number, LARGEST_NUMBER, 'number of a device')
+    places, limit = _areas(besides), check.seconds(timeout)
+    pieces = _pieces(_descriptor(token))
+    what = f'the write of a header to {path}'
+    return process.isolated(what, limit, _write, path, number, places, blank is not False, pieces)
+
+
+def _pieces(descriptor: int) -> tuple[Piece, ...]:
+    """What is to be written in this order; the rest of the room before the data stays as it is."""
+    header = _made(descriptor)
+    half = header.header_bytes // 2
+    last = [(half, half), (0, half)] if header.version == 2 else [(0, header.header_bytes)]
+    areas = [*header.keys, *last]
+    return tuple((start, os.pread(descriptor, count, start)) for start, count in areas)
+
+
+def _write(
+    path: str,
+    number: int,
+    besides: tuple[tuple[int, int], ...],
+    blank: bool,
+    pieces: tuple[Piece, ...],
+) -> tuple[int, str]:
+    flags = os.O_RDWR | os.O_DIRECT | os.O_DSYNC | os.O_EXCL
+    with kernel.block_device(path, flags) as descriptor:
+        block.require_meant(path, number, kernel.number(descriptor))
+        found, known = _content(descriptor, besides)
+        if known or (blank and found >= 0):
+            return found, known
+        _require_room(descriptor, pieces)
+        read = reader(descriptor)
+        before = [(start, read(start, len(data))) for start, data in pieces]
+        try:
+            _put(descriptor, pieces)
+        except BaseException:
+            _put(descriptor, tuple(reversed(before)))
+            raise
+    return -1, ''
+
+
+def _require_room(descriptor: int, pieces: tuple[Piece, ...]) -> None:
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    version = int.from_bytes(pieces[-1][1][6:8], 'big')
+    if size <= DATA_OFFSETS[version]:
+        raise OSError(f'it has {size} bytes, and a header takes {DATA_OFFSETS[version]}')
+
+
+def _put(descriptor: int, pieces: tuple[Piece, ...]) -> None:
+    """Write each piece in one call, which no signal divides, and see that the device has it."""
+    read = reader(descriptor)
+    for start, data in pieces:
+        with mmap.mmap(-1, len(data)) as buffer:
+            buffer[:] = data
+            done = os.pwritev(descriptor, [buffer], start)
+        if done != len(data):
+            raise OSError(f'only {done} of {len(data)} bytes at {start} could be written')
+        if read(start, len(data)) != data:
+            raise OSError(f'what was written at {start} is not what is read there')

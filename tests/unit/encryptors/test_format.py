@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""New volumes: what is formatted, what never is, and what a format that ends anywhere leaves."""
+
+from collections.abc import Iterator
+import contextlib
+import logging
+import os
+from typing import Any
+
+from oslo_concurrency import processutils
+from oslo_config import cfg
+import pytest
+
+from os_brick import encryptors, exception
+from os_brick.core import store
+from os_brick.model import luks as model
+from tests.unit.encryptors import support
+from tests.unit.encryptors.support import World
+from tests.unit.fakehost import blkid, luks
+
+SIZE = support.SIZE
+VERSIONS = pytest.mark.parametrize('version', ['luks', 'luks2'])
+KEY = support.PASSPHRASE.encode()
+FAILURES = (
+    *(OSError, exception.BrickException, KeyboardInterrupt),
+    processutils.ProcessExecutionError,
+)
+GPT_AT_THE_END = {SIZE - 512: b'EFI PART'}
+PAYLOADS: dict[str, dict[int, bytes]] = {
+    **{kind: {place: magic} for kind, (place, magic) in blkid.SIGNATURES.items()},
+    'dos': {510: b'\x55\xaa'},
+    'gpt at the end': GPT_AT_THE_END,
+    'gpt at the end, 4 KiB blocks': {SIZE - 4096: b'EFI PART'},
+    'md 0.90': {SIZE - (64 << 10): b'\xfc\x4e\x2b\xa9'},
+    'md 1.0': {SIZE - 8192: b'\xfc\x4e\x2b\xa9'},
+    **{f'second header at {place}': {place: b'SKUL\xba\xbe\x00\x02'} for place in model.SIZES},
+    'luks1': {0: luks.luks1(b'other')},
+    'luks2': {0: luks.luks2(b'other')},
+}
+UNKNOWN: dict[str, dict[int, bytes]] = {
+    'random': {0: os.urandom(1 << 20)},
+    'one byte': {0: b'\x01'},
+    'at 2 MiB': {(2 << 20) - 1: b'\x01'},
+    'before the data of LUKS2': {(16 << 20) - 1: b'\x01'},
+    'at the last MiB': {SIZE - (1 << 20): b'\x01'},
+    'the last byte': {SIZE - 1: b'\x01'},
+    'all ones': {0: b'\xff' * (1 << 20)},
+}
+
+
+@pytest.fixture(autouse=True)
+def _blkid(world: World) -> None:
+    blkid.Blkid(world.crypt)
+
+
+@pytest.fixture
+def option() -> Iterator[Any]:
+    with contextlib.ExitStack() as stack:
+
+        def configure(name: str, value: object) -> None:
+            cfg.CONF.set_override(name, value, group='os_brick')
+            stack.callback(cfg.CONF.clear_override, name, group='os_brick')
+
+        yield configure
+
+
+def attach(world: World, version: str = 'luks', **more: Any) -> Any:
+    brick = support.encryptor(world.link, version, **more)
+    brick.attach_volume(None, **support.ENCRYPTION)
+    return brick
+
+
+def formats(world: World) -> list[tuple[str, ...]]:
+    return [argv for argv in world.crypt.started if 'luksFormat' in argv]
+
+
+@VERSIONS
+def test_a_blank_volume_is_formatted_and_opened(world: World, version: str) -> None:
+    before = world.host.snapshot()
+    brick = attach(world, version)
+    assert world.crypt.read('sdx', 0, 8) == b'LUKS\xba\xbe' + bytes([0, 2 if '2' in version else 1])
+    assert world.where() == f'/dev/mapper/{world.name}'
+    (argv,) = formats(world)
+    header = argv[argv.index('--header') + 1]
+    offset = '32768' if version == 'luks2' else '4096'
+    kind = 'luks2' if version == 'luks2' else 'luks1'
+    assert argv == (
+        *('cryptsetup', '--batch-mode', 'luksFormat', '--type', kind, '--key-file=-'),
+        *('--cipher', 'aes-xts-plain64', '--key-size', '256'),
+        *('--header', header, '--offset', offset, '/dev/sdx'),
+    )
+    assert not os.path.exists(header)
+    brick.detach_volume()
+    support.link_to(world.host, 'sdx')
+    assert world.host.snapshot() == before
+    attach(world, version)
+    assert len(formats(world)) == 1
+
+
+def test_only_header_and_keys_are_written(world: World) -> None:
+    attach(world, 'luks2')
+    data = world.crypt.read('sdx', 0, SIZE)
+    used = 32768 + 258048
+    assert data[32768:used].strip(b'\0')
+    assert not data[used:].strip(b'\0')
+
+
+@pytest.mark.parametrize('found', [*PAYLOADS, *UNKNOWN])
+@pytest.mark.parametrize('direct', [False, True])
+def test_nothing_is_formatted_that_has_anything_on_it(world, found, direct) -> None:
+    for place, data in {**PAYLOADS, **UNKNOWN}[found].items():
+        world.crypt.write('sdx', place, data)
+    before = world.state()
+    brick = support.encryptor(world.link, 'luks' if direct else 'luks2')
+    if found in ('luks1', 'luks2') and not direct:
+        refused: Any = pytest.raises(exception.WrongPassphrase)
+    else:
+        refused = pytest.raises(exception.NotLUKS, match='/dev/sdx')
+    with refused as caught:
+        if direct:
+            brick._format_volume(support.PASSPHRASE, **support.ENCRYPTION)
+        else:
+            brick.attach_volume(None, **support.ENCRYPTION)
+    assert world.state() == before
+    assert formats(world) == []
+    assert ('luks_format = unsigned' in str(caught.value)) == (found in UNKNOWN)
+
+
+@pytest.mark.parametrize('found', PAYLOADS)
+def test_unsigned_refuses_what_a_probe_knows(world: World, option: Any, found: str) -> None:
+    option('luks_format', 'unsigned')
+    for place, data in {0: os.urandom(1 << 16), **PAYLOADS[found]}.items():
+        world.crypt.write('sdx', place, data)
+    before = world.state()
+    with pytest.raises((exception.NotLUKS, exception.WrongPassphrase)):
+        attach(world, 'luks2')
+    assert world.state() == before
+
+
+@pytest.mark.parametrize('found', UNKNOWN)
+def test_unsigned_formats_what_no_probe_knows(world, option, found) -> None:
+    option('luks_format', 'unsigned')
+    for place, data in UNKNOWN[found].items():
+        world.crypt.write('sdx', place, data)
+    attach(world, 'luks2').detach_volume()
+    support.link_to(world.host, 'sdx')
+    attach(world, 'luks2')
+
+
+@pytest.mark.parametrize('place', [0, 5000, (16 << 20) - 1, SIZE - 1])
+def test_zeros_that_turn_into_data(world: World, place: int) -> None:
+    """A device-mapper table that is replaced, or a path that comes back with another LUN."""
+
+    def turn(what: str) -> None:
+        if what.startswith('_write'):
+            world.crypt.write('sdx', place, b'data')
+
+    world.host.before_act = turn
+    with pytest.raises(exception.NotLUKS, match=f'data at byte {place}'):
+        attach(world)
+    world.host.before_act = lambda what: None
+    assert world.crypt.read('sdx', place, 4)[:1] == b'd'
+    world.crypt.write('sdx', place, bytes(4)[: SIZE - place])
+    assert not world.crypt.read('sdx', 0, SIZE).strip(b'\0')
+
+
+def test_the_two_looks_are_apart(world: World) -> None:
+    times = []
+
+    def look(what: str) -> None:
+        if what.startswith(('_look', '_write')):
+            times.append(world.host.clock.monotonic())
+
+    world.host.before_act = look
+    attach(world)
+    assert times[1] - times[0] >= 1.0
+
+
+@VERSIONS
+@pytest.mark.parametrize('how', ['refused', 'late', 'killed', 'interrupted', 'interrupted late'])
+def test_a_first_attach_that_goes_wrong_at_any_step(world: World, version: str, how: str) -> None:
+    """The volume is blank or usable afterwards, and the next attach succeeds."""
+    struck = []
+    for number in range(40):
+        world.crypt.device(f'n{number}', 20)
+        link = support.link_to(world.host, f'n{number}')
+        info = support.connection(link)
+        info['serial'] = f'volume-n{number}'
+        world.host.struck = ''
+        world.host.fail(number, how)
+        with contextlib.suppress(*FAILURES):
+            _of(info, version).attach_volume(None, **support.ENCRYPTION)
+        if not world.host.struck:
+            break
+        struck.append(world.host.struck)
+        start = world.crypt.read(f'n{number}', 0, 32768)
+        assert not start.strip(b'\0') or luks.opens(start, KEY), world.host.struck
+        world.host.fail(10_000, 'refused')
+        support.link_to(world.host, f'n{number}')
+        _of(info, version).attach_volume(None, **support.ENCRYPTION)
+    assert any('luksFormat' in each for each in struck)
+    assert any('_write' in each for each in struck)
+
+
+def _of(info: dict[str, Any], version: str) -> Any:
+    return encryptors.get_volume_encryptor(
+        None, info, support.KeyManager(), **{**support.ENCRYPTION, 'provider': version}
+    )
+
+
+def _killed_while_writing(world: World, version: str) -> bytes:
+    """Have the service killed just before it writes; return the header that it had made."""
+    made = []
+    run = world.crypt
+
+    def keep(argv: tuple[str, ...], stdin: bytes | None, **keywords: Any) -> Any:
+        answer = run(argv, stdin=stdin, **keywords)
+        if 'luksFormat' in argv:
+            with open(argv[argv.index('--header') + 1], 'rb') as file:
+                made.append(file.read())
+        return answer
+
+    world.host.programs['cryptsetup'] = keep
+
+    def stop(what: str) -> None:
+        if what.startswith('_write'):
+            raise OSError('killed')
+
+    world.host.before_act = stop
+    with pytest.raises(exception.BrickException):
+        attach(world, version)
+    world.host.before_act = lambda what: None
+    world.host.programs['cryptsetup'] = run
+    return made[0]
+
+
+@VERSIONS
+@pytest.mark.parametrize(
+    'written', ['nothing', 'half a key', 'keys', 'second', 'torn first', 'all']
+)
+def test_killed_between_two_writes(world: World, version: str, written: str) -> None:
+    """What the kernel had been given by then is there; the next attach takes up again."""
+    made = _killed_while_writing(world, version)
+    start = 4096 if version == 'luks' else 32768
+    pieces = {
+        'nothing': [],
+        'half a key': [(start, made[start : start + 8192])],
+        'keys': [(start, made[start : start + 250_000])],
+        'second': [(start, made[start : start + 258_048]), (16384, made[16384:32768])],
+        'torn first': [(start, made[start : start + 258_048]), (0, made[:512])],
+        'all': [(0, made[: start + 258_048])],
+    }
+    if version == 'luks' and written in ('second', 'torn first'):
+        return  # There is one header, in one sector.
+    for place, data in pieces[written]:
+        world.crypt.write('sdx', place, data)
+    world.crypt.repairs = True
+    attach(world, version)
+    assert luks.opens(world.crypt.read('sdx', 0, 32768), KEY)
+    assert len(formats(world)) == (1 if written in ('second', 'all') else 2)
+
+
+@pytest.mark.parametrize('place', [0, 4096, 300_000, SIZE - 1])
+def test_what_is_written_beside_an_interrupted_header_is_data(world: World, place: int) -> None:
+    made = _killed_while_writing(world, 'luks2')
+    world.crypt.write('sdx', 32768, made[32768:40960])
+    world.crypt.write('sdx', place, b'XFSB' if place == 0 else b'\x01')
+    if place == 4096:
+        world.crypt.write('sdx', 1080, b'\x53\xef')
+    before = world.state()
+    with pytest.raises(exception.NotLUKS):
+        attach(world, 'luks2')
+    assert world.state() == before
+
+
+def test_rests_of_a_header_that_no_one_remembers_are_data(world: World) -> None:
+    made = _killed_while_writing(world, 'luks2')
+    world.crypt.write('sdx', 32768, made[32768:40960])
+    store.save('luks', 'volume-volume-1', None)
+    with pytest.raises(exception.NotLUKS, match='byte 32768'):
+        attach(world, 'luks2')
+
+
+@VERSIONS
+@pytest.mark.parametrize('first', ['formatted', 'was one'])
+def test_a_volume_that_had_a_header_is_not_blank(world, option, version, first) -> None:
+    if first == 'was one':
+        world.crypt.write('sdx', 0, luks.luks1(KEY) if version == 'luks' else luks.luks2(KEY))
+    attach(world, version).detach_volume()
+    world.crypt.write('sdx', 0, bytes(17 << 20))
+    support.link_to(world.host, 'sdx')
+    with pytest.raises(exception.NotLUKS, match='luks_format_again'):
+        attach(world, version)
+    assert not world.crypt.read('sdx', 0, SIZE).strip(b'\0')
+    option('luks_format_again', True)
+    attach(world, version)
+
+
+def test_what_cannot_be_remembered_is_not_formatted(world: World) -> None:
+    locks = world.host.place / 'locks'
+    (locks / 'x').touch()
+
+    def spoil(what: str) -> None:
+        if 'luksFormat' in what:
+            cfg.CONF.set_override('lock_path', '/proc/none', group='os_brick')
+
+    world.host.before_act = spoil
+    try:
+        with pytest.raises(exception.BrickException, match='/proc/none'):
+            attach(world)
+    finally:
+        cfg.CONF.set_override('lock_path', str(locks), group='os_brick')
+    assert not world.crypt.read('sdx', 0, SIZE).strip(b'\0')
+
+
+def test_a_device_that_something_holds(world: World) -> None:
+    world.host.claims.add('sdx')
+    with pytest.raises(exception.VolumeInUse):
+        attach(world)
+    assert not world.crypt.read('sdx', 0, SIZE).strip(b'\0')
+
+
+def test_a_device_whose_name_is_another_ones_by_now(world: World) -> None:
+    world.host.node_numbers['sdx'] = '1:2'
+    with pytest.raises(exception.BrickException, match='another device'):
+        attach(world)
+    assert not world.crypt.read('sdx', 0, SIZE).strip(b'\0')
+
+
+@pytest.mark.parametrize('megabytes', [1, 2, 16])
+def test_a_device_that_is_too_small(world: World, megabytes: int) -> None:
+    world.crypt.device('small', megabytes)
+    world.link = support.link_to(world.host, 'small')
+    version = 'luks2' if megabytes == 16 else 'luks'
+    with pytest.raises(exception.BrickException, match='header takes'):
+        attach(world, version)
+    assert not world.crypt.read('small', 0, megabytes << 20).strip(b'\0')
+
+
+def test_cryptsetup_that_makes_no_header(world: World) -> None:
+    world.crypt.format_code = 1
+    before = world.state()
+    with pytest.raises(exception.BrickException, match='cannot make a LUKS1 header'):
+        attach(world)
+    assert world.state() == before
+
+
+@VERSIONS
+def test_nova_formats_and_opens_nothing(world: World, version: str) -> None:
+    support.encryptor(world.link, version)._format_volume(support.PASSPHRASE, **support.ENCRYPTION)
+    assert world.crypt.names() == []
+    assert world.where() == '/dev/sdx'
+    attach(world, version)
+    assert len(formats(world)) == 1
+
+
+def test_the_passphrase_of_a_format_is_nowhere(world, caplog) -> None:
+    caplog.set_level(logging.DEBUG)
+    brick = support.encryptor(world.link, 'luks2')
+    world.crypt.format_code = 1
+    with pytest.raises(exception.BrickException) as caught:
+        brick.attach_volume(None, **support.ENCRYPTION)
+    world.crypt.format_code = 0
+    brick.attach_volume(None, **support.ENCRYPTION)
+    shown = [caplog.text, repr(caught.value), str(vars(brick)), str(world.crypt.started)]
+    secret = (support.PASSPHRASE, repr(support.PASSPHRASE)[1:-1])
+    assert not [text for text in shown if any(each in text for each in secret)]
