@@ -84,6 +84,9 @@ def test_list_opts_is_for_the_sample_generator() -> None:
     assert {option.name for option in options} == {
         'extra_root_programs',
         'lock_path',
+        'luks_format',
+        'luks_format_again',
+        'luks_header_backup',
         'nvmeof_ctrl_loss_tmo',
         'nvmeof_dhchap_ctrl_secret',
         'nvmeof_dhchap_secret',
