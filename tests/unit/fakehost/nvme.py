@@ -250,6 +250,7 @@ class Fabric:
         with self._guard:
             for name in names:
                 self._bury(self.root / 'sys/class/nvme-fabrics/ctl' / name)
+                (self.root / 'dev' / name).unlink()
                 del self.controllers[name], self.shown[name]
                 self._numbers.remove(name)
 

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Any history of attaches, reboots, reused numbers and stale data: a call touches one volume only.
 
-Callers keep what an attach returned for ever, and use it in a later detach, as nova does.
+Callers keep what an attach returned for ever, and use it in a later detach, as nova does. Attaches
+and detaches are interrupted, or their process is killed; controllers end by themselves; the array
+gives a number to another volume, whether the kernel is told or not.
 """
 
+from collections.abc import Iterator
 import contextlib
 import pathlib
 import tempfile
@@ -11,33 +14,49 @@ from typing import Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from oslo_config import cfg
 
 from os_brick import exception
-from os_brick.core import process
+from os_brick.core import operation, process
 from os_brick.initiator.connectors import nvmeof
-from tests.unit import seams
 from tests.unit.fakehost import nvme
 
 # Most steps are about one number of one subsystem, where histories meet.
-STEPS = st.tuples(
-    st.sampled_from(
-        ['attach', 'attach', 'attach', 'detach', 'detach', 'reuse', 'unmap', 'reboot', 'look']
-    ),
-    st.sampled_from([0, 0, 0, 1]),
-    st.sampled_from([1, 1, 1, 2]),
-    st.sampled_from(['ns_id', 'ns_id', 'vol_uuid', 'volume_nguid', 'nothing']),
-    st.booleans(),
-)
+CALLS = ['attach', 'attach', 'attach', 'attach', 'detach', 'detach', 'detach', 'look']
+ARRAYS = ['reuse', 'unmap', 'remap', 'remap']
+ENDS = ['reboot', 'vanish', 'kill', 'kill', 'interrupt', 'interrupt late', 'interrupt detach']
+
+
+def any_step(*shapes: str) -> st.SearchStrategy[tuple[str, int, int, str, bool]]:
+    return st.tuples(
+        st.sampled_from(CALLS + ARRAYS + ENDS),
+        st.sampled_from([0, 0, 0, 1]),
+        st.sampled_from([1, 1, 1, 2]),
+        st.sampled_from(shapes),
+        st.booleans(),
+    )
 
 
 def steps(*words: str) -> list[tuple[str, int, int, str, bool]]:
     """A history of namespace 1 of the first subsystem; a call is the oldest caller's."""
     found = []
     for word in words:
-        what, _, shape = word.partition(' ')
-        found.append((what, 0, 1, shape or 'ns_id', False))
+        what, _, shape = word.rpartition(' ')
+        is_shape = shape in ('vol_uuid', 'volume_nguid', 'nothing')
+        found.append((what if is_shape else word, 0, 1, shape if is_shape else 'ns_id', False))
     return found
+
+
+class Killed(Exception):
+    """The process has ended: nothing of it runs any more."""
+
+
+class Connector(nvmeof.NVMeOFConnector):
+    """Its process is killed when an attach is done, and no one is told."""
+
+    def _attach(self, props: nvmeof.Volume, op: operation.Operation) -> Any:
+        super()._attach(props, op)
+        op.undo.drop()
+        raise Killed
 
 
 class Caller:
@@ -58,8 +77,10 @@ class Caller:
 class History:
     """One host and two subsystems, and everyone who has ever asked for a volume."""
 
-    def __init__(self, fabric: nvme.Fabric, *, multipath: bool) -> None:
+    def __init__(self, fabric: nvme.StrikingFabric, *, multipath: bool) -> None:
         self.fabric = fabric
+        self.killed = Connector(None, use_multipath=multipath)
+        self.acts = 0
         self.brick = nvmeof.NVMeOFConnector(None, use_multipath=multipath)
         self.subsystems = [fabric.subsystem(name, portals=1) for name in ('one', 'two')]
         self.made = 0
@@ -81,40 +102,79 @@ class History:
             for nsid, (volume, _size) in known.items()
         }
 
+    def stale(self) -> set[str]:
+        """The devices that lead to another volume than the kernel knows."""
+        found = set()
+        for name, known in self.fabric.shown.items():
+            subsystem, _portal = self.fabric.controllers[name]
+            for nsid, (volume, _size) in known.items():
+                if subsystem.namespaces.get(nsid) is not volume:
+                    found.add(self.fabric.head(name, nsid))
+        return found
+
     def step(self, what: str, number: int, nsid: int, shape: str, newest: bool) -> None:
         subsystem = self.subsystems[number]
         callers = self.callers.setdefault((number, nsid, shape), [])
-        if what == 'attach':
-            self.attach(subsystem, nsid, shape, callers)
-        elif what in ('detach', 'look') and callers:
+        if what in ('attach', 'kill', 'interrupt', 'interrupt late'):
+            self.attach(subsystem, nsid, shape, callers, what)
+        elif what in ('detach', 'look', 'interrupt detach') and callers:
             self.call(what, callers[-1 if newest else 0])
         elif what == 'reboot':
             self.fabric.reboot()
             for caller in self.everyone():
                 caller.is_attached = False
-        elif what in ('reuse', 'unmap'):
-            subsystem.namespaces.pop(nsid, None)
-            if what == 'reuse':
-                subsystem.namespaces[nsid] = self.new()
-            for name in list(self.fabric.controllers):
-                self.fabric.scan(name)
+        elif what == 'vanish':
+            lost = [n for n, (whose, _) in self.fabric.controllers.items() if whose is subsystem]
+            self.fabric.lose(*lost)
+            self.fabric._heads()
+        elif what in ARRAYS:
+            self.change(what, subsystem, nsid)
+
+    def change(self, what: str, subsystem: nvme.Subsystem, nsid: int) -> None:
+        """The array gives a number to another volume, or to none; it may not tell the host."""
+        subsystem.namespaces.pop(nsid, None)
+        if what != 'unmap':
+            subsystem.namespaces[nsid] = self.new()
+        if what != 'remap':
+            for name in list(self.fabric.controllers) * 2:
                 self.fabric.scan(name)
 
+    def strike(self, what: str) -> None:
+        """Have one of the next acts be interrupted; each time another one."""
+        if what.startswith('interrupt'):
+            self.acts += 1
+            self.fabric.fail(self.acts % 4, f'interrupted{" late" * what.endswith("late")}')
+
     def attach(
-        self, subsystem: nvme.Subsystem, nsid: int, shape: str, callers: list[Caller]
+        self, subsystem: nvme.Subsystem, nsid: int, shape: str, callers: list[Caller], what: str
     ) -> None:
         if nsid not in subsystem.namespaces:
             return
         caller = Caller(subsystem, nsid, shape)
-        with contextlib.suppress(exception.BrickException):
-            caller.info = self.brick.connect_volume(caller.props)
+        others = self.others(caller, but=self.stale())
+        self.strike(what)
+        brick = self.killed if what == 'kill' else self.brick
+        try:
+            caller.info = brick.connect_volume(caller.props)
+        except Killed:
+            callers.append(caller)  # Its service knows what it has asked for, and no more.
+        except (exception.BrickException, KeyboardInterrupt):
+            assert others <= self.shown(), (what, caller.props)
+        else:
+            assert others <= self.shown(), (what, caller.props)
             if shape == 'nothing' and len(subsystem.namespaces) == 1:
                 (caller.volume,) = subsystem.namespaces.values()
             assert (caller.volume.name, caller.info['path']) in self.shown()
             caller.is_attached = True
             callers.append(caller)
+        self.fabric._fault = None
 
-    def call(self, what: str, caller: Caller) -> None:
+    def others(self, caller: Caller, but: set[str]) -> set[tuple[str, str]]:
+        """The volumes of other callers, with their devices, that are here.
+
+        :param but: devices that the kernel drops as soon as it looks: the array has another volume
+            in their places.
+        """
         others = {
             (other.volume.name, other.info['path'])
             for other in self.everyone()
@@ -122,21 +182,40 @@ class History:
             # A number alone, and the same name of the device: these two cannot be told apart.
             if (other.key, other.info) != (caller.key, caller.info)
         }
-        others &= self.shown()
+        return {each for each in others & self.shown() if each[1].removeprefix('/dev/') not in but}
+
+    def call(self, what: str, caller: Caller) -> None:
+        stale = self.stale()
+        others = self.others(caller, but=stale if what == 'look' else set())
         flushed = len(self.fabric.flushed)
         kept = {**caller.props, 'device_path': (caller.info or {}).get('path')}
         own = {path for name, path in self.shown() if name == caller.volume.name}
         others_paths = {path for _name, path in others} - own
-        with contextlib.suppress(exception.BrickException):
-            if what == 'detach':
+        self.strike(what)
+        with contextlib.suppress(exception.BrickException, KeyboardInterrupt):
+            if 'detach' in what:
+                caller.is_attached = False  # Even if it fails: what is left is not to be used.
                 self.brick.disconnect_volume(kept, caller.info)
-                caller.is_attached = False
             else:
                 assert not set(self.brick.get_volume_paths(kept)) & others_paths
                 caller.volume.size += 1 << 20
                 assert self.brick.extend_volume(kept) == caller.volume.size
         assert others <= self.shown(), (what, caller.props)
-        assert not {f'/dev/{name}' for name in self.fabric.flushed[flushed:]} & others_paths
+        self.fabric._fault = None
+        now = set(self.fabric.flushed[flushed:])
+        assert not {f'/dev/{name}' for name in now} & others_paths
+        assert not now & stale, 'what was written to one volume reaches another'
+
+
+@contextlib.contextmanager
+def host(*, native: bool, multipath: bool) -> Iterator[History]:
+    with (
+        tempfile.TemporaryDirectory() as place,
+        nvme.configured(pathlib.Path(place), scan_timeout=0.2) as root,
+        nvme.StrikingFabric(root, native=native) as fabric,
+        process.use(fabric),
+    ):
+        yield History(fabric, multipath=multipath)
 
 
 @settings(max_examples=15, deadline=None)
@@ -144,22 +223,36 @@ class History:
 @example(steps('attach', 'reuse', 'attach vol_uuid', 'look', 'detach'), True, True)
 @example(steps('attach', 'reboot', 'reuse', 'attach nothing', 'look', 'detach'), False, False)
 @example(steps('attach vol_uuid', 'reuse', 'attach', 'detach vol_uuid', 'look'), True, True)
-@given(st.lists(STEPS, max_size=12), st.booleans(), st.booleans())
+@example(steps('attach', 'remap', 'detach', 'attach', 'detach'), True, True)
+@example(steps('attach', 'remap', 'attach vol_uuid', 'detach', 'look vol_uuid'), False, False)
+@given(
+    st.lists(any_step('ns_id', 'ns_id', 'vol_uuid', 'volume_nguid', 'nothing'), max_size=12),
+    st.booleans(),
+    st.booleans(),
+)
 def test_no_volume_is_touched_by_a_call_for_another(
     history: list[tuple[str, int, int, str, bool]], native: bool, multipath: bool
 ) -> None:
-    with tempfile.TemporaryDirectory() as place:
-        root = pathlib.Path(place)
-        cfg.CONF.set_override('lock_path', str(root / 'locks'), group='os_brick')
-        cfg.CONF.set_override('scan_timeout', 0.2, group='os_brick')
-        try:
-            with (
-                process.use(seams.Programs({})),
-                nvme.Fabric(root / 'root', native=native) as fabric,
-            ):
-                host = History(fabric, multipath=multipath)
-                for step in history:
-                    host.step(*step)
-        finally:
-            cfg.CONF.clear_override('lock_path', group='os_brick')
-            cfg.CONF.clear_override('scan_timeout', group='os_brick')
+    with host(native=native, multipath=multipath) as found:
+        for step in history:
+            found.step(*step)
+
+
+@settings(max_examples=15, deadline=None)
+@example(steps('kill vol_uuid', 'remap', 'attach vol_uuid', 'vanish'), True, True)
+@example(steps('attach vol_uuid', 'vanish', 'kill volume_nguid', 'reboot'), False, False)
+@example(steps(*['interrupt late vol_uuid'] * 8), True, True)
+@given(st.lists(any_step('vol_uuid', 'volume_nguid'), max_size=12), st.booleans(), st.booleans())
+def test_nothing_is_left_when_everyone_has_detached(
+    history: list[tuple[str, int, int, str, bool]], native: bool, multipath: bool
+) -> None:
+    """Whatever has happened to the host, and to the volumes at the array."""
+    with host(native=native, multipath=multipath) as found:
+        before = found.fabric.snapshot()
+        for step in history:
+            found.step(*step)
+        for caller in found.everyone():
+            found.brick.disconnect_volume(caller.props, caller.info)
+        left = set(found.fabric.snapshot()) - set(before)
+        assert not {name for name in left if 'boot_id' not in name}
+        assert not nvme.states(found.fabric.root.parent)
