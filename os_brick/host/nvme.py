@@ -23,6 +23,7 @@ LOG = logging.getLogger(__name__)
 
 _CLASS = '/sys/class/nvme-fabrics/ctl'
 _BLOCK = '/sys/class/block'
+_SUBSYSTEMS = '/sys/class/nvme-subsystem'
 
 LIVE = 'live'
 # What is being taken down, or dead: it never becomes live again.
@@ -44,30 +45,45 @@ def controllers(nqn: str | None = None) -> list[fabrics.Controller]:
     """The controllers over fabrics, of one subsystem or of all."""
     found = []
     for name in files.names(_CLASS):
-        if names.NVME_CONTROLLER.why_not(name) is None and (
-            nqn is None or files.read_or(f'{_CLASS}/{name}/subsysnqn') == nqn
-        ):
-            one = controller(name)
-            if one is not None:
-                found.append(one)
+        if names.NVME_CONTROLLER.why_not(name) is None:
+            subsystem = _attribute(name, 'subsysnqn')
+            one = _controller(name, subsystem) if nqn in (None, subsystem) else None
+            found += [one] if one is not None else []
     return found
+
+
+def host_ids(wanted: str) -> dict[str, str]:
+    """The IDs of the names by which this host has connected, read until ``wanted`` is among them.
+
+    Linux takes one ID only under one name, so the first controller of that name tells its ID.
+    """
+    found: dict[str, str] = {}
+    for name in files.names(_CLASS):
+        if names.NVME_CONTROLLER.why_not(name) is None and wanted not in found:
+            host, host_id = _attribute(name, 'hostnqn'), _attribute(name, 'hostid')
+            found |= {host: host_id} if host and host_id else {}
+    return found
+
+
+def _attribute(controller: str, key: str) -> str:
+    found = files.read_or(f'{_CLASS}/{controller}/{key}')
+    return '' if found in root.UNKNOWN else found
 
 
 def controller(name: str) -> fabrics.Controller | None:
     """The controller of a name; ``None`` if there is none that this library can use."""
+    return _controller(name, _attribute(name, 'subsysnqn'))
 
-    def attribute(key: str) -> str:
-        found = files.read_or(f'{_CLASS}/{name}/{key}')
-        return '' if found in root.UNKNOWN else found
 
+def _controller(name: str, nqn: str) -> fabrics.Controller | None:
     # Kernels add keys as they like; words without "=" are none of ours.
-    words = (word.strip().partition('=') for word in attribute('address').split(','))
+    words = (word.strip().partition('=') for word in _attribute(name, 'address').split(','))
     place = {key: value for key, _, value in words}
     try:
         portal = fabrics.NvmePortal.parse(
             place.get('traddr', ''),
             place.get('trsvcid', ''),
-            attribute('transport'),
+            _attribute(name, 'transport'),
             place.get('host_traddr', ''),
             place.get('host_iface', ''),
         )
@@ -76,12 +92,12 @@ def controller(name: str) -> fabrics.Controller | None:
         return None
     return fabrics.Controller(
         name,
-        attribute('subsysnqn'),
+        nqn,
         portal,
-        attribute('cntlid'),
-        attribute('hostnqn'),
-        attribute('hostid'),
-        bool(attribute('tls_key')),
+        _attribute(name, 'cntlid'),
+        _attribute(name, 'hostnqn'),
+        _attribute(name, 'hostid'),
+        bool(_attribute(name, 'tls_key')),
         number_of(name),
     )
 
@@ -117,19 +133,19 @@ def number_of(controller: str) -> int:
     return files.inode(f'{_CLASS}/{controller}')
 
 
-def paths(controller: str) -> list[fabrics.Path]:
-    """The namespaces behind a controller."""
+def paths(controller: str, head: str | None = None) -> list[fabrics.Path]:
+    """The namespaces behind a controller: all, or the one with this block device."""
     found = []
     for name in files.names(f'{_CLASS}/{controller}'):
-        if fabrics.is_path(name):
-            number = files.read_or(f'{_CLASS}/{controller}/{name}/nsid')
+        if fabrics.is_path(name) and head in (None, fabrics.head_of(name)):
+            place = f'{_CLASS}/{controller}/{name}'
+            number = files.read_or(f'{place}/nsid')
             if number.isdecimal():
-                identity = _cached(f'{_CLASS}/{controller}/{name}')
-                found.append(fabrics.Path(name, controller, identity))
+                found.append(fabrics.Path(name, controller, _cached(place, number)))
     return found
 
 
-def _cached(directory: str) -> fabrics.NamespaceIdentity:
+def _cached(directory: str, number: str) -> fabrics.NamespaceIdentity:
     def name(key: str, parse: Callable[[object], str | None]) -> str | None:
         text = files.read_or(f'{directory}/{key}')
         with contextlib.suppress(ValueError):
@@ -143,19 +159,26 @@ def _cached(directory: str) -> fabrics.NamespaceIdentity:
         uuid=uuid if uuid != nguid else None,
         nguid=nguid,
         eui64=name('eui', fabrics.eui64),
-        nsid=int(files.read_or(f'{directory}/nsid', '0')) or None,
+        nsid=int(number) or None,
     )
 
 
 def paths_of(head: str) -> list[fabrics.Path]:
     """Every path to a namespace, through whatever controllers."""
-    return [
-        path
-        for name in files.names(_CLASS)
-        if names.NVME_CONTROLLER.why_not(name) is None
-        for path in paths(name)
-        if path.head == head
-    ]
+    return [path for name in _controllers_of(head) for path in paths(name, head)]
+
+
+def _controllers_of(head: str) -> list[str]:
+    """The controllers that may have a path to a namespace.
+
+    A head has the number of its subsystem, which links to its controllers; without native multipath
+    it has that of its controller (Linux 4.15 and later, drivers/nvme/host/core.c,
+    ``nvme_init_subsystem``; multipath.c, ``nvme_mpath_set_disk_name``).
+    """
+    number = fabrics.instance_of(head)
+    linked = files.names(f'{_SUBSYSTEMS}/nvme-subsys{number}')
+    found = [name for name in linked if names.NVME_CONTROLLER.why_not(name) is None]
+    return list(dict.fromkeys([*found, f'nvme{number}']))
 
 
 def why_unusable(path: fabrics.Path) -> str | None:
@@ -209,7 +232,7 @@ def namespaces() -> list[tuple[str, str, fabrics.NamespaceIdentity]]:
         (
             name,
             files.read_or(f'{_BLOCK}/{name}/device/subsysnqn'),
-            _cached(f'{_BLOCK}/{name}'),
+            _cached(f'{_BLOCK}/{name}', files.read_or(f'{_BLOCK}/{name}/nsid', '0')),
         )
         for name in files.names(_BLOCK)
         if fabrics.is_head(name)

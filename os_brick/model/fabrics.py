@@ -15,7 +15,7 @@ _FC = re.compile(r'nn-(?:0x)?([0-9a-f]{16}):pn-(?:0x)?([0-9a-f]{16})')
 _EUI64 = re.compile(r'[0-9a-f]{16}')
 _PORT = re.compile(r'[0-9]{1,5}')
 # nvme0c1n2: namespace 2 of subsystem 0 through controller 1; nvme0n2 without multipath.
-_PATH = re.compile(r'(nvme\d+)(?:c\d+)?(n\d+)')
+_PATH = re.compile(r'(nvme(\d+))(?:c\d+)?(n\d+)')
 _NSID = re.compile(r'[0-9]{1,10}')
 
 TCP = 'tcp'
@@ -249,7 +249,13 @@ def lock_of(nqn: str, portal: NvmePortal) -> str:
 def head_of(path: str) -> str:
     """The head of a path: ``nvme0n2`` of ``nvme0c1n2``; any other name is its own."""
     match = _PATH.fullmatch(path)
-    return match[1] + match[2] if match else path
+    return match[1] + match[3] if match else path
+
+
+def instance_of(name: str) -> str:
+    """The kernel's number in the name of a namespace, such as 50 in ``nvme50n3``."""
+    match = _PATH.fullmatch(name)
+    return match[2] if match else ''
 
 
 def is_head(name: str) -> bool:

@@ -101,8 +101,9 @@ def attach_first(
         nvme_volume.wait_readable(opened.namespace, deadline.within(op.settings.scan_seconds))
         return opened.namespace.head
 
-    in_turn = sorted(paths, key=lambda path: not driver.existing(path))
-    return engine.open_first(driver, NvmeHead(), in_turn, key, op, use)
+    if len(paths) > 1:
+        paths = sorted(paths, key=lambda path: not driver.existing(path))
+    return engine.open_first(driver, NvmeHead(), paths, key, op, use)
 
 
 def _require_same(opened: list[OpenPath]) -> None:

@@ -25,12 +25,12 @@ _MEMBER_FAIL_SECONDS = 5
 def request_of(props: Props, namespace: Namespace, op: operation.Operation) -> nvme_paths.Request:
     """How the paths to a namespace are connected: by the caller's properties, then the settings."""
     conf = op.settings.nvme
-    ids = {c.host_nqn: c.host_id for c in nvme.controllers() if c.host_nqn and c.host_id}
     system = machine.system_uuid() or None
     # A file that is not right does no harm where the caller gives a name.
     own = functools.partial(machine.host_nqn, system)
     name = machine.or_none(own) if namespace.host_nqn else own()
     own_id = machine.host_id(fabrics.uuid_of_nqn(name) or system) if name else None
+    ids = nvme.host_ids(namespace.host_nqn or name or '')
     options = dataclasses.replace(conf, fast_io_fail_tmo=_fast_fail(props, conf.fast_io_fail_tmo))
     if namespace.dhchap:
         own_secret, their_secret = namespace.dhchap.host, namespace.dhchap.controller

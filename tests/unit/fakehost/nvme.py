@@ -251,6 +251,7 @@ class Fabric:
             for name in names:
                 self._bury(self.root / 'sys/class/nvme-fabrics/ctl' / name)
                 (self.root / 'dev' / name).unlink()
+                self._part(name)
                 del self.controllers[name], self.shown[name]
                 self._numbers.remove(name)
 
@@ -261,6 +262,19 @@ class Fabric:
         for node in [*(self.root / 'dev').glob('nvme[0-9]*')]:
             node.unlink()
         self.file('/proc/sys/kernel/random/boot_id', str(uuids.uuid4()))
+
+    def _join(self, name: str, subsystem: Subsystem) -> None:
+        """A subsystem links to its controllers; it goes with the last one."""
+        number = self._base(name).removeprefix('nvme')
+        place = f'/sys/class/nvme-subsystem/nvme-subsys{number}'
+        self.file(f'{place}/subsysnqn', f'{subsystem.nqn}\n')
+        self.file(f'{place}/{name}', '')
+
+    def _part(self, name: str) -> None:
+        for link in (self.root / 'sys/class/nvme-subsystem').glob(f'*/{name}'):
+            link.unlink()
+            if [each.name for each in link.parent.iterdir()] == ['subsysnqn']:
+                shutil.rmtree(link.parent)
 
     def _bury(self, place: pathlib.Path) -> None:
         """Remove a directory, as sysfs does: its number is not given again."""
@@ -293,6 +307,7 @@ class Fabric:
             self.file(f'{base}/{key}', f'{value}\n')
         self.file(f'/dev/{name}', '')
         self.controllers[name] = (subsystem, options['traddr'])
+        self._join(name, subsystem)
         self.shown[name] = {}
         self._pipe(name, 'delete_controller', self.delete)
         self._pipe(name, 'rescan_controller', self.scan)
@@ -405,6 +420,7 @@ class Fabric:
         with self._guard:
             self.shown.pop(name)
             self.states.pop(name, None)
+            self._part(name)
             del self.controllers[name]
             self._bury(self.root / 'sys/class/nvme-fabrics/ctl' / name)
             (self.root / 'dev' / name).unlink()
@@ -455,6 +471,11 @@ class StrikingFabric(Fabric):
         self._fault: tuple[int, str] | None = None
         self._acts = 0
         self._threads_before = threading.enumerate()
+
+    @property
+    def acts(self) -> int:
+        """How many isolated acts there have been."""
+        return self._acts
 
     def fail(self, number: int, how: str) -> None:
         """Have the isolated act with that number, from now on and from 0, go wrong."""

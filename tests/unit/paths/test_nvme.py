@@ -6,6 +6,7 @@ import pathlib
 
 import pytest
 
+from tests.unit.fakehost import nvme
 from tests.unit.paths import test_ownership as ownership
 
 
@@ -32,3 +33,21 @@ def test_an_attach_that_ends_at_any_act_leaves_nothing(
             if info is not None:
                 stage.brick.disconnect_volume(stage.props, info)
             assert host.snapshot() == before, what
+
+
+@pytest.mark.parametrize(('ports', 'most'), [(1, 4), (2, 6)])
+@pytest.mark.parametrize('others', [0, 3])
+def test_acts_as_root(tmp_path: pathlib.Path, ports: int, most: int, others: int) -> None:
+    """A controller, two looks at the namespace and a read; a claim, a look, a flush and an end."""
+    with ownership.Nvme.host_in(tmp_path) as host:
+        stage = ownership.Nvme(host, multipath=ports > 1)
+        for number in range(others):
+            subsystem = host.subsystem(f'other {number}')
+            subsystem.namespaces[1] = nvme.Volume(f'other {number}')
+            stage.brick.connect_volume(subsystem.properties(1))
+        before = host.acts
+        info = stage.brick.connect_volume(stage.props)
+        attached = host.acts
+        stage.brick.disconnect_volume(stage.props, info)
+        assert 0 < attached - before <= most
+        assert 0 < host.acts - attached <= most
