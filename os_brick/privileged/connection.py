@@ -12,7 +12,8 @@ threads of one daemon, so one kind of call that hangs would stop the others. Her
 * tells the daemon by when it has to be begun, so that nothing happens after its caller has given
   up and taken back what it had done.
 
-What is used of oslo.privsep: ``PrivContext.start``, ``channel``, ``start_lock`` and ``conf``;
+What is used of oslo.privsep: ``PrivContext.start`` and ``helper_command``, ``channel``,
+``start_lock`` and ``conf``;
 ``channel.running``, ``remote_call`` with its limit (since 2.7), and in :func:`_end_waits` and
 :func:`_close_copy` the parts of a channel, which are the same from 3.0 to 3.12.
 """
@@ -24,12 +25,13 @@ import contextlib
 import dataclasses
 import errno
 import os
+import socket
 import threading
 from typing import Any
 
 from oslo_privsep import comm
 
-from os_brick.core import bound, clock
+from os_brick.core import bound, clock, files, kernel
 
 # Above a call's own limit, after which a program is told to end (1 s), is killed (1 s more) and
 # the answer comes: if nothing has come then, nothing will.
@@ -60,6 +62,11 @@ _SHARES = {LONG: 0.75, OUTSIDE: 0.5}
 _SLOTS: dict[str, tuple[str, ...]] = {SHORT: (), LONG: (LONG,), OUTSIDE: (OUTSIDE, LONG)}
 _NO_THREAD = 'a free thread of the privileged daemon for {}'
 _MOMENT_SECONDS = 0.1
+# How often one that starts the daemon looks whether the program is there still, and after how many
+# such looks without it nothing is expected any more.
+_LOOK_SECONDS = 0.2
+_LOST_LOOKS = 3
+_LOST = 'the program has ended, and the daemon has not connected'
 
 # The keyword by which a call tells the daemon by when it has to begin, on the clock that all
 # processes of a host share (CLOCK_MONOTONIC).
@@ -197,15 +204,23 @@ class Connection:
         """The start that is under way, or a new one."""
         now = clock.monotonic()
         start = self._start
-        if start is not None and not start.has_ended:
-            if now - start.begun < START_AGAIN_SECONDS:
-                return start
-            self._context.start_lock = threading.Lock()  # The old one is held by what hangs.
+        is_under_way = start is not None and not start.has_ended
+        if start is not None and is_under_way and now - start.begun < START_AGAIN_SECONDS:
+            return start
         if self._context.channel is dead:
             self._context.channel = None
             _close_copy(dead)
-        self._start = _Start(self._context)
+        self._start = _Start(self._context, self._adopt)
         return self._start
+
+    def _adopt(self, start: _Start, channel: Any) -> None:
+        """Take the connection of a start, unless another start has been made meanwhile."""
+        with self._guard:
+            is_wanted = self._start is start and self._context.channel is None
+            if is_wanted:
+                self._context.channel = channel
+        if not is_wanted:
+            channel.close()  # Its daemon ends then.
 
     def watch(self) -> None:
         """Have nothing wait for the daemon any longer when it dies."""
@@ -221,11 +236,15 @@ class Connection:
 
 
 class _Start:
-    """The start of a daemon in a thread of its own: oslo.privsep waits for sudo without a limit."""
+    """The start of a daemon in a thread of its own: oslo.privsep waits for sudo without a limit.
 
-    def __init__(self, context: Any) -> None:
+    :param adopt: takes the connection, or closes it where another start has made one meanwhile.
+    """
+
+    def __init__(self, context: Any, adopt: Callable[[_Start, Any], object]) -> None:
         self.begun = clock.monotonic()
-        self._context = context
+        self._stand_in = _StandIn(context)
+        self._adopt = adopt
         self._ended = threading.Event()
         self._error: BaseException | None = None
         threading.Thread(target=self._run, name='os-brick daemon start', daemon=True).start()
@@ -236,8 +255,7 @@ class _Start:
 
     def _run(self) -> None:
         try:
-            if self._context.channel is None:
-                self._context.start()
+            self._adopt(self, self._stand_in.start())
         except BaseException as error:  # noqa: BLE001 raised by all that wait for it
             self._error = error
         finally:
@@ -249,16 +267,70 @@ class _Start:
         :raises BrickException: if it fails, or takes too long.
         """
         limit = _within(START_SECONDS, bound.remaining())
-        if not self._ended.wait(limit):
-            what = 'the start of the privileged daemon (does sudo ask for a password?)'
-            raise _timed_out(what, limit)
+        ends = clock.monotonic() + limit
+        lost = 0
+        while not self._ended.wait(min(_LOOK_SECONDS, max(0.0, ends - clock.monotonic()))):
+            if clock.monotonic() > ends:
+                what = 'the start of the privileged daemon (does sudo ask for a password?)'
+                raise _timed_out(what, limit)
+            lost = lost + 1 if self._stand_in.has_lost_its_helper() else 0
+            if lost == _LOST_LOOKS:
+                self._stand_in.end(self._ended)
         if self._error is not None:
             from os_brick import exception  # Not before it is needed: the daemon imports this.
 
+            why = _LOST if lost >= _LOST_LOOKS else self._error
             raise exception.BrickException(
-                f'The privileged daemon cannot be started: {self._error}; '
+                f'The privileged daemon cannot be started: {why}; '
                 'the log of the service has the command and its output'
             ) from self._error
+
+
+class _StandIn:
+    """In the place of a context while a daemon is started for it.
+
+    oslo.privsep starts a program, waits until that has ended, and then for ever for a connection,
+    which the program makes before it ends. In a service that ignores SIGCHLD the kernel tells no
+    one how a program has ended, so that one that has failed is waited for (Linux, kernel/exit.c).
+    """
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self.channel: Any = None
+        self.start_lock = threading.Lock()
+        self._place = ''
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def start(self) -> Any:
+        """Start a daemon; return the connection to it."""
+        type(self._context).start(self)
+        return self.channel
+
+    def helper_command(self, place: str) -> Any:
+        """What is started; it connects to the socket at this place."""
+        self._place = place
+        return self._context.helper_command(place)
+
+    def has_lost_its_helper(self) -> bool:
+        """Whether the program has ended, and nothing has connected."""
+        if not self._place or not files.exists(self._place):  # It goes with the connection.
+            return False
+        threads = [f'/proc/self/task/{each}/children' for each in files.names('/proc/self/task')]
+        if not any(map(files.exists, threads)):  # CONFIG_PROC_CHILDREN
+            return False
+        children = ' '.join(map(files.read_or, threads)).split()
+        lines = [files.read_or(f'/proc/{each}/cmdline') for each in children]
+        # One whose line this process may not read (hidepid) may be the program.
+        return not any(not line or self._place in line for line in lines)
+
+    def end(self, ended: threading.Event) -> None:
+        """Have the start end with an error: it gets a connection that is shut at once."""
+        with contextlib.suppress(OSError), kernel.connect(self._place, _LOOK_SECONDS) as connection:
+            # What it may have sent already is not dropped before it has read the end.
+            connection.shutdown(socket.SHUT_RDWR)
+            ended.wait(LEAST_SECONDS)
 
 
 def _within(seconds: float, left: float) -> float:

@@ -243,6 +243,71 @@ def test_a_daemon_that_does_not_start(tmp_path: pathlib.Path) -> None:
     ]
 
 
+@pytest.mark.parametrize('helper', ['false', 'true'])
+def test_a_program_that_dies_while_a_daemon_starts_and_nobody_is_told(
+    tmp_path: pathlib.Path, helper: str
+) -> None:
+    """The service ignores SIGCHLD, so that the kernel tells no one how a program has ended."""
+    said = _client(
+        tmp_path,
+        """
+        import signal
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        print(seconds(daemon) < 5, seconds(daemon) < 5)
+        """,
+        f'helper_command = {helper}',
+    )
+    why = 'the program has ended, and the daemon has not connected'
+    assert said == [f'BrickException The privileged daemon cannot be started: {why}'] * 2 + [
+        'True True'
+    ]
+
+
+def test_a_daemon_of_a_service_that_ignores_sigchld(tmp_path: pathlib.Path) -> None:
+    """One that is slow to connect, too."""
+    helper = tmp_path / 'helper'
+    helper.write_text('#!/bin/sh\nsleep 2\nexec privsep-helper "$@"\n')
+    helper.chmod(0o755)
+    said = _client(
+        tmp_path,
+        """
+        import signal
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        print(rootwrap.unlink_root('/dev/disk/by-id/os-brick+none', no_errors=True))
+        """,
+        f'helper_command = {helper} --config-file {tmp_path}/test.conf',
+    )
+    assert said == ['None']
+
+
+def test_a_start_that_succeeds_late_is_not_used(tmp_path: pathlib.Path) -> None:
+    """Another one was made when it had hung for long; calls go on by that."""
+    helper = tmp_path / 'helper'
+    helper.write_text(
+        '#!/bin/sh\n[ -e asked ] || { : >asked; sleep 5; : >late; }\nexec privsep-helper "$@"\n'
+    )
+    helper.chmod(0o755)
+    said = _client(
+        tmp_path,
+        """
+        connection.START_SECONDS = connection.START_AGAIN_SECONDS = 0.5
+        seconds(daemon)
+        connection.START_SECONDS = 30
+        own = daemon()
+        used = privileged.default.channel
+        while not os.path.exists('late'):
+            time.sleep(0.1)
+        for each in threading.enumerate():
+            if each.name == 'os-brick daemon start':
+                each.join(20)
+        print(privileged.default.channel is used, daemon() == own)
+        """,
+        f'helper_command = {helper} --config-file {tmp_path}/test.conf',
+    )
+    assert said[0].startswith('OperationTimedOut')
+    assert said[1:] == ['True True']
+
+
 def test_a_call_that_comes_too_late_does_nothing() -> None:
     """Its caller has taken back by then what it had done."""
     link = '/dev/disk/by-id/os-brick+dev+none'
