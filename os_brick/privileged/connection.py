@@ -31,7 +31,7 @@ from typing import Any
 
 from oslo_privsep import comm
 
-from os_brick.core import bound, clock, files, kernel
+from os_brick.core import bound, clock
 
 # Above a call's own limit, after which a program is told to end (1 s), is killed (1 s more) and
 # the answer comes: if nothing has come then, nothing will.
@@ -315,6 +315,8 @@ class _StandIn:
 
     def has_lost_its_helper(self) -> bool:
         """Whether the program has ended, and nothing has connected."""
+        from os_brick.core import files  # Not before it is needed: the daemon imports this.
+
         if not self._place or not files.exists(self._place):  # It goes with the connection.
             return False
         threads = [f'/proc/self/task/{each}/children' for each in files.names('/proc/self/task')]
@@ -327,6 +329,8 @@ class _StandIn:
 
     def end(self, ended: threading.Event) -> None:
         """Have the start end with an error: it gets a connection that is shut at once."""
+        from os_brick.core import kernel  # Not before it is needed: the daemon imports this.
+
         with contextlib.suppress(OSError), kernel.connect(self._place, _LOOK_SECONDS) as connection:
             # What it may have sent already is not dropped before it has read the end.
             connection.shutdown(socket.SHUT_RDWR)
