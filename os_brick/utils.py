@@ -294,9 +294,11 @@ def connect_volume_undo_prepare_result(
         def call(*args: Any, **kwargs: Any) -> R:
             bound = signature.bind(*args, **kwargs)
             link = _uncover(bound.arguments)
+            # Once the volume is gone, its name may be given to another one, with a link of its own.
+            seen = links.mark(link) if link and unlink_after else ''
             result = func(*bound.args, **bound.kwargs)
-            if link and unlink_after:
-                _remove_link(link)
+            if link and seen:
+                _remove_link(link, seen)
             return result
 
         return call
@@ -320,8 +322,8 @@ def _uncover(arguments: dict[str, Any]) -> str | None:
     return link
 
 
-def _remove_link(link: str) -> None:
+def _remove_link(link: str, seen: str) -> None:
     try:
-        links.remove(link)
+        links.remove(link, seen)
     except Exception as error:  # noqa: BLE001 a teardown, whose volume has gone
         LOG.warning('The volume is gone, its link %s stays: %s', link, error)

@@ -189,6 +189,19 @@ def inode(path: str) -> int:
         return 0
 
 
+def link_mark(path: str) -> str:
+    """What tells a link itself from a later one of its name; empty if there is no link.
+
+    Its number, which tmpfs gives no other one, and when it was made, for file systems that do. To
+    give it another name changes neither.
+    """
+    try:
+        found = os.lstat(_inside(path))
+    except OSError:
+        return ''
+    return f'{found.st_ino}-{found.st_mtime_ns}' if stat.S_ISLNK(found.st_mode) else ''
+
+
 def is_link(path: str) -> bool:
     """Whether ``path`` is a symbolic link, dangling or not."""
     return os.path.islink(_inside(path))

@@ -4,6 +4,10 @@
 An encryptor points such a link to the decrypted device later; udev neither knows nor rewrites it.
 The name is what nova keeps in its database, so a plain path is written as ever: each ``/`` as
 ``+``. A path that has a ``+`` itself is marked and escaped.
+
+A path that would make too long a name is replaced by the device's node (``/dev/dm-3``), so that
+every name tells its device without help: the link itself leads elsewhere once there is an
+encryptor. After a reboot a node is only a hint, as any path is.
 """
 
 from __future__ import annotations
@@ -13,6 +17,9 @@ from os_brick.privileged import links as root
 
 PREFIX = '/dev/disk/by-id/os-brick'
 _ESCAPED = '='
+_LONGEST_NAME_BYTES = 255  # NAME_MAX
+# A name with so many "+" that could be a path's own is not read in all ways.
+_MOST_READINGS = 64
 
 
 def name_for(device: str) -> str:
@@ -29,9 +36,29 @@ def device_of(path: str) -> str:
         return path
     name = path.removeprefix(PREFIX)
     device = name.removeprefix(_ESCAPED).replace('+', '/')
-    if not name.startswith(_ESCAPED):
-        return device
-    return device.replace('=2b', '+').replace('=3d', '=')
+    if name.startswith(_ESCAPED):
+        return device.replace('=2b', '+').replace('=3d', '=')
+    return device if _is_device(device) else _former(name) or device
+
+
+def _former(name: str) -> str | None:
+    """The device of a link that an older release made, which wrote a ``+`` as it is.
+
+    :return: ``None`` if no device, or more than one, may be meant.
+    """
+    first, *rest = name.split('+')
+    readings = [first]
+    for part in rest:
+        inside = [f'{each}/{part}' for each in readings if not each or files.is_directory(each)]
+        readings = inside + [f'{each}+{part}' for each in readings if each]
+        if len(readings) > _MOST_READINGS:
+            return None
+    there = [each for each in readings if _is_device(each)]
+    return there[0] if len(there) == 1 else None
+
+
+def _is_device(path: str) -> bool:
+    return files.exists(path) and not files.is_directory(path)
 
 
 def make(device: str) -> str:
@@ -39,8 +66,11 @@ def make(device: str) -> str:
 
     :raises OSError: if it cannot be made.
     """
+    node = files.realpath(device)
     link = name_for(device)
-    root.link_root(files.realpath(device), link, force=True)
+    if len(link.rpartition('/')[2].encode()) > _LONGEST_NAME_BYTES:
+        link = name_for(node)
+    root.link_root(node, link, force=True)
     return link
 
 
@@ -63,10 +93,19 @@ def restore(link: str, target: str) -> None:
     root.link_root(target, link, force=True)
 
 
-def remove(link: str) -> None:
+def mark(link: str) -> str:
+    """What tells this link from another of its name that is made later; empty if there is none."""
+    return files.link_mark(link)
+
+
+def remove(link: str, seen: str | None = None) -> None:
     """Remove a link of ours; one that has gone already is not an error.
 
+    :param seen: its :func:`mark` while the name was the volume's: another one stays, which was made
+        for a volume that has been given the name of the device since.
     :raises OSError: if it cannot be removed.
     """
-    if files.is_link(link):
-        root.unlink_root(link)
+    if seen is None:
+        seen = mark(link)
+    if seen:
+        root.unlink_seen(link, seen)

@@ -5,6 +5,7 @@ udev's links of SCSI disks, which outlive a disk now and then, can only be remov
 believe them, so none is ever made.
 """
 
+import contextlib
 import os
 import re
 import secrets
@@ -18,6 +19,10 @@ _DIRECTORY = '/dev/disk/by-id'
 _LONGEST = 255 + len(_DIRECTORY) + 1  # NAME_MAX
 _MADE = re.compile(rf'{_DIRECTORY}/os-brick[^/\0]*')
 _REMOVED = re.compile(rf'{_DIRECTORY}/(?:os-brick|scsi-)[^/\0]*')
+# A link that gets its name in a moment, or has just lost it.
+_ASIDE = '.os-brick-'
+_ASIDE_SECONDS = 60
+_MARK = re.compile(r'[0-9]{1,20}-[0-9]{1,20}')
 _TARGET = re.compile(r'/dev/[^\0]{1,4000}')
 
 
@@ -60,6 +65,45 @@ def unlink_root(*links: str, no_errors: bool = False, raise_at_end: bool = False
         raise chain
 
 
+@privileged.entrypoint
+def unlink_seen(link: str, mark: str) -> bool:
+    """Remove a link of an encrypted volume if it is the one that its caller has seen.
+
+    Another one of its name, made for another volume meanwhile, stays. It is moved aside first, as
+    no system call removes a file by its number.
+
+    :param mark: of ``core.files.link_mark``.
+    :return: whether it was removed.
+    :raises InvalidParameterValue: if it is not an ``os-brick*`` link.
+    """
+    _checked(_MADE, link)
+    if not _MARK.fullmatch(_text(mark)):
+        raise exception.InvalidParameterValue(err=f'{names.shown(mark)} is not the mark of a link')
+    if files.link_mark(link) != mark:
+        return False
+    aside = _temporary()
+    try:
+        os.rename(files.real(link), files.real(aside))
+        if files.link_mark(aside) == mark:
+            os.unlink(files.real(aside))
+            return True
+        _put_back(files.real(aside), files.real(link))
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        _raise_with_name(error, link)
+    return False
+
+
+def _put_back(aside: str, path: str) -> None:
+    """Give a link its name again, unless a newer one has it by now."""
+    try:
+        os.link(aside, path, follow_symlinks=False)
+    except FileExistsError:
+        pass
+    os.unlink(aside)
+
+
 def _checked(pattern: re.Pattern[str], link: str) -> str:
     if pattern.fullmatch(_text(link)) and len(link) <= _LONGEST:
         return link
@@ -74,13 +118,31 @@ def _text(value: object) -> str:
 
 def _replace_link(target: str, link: str) -> None:
     """Rename a new link over the old: there is no moment without one."""
-    temporary = files.real(f'{_DIRECTORY}/.os-brick-{secrets.token_hex(8)}')
+    temporary = files.real(_temporary())
     os.symlink(target, temporary)
+    _clean_up(os.lstat(temporary).st_mtime)
     try:
         os.rename(temporary, link)
     except OSError:
         os.unlink(temporary)
         raise
+
+
+def _temporary() -> str:
+    return f'{_DIRECTORY}/{_ASIDE}{secrets.token_hex(8)}'
+
+
+def _clean_up(now: float) -> None:
+    """Remove what a daemon has left that was killed between two system calls.
+
+    :param now: the time, on the clock of the file system.
+    """
+    for name in os.listdir(files.real(_DIRECTORY)):
+        if name.startswith(_ASIDE):
+            path = files.real(f'{_DIRECTORY}/{name}')
+            with contextlib.suppress(OSError):
+                if now - os.lstat(path).st_mtime > _ASIDE_SECONDS:
+                    os.unlink(path)
 
 
 def _unlink(link: str) -> None:

@@ -393,6 +393,19 @@ class TestUndoPrepareResult:
         assert connector.seen[0][1] is info
         assert os.path.lexists(f'{linked}{LINK}')
 
+    def test_the_link_of_another_volume_with_that_name_stays(self, linked: pathlib.Path) -> None:
+        """The volume has gone, and its name is another one's before the link is removed."""
+
+        class Busy(Connector):
+            @utils.connect_volume_undo_prepare_result(unlink_after=True)
+            def disconnect_volume(  # type: ignore[override]
+                self, connection_properties: Any, device_info: Any
+            ) -> None:
+                Connector('/dev/sda').connect_volume(ENCRYPTED)
+
+        Busy().disconnect_volume(ENCRYPTED, {'path': LINK})
+        assert os.path.lexists(f'{linked}{LINK}')
+
     def test_the_link_stays_after_an_error(self, linked: pathlib.Path) -> None:
         with pytest.raises(exception.VolumePathNotRemoved):
             Connector(fails=exception.VolumePathNotRemoved(volume_path='x')).disconnect_volume(

@@ -197,6 +197,8 @@ class BlockConnector(BaseLinuxConnector):
 
     def _disconnect(self, props: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
         before = _led_by_links() if props.encrypted and not self._plans_links else {}
+        # Once a device is gone, its name may be given to another volume, with a link of its own.
+        marks = {link: links.mark(link) for link in before}
         gone = set(self._detach(props, steps, op))
         if not props.encrypted or self._plans_links:
             return
@@ -209,7 +211,8 @@ class BlockConnector(BaseLinuxConnector):
         is_own = not files.exists(device) or self._still_shows(props, device)
         own = [given] if device != given and is_own else []
         for link in dict.fromkeys([*own, *dangling]):
-            steps.run(f'removal of link {link}', functools.partial(links.remove, link))
+            remove = functools.partial(links.remove, link, marks.get(link, ''))
+            steps.run(f'removal of link {link}', remove)
 
     def _still_shows(self, props: Any, device: str) -> bool:
         """Whether a device that is here after a detach is the volume's all the same."""
@@ -237,5 +240,5 @@ def _led_by_links() -> dict[str, set[str]]:
 
 def _behind_link(attached: result.BlockDevice, undo: core_undo.Undo) -> result.BlockDevice:
     link = links.make(attached.path)
-    undo.add(links.remove, link)
+    undo.add(links.remove, link, links.mark(link))
     return dataclasses.replace(attached, path=link)

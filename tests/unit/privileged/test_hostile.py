@@ -2,7 +2,7 @@
 """Every root function with hostile arguments: a refusal, and nothing on the host changes.
 
 Functions and parameters are found, not listed: a new one fails here until a valid call of it is
-known. :func:`execute_root` runs any program, by its purpose.
+known. :func:`execute_root` runs what is on a list (``test_programs``).
 """
 
 from collections.abc import Callable, Iterator
@@ -74,6 +74,7 @@ VALID: dict[str, dict[str, Any]] = {
         'link_name': '/dev/disk/by-id/os-brick+dev+sda',
         'force': True,
     },
+    'links.unlink_seen': {'link': '/dev/disk/by-id/os-brick+dev+sda', 'mark': '7-8'},
     'links.unlink_root': {'links': '/dev/disk/by-id/os-brick+dev+sda'},
     'luks.header': {'device': 'sda', 'number': 0},
     'luks_format.look': {'device': 'sda', 'number': 0, 'besides': ((0, 4096),)},
