@@ -2,6 +2,7 @@
 """Configuration of the group ``[os_brick]``."""
 
 import dataclasses
+import os
 
 from oslo_config import cfg, types
 
@@ -238,4 +239,6 @@ def set_defaults(conf: cfg.ConfigOpts = cfg.CONF) -> None:
     """
     # Imported by name when needed: importing os_brick alone must stay cheap.
     cfg.CONF.import_opt('lock_path', _LOCKUTILS, group='oslo_concurrency')
-    conf.set_default('lock_path', conf.oslo_concurrency.lock_path, group=_GROUP)
+    place = conf.oslo_concurrency.lock_path
+    # A relative path means the directory that the service is started in, whichever it is in later.
+    conf.set_default('lock_path', os.path.abspath(place) if place else place, group=_GROUP)

@@ -31,10 +31,12 @@ from typing import ParamSpec, TypeVar
 
 from oslo_concurrency import lockutils
 from oslo_config import cfg
+from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import shared_files, wait
 
+LOG = logging.getLogger(__name__)
 P = ParamSpec('P')
 T = TypeVar('T')
 
@@ -57,6 +59,8 @@ _LIFELINES = 2**62
 _alive: set[tuple[int, int]] = set()
 _life_files: dict[tuple[str, int], int] = {}
 _guard = threading.Lock()
+# What relative paths meant when they were first used: a process may change its directory later.
+_absolute: dict[str, str] = {}
 # Our own table, so that it can be renewed: oslo.concurrency's keeps, in a forked process, what a
 # thread of the parent held at that moment, for ever.
 _semaphores = lockutils.Semaphores()
@@ -77,8 +81,24 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def directory() -> str | None:
-    """The directory of the lock files: ours where it is set, else oslo.concurrency's."""
-    return cfg.CONF.os_brick.lock_path or lockutils.get_lock_path(cfg.CONF)
+    """The directory of the lock files: ours where it is set, else oslo.concurrency's.
+
+    A relative one is taken from where the process is when it first asks, and stays there.
+    """
+    place = cfg.CONF.os_brick.lock_path or lockutils.get_lock_path(cfg.CONF)
+    if not place or os.path.isabs(place):
+        return str(place) if place else None
+    with _guard:
+        is_new = place not in _absolute
+        found = _absolute.setdefault(place, os.path.abspath(place))
+    if is_new:
+        LOG.warning(
+            '[os_brick] lock_path %s is not an absolute path: %s is used. Services of this host '
+            'that are started in another directory use another one, and do not wait for each other',
+            place,
+            found,
+        )
+    return found
 
 
 def _bucket(kind: str, key: str) -> str:

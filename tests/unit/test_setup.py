@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """``os_brick.setup``, the options, and what hangs on the package itself."""
 
+import ast
 from collections.abc import Callable, Iterator
 import logging
+import os
+import pathlib
+import re
+import sys
 from typing import Any
 
 from oslo_concurrency import lockutils
@@ -11,6 +16,7 @@ import pytest
 
 import os_brick
 from os_brick import constants, i18n, opts
+from os_brick.core import locks, wait
 
 Set = Callable[[str, str, Any], None]
 
@@ -38,6 +44,60 @@ def test_setup_takes_over_the_lock_path_as_a_default(conf: Set) -> None:
     conf('os_brick', 'lock_path', '/var/lock/brick')
     os_brick.setup(cfg.CONF)
     assert cfg.CONF.os_brick.lock_path == '/var/lock/brick'
+
+
+def test_setup_makes_a_relative_path_that_of_the_start(
+    conf: Set, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    conf('oslo_concurrency', 'lock_path', 'locks')
+    os_brick.setup(cfg.CONF)
+    monkeypatch.chdir('/')
+    assert cfg.CONF.os_brick.lock_path == f'{tmp_path}/locks'
+    assert locks.directory() == f'{tmp_path}/locks'
+
+
+def test_setup_without_a_lock_path(conf: Set) -> None:
+    conf('oslo_concurrency', 'lock_path', None)
+    os_brick.setup(cfg.CONF)
+    assert cfg.CONF.os_brick.lock_path is None
+
+
+def test_a_relative_path_stays_where_it_was_first_used(
+    conf: Set,
+    tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # A name of its own: what it means is remembered for the whole process.
+    conf('os_brick', 'lock_path', 'locks-of-this-test')
+    assert locks.directory() == f'{tmp_path}/locks-of-this-test'
+    monkeypatch.chdir('/')
+    with locks.hold(locks.VOLUME, 'one', wait.Deadline.after(5)):
+        assert locks.directory() == f'{tmp_path}/locks-of-this-test'
+    assert os.listdir(tmp_path / 'locks-of-this-test')
+    [warning] = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert 'lock_path' in warning
+    assert f'{tmp_path}/locks-of-this-test' in warning
+
+
+def test_what_is_imported_is_required() -> None:
+    root = pathlib.Path(os_brick.__file__).parent
+    trees = [ast.parse(path.read_text()) for path in root.rglob('*.py')]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    found = {
+        *(node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module),
+        *(each.name for node in nodes if isinstance(node, ast.Import) for each in node.names),
+    }
+    packages = {name.partition('.')[0] for name in found}
+    required = {
+        re.split(r'[<>=!~;# \[]', line)[0].replace('.', '_').replace('-', '_')
+        for line in (root.parent / 'requirements.txt').read_text().splitlines()
+        if not line.startswith('#')
+    }
+    optional = {'rados', 'rbd', 'oslo_vmware'}
+    assert packages - {'os_brick', *sys.stdlib_module_names} - optional == required
 
 
 def test_unknown_keywords_give_one_warning(conf: Set, caplog: pytest.LogCaptureFixture) -> None:
