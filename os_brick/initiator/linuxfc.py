@@ -17,7 +17,7 @@ from os_brick.host import fc, fc_paths, scsi
 from os_brick.initiator import linuxscsi
 from os_brick.plans import fibre_channel as plans
 from os_brick.privileged import zfcp
-from os_brick.request import fibre_channel as props_fc
+from os_brick.request import fibre_channel as request_fc
 
 LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]
@@ -66,11 +66,11 @@ class LinuxFibreChannel(linuxscsi.LinuxSCSI):
 
         The LUNs are as the caller counts them.
         """
-        props = props_fc.Props.parse({**conn_props, 'addressing_mode': None})
-        paths = [path for path in _paths(props) if path.port.host == _number(hba)]
+        request = request_fc.FcRequest.parse({**conn_props, 'addressing_mode': None})
+        paths = [path for path in _paths(request) if path.port.host == _number(hba)]
         found = [[str(path.remote.channel), str(path.remote.target_id), path.lun] for path in paths]
         seen = {(path.remote.wwpn, path.lun) for path in paths}
-        asked = [each for port in _port(hba) for each in props.reached_from(port.wwpn)]
+        asked = [each for port in _port(hba) for each in request.reached_from(port.wwpn)]
         return found, {each.lun for each in asked if (each.wwpn, each.lun) not in seen}
 
     def rescan_hosts(self, hbas: Collection[dict[str, str]], connection_properties: Raw) -> None:
@@ -79,16 +79,16 @@ class LinuxFibreChannel(linuxscsi.LinuxSCSI):
         Where none of them sees such a port, those that show no target at all look behind
         everything they have, unless ``enable_wildcard_scan`` is false.
         """
-        props = props_fc.Props.parse(connection_properties)
+        request = request_fc.FcRequest.parse(connection_properties)
         numbers = {_number(hba) for hba in hbas}
-        paths = [path for path in _paths(props) if path.port.host in numbers]
+        paths = [path for path in _paths(request) if path.port.host in numbers]
         for path in paths:
             scsi.scan(path.address, _deadline())
-        if paths or not props.may_scan_widely:
+        if paths or not request.may_scan_widely:
             return
         for port in fc.ports_without_remotes():
             if port.host in numbers:
-                for lun in sorted({target.lun for target in props.reached_from(port.wwpn)}):
+                for lun in sorted({target.lun for target in request.reached_from(port.wwpn)}):
                     fc_paths.scan_widely(port, lun, _deadline())
 
 
@@ -143,7 +143,7 @@ def _port(hba: dict[str, str]) -> list[fc.Port]:
     return [port for port in fc.ports() if port.host == _number(hba)]
 
 
-def _paths(props: props_fc.Props) -> list[fc_paths.FcPath]:
-    found = plans.port_pairs(fc.ports(), fc.remote_ports(), props)
+def _paths(request: request_fc.FcRequest) -> list[fc_paths.FcPath]:
+    found = plans.port_pairs(fc.ports(), fc.remote_ports(), request)
     every = [fc_paths.FcPath(port, remote, lun) for port, remote, lun in found]
     return [path for path in every if path.remote.target_id is not None]

@@ -21,7 +21,7 @@ from os_brick.plans import paths as plans_paths
 from os_brick.plans import verdicts
 from os_brick.plans.attach import Verb
 from os_brick.request import common
-from os_brick.request import fibre_channel as props_fc
+from os_brick.request import fibre_channel as request_fc
 
 LOG = logging.getLogger(__name__)
 Path = fc_paths.FcPath
@@ -37,7 +37,7 @@ class PortDown(verdicts.PathUnreachable, exception.NoFibreChannelVolumeDeviceFou
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Request:
+class Options:
     """What an attach wants of each path.
 
     :ivar scans: how often to scan for the LUN within ``scan_seconds``.
@@ -48,7 +48,7 @@ class Request:
     :ivar added_by_scan: where a wide scan of this attach has added the volume's disks.
     """
 
-    props: props_fc.Props
+    request: request_fc.FcRequest
     platform: fc_platform.FcPlatform
     scans: int
     scan_seconds: float
@@ -67,7 +67,7 @@ class OpenPath:
 
 
 def paths_of(
-    props: props_fc.Props, platform: fc_platform.FcPlatform, seen: fc.Topology | None = None
+    request: request_fc.FcRequest, platform: fc_platform.FcPlatform, seen: fc.Topology | None = None
 ) -> list[Path]:
     """Each pair of ports that leads to the volume, and has a number as a target, in any state.
 
@@ -77,19 +77,19 @@ def paths_of(
     seen = seen or fc.topology()
     return [
         Path(port, remote, common.parsed('target_lun', lun, platform.kernel_lun))
-        for port, remote, lun in plans.port_pairs(seen.ports, seen.remotes, props)
+        for port, remote, lun in plans.port_pairs(seen.ports, seen.remotes, request)
         if remote.target_id is not None
     ]
 
 
-def missing(props: props_fc.Props) -> str:
+def missing(request: request_fc.FcRequest) -> str:
     """What of a volume's ports this host sees, in words, for an error."""
     remotes = fc.remote_ports()
     texts = []
     for port in fc.ports():
-        names = {target.wwpn for target in props.reached_from(port.wwpn)}
+        names = {target.wwpn for target in request.reached_from(port.wwpn)}
         if not names:
-            texts.append(f'{port} has none of them in {" or ".join(props_fc.MAPS)}')
+            texts.append(f'{port} has none of them in {" or ".join(request_fc.MAPS)}')
             continue
         seen = [str(each) for each in remotes if each.host == port.host and each.wwpn in names]
         texts.append(f'{port} is {port.state} and sees {", ".join(seen) or "none of them"}')
@@ -100,7 +100,7 @@ def missing(props: props_fc.Props) -> str:
 class Driver:
     """Opens Fibre Channel paths."""
 
-    request: Request
+    options: Options
 
     def reachable(self, path: Path, deadline: wait.Deadline, *, ask: bool) -> bool:
         """Have both ports of a path be online.
@@ -116,17 +116,17 @@ class Driver:
     def steps(self, path: Path) -> tuple[plans_attach.Step, ...]:
         """What is to be done for a path, as it is now."""
         place = path.address
-        is_known = scsi.is_known(place) and place not in self.request.added_by_scan
+        is_known = scsi.is_known(place) and place not in self.options.added_by_scan
         found = plans_attach.FoundPort(path.is_usable, str(place), is_known)
         return plans_attach.fibre_channel_path(str(path), found, self._wanted)
 
     @property
     def _wanted(self) -> plans_attach.Wanted:
-        return plans_attach.Wanted(self.request.props.expected_wwid or '')
+        return plans_attach.Wanted(self.options.request.expected_wwid or '')
 
     def plan(self, paths: Iterable[Path], *, is_multipath: bool) -> plans_attach.Attach:
         """What an attach is about to do, as far as it can be known now."""
-        key, each = self.request.props.key, map(self.steps, paths)
+        key, each = self.options.request.key, map(self.steps, paths)
         return plans_attach.attach(key, each, self._wanted, is_multipath=is_multipath)
 
     def open(self, path: Path, attempt: Attempt) -> OpenPath:
@@ -135,17 +135,17 @@ class Driver:
         :raises NoFibreChannelVolumeDeviceFound: if there is no disk.
         :raises VolumeIdentityMismatch: if it is another volume's.
         """
-        request, place = self.request, path.address
+        options, place = self.options, path.address
         attempt.begin()
         is_new = plans_attach.has(self.steps(path), Verb.SCAN)
-        until = attempt.deadline.within(request.scan_seconds)
-        if request.until is not None and not request.until.passed:
-            until = request.until
-        times = plans_paths.scan_times(request.scans, request.scan_seconds)
+        until = attempt.deadline.within(options.scan_seconds)
+        if options.until is not None and not options.until.passed:
+            until = options.until
+        times = plans_paths.scan_times(options.scans, options.scan_seconds)
 
         def look() -> None:
             attempt.begin()
-            request.platform.look(path, until)
+            options.platform.look(path, until)
             if scsi.is_known(place):
                 attempt.respond()
 
@@ -156,7 +156,7 @@ class Driver:
                 on_response=attempt.respond,
                 on_stall=attempt.stall,
                 check=attempt.check,
-                ready_seconds=request.ready_seconds,
+                ready_seconds=options.ready_seconds,
             )
             disk = host_disks.find(place, look, times, until, is_new=is_new, waiting=waiting)
         except exception.PathNotReady:
@@ -165,11 +165,11 @@ class Driver:
             raise self._not_found(path, error) from error
         if disk.is_new and not is_new:  # In the place of a stale one.
             self._remember(path, attempt)
-        host_disks.require_expected(disk, request.props.expected_wwid)
+        host_disks.require_expected(disk, options.request.expected_wwid)
         return OpenPath(path, (disk,))
 
     def _remember(self, path: Path, attempt: Attempt) -> None:
-        attempt.made.add(delete_disk, plain(path), self.request.clean_up_seconds)
+        attempt.made.add(delete_disk, plain(path), self.options.clean_up_seconds)
 
     def _not_found(self, path: Path, error: Exception) -> exception.NoFibreChannelVolumeDeviceFound:
         why = self._why_down(path)
@@ -179,7 +179,7 @@ class Driver:
 
     def _why_down(self, path: Path) -> str | None:
         """Why a path cannot be used now, or ``None`` if it can."""
-        every = paths_of(self.request.props, self.request.platform)
+        every = paths_of(self.options.request, self.options.platform)
         found = [each for each in every if each.address == path.address]
         if any(each.is_usable for each in found):
             return None
@@ -189,7 +189,7 @@ class Driver:
 
     def prepare(self, disks: list[host_disks.Disk], deadline: wait.Deadline) -> None:
         """Wait a while for disks that are read-only at first: a map over one would stay so."""
-        if self.request.props.is_read_only:
+        if self.options.request.is_read_only:
             return
 
         def is_writable() -> bool:
@@ -203,7 +203,7 @@ class Driver:
 
     def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         """The error of an attach for which no path has opened."""
-        what = f'No device of the volume ({self.request.props}): {"; ".join(texts)}'
+        what = f'No device of the volume ({self.options.request}): {"; ".join(texts)}'
         return exception.NoFibreChannelVolumeDeviceFound(what)
 
 

@@ -12,7 +12,7 @@ from os_brick.core import locks, operation, undo, wait
 from os_brick.host import fc, fc_paths, fc_platform, scsi
 from os_brick.paths import fibre_channel
 from os_brick.paths import scsi as scsi_paths
-from os_brick.request import fibre_channel as props_fc
+from os_brick.request import fibre_channel as request_fc
 
 LOG = logging.getLogger(__name__)
 
@@ -35,9 +35,12 @@ class Search:
     """
 
     def __init__(
-        self, props: props_fc.Props, platform: fc_platform.FcPlatform, op: operation.Operation
+        self,
+        request: request_fc.FcRequest,
+        platform: fc_platform.FcPlatform,
+        op: operation.Operation,
     ) -> None:
-        self._props = props
+        self._request = request
         self._platform = platform
         self._op = op
         self._has_scanned = False
@@ -56,7 +59,7 @@ class Search:
             found = self._look(deadline)
             if found:
                 return found
-            if wide.passed and not self._has_scanned and self._props.may_scan_widely:
+            if wide.passed and not self._has_scanned and self._request.may_scan_widely:
                 self._has_scanned = True
                 self._scan_widely(deadline)
             return None
@@ -64,7 +67,7 @@ class Search:
         found = wait.poll(probe, deadline)
         if found is None:
             raise exception.NoFibreChannelVolumeDeviceFound(
-                f'No device of the volume ({self._props}): {fibre_channel.missing(self._props)}'
+                f'No device of the volume ({self._request}): {fibre_channel.missing(self._request)}'
             )
         return found
 
@@ -78,7 +81,7 @@ class Search:
 
     def _usable_first(self) -> list[fibre_channel.Path]:
         """The paths to the volume; none as long as none can be used."""
-        found = fibre_channel.paths_of(self._props, self._platform)
+        found = fibre_channel.paths_of(self._request, self._platform)
         if not any(path.is_usable for path in found):
             return []
         return sorted(found, key=lambda path: not path.is_usable)
@@ -86,7 +89,7 @@ class Search:
     def _scan_widely(self, deadline: wait.Deadline) -> None:
         """Scan for the LUN behind everything of those adapters that show no target at all."""
         for port in fc.ports_without_remotes():
-            for lun in sorted({target.lun for target in self._props.reached_from(port.wwpn)}):
+            for lun in sorted({target.lun for target in self._request.reached_from(port.wwpn)}):
                 with locks.hold(locks.TARGET, _lock(port.host), deadline):
                     self._scan_port(port, self._platform.kernel_lun(lun), deadline)
 

@@ -19,10 +19,10 @@ from os_brick.plans import attach as plans_attach
 from os_brick.plans import paths as plans_paths
 from os_brick.plans import verdicts
 from os_brick.plans.attach import Verb
-from os_brick.request import iscsi as props_iscsi
+from os_brick.request import iscsi as request_iscsi
 
 LOG = logging.getLogger(__name__)
-IscsiPath = props_iscsi.IscsiPath
+IscsiPath = request_iscsi.IscsiPath
 
 # Only the software initiator's default iface uses this host's own TCP, which can be asked first.
 _OWN_TCP = 'default'
@@ -37,7 +37,7 @@ class _SessionEnded(exception.FailedISCSITargetPortalLogin):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Request:
+class Options:
     """What an attach wants of each path.
 
     :ivar scans: how often to scan for the LUN within ``scan_seconds``.
@@ -46,7 +46,7 @@ class Request:
     :ivar every_session: whether each session of a portal is to bring a disk, or one is enough.
     """
 
-    props: props_iscsi.Props
+    request: request_iscsi.IscsiRequest
     iface: str
     scans: int
     scan_seconds: float
@@ -67,14 +67,14 @@ class OpenPath:
 class Driver:
     """Opens iSCSI paths."""
 
-    request: Request
+    options: Options
 
     def reachable(self, path: IscsiPath, deadline: wait.Deadline, *, ask: bool) -> bool:
         """Have a session that works, or a portal that can be reached.
 
         :raises PortalUnreachable: if there is neither.
         """
-        until = deadline.within(self.request.scan_seconds)
+        until = deadline.within(self.options.scan_seconds)
         first = self.steps(path, until)[0]
         if first.verb is Verb.AWAIT_SESSION:
             self._await_session(path, first.session or 0, until)
@@ -118,11 +118,11 @@ class Driver:
 
     @property
     def _wanted(self) -> plans_attach.Wanted:
-        request = self.request
+        options = self.options
         return plans_attach.Wanted(
-            wwid=request.props.expected_wwid or '',
-            every_session=request.every_session,
-            may_ask=request.iface == _OWN_TCP,
+            wwid=options.request.expected_wwid or '',
+            every_session=options.every_session,
+            may_ask=options.iface == _OWN_TCP,
         )
 
     def plan(self, paths: Iterable[IscsiPath]) -> plans_attach.Attach:
@@ -132,7 +132,7 @@ class Driver:
             self._steps(path, [s for s in every if s.is_to(path.name) and path.portal in s.portals])
             for path in paths
         ]
-        key, is_multipath = self.request.props.key, self.request.every_session
+        key, is_multipath = self.options.request.key, self.options.every_session
         return plans_attach.attach(key, each, self._wanted, is_multipath=is_multipath)
 
     def open(self, path: IscsiPath, attempt: Attempt) -> OpenPath:
@@ -149,7 +149,7 @@ class Driver:
             except _SessionEnded as error:
                 # While the LUN was not there the session carried nothing, so that the detach of
                 # another volume has ended it.
-                until = until or attempt.deadline.within(self.request.scan_seconds)
+                until = until or attempt.deadline.within(self.options.scan_seconds)
                 if until.passed:
                     raise
                 LOG.info('%s; logging in again', error)
@@ -163,7 +163,7 @@ class Driver:
                 steps = self.steps(path, deadline)
                 if not plans_attach.has(steps, Verb.USE_SESSION):
                     raise _SessionEnded(f'The session to {path} has ended at once')
-            until = until or deadline.within(self.request.scan_seconds)
+            until = until or deadline.within(self.options.scan_seconds)
             new = {step.address for step in steps if step.verb is Verb.SCAN}
             for step in steps:
                 if step.verb is Verb.SCAN:
@@ -182,24 +182,24 @@ class Driver:
         return OpenPath(path, tuple(disks))
 
     def _remember(self, path: IscsiPath, step: plans_attach.Step, attempt: Attempt) -> None:
-        seconds = self.request.clean_up_seconds
+        seconds = self.options.clean_up_seconds
         attempt.made.add(iscsi_removal.delete_disk, step.session or 0, path.lun, seconds)
 
     def _log_in(self, path: IscsiPath, attempt: Attempt) -> None:
         """Make a node record and a session."""
-        request, made = self.request, attempt.made
+        options, made = self.options, attempt.made
         before = iscsi.sessions_at(path.name, path.portal, attempt.deadline)
         attempt.begin()
         where = (path.name, path.portal.address, path.portal.port)
         # Noted before it is made: open-iscsi may be late with it, or fail in the middle.
-        known, seconds = [s.number for s in before], request.clean_up_seconds
+        known, seconds = [s.number for s in before], options.clean_up_seconds
         made.add(iscsi_removal.end_login, *where, path.lun, known, seconds)
-        chap = request.props.chap
+        chap = options.request.chap
         secret = (chap.username, chap.password) if chap else None
-        open_iscsi.ensure_node(path.name, path.portal, request.iface, secret, attempt.deadline)
+        open_iscsi.ensure_node(path.name, path.portal, options.iface, secret, attempt.deadline)
         attempt.begin()
         try:
-            open_iscsi.login(path.name, path.portal, request.iface, attempt.deadline)
+            open_iscsi.login(path.name, path.portal, options.iface, attempt.deadline)
         except exception.FailedISCSITargetPortalLogin as error:
             if isinstance(error.__cause__, processutils.ProcessExecutionError):
                 made.add(iscsi_removal.await_login, *where, seconds)
@@ -214,8 +214,8 @@ class Driver:
         *,
         is_new: bool,
     ) -> host_disks.Disk:
-        place, request = scsi.Address.parse(step.address), self.request
-        times = plans_paths.scan_times(request.scans, request.scan_seconds)
+        place, options = scsi.Address.parse(step.address), self.options
+        times = plans_paths.scan_times(options.scans, options.scan_seconds)
 
         def scan() -> None:
             with iscsi_removal.portal_lock([(path.name, path.portal)], attempt.deadline):
@@ -227,7 +227,7 @@ class Driver:
         attempt.begin()  # A disk that is stale is removed.
         try:
             waiting = host_disks.Waiting(
-                check=attempt.check, on_stall=attempt.stall, ready_seconds=request.ready_seconds
+                check=attempt.check, on_stall=attempt.stall, ready_seconds=options.ready_seconds
             )
             return host_disks.find(place, scan, times, until, is_new=is_new, waiting=waiting)
         except exception.PathNotReady:

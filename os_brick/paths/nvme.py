@@ -19,7 +19,7 @@ from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.paths.attempt import Attempt
 from os_brick.plans import nvmeof as plans
 from os_brick.plans import verdicts
-from os_brick.request import nvmeof as props_nvmeof
+from os_brick.request import nvmeof as request_nvmeof
 
 LOG = logging.getLogger(__name__)
 HostRefused, NotAuthenticated = verdicts.HostRefused, verdicts.NotAuthenticated
@@ -37,7 +37,7 @@ class PortalUnreachable(verdicts.PathUnreachable, exception.VolumeDeviceNotFound
 class NvmePath:
     """A path to a namespace: one portal."""
 
-    namespace: props_nvmeof.Namespace
+    namespace: request_nvmeof.Namespace
     portal: fabrics.NvmePortal
 
     @property

@@ -14,7 +14,7 @@ from os_brick.host import fc, machine, nvme, nvme_connect
 from os_brick.model import fabrics, nvme_psk
 from os_brick.paths import nvme as nvme_paths
 from os_brick.plans import nvmeof as plans
-from os_brick.request.nvmeof import Namespace, Props, Replication
+from os_brick.request.nvmeof import Namespace, NvmeRequest, Replication
 
 LOG = logging.getLogger(__name__)
 
@@ -22,7 +22,9 @@ LOG = logging.getLogger(__name__)
 _MEMBER_FAIL_SECONDS = 5
 
 
-def request_of(props: Props, namespace: Namespace, op: operation.Operation) -> nvme_paths.Request:
+def request_of(
+    props: NvmeRequest, namespace: Namespace, op: operation.Operation
+) -> nvme_paths.Request:
     """How the paths to a namespace are connected: by the caller's properties, then the settings."""
     conf = op.settings.nvme
     system = machine.system_uuid() or None
@@ -56,7 +58,7 @@ def _configured_psk(found: str | None) -> nvme_psk.Psk | None:
         ) from None
 
 
-def _fast_fail(props: Props, configured: int | None) -> int | None:
+def _fast_fail(props: NvmeRequest, configured: int | None) -> int | None:
     """An array learns of a lost member by errors only, which the kernel would never give."""
     if configured is not None or props.replication is Replication.NONE:
         return configured

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 import contextlib
 import dataclasses
-from typing import Protocol
 
 from oslo_log import log as logging
 
@@ -15,24 +14,9 @@ from os_brick.core import locks, teardown, wait
 from os_brick.host import block, dm, links, removal, scsi, survey
 from os_brick.model import vpd
 from os_brick.plans import removal as plans
+from os_brick.request import common
 
 LOG = logging.getLogger(__name__)
-
-
-class Props(Protocol):
-    """What of the connection properties says which volume is meant."""
-
-    @property
-    def expected_wwid(self) -> str | None:
-        """Its identity."""
-
-    @property
-    def device_path(self) -> str | None:
-        """The path that the caller has kept."""
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether that path is a link of ours."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -71,33 +55,37 @@ class Volume:
         return f'There is no disk of {self.wanted.what} on this host{why}'
 
 
-def look(props: Props, places: survey.Places, what: str, *, with_users: bool = True) -> Volume:
+def look(
+    request: common.ScsiRequest, places: survey.Places, what: str, *, with_users: bool = True
+) -> Volume:
     """What there is of a volume now.
 
     :param what: the volume's paths, in words.
     :param with_users: whether to look for its users, which only a removal has to know.
     """
-    path = props.device_path or ''
+    path = request.device_path or ''
     wanted = plans.Wanted(
         what,
-        wwid=props.expected_wwid or '',
+        wwid=request.expected_wwid or '',
         link=path if path.startswith(links.PREFIX) else '',
-        may_have_link=props.encrypted or path.startswith(links.PREFIX),
+        may_have_link=request.encrypted or path.startswith(links.PREFIX),
     )
     found = survey.volume(places, wanted, path or None, with_users=with_users)
     return Volume(wanted, found, plans.choose(found, wanted))
 
 
 @contextlib.contextmanager
-def identity_lock(props: Props, places: survey.Places, deadline: wait.Deadline) -> Iterator[None]:
+def identity_lock(
+    request: common.ScsiRequest, places: survey.Places, deadline: wait.Deadline
+) -> Iterator[None]:
     """Keep those away who reach the same volume by paths with another name; after its key's lock.
 
     Nothing is held while no identity is known: then no disk of it is on its paths.
     """
     disks = filter(None, map(scsi.disk_at, places.named))
     # A stale disk on its paths has another volume's name.
-    own = [disk for disk in disks if not is_another(disk, props.expected_wwid)]
-    wwid = scsi.first_wwid(own) or _wwid_meant(props.expected_wwid or '')
+    own = [disk for disk in disks if not is_another(disk, request.expected_wwid)]
+    wwid = scsi.first_wwid(own) or _wwid_meant(request.expected_wwid or '')
     with locks.hold_identity(wwid, deadline):
         yield
 

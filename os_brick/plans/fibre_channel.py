@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from os_brick.request import fibre_channel as props_fc
+from os_brick.request import fibre_channel as request_fc
 
 
 class Port(Protocol):
@@ -26,7 +26,7 @@ RemotePort = TypeVar('RemotePort', bound=Port)
 
 
 def port_pairs(
-    ports: Iterable[OwnPort], remotes: Iterable[RemotePort], props: props_fc.Props
+    ports: Iterable[OwnPort], remotes: Iterable[RemotePort], request: request_fc.FcRequest
 ) -> list[tuple[OwnPort, RemotePort, int]]:
     """Each pair of ports that see each other and lead to the volume, with its LUN.
 
@@ -36,9 +36,9 @@ def port_pairs(
     found = [
         (port, remote, target.lun)
         for port in ports
-        for target in props.reached_from(port.wwpn)
+        for target in request.reached_from(port.wwpn)
         for remote in seen
         if (remote.host, remote.wwpn) == (port.host, target.wwpn)
     ]
-    order = {target.wwpn: number for number, target in enumerate(props.target_ports)}
+    order = {target.wwpn: number for number, target in enumerate(request.target_ports)}
     return sorted(found, key=lambda pair: order.get(pair[1].wwpn, len(order)))

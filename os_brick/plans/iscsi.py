@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from os_brick.model import addresses
-from os_brick.request import iscsi as props_iscsi
+from os_brick.request import iscsi as request_iscsi
 
-IscsiPath = props_iscsi.IscsiPath
+IscsiPath = request_iscsi.IscsiPath
 
 
 def has_target(asked: IscsiPath, found: Iterable[tuple[addresses.Portal, str]]) -> bool:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping, Sequence
+import dataclasses
 import os
 import re
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from oslo_utils import strutils
 
@@ -20,6 +22,60 @@ Raw = Mapping[str, Any]
 _BINARY_WWID = re.compile(r'[238](?:[0-9A-Fa-f]{16}|[0-9A-Fa-f]{24}|[0-9A-Fa-f]{32})')
 # Linux, PATH_MAX with its NUL.
 _LONGEST_PATH = 4095
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class BlockRequest(abc.ABC):
+    """What the connection properties of every block protocol have in common.
+
+    :ivar encrypted: whether its path is to be a link of ours.
+    :ivar enforce_multipath: whether multipathd has to run.
+    :ivar device_path: the path that the caller used.
+    """
+
+    encrypted: bool = False
+    enforce_multipath: bool = False
+    device_path: str | None = None
+
+    @property
+    @abc.abstractmethod
+    def key(self) -> str:
+        """What the volume is locked by: the same for attach, extend and detach."""
+
+    @classmethod
+    @abc.abstractmethod
+    def parse(cls, raw: object, device_info: object = None) -> Self:
+        """Read a caller's dictionary, which stays as it is.
+
+        :param device_info: what an earlier attach returned, or ``None``.
+        :raises InvalidParameterValue: naming the key that is missing or wrong.
+        """
+
+    @classmethod
+    def shared(cls, raw: Raw, device_info: object) -> dict[str, Any]:
+        """The fields that every kind of request has."""
+        return {
+            'encrypted': flag(raw, 'encrypted'),
+            'enforce_multipath': flag(raw, 'enforce_multipath'),
+            'device_path': device_path(raw, device_info),
+        }
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ScsiRequest(BlockRequest):
+    """What those of the SCSI transports have in common.
+
+    :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
+    """
+
+    expected_wwid: str | None = None
+
+    @classmethod
+    def shared(cls, raw: Raw, device_info: object) -> dict[str, Any]:
+        """The fields that every kind of SCSI request has."""
+        info = device_info if isinstance(device_info, Mapping) else {}
+        wanted = wwid(raw, 'expected_wwid', 'scsi_wwn') or wwid(info, 'scsi_wwn', 'multipath_id')
+        return {**BlockRequest.shared(raw, device_info), 'expected_wwid': wanted}
 
 
 def bad(key: str, why: str) -> exception.InvalidParameterValue:

@@ -32,7 +32,7 @@ class TargetPort:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Props:
+class FcRequest(common.ScsiRequest):
     """What the caller asked for.
 
     :ivar target_ports: the array's ports that lead to the volume, none twice.
@@ -41,21 +41,15 @@ class Props:
     :ivar is_read_only: whether the volume may not be written anyway.
     :ivar may_scan_widely: whether a LUN may be looked for on all targets of an adapter, where
         its driver does not report which ones it sees.
-    :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
     """
 
     target_ports: tuple[TargetPort, ...]
     by_initiator: Mapping[str, tuple[TargetPort, ...]] | None = None
-    encrypted: bool = False
-    enforce_multipath: bool = False
     is_read_only: bool = False
     may_scan_widely: bool = True
-    expected_wwid: str | None = None
-    device_path: str | None = None
 
     @property
     def key(self) -> str:
-        """What the volume is locked by: the same for attach, extend and detach."""
         first = min(self.target_ports)
         return f'fc {first.wwpn} {first.lun}'
 
@@ -68,24 +62,14 @@ class Props:
 
     @classmethod
     def parse(cls, raw: object, device_info: object = None) -> Self:
-        """Read a caller's dictionary, which stays as it is.
-
-        :param device_info: what an earlier attach returned, or ``None``.
-        :raises InvalidParameterValue: naming the key that is missing or wrong.
-        """
         found = common.mapping(raw)
-        info = device_info if isinstance(device_info, Mapping) else {}
         target_ports = _target_ports(found)
         return cls(
             target_ports=target_ports,
             by_initiator=_by_initiator(found, target_ports),
-            encrypted=common.flag(found, 'encrypted'),
-            enforce_multipath=common.flag(found, 'enforce_multipath'),
             is_read_only=found.get('access_mode') == 'ro',
             may_scan_widely=common.flag(found, 'enable_wildcard_scan', default=True),
-            expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
-            or common.wwid(info, 'scsi_wwn', 'multipath_id'),
-            device_path=common.device_path(found, info),
+            **cls.shared(found, device_info),
         )
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 import dataclasses
 from typing import Any, Self
 
@@ -33,14 +33,13 @@ class Chap:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Props:
+class IscsiRequest(common.ScsiRequest):
     """What the caller asked for.
 
     :ivar paths: the paths to the volume, none twice; the first is the one of the singular keys
         where only these are given.
     :ivar explicit: whether the caller named every path (the plural keys), so that there is
         nothing to discover.
-    :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
     :ivar addressing_mode: how the driver counts LUNs; ``paths`` are translated already.
     """
 
@@ -48,39 +47,24 @@ class Props:
     explicit: bool
     chap: Chap | None = None
     discovery_chap: Chap | None = None
-    encrypted: bool = False
-    enforce_multipath: bool = False
-    expected_wwid: str | None = None
-    device_path: str | None = None
     volume_id: str | None = None
 
     @property
     def key(self) -> str:
-        """What the volume is locked by: the same for attach, extend and detach."""
         first = min(self.paths)
         return f'iscsi {first.name.lower()} {first.lun}'
 
     @classmethod
     def parse(cls, raw: object, device_info: object = None) -> Self:
-        """Read a caller's dictionary, which stays as it is.
-
-        :param device_info: what an earlier attach returned, or ``None``.
-        :raises InvalidParameterValue: naming the key that is missing or wrong.
-        """
         found = common.mapping(raw)
-        info = device_info if isinstance(device_info, Mapping) else {}
         paths = _paths(found)
         return cls(
             paths=paths,
             explicit=_is_plural(found),
             chap=_chap(found, 'auth'),
             discovery_chap=_chap(found, 'discovery_auth'),
-            encrypted=common.flag(found, 'encrypted'),
-            enforce_multipath=common.flag(found, 'enforce_multipath'),
-            expected_wwid=common.wwid(found, 'expected_wwid', 'scsi_wwn')
-            or common.wwid(info, 'scsi_wwn', 'multipath_id'),
-            device_path=common.device_path(found, info),
             volume_id=str(found['volume_id']) if found.get('volume_id') else None,
+            **cls.shared(found, device_info),
         )
 
 

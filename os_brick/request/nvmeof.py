@@ -56,7 +56,7 @@ class Namespace:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Props:
+class NvmeRequest(common.BlockRequest):
     """What the caller asked for.
 
     :ivar namespaces: the namespaces that the volume is made of.
@@ -70,13 +70,9 @@ class Props:
     replica_count: int = 1
     alias: str | None = None
     volume_id: str | None = None
-    encrypted: bool = False
-    enforce_multipath: bool = False
-    device_path: str | None = None
 
     @property
     def key(self) -> str:
-        """What the volume is locked by: the same for attach, extend and detach."""
         if self.replication is not Replication.NONE:
             return f'nvme volume {self.volume_id}'
         namespace = self.namespaces[0]
@@ -86,18 +82,9 @@ class Props:
 
     @classmethod
     def parse(cls, raw: object, device_info: object = None) -> Self:
-        """Read a caller's dictionary, which stays as it is.
-
-        :param device_info: what an earlier attach returned, or ``None``.
-        :raises InvalidParameterValue: naming the key that is missing or wrong.
-        """
         found = common.mapping(raw)
         replicas = common.items(found, 'volume_replicas')
-        shared: dict[str, Any] = {
-            'encrypted': common.flag(found, 'encrypted'),
-            'enforce_multipath': common.flag(found, 'enforce_multipath'),
-            'device_path': common.device_path(found, device_info),
-        }
+        shared = cls.shared(found, device_info)
         if found.get('volume_replicas') is None:
             return cls(namespaces=(_namespace(found),), **shared)
         if not replicas:

@@ -75,7 +75,7 @@ MAY_IMPORT = {
 
 # Modules of `connectors` that are not a protocol.
 SHARED = {
-    *('base', 'base_iscsi', 'base_local', 'base_rbd', 'unwritten'),
+    *('base', 'block', 'base_iscsi', 'base_local', 'base_rbd', 'unwritten'),
 }
 
 # In host/: the lower one must not reach the upper one, however many steps it takes.

@@ -13,13 +13,13 @@ from oslo_log import log as logging
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import fc, fc_platform, lun_state, removal, scsi, survey, udev_links, volume
-from os_brick.initiator.connectors import base
+from os_brick.initiator.connectors import block
 from os_brick.paths import fibre_channel as fc_paths
 from os_brick.paths import fibre_channel_search, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import paths as plans_paths
 from os_brick.plans import removal as plans_removal
-from os_brick.request import fibre_channel as props_fc
+from os_brick.request import fibre_channel as request_fc
 from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
@@ -44,13 +44,13 @@ class _Seen:
     places: survey.Places
 
 
-class FibreChannelConnector(base.BlockConnector):
+class FibreChannelConnector(block.BlockConnector):
     """Attaches volumes over this host's Fibre Channel adapters.
 
     :cvar fibre_channel_platform: how this platform names disks and makes LUNs known.
     """
 
-    Props = props_fc.Props
+    Request = request_fc.FcRequest
     _plans_links = True
     fibre_channel_platform: ClassVar[fc_platform.FcPlatform] = fc_platform.GENERIC
 
@@ -85,36 +85,36 @@ class FibreChannelConnector(base.BlockConnector):
 
     def get_volume_paths(self, connection_properties: Raw) -> list[str]:
         """Return udev's links to the volume's disks that are there; nothing is scanned."""
-        props = props_fc.Props.parse(connection_properties)
+        request = request_fc.FcRequest.parse(connection_properties)
         limit = wait.Deadline.after(udev_links.LINK_SECONDS)
         found: dict[str, None] = {}
-        for path in fc_paths.paths_of(props, self.fibre_channel_platform):
+        for path in fc_paths.paths_of(request, self.fibre_channel_platform):
             names = [
                 f'{udev_links.BY_PATH}/{name}'
                 for name in self.fibre_channel_platform.link_names(path)
             ]
             disk = scsi.disk_at(path.address)
-            if disk and scsi_removal.is_another(disk, props.expected_wwid):
+            if disk and scsi_removal.is_another(disk, request.expected_wwid):
                 continue
             is_here = disk is not None
             until = limit if is_here and names else wait.Deadline.after(0)
             found |= dict.fromkeys(wait.poll(functools.partial(_existing, names), until) or ())
         return list(found)
 
-    def _attach(self, props: props_fc.Props, op: operation.Operation) -> result.BlockDevice:
-        several = self.use_multipath and self._has_multipath(props.enforce_multipath)
+    def _attach(self, request: request_fc.FcRequest, op: operation.Operation) -> result.BlockDevice:
+        several = self.use_multipath and self._has_multipath(request.enforce_multipath)
         if not fc.has_ports():
             raise exception.NoFibreChannelHostsFound
-        background.stop(props.key)
+        background.stop(request.key)
         scan = op.work.within(op.settings.scan_seconds)
-        search = fibre_channel_search.Search(props, self.fibre_channel_platform, op)
+        search = fibre_channel_search.Search(request, self.fibre_channel_platform, op)
         found = search.run(scan)
         if not several:
             found = [path for path in found if path.is_usable]
         # Without multipath the paths are tried one after the other.
         seconds = max(scan.remaining, _LEAST_SCAN_SECONDS) / (1 if several else len(found))
-        request = fc_paths.Request(
-            props=props,
+        options = fc_paths.Options(
+            request=request,
             platform=self.fibre_channel_platform,
             scans=self.device_scan_attempts,
             scan_seconds=seconds,
@@ -123,7 +123,7 @@ class FibreChannelConnector(base.BlockConnector):
             added_by_scan=frozenset(search.added_by_scan),
             ready_seconds=seconds if several or len(found) == 1 else lun_state.CAPACITY_SECONDS,
         )
-        device = _attach(request, found, op, several=several)
+        device = _attach(options, found, op, several=several)
         path = self._stable_path(device, found, op.work)
         return result.BlockDevice(path, device.wwid, device.is_multipath)
 
@@ -145,11 +145,11 @@ class FibreChannelConnector(base.BlockConnector):
             LOG.info('%s has no link of udev; its device node is returned', device.path)
         return found or device.path
 
-    def _seen(self, props: props_fc.Props) -> _Seen:
+    def _seen(self, request: request_fc.FcRequest) -> _Seen:
         topology = fc.topology()
-        named = fc_paths.paths_of(props, self.fibre_channel_platform, topology)
+        named = fc_paths.paths_of(request, self.fibre_channel_platform, topology)
         everywhere = fc_paths.paths_of(
-            dataclasses.replace(props, by_initiator=None), self.fibre_channel_platform, topology
+            dataclasses.replace(request, by_initiator=None), self.fibre_channel_platform, topology
         )
         elsewhere = tuple(path.address for path in everywhere if path not in named)
         places = survey.Places(
@@ -158,14 +158,14 @@ class FibreChannelConnector(base.BlockConnector):
         return _Seen(tuple(dict.fromkeys([*named, *everywhere])), places)
 
     def _detach(
-        self, props: props_fc.Props, steps: teardown.Teardown, op: operation.Operation
+        self, request: request_fc.FcRequest, steps: teardown.Teardown, op: operation.Operation
     ) -> Collection[str]:
-        seen = self._seen(props)
-        with scsi_removal.identity_lock(props, seen.places, op.work):
+        seen = self._seen(request)
+        with scsi_removal.identity_lock(request, seen.places, op.work):
             known = {scsi.number_at(path.address) for path in seen.paths}
-            volume = scsi_removal.look(props, seen.places, str(props))
+            volume = scsi_removal.look(request, seen.places, str(request))
             scsi_removal.remove(volume, steps, op.work)
-            background.stop(props.key, *volume.choice.wwids)
+            background.stop(request.key, *volume.choice.wwids)
             _remove_late(volume, seen, known, steps, op)
             for path in seen.paths:
                 if scsi.disk_at(path.address) is None:
@@ -175,11 +175,11 @@ class FibreChannelConnector(base.BlockConnector):
                     steps.run(f'end of {path}', forget)
         return ()
 
-    def _extend(self, props: props_fc.Props, op: operation.Operation) -> int:
-        seen = self._seen(props)
-        with scsi_removal.identity_lock(props, seen.places, op.work):
-            volume = scsi_removal.look(props, seen.places, str(props), with_users=False)
-            return scsi_paths.grow(props.key, volume.require(), op.deadline)
+    def _extend(self, request: request_fc.FcRequest, op: operation.Operation) -> int:
+        seen = self._seen(request)
+        with scsi_removal.identity_lock(request, seen.places, op.work):
+            volume = scsi_removal.look(request, seen.places, str(request), with_users=False)
+            return scsi_paths.grow(request.key, volume.require(), op.deadline)
 
 
 def _existing(paths: list[str]) -> list[str] | None:
@@ -187,14 +187,14 @@ def _existing(paths: list[str]) -> list[str] | None:
 
 
 def _attach(
-    request: fc_paths.Request,
+    options: fc_paths.Options,
     paths: list[fc_paths.Path],
     op: operation.Operation,
     *,
     several: bool,
 ) -> volume.Device:
     """Use all paths that lead to the volume, through a multipath map, or the first one."""
-    driver, key = fc_paths.Driver(request), request.props.key
+    driver, key = fc_paths.Driver(options), options.request.key
     if not several:
         # Those that have a disk already come first.
         paths = sorted(paths, key=lambda path: not scsi.is_known(path.address))

@@ -14,19 +14,19 @@ from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import disks as host_disks
 from os_brick.host import iscsi, lun_state, open_iscsi, scsi, survey, udev_links
-from os_brick.initiator.connectors import base, base_iscsi
+from os_brick.initiator.connectors import base_iscsi, block
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
 from os_brick.paths import iscsi_removal, path_set, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import iscsi as plans
 from os_brick.plans import paths as plans_paths
-from os_brick.request import iscsi as props_iscsi
+from os_brick.request import iscsi as request_iscsi
 from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
-IscsiPath = props_iscsi.IscsiPath
+IscsiPath = request_iscsi.IscsiPath
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class _Found:
     sessions: tuple[tuple[iscsi.Session, int], ...]
 
 
-class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
+class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
     """Attaches volumes of iSCSI targets, over TCP, iSER or an offload card.
 
     :param transport: the name of an iface record of open-iscsi, ``default`` or ``iser``.
     """
 
-    Props = props_iscsi.Props
+    Request = request_iscsi.IscsiRequest
     _plans_links = True
     supported_transports = [
         *('be2iscsi', 'bnx2i', 'cxgb3i', 'default', 'cxgb4i', 'qla4xxx', 'ocs', 'iser', 'tcp'),
@@ -101,14 +101,14 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         """Return udev's links to the volume's disks that are there; nothing is logged in."""
         if not any(connection_properties.get(key) for key in ('target_portal', 'target_portals')):
             return []
-        props = props_iscsi.Props.parse(connection_properties)
+        request = request_iscsi.IscsiRequest.parse(connection_properties)
         limit = wait.Deadline.after(udev_links.LINK_SECONDS)
         found: dict[str, None] = {}
-        for path in props.paths:
+        for path in request.paths:
             sessions = iscsi.sessions_at(path.name, path.portal)
             portals = sorted({path.portal}.union(*(session.portals for session in sessions)))
             disks = [scsi.disk_at(session.address(path.lun)) for session in sessions]
-            own = [d for d in disks if d and not scsi_removal.is_another(d, props.expected_wwid)]
+            own = [d for d in disks if d and not scsi_removal.is_another(d, request.expected_wwid)]
             if len(own) < len(list(filter(None, disks))):
                 continue
             until = limit if own else wait.Deadline.after(0)
@@ -127,13 +127,15 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             found += [f'{udev_links.BY_PATH}/{each}' for each in names if each.endswith(name)]
         return [path for path in found if files.exists(path)] or None
 
-    def _attach(self, props: props_iscsi.Props, op: operation.Operation) -> result.BlockDevice:
-        several = self.use_multipath and self._has_multipath(props.enforce_multipath)
+    def _attach(
+        self, request: request_iscsi.IscsiRequest, op: operation.Operation
+    ) -> result.BlockDevice:
+        several = self.use_multipath and self._has_multipath(request.enforce_multipath)
         # Without multipath the paths are tried one after the other.
-        scan_seconds = op.settings.scan_seconds / (1 if several else len(props.paths))
-        is_only = several or len(props.paths) == 1
-        request = iscsi_paths.Request(
-            props=props,
+        scan_seconds = op.settings.scan_seconds / (1 if several else len(request.paths))
+        is_only = several or len(request.paths) == 1
+        options = iscsi_paths.Options(
+            request=request,
             iface=self.transport,
             scans=self.device_scan_attempts,
             scan_seconds=scan_seconds,
@@ -141,26 +143,28 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             every_session=several,
             ready_seconds=scan_seconds if is_only else lun_state.CAPACITY_SECONDS,
         )
-        driver = iscsi_paths.Driver(request)
-        background.stop(props.key)
-        paths = self._paths(props, op.work) if several else props.paths
+        driver = iscsi_paths.Driver(options)
+        background.stop(request.key)
+        paths = self._paths(request, op.work) if several else request.paths
         if LOG.isEnabledFor(logging.DEBUG):
             LOG.debug('%s', driver.plan(paths))
         if not several:
-            device = scsi_paths.attach_first(driver, paths, props.key, op)
+            device = scsi_paths.attach_first(driver, paths, request.key, op)
         else:
             # What only discovery has told of may lead anywhere.
-            policy = plans_paths.Policy(is_mismatch_fatal=props.explicit)
-            select = functools.partial(_select, props)
-            device = scsi_paths.attach_all(driver, paths, policy, props.key, op, select)
+            policy = plans_paths.Policy(is_mismatch_fatal=request.explicit)
+            select = functools.partial(_select, request)
+            device = scsi_paths.attach_all(driver, paths, policy, request.key, op, select)
         return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
-    def _paths(self, props: props_iscsi.Props, deadline: wait.Deadline) -> tuple[IscsiPath, ...]:
+    def _paths(
+        self, request: request_iscsi.IscsiRequest, deadline: wait.Deadline
+    ) -> tuple[IscsiPath, ...]:
         """The paths the caller named, or those that the portal it named tells of."""
-        if props.explicit:
-            return props.paths
-        (asked,) = props.paths
-        chap = props.discovery_chap
+        if request.explicit:
+            return request.paths
+        (asked,) = request.paths
+        chap = request.discovery_chap
         secret = (chap.username, chap.password) if chap else None
         iface = 'iser' if self.transport == 'iser' else 'default'
         found = open_iscsi.discover(asked.portal, iface, secret, deadline)
@@ -170,9 +174,9 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
             )
         return plans.discovered_paths(asked, found)
 
-    def _survey(self, props: props_iscsi.Props, seen: _Seen) -> _Found:
+    def _survey(self, request: request_iscsi.IscsiRequest, seen: _Seen) -> _Found:
         """What there is of the volume: on its paths, and by identity behind other portals."""
-        volume = scsi_removal.look(props, seen.places, _paths_in_words(props))
+        volume = scsi_removal.look(request, seen.places, _paths_in_words(request))
         sessions = dict(seen.named)
         beyond = {disk.address for disk in volume.choice.disks if not disk.is_named}
         for session in seen.every if beyond else ():
@@ -182,33 +186,33 @@ class ISCSIConnector(base.BlockConnector, base_iscsi.BaseISCSIConnector):
         return _Found(volume, tuple(sessions.items()))
 
     def _detach(
-        self, props: props_iscsi.Props, steps: teardown.Teardown, op: operation.Operation
+        self, request: request_iscsi.IscsiRequest, steps: teardown.Teardown, op: operation.Operation
     ) -> Collection[str]:
-        seen = _seen(props, op.work)
-        with scsi_removal.identity_lock(props, seen.places, op.work):
-            found = self._survey(props, seen)
+        seen = _seen(request, op.work)
+        with scsi_removal.identity_lock(request, seen.places, op.work):
+            found = self._survey(request, seen)
             scsi_removal.remove(found.volume, steps, op.work)
-            background.stop(props.key, *found.volume.choice.wwids)
+            background.stop(request.key, *found.volume.choice.wwids)
             sessions = [
                 (session, lun)
                 for session, lun in found.sessions
                 if not found.volume.is_kept_from(session.address(lun))
             ]
-            for name in {path.name for path in props.paths} | {s.target for s, _ in sessions}:
-                logout = functools.partial(_leave, name, props, sessions, steps, op.deadline)
+            for name in {path.name for path in request.paths} | {s.target for s, _ in sessions}:
+                logout = functools.partial(_leave, name, request, sessions, steps, op.deadline)
                 steps.run(f'logout of {name}', logout)
         return ()
 
-    def _extend(self, props: props_iscsi.Props, op: operation.Operation) -> int:
-        seen = _seen(props, op.work)
-        with scsi_removal.identity_lock(props, seen.places, op.work):
-            what = _paths_in_words(props)
-            volume = scsi_removal.look(props, seen.places, what, with_users=False)
-            return scsi_paths.grow(props.key, volume.require(), op.deadline)
+    def _extend(self, request: request_iscsi.IscsiRequest, op: operation.Operation) -> int:
+        seen = _seen(request, op.work)
+        with scsi_removal.identity_lock(request, seen.places, op.work):
+            what = _paths_in_words(request)
+            volume = scsi_removal.look(request, seen.places, what, with_users=False)
+            return scsi_paths.grow(request.key, volume.require(), op.deadline)
 
 
 def _select(
-    props: props_iscsi.Props,
+    request: request_iscsi.IscsiRequest,
     paths_open: path_set.PathSet[IscsiPath, iscsi_paths.OpenPath],
     opened: list[iscsi_paths.OpenPath],
 ) -> list[host_disks.Disk]:
@@ -219,7 +223,7 @@ def _select(
     first = opened[0].disks[0]
     disks: list[host_disks.Disk] = []
     for one in opened:
-        if not props.explicit and one.disks[0].identity.is_another(first.identity):
+        if not request.explicit and one.disks[0].identity.is_another(first.identity):
             LOG.warning('%s leads to another volume (%s)', one.path, one.disks[0])
             paths_open.exclude(one.path)
             continue
@@ -239,19 +243,19 @@ class _Seen:
     places: survey.Places
 
 
-def _seen(props: props_iscsi.Props, deadline: wait.Deadline) -> _Seen:
+def _seen(request: request_iscsi.IscsiRequest, deadline: wait.Deadline) -> _Seen:
     every = tuple(iscsi.sessions())
     named = {
         session: path.lun
-        for path in props.paths
+        for path in request.paths
         for session in iscsi.sessions_at(path.name, path.portal, deadline, every)
     }
-    others = () if props.explicit else [each for each in every if each not in named]
-    asked = props.paths[0]
+    others = () if request.explicit else [each for each in every if each not in named]
+    asked = request.paths[0]
     likely = (
         session.address(asked.lun)
         for session in others
-        if plans.may_lead(asked, session.target, session.portals, props.volume_id)
+        if plans.may_lead(asked, session.target, session.portals, request.volume_id)
     )
     places = survey.Places(
         named=tuple(session.address(lun) for session, lun in named.items()),
@@ -261,18 +265,18 @@ def _seen(props: props_iscsi.Props, deadline: wait.Deadline) -> _Seen:
     return _Seen(every, named, places)
 
 
-def _paths_in_words(props: props_iscsi.Props) -> str:
-    return '; '.join(str(path) for path in props.paths)
+def _paths_in_words(request: request_iscsi.IscsiRequest) -> str:
+    return '; '.join(str(path) for path in request.paths)
 
 
 def _leave(
     name: str,
-    props: props_iscsi.Props,
+    request: request_iscsi.IscsiRequest,
     sessions: list[tuple[iscsi.Session, int]],
     steps: teardown.Teardown,
     deadline: wait.Deadline,
 ) -> None:
     """End the sessions to a target that carry nothing else, and forget their records."""
-    paths = [path for path in props.paths if path.name == name]
+    paths = [path for path in request.paths if path.name == name]
     own = [(s, lun) for s, lun in sessions if s.target.lower() == name.lower()]
     iscsi_removal.leave(paths, own, deadline, is_forced=steps.on_error.is_forced)

@@ -20,30 +20,30 @@ from os_brick.host import (
     nvme_survey,
     nvme_volume,
 )
-from os_brick.initiator.connectors import base, nvmeof_raid
+from os_brick.initiator.connectors import block, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
 from os_brick.model import fabrics
 from os_brick.paths import nvme as nvme_paths
 from os_brick.paths import nvme_attach, nvme_request
 from os_brick.plans import nvme_removal as plans_removal
 from os_brick.plans import nvmeof as plans
-from os_brick.request import nvmeof as props_nvmeof
+from os_brick.request import nvmeof as request_nvmeof
 from os_brick.request import result
 
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
-Volume = props_nvmeof.Props
-Namespace = props_nvmeof.Namespace
-Replication = props_nvmeof.Replication
+Volume = request_nvmeof.NvmeRequest
+Namespace = request_nvmeof.Namespace
+Replication = request_nvmeof.Replication
 
 DEV_SEARCH_PATH = '/dev/'
 DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
 
 
-class NVMeOFConnector(base.BlockConnector):
+class NVMeOFConnector(block.BlockConnector):
     """Attaches namespaces of NVMe over Fabrics subsystems, alone or as members of an array."""
 
-    Props = props_nvmeof.Props
+    Request = request_nvmeof.NvmeRequest
 
     def __init__(
         self,
@@ -110,8 +110,8 @@ class NVMeOFConnector(base.BlockConnector):
         """Return the device of a volume if it is here; nothing is connected."""
         props = (
             connection_properties
-            if isinstance(connection_properties, props_nvmeof.Props)
-            else props_nvmeof.Props.parse(connection_properties, device_info)
+            if isinstance(connection_properties, request_nvmeof.NvmeRequest)
+            else request_nvmeof.NvmeRequest.parse(connection_properties, device_info)
         )
         limit = wait.Deadline.after(net.RESOLVE_SECONDS)
         here = [self._survey(props, each, limit, is_here=False) for each in props.namespaces]

@@ -19,7 +19,7 @@ from os_brick.paths import engine
 from os_brick.paths import iscsi as iscsi_paths
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import paths as plans
-from os_brick.request import iscsi as props_iscsi
+from os_brick.request import iscsi as request_iscsi
 from tests.unit.fakehost import array, fabric
 from tests.unit.fakehost import host as fake_host
 
@@ -221,7 +221,7 @@ def test_steps_are_data_that_another_process_replays(host: Host) -> None:
     target = host.target('t1', portals=2)
     target.luns[1] = array.Unit('gold')
     before = host.snapshot()
-    props = props_iscsi.Props.parse(target.properties(plural=True))
+    props = request_iscsi.IscsiRequest.parse(target.properties(plural=True))
     driver = iscsi_paths.Driver(iscsi_paths.Request(props, 'default', 3, 20.0, 5.0, True))
     assembly: scsi_paths.MultipathMap[iscsi_paths.OpenPath] = scsi_paths.MultipathMap()
     lock = locks.VOLUME, props.key

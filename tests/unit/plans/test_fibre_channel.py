@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from os_brick.plans import fibre_channel as plans
-from os_brick.request import fibre_channel as props_fc
+from os_brick.request import fibre_channel as request_fc
 
 A, B, FOREIGN = '500a098000000001', '500a098000000002', '500a0980000000ff'
 FIRST, SECOND = '2100000000000001', '2100000000000002'
@@ -21,7 +21,7 @@ OWN = [Port(2, FIRST), Port(3, SECOND)]
 
 
 def pairs(remotes: list[Port], **more: Any) -> list[tuple[int, str, int]]:
-    props = props_fc.Props.parse({'target_wwn': [B, A], 'target_luns': [7, 8], **more})
+    props = request_fc.FcRequest.parse({'target_wwn': [B, A], 'target_luns': [7, 8], **more})
     return [(own.host, far.wwpn, lun) for own, far, lun in plans.port_pairs(OWN, remotes, props)]
 
 

@@ -14,7 +14,7 @@ from os_brick.request import fibre_channel as fc
 
 A, B = '500a098000000001', '500a098000000002'
 OWN, OTHER = '2100000000000001', '2100000000000002'
-Props, Target = fc.Props, fc.TargetPort
+FcRequest, Target = fc.FcRequest, fc.TargetPort
 
 
 def pairs(*found: tuple[str, int]) -> tuple[fc.TargetPort, ...]:
@@ -47,7 +47,7 @@ def pairs(*found: tuple[str, int]) -> tuple[fc.TargetPort, ...]:
 )
 def test_targets(raw: dict[str, Any], expected: tuple[fc.TargetPort, ...]) -> None:
     before = copy.deepcopy(raw)
-    found = Props.parse(raw)
+    found = FcRequest.parse(raw)
     assert found.target_ports == expected
     assert found.by_initiator is None
     assert found.reached_from(OWN) == expected
@@ -78,7 +78,7 @@ def test_targets(raw: dict[str, Any], expected: tuple[fc.TargetPort, ...]) -> No
     ],
 )
 def test_which_initiator_uses_which_target(more: dict[str, Any], expected: Any) -> None:
-    found = Props.parse({'target_wwn': [A, B], 'target_lun': 1, **more})
+    found = FcRequest.parse({'target_wwn': [A, B], 'target_lun': 1, **more})
     assert found.by_initiator == expected
     assert found.reached_from('2100000000000099') == (() if expected else found.target_ports)
 
@@ -112,13 +112,13 @@ def test_which_initiator_uses_which_target(more: dict[str, Any], expected: Any) 
 )
 def test_a_wrong_key_is_named(raw: dict[str, Any], key: str) -> None:
     with pytest.raises(exception.InvalidParameterValue, match=key):
-        Props.parse(raw)
+        FcRequest.parse(raw)
 
 
 @pytest.mark.parametrize('raw', [None, 'text', [A]])
 def test_something_else_than_properties(raw: object) -> None:
     with pytest.raises(exception.InvalidParameterValue, match='dictionary'):
-        Props.parse(raw)
+        FcRequest.parse(raw)
 
 
 @pytest.mark.parametrize(
@@ -128,13 +128,13 @@ def test_something_else_than_properties(raw: object) -> None:
 def test_a_flag_as_text_says_what_it_means(value: object, meaning: bool) -> None:
     """Cinder sends JSON, and some drivers put what a database or a command line gave them."""
     keys = ('encrypted', 'enforce_multipath', 'enable_wildcard_scan')
-    props = Props.parse({'target_wwn': A, **dict.fromkeys(keys, value)})
-    found = (props.encrypted, props.enforce_multipath, props.may_scan_widely)
+    request = FcRequest.parse({'target_wwn': A, **dict.fromkeys(keys, value)})
+    found = (request.encrypted, request.enforce_multipath, request.may_scan_widely)
     assert found == (meaning,) * 3
 
 
 def test_the_rest() -> None:
-    plain = Props.parse({'target_wwn': A})
+    plain = FcRequest.parse({'target_wwn': A})
     assert (plain.encrypted, plain.enforce_multipath, plain.is_read_only) == (False,) * 3
     assert plain.may_scan_widely
     assert plain.expected_wwid is None
@@ -146,18 +146,18 @@ def test_the_rest() -> None:
         'enable_wildcard_scan': False,
         'device_path': '/dev/dm-1',
     }
-    full = Props.parse(raw, {'path': b'/dev/dm-2', 'multipath_id': '3600a'})
+    full = FcRequest.parse(raw, {'path': b'/dev/dm-2', 'multipath_id': '3600a'})
     assert (full.encrypted, full.enforce_multipath, full.is_read_only) == (True,) * 3
     assert not full.may_scan_widely
     assert (full.device_path, full.expected_wwid) == ('/dev/dm-2', '3600a')
-    assert Props.parse(raw).device_path == '/dev/dm-1'
+    assert FcRequest.parse(raw).device_path == '/dev/dm-1'
 
 
 def test_the_lock_does_not_depend_on_order_or_spelling() -> None:
-    one = Props.parse({'target_wwn': [A, B], 'target_lun': 1})
-    other = Props.parse({'target_wwns': [f'0x{B}', A.upper()], 'target_luns': ['1', 1]})
+    one = FcRequest.parse({'target_wwn': [A, B], 'target_lun': 1})
+    other = FcRequest.parse({'target_wwns': [f'0x{B}', A.upper()], 'target_luns': ['1', 1]})
     assert one.key == other.key
-    assert one.key != Props.parse({'target_wwn': [A, B], 'target_lun': 2}).key
+    assert one.key != FcRequest.parse({'target_wwn': [A, B], 'target_lun': 2}).key
 
 
 @given(st.integers(0, 2**64 - 1), st.booleans(), st.booleans())
@@ -171,7 +171,7 @@ def test_every_name_in_every_spelling(number: int, upper: bool, colons: bool) ->
 def test_anything_else_is_refused_and_nothing_else_raised(value: Any) -> None:
     for key in ('target_wwn', 'target_wwns', 'targets', 'initiator_target_map', 'target_luns'):
         with contextlib.suppress(exception.InvalidParameterValue):
-            Props.parse({'target_wwn': A, key: value})
+            FcRequest.parse({'target_wwn': A, key: value})
 
 
 @pytest.mark.parametrize(
@@ -184,18 +184,18 @@ def test_anything_else_is_refused_and_nothing_else_raised(value: Any) -> None:
     ],
 )
 def test_a_wwid_in_udevs_spelling(said: str, wwid: str) -> None:
-    assert fc.Props.parse({'target_wwn': A, 'scsi_wwn': said}).expected_wwid == wwid
+    assert fc.FcRequest.parse({'target_wwn': A, 'scsi_wwn': said}).expected_wwid == wwid
     info = {'scsi_wwn': said}
-    assert fc.Props.parse({'target_wwn': A}, info).expected_wwid == wwid
+    assert fc.FcRequest.parse({'target_wwn': A}, info).expected_wwid == wwid
 
 
 @pytest.mark.parametrize('nothing', [None, '', [], {}, False, True, 'x', 1.5])
 def test_a_lun_that_is_none_is_not_lun_0(nothing: Any) -> None:
     with pytest.raises(exception.InvalidParameterValue, match='target_lun'):
-        fc.Props.parse({'target_wwn': A, 'target_lun': nothing})
-    assert fc.Props.parse({'target_wwn': A}).target_ports[0].lun == 0
+        fc.FcRequest.parse({'target_wwn': A, 'target_lun': nothing})
+    assert fc.FcRequest.parse({'target_wwn': A}).target_ports[0].lun == 0
 
 
 def test_a_text_is_no_list_of_luns() -> None:
     with pytest.raises(exception.InvalidParameterValue, match='target_luns'):
-        fc.Props.parse({'target_wwns': [A, A[:-1] + '9'], 'target_luns': '11'})
+        fc.FcRequest.parse({'target_wwns': [A, A[:-1] + '9'], 'target_luns': '11'})

@@ -29,7 +29,7 @@ DISCOVERY = {
 }
 SECRETS = ('user-7f3a', 'secret-91b2', 'user-55aa', 'secret-66bb')
 
-Props = iscsi.Props
+IscsiRequest = iscsi.IscsiRequest
 
 
 def target(portal: str, lun: int = 1, name: str = IQN) -> iscsi.IscsiPath:
@@ -73,16 +73,16 @@ def target(portal: str, lun: int = 1, name: str = IQN) -> iscsi.IscsiPath:
     ],
 )
 def test_targets(raw: dict[str, Any], targets: list[str], explicit: bool) -> None:
-    props = Props.parse(raw)
-    assert props.paths == tuple(target(portal) for portal in targets)
-    assert props.explicit is explicit
+    request = IscsiRequest.parse(raw)
+    assert request.paths == tuple(target(portal) for portal in targets)
+    assert request.explicit is explicit
 
 
 def test_luns_are_translated_on_every_path() -> None:
     raw = {**PLURAL, 'target_luns': [1, 300], 'addressing_mode': 'SAM2'}
-    assert [path.lun for path in Props.parse(raw).paths] == [1, 0x412C]
+    assert [path.lun for path in IscsiRequest.parse(raw).paths] == [1, 0x412C]
     single = {**SINGULAR, 'target_lun': 300, 'addressing_mode': 'SAM3-flat'}
-    assert [path.lun for path in Props.parse(single).paths] == [0x412C]
+    assert [path.lun for path in IscsiRequest.parse(single).paths] == [0x412C]
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_luns_are_translated_on_every_path() -> None:
 )
 def test_a_bad_key_is_named(change: dict[str, Any], named: str) -> None:
     with pytest.raises(exception.InvalidParameterValue) as caught:
-        Props.parse({**SINGULAR, **change})
+        IscsiRequest.parse({**SINGULAR, **change})
     assert named in str(caught.value)
 
 
@@ -135,26 +135,31 @@ def test_a_bad_key_is_named(change: dict[str, Any], named: str) -> None:
 )
 def test_a_bad_list_is_named(change: dict[str, Any], named: str) -> None:
     with pytest.raises(exception.InvalidParameterValue) as caught:
-        Props.parse({**PLURAL, **change})
+        IscsiRequest.parse({**PLURAL, **change})
     assert named in str(caught.value)
 
 
 @pytest.mark.parametrize('raw', [None, [], 'x', 7])
 def test_properties_are_a_dictionary(raw: object) -> None:
     with pytest.raises(exception.InvalidParameterValue, match='dictionary'):
-        Props.parse(raw)
+        IscsiRequest.parse(raw)
 
 
 @pytest.mark.parametrize('method', [None, '', 'None', 'none', 'NONE'])
 def test_no_chap(method: str | None) -> None:
-    assert Props.parse({**SINGULAR, **CHAP, 'auth_method': method}).chap is None
+    assert IscsiRequest.parse({**SINGULAR, **CHAP, 'auth_method': method}).chap is None
 
 
 def test_secrets_do_not_show() -> None:
-    props = Props.parse({**SINGULAR, **CHAP, **DISCOVERY})
-    assert props.chap == iscsi.Chap('CHAP', 'user-7f3a', 'secret-91b2')
-    assert props.discovery_chap == iscsi.Chap('CHAP', 'user-55aa', 'secret-66bb')
-    shown = repr(props) + str(props) + str(trace.masked(props)) + f'{props.chap}{props.chap!r}'
+    request = IscsiRequest.parse({**SINGULAR, **CHAP, **DISCOVERY})
+    assert request.chap == iscsi.Chap('CHAP', 'user-7f3a', 'secret-91b2')
+    assert request.discovery_chap == iscsi.Chap('CHAP', 'user-55aa', 'secret-66bb')
+    shown = (
+        repr(request)
+        + str(request)
+        + str(trace.masked(request))
+        + f'{request.chap}{request.chap!r}'
+    )
     assert not [secret for secret in SECRETS if secret in shown]
 
 
@@ -193,14 +198,14 @@ def test_any_dictionary_is_read_or_refused_and_stays_as_it_is(
     before = copy.deepcopy(raw)
     error = ''
     try:
-        props = Props.parse(raw, device_info)
+        request = IscsiRequest.parse(raw, device_info)
     except exception.InvalidParameterValue as refusal:
         error = str(refusal)
     assert raw == before
     if not error:
-        assert props.paths
-        assert len(set(props.paths)) == len(props.paths)
-        assert props.key == Props.parse(raw, device_info).key
+        assert request.paths
+        assert len(set(request.paths)) == len(request.paths)
+        assert request.key == IscsiRequest.parse(raw, device_info).key
         return
     assert [key for key in KEYS if key in error], error
     others = {name: value for name, value in raw.items() if name != 'auth_password'}
@@ -216,12 +221,12 @@ def test_the_lock_is_the_same_whatever_the_order(order: list[int]) -> None:
         'target_iqns': [names[n] for n in order],
         'target_luns': [[7, 8, 9, 10][n] for n in order],
     }
-    assert Props.parse(raw).key == 'iscsi iqn.2026-11.org.lab:t0 7'
+    assert IscsiRequest.parse(raw).key == 'iscsi iqn.2026-11.org.lab:t0 7'
 
 
 def test_the_lock_of_one_portal_and_of_all_is_the_same() -> None:
     """A volume may be attached with one form of properties and detached with the other."""
-    assert Props.parse(SINGULAR).key == Props.parse(PLURAL).key
+    assert IscsiRequest.parse(SINGULAR).key == IscsiRequest.parse(PLURAL).key
 
 
 @pytest.mark.parametrize(
@@ -240,5 +245,5 @@ def test_the_lock_of_one_portal_and_of_all_is_the_same() -> None:
 def test_what_device_info_adds(
     raw: dict[str, Any], info: dict[str, Any] | None, wwid: str | None, path: str | None
 ) -> None:
-    props = Props.parse({**SINGULAR, **raw}, info)
-    assert (props.expected_wwid, props.device_path) == (wwid, path)
+    request = IscsiRequest.parse({**SINGULAR, **raw}, info)
+    assert (request.expected_wwid, request.device_path) == (wwid, path)

@@ -42,7 +42,7 @@ SECRET = 'DHHC-1:00:' + 'ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:'
 def test_one_namespace(raw: dict[str, Any], identity: dict[str, Any]) -> None:
     before = copy.deepcopy(raw)
     for shape in (raw, json.loads(json.dumps(raw))):
-        props = nvmeof.Props.parse(shape)
+        props = nvmeof.NvmeRequest.parse(shape)
         (target,) = props.namespaces
         assert (target.nqn, target.portals) == (NQN, (PORTAL,))
         assert target.identity == fabrics.NamespaceIdentity(**identity)
@@ -62,7 +62,7 @@ def test_one_namespace(raw: dict[str, Any], identity: dict[str, Any]) -> None:
     ],
 )
 def test_replicas(count: Any, members: int, kind: nvmeof.Replication) -> None:
-    props = nvmeof.Props.parse(
+    props = nvmeof.NvmeRequest.parse(
         {
             'vol_uuid': UUID,
             'volume_replicas': [REPLICA] * members,
@@ -116,27 +116,29 @@ def test_replicas(count: Any, members: int, kind: nvmeof.Replication) -> None:
 )
 def test_what_is_wrong_is_named(raw: dict[str, Any], key: str) -> None:
     with pytest.raises(exception.BrickException) as caught:
-        nvmeof.Props.parse(raw)
+        nvmeof.NvmeRequest.parse(raw)
     assert key in str(caught.value)
     assert 'geheim' not in str(caught.value)
 
 
 def test_a_secret_does_not_show() -> None:
-    props = nvmeof.Props.parse({**NEW, 'dhchap_secret': SECRET, 'dhchap_ctrl_secret': SECRET})
+    props = nvmeof.NvmeRequest.parse({**NEW, 'dhchap_secret': SECRET, 'dhchap_ctrl_secret': SECRET})
     assert props.namespaces[0].dhchap == nvmeof.Dhchap(SECRET, SECRET)
     assert SECRET not in repr(props)
 
 
 def test_a_key_for_tls_is_that_of_every_member_without_one() -> None:
     raw = {'vol_uuid': UUID, 'volume_replicas': [REPLICA, REPLICA], 'replica_count': 2}
-    props = nvmeof.Props.parse({**raw, 'alias': 'gold', 'tls_psk': PSK})
+    props = nvmeof.NvmeRequest.parse({**raw, 'alias': 'gold', 'tls_psk': PSK})
     assert [namespace.psk for namespace in props.namespaces] == [nvme_psk.Psk.parse(PSK)] * 2
     assert PSK[20:40] not in repr(props)
 
 
 def test_own_addresses_of_several_portals() -> None:
     two = [('10.0.0.1', 4420, 'tcp'), ('10.0.1.1', 4420, 'tcp', '10.0.1.9')]
-    props = nvmeof.Props.parse({**NEW, 'portals': two, 'host_traddr': ['10.0.0.9', '10.0.9.9']})
+    props = nvmeof.NvmeRequest.parse(
+        {**NEW, 'portals': two, 'host_traddr': ['10.0.0.9', '10.0.9.9']}
+    )
     assert [portal.host_address for portal in props.namespaces[0].portals] == [
         '10.0.0.9',
         '10.0.1.9',

@@ -17,9 +17,9 @@ import pytest
 from os_brick import exception
 from os_brick.core import process
 from os_brick.initiator.connectors import fibre_channel, gpfs, huawei, iscsi, local, nvmeof
-from os_brick.request import fibre_channel as props_fc
-from os_brick.request import iscsi as props_iscsi
-from os_brick.request import nvmeof as props_nvmeof
+from os_brick.request import fibre_channel as request_fc
+from os_brick.request import iscsi as request_iscsi
+from os_brick.request import nvmeof as request_nvmeof
 from tests.unit import seams
 from tests.unit.fakehost import nvme
 
@@ -195,9 +195,9 @@ def _is_refused(brick: Any, path: tuple[Any, ...], raw: dict[str, Any]) -> bool:
 
 
 _PARSERS: dict[Any, Callable[[Any], object]] = {
-    iscsi.ISCSIConnector: props_iscsi.Props.parse,
-    fibre_channel.FibreChannelConnector: props_fc.Props.parse,
-    nvmeof.NVMeOFConnector: props_nvmeof.Props.parse,
+    iscsi.ISCSIConnector: request_iscsi.IscsiRequest.parse,
+    fibre_channel.FibreChannelConnector: request_fc.FcRequest.parse,
+    nvmeof.NVMeOFConnector: request_nvmeof.NvmeRequest.parse,
 }
 
 

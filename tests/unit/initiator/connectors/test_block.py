@@ -11,29 +11,30 @@ import pytest
 
 from os_brick.core import operation, teardown
 from os_brick.host import links
-from os_brick.initiator.connectors import base
-from os_brick.request import result
+from os_brick.initiator.connectors import block
+from os_brick.request import common, result
 from tests.unit.fakehost import host as fake_host
 
 
-@dataclasses.dataclass(frozen=True)
-class Props:
-    """Those of an encrypted volume whose caller does not know the link."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Request(common.BlockRequest):
+    """That of an encrypted volume whose caller does not know the link."""
 
-    key: str = 'gold'
     encrypted: bool = True
-    enforce_multipath: bool = False
-    device_path: str | None = None
+
+    @property
+    def key(self) -> str:
+        return 'gold'
 
     @classmethod
-    def parse(cls, raw: object, device_info: object = None) -> 'Props':
+    def parse(cls, raw: object, device_info: object = None) -> 'Request':
         return cls()
 
 
-class Brick(base.BlockConnector):
+class Brick(block.BlockConnector):
     """Its volume is nvme0n1; while that is detached nvme1n1 goes with another one's detach."""
 
-    Props = Props
+    Request = Request
     host: fake_host.Host
 
     def _attach(self, props: Any, op: operation.Operation) -> result.BlockDevice:

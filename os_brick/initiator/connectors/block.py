@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The course of an operation, written once: parse, lock, act, publish, and undo what failed."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Collection, Mapping
+import contextlib
+import dataclasses
+import functools
+from typing import Any, ClassVar
+
+from os_brick import opts
+from os_brick.core import background, files, locks, operation, teardown
+from os_brick.core import undo as core_undo
+from os_brick.host import block, links, multipath
+from os_brick.initiator.connectors import base
+from os_brick.request import common, result
+
+Raw = Mapping[str, Any]
+
+
+class BlockConnector(base.BaseLinuxConnector):
+    """A connector whose volumes are block devices of this host.
+
+    A protocol writes the three methods with an underscore. Nothing of a call is kept on ``self``.
+    """
+
+    Request: ClassVar[type[common.BlockRequest]]
+    # Whether a detach itself removes the link of an encrypted volume.
+    _plans_links: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def _attach(self, request: Any, op: operation.Operation) -> result.BlockDevice:
+        """Bring the volume here; remember in ``op.undo`` what this call has done."""
+
+    @abc.abstractmethod
+    def _detach(
+        self, request: Any, steps: teardown.Teardown, op: operation.Operation
+    ) -> Collection[str]:
+        """Take the volume away; return the names of its devices where links of ours are left."""
+
+    @abc.abstractmethod
+    def _extend(self, request: Any, op: operation.Operation) -> int:
+        """Have the host see the volume's new size; return it in bytes."""
+
+    def supports_multipath(self) -> bool:
+        """Whether multipathd runs."""
+        return multipath.is_running()
+
+    def _has_multipath(self, enforced: bool) -> bool:
+        """Whether multipath is possible now.
+
+        :raises BrickException: if it is not, and enforced.
+        """
+        if self.supports_multipath():
+            return True
+        self._without_multipath(enforced)
+        return False
+
+    @staticmethod
+    def _operation(
+        name: str, request: Any
+    ) -> contextlib.AbstractContextManager[operation.Operation]:
+        # A late path holds the lock while it opens, and ends soon if it is told to.
+        background.interrupt(request.key)
+        return operation.begin(name, request, (locks.VOLUME, request.key), opts.current())
+
+    def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
+        """Attach a volume.
+
+        :return: ``type``, ``path``, ``scsi_wwn``, and ``multipath_id`` if it is a multipath map.
+        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises VolumeDeviceNotFound: if it does not appear, or cannot be read.
+        :raises VolumeIdentityMismatch: if another volume is in its place.
+        :raises FailedISCSITargetPortalLogin: if no path to it opens.
+        :raises OperationTimedOut: if the deadline passes.
+        """
+        request = self.Request.parse(connection_properties)
+        with self._operation('connect', request) as op:
+            attached = self._attach(request, op)
+            if request.encrypted:
+                attached = _behind_link(attached, op.undo)
+            return attached.as_dict()
+
+    def disconnect_volume(
+        self,
+        connection_properties: Raw,
+        device_info: Raw | None,
+        force: bool = False,
+        ignore_errors: bool = False,
+    ) -> None:
+        """Detach a volume; one that is not there is detached already.
+
+        :param device_info: what ``connect_volume`` returned, ``None`` or ``{}``.
+        :param force: go on where its data could not be written back, or it is in use.
+        :param ignore_errors: with ``force``, do not raise what went wrong.
+        :raises VolumeInUse: if it is in use, without ``force``.
+        :raises ExceptionChainer: with ``force``, all that went wrong.
+        """
+        request = self.Request.parse(connection_properties, device_info)
+        on_error = teardown.OnError.of(force, ignore_errors)
+        operation.remove(
+            *('disconnect', request, (locks.VOLUME, request.key), opts.current(), on_error),
+            functools.partial(self._disconnect, request),
+        )
+
+    def _disconnect(self, request: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
+        before = _led_by_links() if request.encrypted and not self._plans_links else {}
+        # Once a device is gone, its name may be given to another volume, with a link of its own.
+        marks = {link: links.mark(link) for link in before}
+        gone = set(self._detach(request, steps, op))
+        if not request.encrypted or self._plans_links:
+            return
+        given = request.device_path or ''
+        # Not every caller knows the link; one that led to the device leads nowhere now. Another
+        # volume's does so for a moment, too, while that is detached.
+        dangling = [link for link, to in before.items() if to & gone and not files.exists(link)]
+        device = links.device_of(given)
+        # What a caller has kept may be another volume's by now, whose device is there.
+        is_own = not files.exists(device) or self._still_shows(request, device)
+        own = [given] if device != given and is_own else []
+        for link in dict.fromkeys([*own, *dangling]):
+            remove = functools.partial(links.remove, link, marks.get(link, ''))
+            steps.run(f'removal of link {link}', remove)
+
+    def _still_shows(self, request: Any, device: str) -> bool:
+        """Whether a device that is here after a detach is the volume's all the same."""
+        return False
+
+    def extend_volume(self, connection_properties: Raw) -> int:
+        """Have the host see a volume's new size.
+
+        :return: the size in bytes; of an encrypted volume that of the device below.
+        :raises VolumePathsNotFound: if the volume is not here.
+        """
+        request = self.Request.parse(connection_properties)
+        with self._operation('extend', request) as op:
+            return self._extend(request, op)
+
+
+def _led_by_links() -> dict[str, set[str]]:
+    """The devices that each link of ours leads to, and was made for, by their names."""
+    found = {link: (link, links.device_of(link)) for link in links.every()}
+    return {
+        link: {name for path in paths if (name := block.name_of(path))}
+        for link, paths in found.items()
+    }
+
+
+def _behind_link(attached: result.BlockDevice, undo: core_undo.Undo) -> result.BlockDevice:
+    link = links.make(attached.path)
+    undo.add(links.remove, link, links.mark(link))
+    return dataclasses.replace(attached, path=link)
