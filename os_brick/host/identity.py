@@ -43,7 +43,7 @@ def _of_map(device: str, wwid: str, deadline: wait.Deadline) -> str:
             raise _another(device, wwid, f'{actual} through its disk {disk}')
         asked += 1
     if not asked:
-        raise _silent(device, wwid, reasons)
+        raise _unanswered(device, wwid, reasons)
     return f'wwid-{wwid.lower()}'
 
 
@@ -54,7 +54,7 @@ def _of_disk(device: str, deadline: wait.Deadline) -> str:
     except scsi.NothingMapped as error:
         raise _another(device, str(known), str(error)) from error
     except OSError as error:
-        raise _silent(device, str(known), [str(error)]) from error
+        raise _unanswered(device, str(known), [str(error)]) from error
     if actual.is_another(known):
         raise _another(device, str(known), str(actual))
     return f'wwid-{actual.wwid.lower()}' if actual.wwid else ''
@@ -78,7 +78,7 @@ def _of_namespace(device: str, deadline: wait.Deadline) -> str:
         unique = actual.uuid or actual.nguid or actual.eui64
         identity = f'nvme-{unique.lower()}' if unique else ''
     if not asked:
-        raise _silent(device, 'its namespace', reasons)
+        raise _unanswered(device, 'its namespace', reasons)
     return identity
 
 
@@ -88,7 +88,7 @@ def _another(device: str, expected: str, actual: str) -> exception.VolumeIdentit
     )
 
 
-def _silent(device: str, expected: str, reasons: list[str]) -> exception.VolumeDeviceNotFound:
+def _unanswered(device: str, expected: str, reasons: list[str]) -> exception.VolumeDeviceNotFound:
     return exception.VolumeDeviceNotFound(
         f'No path of /dev/{device} confirms that it is {expected}: '
         f'{"; ".join(reasons) or "it has none"}'

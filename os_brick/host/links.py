@@ -18,7 +18,7 @@ from os_brick.privileged import links as root
 PREFIX = '/dev/disk/by-id/os-brick'
 _ESCAPED = '='
 _LONGEST_NAME_BYTES = 255  # NAME_MAX
-# A name with so many "+" that could be a path's own is not read in all ways.
+# A name with so many "+" that could be a path's own is not read completely.
 _MOST_READINGS = 64
 
 
