@@ -178,7 +178,7 @@ def wait_live(
         if made.id != root.UNCONNECTED:
             return made if nvme.is_there(made) else None
         found = nvme.controller(made.name)
-        return found if found is not None and found.nqn == made.nqn else None
+        return found if found is not None and found.number == made.number else None
 
     answer = wait.poll(probe, deadline)
     return answer if isinstance(answer, fabrics.Controller) else None

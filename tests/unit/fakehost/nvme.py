@@ -86,6 +86,8 @@ class Fabric:
         self.controllers: dict[str, tuple[Subsystem, str]] = {}
         self.shown: dict[str, dict[int, tuple[Volume, int]]] = {}
         self.flushed: list[str] = []
+        # The options with which each controller was made.
+        self.told: dict[str, dict[str, str]] = {}
         # What the kernel shows, where it is not as usual: states, ANA states by portal, nodes.
         self.states: dict[str, str] = {}
         self.ana: dict[str, str] = {}
@@ -226,6 +228,7 @@ class Fabric:
                 return
             with self._guard:
                 name = self._make(subsystem, options)
+                self.told[name] = options
             end.sendall(f'instance={name.removeprefix("nvme")},cntlid=7'.encode())
 
     def _shakes_hands(self, subsystem: Subsystem, options: dict[str, str]) -> bool:
@@ -294,12 +297,13 @@ class Fabric:
         name = next(n for n in map('nvme{}'.format, range(99)) if n not in self._numbers)
         self._numbers.append(name)
         base = f'/sys/class/nvme-fabrics/ctl/{name}'
+        port = options.get('trsvcid', '')
         for key, value in {
             'subsysnqn': subsystem.nqn,
             'transport': options['transport'],
-            'address': f'traddr={options["traddr"]},trsvcid={options["trsvcid"]},src_addr=10.9.9.9',
-            'hostnqn': options['hostnqn'],
-            'hostid': options['hostid'],
+            'address': f'traddr={options["traddr"]},trsvcid={port},src_addr=10.9.9.9',
+            'hostnqn': options.get('hostnqn', HOST),
+            'hostid': options.get('hostid', HOST.rpartition(':')[2]),
             'cntlid': '7',
             'state': self.states.get(name, 'live'),
             'tls_key': options.get('tls_key', ''),

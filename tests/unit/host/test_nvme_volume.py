@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A namespace as a volume: in use, flushed, gone, grown; never another one than was looked at."""
+
+from collections.abc import Callable, Iterator
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import process, wait
+from os_brick.host import block, nvme, nvme_volume
+from os_brick.model import fabrics
+from tests.unit.fakehost import nvme as fake_nvme
+
+
+@pytest.fixture
+def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
+    with (
+        fake_nvme.configured(tmp_path) as root,
+        fake_nvme.StrikingFabric(root) as found,
+        process.use(found),
+    ):
+        yield found
+
+
+class Here:
+    """A namespace over two controllers that someone has made."""
+
+    def __init__(self, fabric: fake_nvme.StrikingFabric) -> None:
+        self.subsystem = fabric.subsystem('one', portals=2)
+        self.volume = self.subsystem.namespaces[1] = fake_nvme.Volume('gold')
+        self.names = [
+            fabric.by_hand(self.subsystem, each) for each in sorted(self.subsystem.portals)
+        ]
+        self.head = fabric.head(self.names[0], 1)
+        self.number = block.inode(self.head)
+        self.paths = nvme.paths_of(self.head)
+        assert len(self.paths) == 2
+
+
+@pytest.fixture
+def here(fabric: fake_nvme.StrikingFabric) -> Here:
+    return Here(fabric)
+
+
+def deadline(seconds: float = 5) -> wait.Deadline:
+    return wait.Deadline.after(seconds)
+
+
+def flush(here: Here) -> None:
+    nvme_volume.flush(here.head, here.number, here.paths, 5, deadline())
+
+
+FLUSHES: dict[str, tuple[Callable[[fake_nvme.StrikingFabric, Here], object], bool]] = {
+    'as it was': (lambda fabric, here: None, True),
+    'one path is lost': (lambda fabric, here: fabric.becomes(here.names[0], 'connecting'), True),
+    'another volume by now, behind one path': (
+        lambda fabric, here: here.subsystem.namespaces.update({1: fake_nvme.Volume('silver')}),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize('case', FLUSHES)
+def test_flushed(fabric: fake_nvme.StrikingFabric, here: Here, case: str) -> None:
+    happen, is_flushed = FLUSHES[case]
+    happen(fabric, here)
+    flush(here)
+    assert fabric.flushed == [here.head] * is_flushed
+
+
+def test_nothing_to_flush_to(fabric: fake_nvme.StrikingFabric, here: Here) -> None:
+    for name in here.names:
+        fabric.becomes(name, 'connecting')
+    with pytest.raises(
+        exception.VolumeDeviceNotFound, match='nvme0 is connecting; controller nvme1'
+    ):
+        flush(here)
+    assert not fabric.flushed
+
+
+def test_the_device_is_another_one_by_now(fabric: fake_nvme.StrikingFabric, here: Here) -> None:
+    """Same names, same volume, a later device: what was written to the first one is not in it."""
+    fabric.lose(*here.names)
+    fabric._heads()
+    for each in sorted(here.subsystem.portals):
+        fabric.by_hand(here.subsystem, each)
+    assert block.exists(here.head)
+    with pytest.raises(OSError, match=here.head):
+        flush(here)
+    assert not fabric.flushed
+
+
+@pytest.mark.parametrize(
+    ('known', 'words'),
+    [(None, 'mount on /srv'), ((), ''), (('mount on /gone',), 'mount on /srv')],
+    ids=['not looked at', 'idle a moment ago', 'in use a moment ago'],
+)
+def test_in_use(
+    fabric: fake_nvme.StrikingFabric, here: Here, known: tuple[str, ...] | None, words: str
+) -> None:
+    """A user that has gone meanwhile is no reason; the look is repeated for that."""
+    fabric.file(f'/sys/class/block/{here.head}/dev', '259:7')
+    fabric.file('/proc/self/mountinfo', '1 1 259:7 / /srv rw - ext4 /dev/x rw\n')
+    if not words:
+        nvme_volume.refuse_users(here.head, deadline(0.3), known=known)
+        return
+    with pytest.raises(exception.VolumeInUse, match=words):
+        nvme_volume.refuse_users(here.head, deadline(0.3), known=known)
+
+
+def test_open(fabric: fake_nvme.StrikingFabric, here: Here) -> None:
+    nvme_volume.refuse_users(here.head, deadline(0.3))
+    fabric.file('/proc/77/comm', 'dd')
+    (fabric.root / 'proc/77/fd').mkdir()
+    (fabric.root / 'proc/77/fd/3').symlink_to(f'/dev/{here.head}')
+    with pytest.raises(exception.VolumeInUse, match=r'process 77 \(dd\)'):
+        nvme_volume.refuse_users(here.head, deadline(0.3), known=())
+
+
+@pytest.mark.parametrize('stays', [True, False])
+def test_gone(
+    fabric: fake_nvme.StrikingFabric, here: Here, stays: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another controller's path keeps it, which is not a reason to wait."""
+    for name in here.names[: 1 if stays else 2]:
+        fabric.delete(name)
+    assert block.exists(here.head) is stays
+    nvme_volume.wait_gone(here.head, here.number, deadline())
+    assert 'still has' not in caplog.text
+
+
+def test_a_device_that_stays_is_named(
+    fabric: fake_nvme.StrikingFabric, here: Here, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A process has it open: without paths it stays until that ends."""
+    head = fabric.root / 'sys/class/block' / here.head
+    kept = head.rename(head.with_name('kept'))
+    for name in here.names:
+        fabric.delete(name)
+    kept.rename(head)
+    nvme_volume.wait_gone(here.head, here.number, deadline(0.2))
+    assert f'still has the device {here.head}' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('happen', 'error', 'words'),
+    [
+        (
+            lambda fabric, here: setattr(here.volume, 'size', 32 << 20),
+            exception.BrickException,
+            'shrunk',
+        ),
+        (
+            lambda fabric, here: setattr(here.volume, 'size', 0),
+            exception.VolumePathsNotFound,
+            'no capacity',
+        ),
+        (
+            lambda fabric, here: here.subsystem.namespaces.update({1: fake_nvme.Volume('silver')}),
+            exception.VolumeIdentityMismatch,
+            'NSID 1',
+        ),
+        (
+            lambda fabric, here: [fabric.becomes(name, 'connecting') for name in here.names],
+            exception.VolumePathsNotFound,
+            'nvme0 is connecting',
+        ),
+        (
+            lambda fabric, here: here.subsystem.namespaces.clear(),
+            exception.VolumePathsNotFound,
+            'Identify of namespace 1',
+        ),
+    ],
+    ids=['shrunk', 'no capacity', 'another volume', 'no path', 'unmapped'],
+)
+def test_not_grown(
+    fabric: fake_nvme.StrikingFabric,
+    here: Here,
+    happen: Callable[[fake_nvme.StrikingFabric, Here], object],
+    error: type[Exception],
+    words: str,
+) -> None:
+    happen(fabric, here)
+    before = block.size_bytes(here.head)
+    identity = here.paths[0].identity
+    with pytest.raises(error, match=words):
+        nvme_volume.grow(identity, here.paths, deadline())
+    assert block.size_bytes(here.head) == before
+
+
+def test_grown(fabric: fake_nvme.StrikingFabric, here: Here) -> None:
+    here.volume.size = 96 << 20
+    fabric.becomes(here.names[0], 'connecting')
+    assert nvme_volume.grow(here.paths[0].identity, here.paths, deadline()) == 96 << 20
+    assert block.size_bytes(here.head) == 96 << 20
+
+
+def test_readable_and_still_the_same(fabric: fake_nvme.StrikingFabric, here: Here) -> None:
+    nvme_volume.wait_readable(here.paths[0], deadline())
+    here.subsystem.namespaces[1] = fake_nvme.Volume('silver')
+    with pytest.raises(exception.VolumeIdentityMismatch):
+        nvme_volume.wait_readable(here.paths[0], deadline())
+
+
+@pytest.mark.parametrize(
+    ('happen', 'words'),
+    [
+        (lambda fabric, head: (fabric.root / 'dev' / head).unlink(), 'node in /dev'),
+        (lambda fabric, head: fabric.file(f'/sys/class/block/{head}/size', '0'), 'size 0'),
+        (lambda fabric, head: (fabric.root / 'dev' / head).write_bytes(b'x' * 9), '9 of the first'),
+        (lambda fabric, head: fabric.lose(*fabric.controllers), 'it has no path'),
+    ],
+    ids=['no node', 'no capacity', 'a short read', 'no path'],
+)
+def test_not_readable(
+    fabric: fake_nvme.StrikingFabric,
+    here: Here,
+    happen: Callable[[fake_nvme.StrikingFabric, str], object],
+    words: str,
+) -> None:
+    happen(fabric, here.head)
+    path = fabrics.Path(here.paths[0].name, here.paths[0].controller, here.paths[0].identity)
+    with pytest.raises(exception.VolumeDeviceNotFound, match=words):
+        nvme_volume.wait_readable(path, deadline(0.2))
