@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs of a consumer's tests, and what is compared of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+
+from consumers import environment
+
+PASSED = 'passed'
+_INSIDE = pathlib.Path(__file__).with_name('inside.py')
+# A module of nova takes minutes on a slow machine.
+_MODULE_SECONDS = 1800
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one test."""
+
+    what: str
+    why: str = ''
+
+
+Outcomes = Mapping[str, Outcome]
+
+
+def run(
+    place: environment.Environment, tests: Sequence[str], jobs: int, *, ours: bool
+) -> dict[str, Outcome]:
+    """The outcome of each test of some modules, so many modules side by side."""
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        parts = list(pool.map(lambda each: _run(place, [each], ours=ours), tests))
+    return {name: outcome for part in parts for name, outcome in part.items()}
+
+
+def again(
+    place: environment.Environment, tests: Sequence[str], *, ours: bool
+) -> dict[str, Outcome]:
+    """The outcome of single tests, run alone: some depend on what has run before, or on time."""
+    return _run(place, tests, ours=ours) if tests else {}
+
+
+def _run(place: environment.Environment, tests: Sequence[str], *, ours: bool) -> dict[str, Outcome]:
+    with tempfile.TemporaryDirectory() as directory:
+        results = os.path.join(directory, 'results')
+        why = ''
+        try:
+            done = subprocess.run(
+                ['nice', place.python, '-W', 'ignore', str(_INSIDE), results, *tests],
+                cwd=directory,
+                env=place.variables(ours=ours),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                errors='replace',
+                timeout=_MODULE_SECONDS,
+                check=False,
+            )
+            why = (
+                '' if done.returncode == 0 else f'exit code {done.returncode}: {done.stderr[-500:]}'
+            )
+        except subprocess.TimeoutExpired:
+            why = f'no end after {_MODULE_SECONDS} s'
+        found = _read(results)
+    if why:
+        found.update({f'{name} (process)': Outcome('failed', why) for name in tests})
+    return found
+
+
+def _read(path: str) -> dict[str, Outcome]:
+    if not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        rows = [json.loads(line) for line in file]
+    return {name: Outcome(what, why) for name, what, why, _seconds in rows}
+
+
+def reference(
+    place: environment.Environment, modules: Sequence[str], jobs: int, *, fresh: bool
+) -> dict[str, Outcome]:
+    """The outcomes with the reference, from the cache if they are known."""
+    kept = place.home / 'reference.json'
+    if kept.exists() and not fresh:
+        known = json.loads(kept.read_text())
+        if known['modules'] == list(modules):
+            return {name: Outcome(*outcome) for name, outcome in known['outcomes'].items()}
+    found = run(place, modules, jobs, ours=False)
+    outcomes = {name: dataclasses.astuple(outcome) for name, outcome in found.items()}
+    kept.write_text(json.dumps({'modules': list(modules), 'outcomes': outcomes}))
+    return found
+
+
+def passed(outcomes: Outcomes) -> set[str]:
+    """The tests that passed."""
+    return {name for name, outcome in outcomes.items() if outcome.what == PASSED}
+
+
+def lost(names: Iterable[str], outcomes: Outcomes) -> dict[str, Outcome]:
+    """Those of some tests that did not pass, each with its outcome."""
+    return {
+        name: outcomes.get(name, Outcome('missing', 'it did not run'))
+        for name in sorted(names)
+        if outcomes.get(name, Outcome('')).what != PASSED
+    }

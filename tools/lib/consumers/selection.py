@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tests of a consumer touch os-brick.
+
+The files that mention it, those named after a module that uses it (``test_iser.py`` for
+``iser.py``), and those beside one of these that mention it: most derive from its classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import pathlib
+
+_NAME = 'os_brick'
+_MENTION = 'brick'
+
+
+def modules(package: pathlib.Path) -> list[str]:
+    """The test modules of a package, by their dotted names."""
+    users = {path.stem for path in _sources(package) if _NAME in _text(path)}
+    tests = [path for path in package.rglob('test_*.py') if 'unit' in path.parts]
+    found = {
+        path
+        for path in tests
+        if _MENTION in _text(path) or path.stem.removeprefix('test_') in users
+    }
+    stems = {(path.parent, path.stem) for path in found}
+    found |= {
+        path
+        for path in tests
+        if any(parent == path.parent and stem in _text(path) for parent, stem in stems)
+    }
+    return sorted(_dotted(package, path) for path in found)
+
+
+def _sources(package: pathlib.Path) -> Iterator[pathlib.Path]:
+    for path in package.rglob('*.py'):
+        if 'tests' not in path.relative_to(package).parts:
+            yield path
+
+
+def _text(path: pathlib.Path) -> str:
+    return path.read_text(errors='replace')
+
+
+def _dotted(package: pathlib.Path, path: pathlib.Path) -> str:
+    return '.'.join(path.relative_to(package.parent).with_suffix('').parts)
