@@ -16,7 +16,7 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import process, wait
+from os_brick.core import bound, process, wait
 from os_brick.model import lvm as model
 from os_brick.plans import lvm as plans
 
@@ -27,6 +27,8 @@ TRIES = 3
 # For deactivation: LVM's own waits for udev, and what has a device open for a moment.
 _DEACTIVATION_SECONDS = 15
 _SETTLE_SECONDS = 10
+# What is kept to activate a volume again that could not be grown.
+_CLEAN_UP_SHARE = 0.15
 # A program is killed by two signals, each given a moment, before the deadline.
 _KILL_SECONDS = 2 * process.TERM_GRACE_SECONDS
 
@@ -70,6 +72,11 @@ class Tools:
     def physical_volumes(self) -> list[model.PhysicalVolume]:
         """The physical volumes of this host."""
         return model.physical_volumes(self._report('pv', plans.list_physical_volumes()))
+
+    def devices(self, vg: str | None) -> list[dict[str, Any]]:
+        """The physical volumes of a group, or of this host, as callers know them."""
+        found = self.physical_volumes()
+        return [each.as_dict() for each in found if vg is None or each.vg == vg]
 
     def states(self, vg: str) -> list[model.Volume]:
         """The logical volumes of a group as the kernel has them.
@@ -149,8 +156,9 @@ class Tools:
         with contextlib.suppress(exception.VolumeDeviceNotFound):
             found = self.volume(vg, lv)
             words = plans.remove_again(vg, found)
+            # LVM itself has tried for five seconds (retry_deactivation) and does so again.
             self._settle()
-            self._settling(lambda: self._remove(words, vg, lv, found.uuid))
+            self._remove(words, vg, lv, found.uuid)
 
     def _remove(self, words: plans.Words, vg: str, lv: str, uuid: str | None = None) -> None:
         if 'successfully removed' in self.run(words, vg, lv):
@@ -218,9 +226,10 @@ class Tools:
         if not (state.is_origin and not state.is_inactive):
             self._grow(vg, lv, size)
             return
-        self.deactivate(vg, lv)
+        work = dataclasses.replace(self, deadline=self.deadline.leaving(_CLEAN_UP_SHARE))
         try:
-            self._grow(vg, lv, size)
+            work.deactivate(vg, lv)
+            work._grow(vg, lv, size)
         finally:
             self.activate(vg, lv, permanent=False)
 
@@ -251,7 +260,7 @@ class Tools:
         for left in reversed(range(tries)):
             try:
                 return self._once(words, self._limit(what), self.prefix)
-            except exception.ExecutionTimeout as error:
+            except (exception.ExecutionTimeout, exception.OperationTimedOut) as error:
                 raise self._timed_out(what) from error
             except processutils.ProcessExecutionError as error:
                 self._raise_if_known(error, vg, lv)
@@ -266,9 +275,10 @@ class Tools:
         raise AssertionError('tries has to be at least 1')
 
     def _once(self, words: plans.Words, seconds: float, prefix: tuple[str, ...]) -> str:
-        result = self.execute(
-            *prefix, *words, root_helper=self.root_helper, run_as_root=True, timeout=seconds
-        )
+        with bound.until(self.deadline.at):
+            result = self.execute(
+                *prefix, *words, root_helper=self.root_helper, run_as_root=True, timeout=seconds
+            )
         return str(result[0] or '') if result else ''
 
     def _limit(self, what: str) -> float:

@@ -73,7 +73,7 @@ class LVM(executor.Executor):
             raise exception.VolumeGroupNotFound(vg_name=vg_name)
         if lvm_type == _THIN:
             self._take_pool(lvm2)
-        self.pv_list = _physical_volumes(lvm2, self.vg_name)
+        self.pv_list = lvm2.devices(self.vg_name)
 
     # The group.
 
@@ -128,6 +128,7 @@ class LVM(executor.Executor):
 
     def _update_pool(self, lvm2: host.Tools) -> None:
         capacity = 0
+        self.vg_thin_pool_size = self.vg_thin_pool_free_space = 0.0
         for volume in lvm2.states(self.vg_name):
             if volume.name != self.vg_thin_pool:
                 capacity += volume.size
@@ -177,7 +178,7 @@ class LVM(executor.Executor):
         root_helper: str, vg_name: str | None = None
     ) -> list[dict[str, Any]]:
         """The physical volumes of this host, or of a group; sizes in GiB."""
-        return _physical_volumes(tools.of(root_helper), vg_name)
+        return tools.of(root_helper).devices(vg_name)
 
     @tools.on_instances
     @staticmethod
@@ -201,7 +202,7 @@ class LVM(executor.Executor):
 
     def get_physical_volumes(self) -> list[dict[str, Any]]:
         """The physical volumes of the group, which ``pv_list`` has from now on."""
-        self.pv_list = _physical_volumes(self._tools(), self.vg_name)
+        self.pv_list = self._tools().devices(self.vg_name)
         return self.pv_list
 
     def lv_has_snapshot(self, name: str) -> bool:
@@ -254,10 +255,14 @@ class LVM(executor.Executor):
         mirrors = model.parse_count(mirror_count, 'mirror_count')
         words = plans.create_thick(self.vg_name, name, size, mirrors)
         if lv_type == _THIN:
-            words = plans.create_thin(self.vg_name, self._pool(), name, size)
+            words = plans.create_thin(self.vg_name, self._pool(mirrors), name, size)
         self._tools().run(words, self.vg_name, tries=host.TRIES)
 
-    def _pool(self) -> str:
+    def _pool(self, mirrors: int) -> str:
+        if mirrors:
+            raise exception.InvalidParameterValue(
+                err='mirror_count: a thin volume has no mirrors, and its pool may have'
+            )
         if not self.vg_thin_pool:
             raise exception.InvalidParameterValue(
                 err=f'lv_type: volume group {self.vg_name} has no thin pool: see create_thin_pool'
@@ -341,8 +346,3 @@ class LVM(executor.Executor):
         lv = self._existing(lv_name, 'lv_name')
         model.parse_new_name(self.vg_name, new_name, 'new_name')
         self._tools().run(plans.rename(self.vg_name, lv, new_name), self.vg_name, lv)
-
-
-def _physical_volumes(lvm2: host.Tools, vg: str | None) -> list[dict[str, Any]]:
-    found = lvm2.physical_volumes()
-    return [each.as_dict() for each in found if vg is None or each.vg == vg]

@@ -22,8 +22,9 @@ PREFIX = ('env', 'LC_ALL=C')
 def prefix(first: list[str], lvm_conf: Any, *, suppress_fd_warn: bool) -> list[str]:
     """What the command lines of one instance begin with."""
     words = list(first)
-    if lvm_conf and files.exists(lvm_conf) and not files.is_directory(lvm_conf):
-        words.append(f'LVM_SYSTEM_DIR={os.path.dirname(os.path.abspath(lvm_conf))}')
+    conf = str(lvm_conf or '')
+    if conf and files.exists(conf) and not files.is_directory(conf):
+        words.append(f'LVM_SYSTEM_DIR={os.path.dirname(os.path.abspath(conf))}')
     if suppress_fd_warn:
         words.append('LVM_SUPPRESS_FD_WARNINGS=1')
     return words

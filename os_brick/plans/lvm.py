@@ -18,7 +18,7 @@ _JSON = ('--reportformat', 'json', '--units', 'b', '--nosuffix')
 # Without locks, and without a question to the kernel: so it cannot say what is active, or full.
 _ON_DISK = ('--readonly',)
 _TEBI = 1 << 40
-# From this size on, the log of a mirror with LVM's own regions of 2 MiB would not be large enough.
+# From this size on, a mirror with LVM's own regions of 2 MiB would have very many.
 _REGION_TEBI = 1.5
 
 _LV = ('-o', 'vg_name,lv_name,lv_uuid,lv_size,lv_attr')
@@ -82,8 +82,9 @@ def create_thick(vg: str, name: str, size: lvm.Size, mirrors: int) -> Words:
 
 
 def _mirrored(size: lvm.Size, mirrors: int) -> Words:
-    # Since 2.02.107 LVM makes a raid1 by default, which has no log.
-    words = ('--type', 'mirror', '-m', str(mirrors), '--nosync', '--mirrorlog', 'mirrored')
+    # Not "--mirrorlog mirrored": LVM makes a raid1 by default since 2.02.107, which has no log, and
+    # 2.03.31 refuses such a log for a mirror, too ("is DEPRECATED. Use RAID1").
+    words = ('--type', 'raid1', '-m', str(mirrors), '--nosync')
     tebi = size.bytes / _TEBI
     if tebi < _REGION_TEBI:
         return words

@@ -24,6 +24,7 @@ Modules
     fcloop    NVMe over FC without a card
     loops     loop devices on files in RAM, which volumes and stores are made of
     fc        Fabric: two initiator and two target ports of Fibre Channel, cables cut and healed
+    lvm       Group: a volume group on device-mapper devices, asked from the outside
     lio       Volume, Target, Group (a portal group): map, unmap, remap, chap, enable
     net       addresses of the lab, cut()/heal(), unresponsive and refusing addresses, host names
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
@@ -62,6 +63,7 @@ from tests.functional.lab import (
     fcloop,
     lio,
     loops,
+    lvm,
     net,
     nvmet,
     oracle,
@@ -80,6 +82,7 @@ __all__ = [
     'fcloop',
     'lio',
     'loops',
+    'lvm',
     'net',
     'nvmet',
     'oracle',

@@ -170,6 +170,11 @@ class Worker:
         self._ask(60, do='daemon')
         self._ask(60, do='make', protocol=protocol, options=options)
 
+    def group(self, name: str, **options: object) -> None:
+        """Have a volume group of LVM in the place of the connector, and start the daemon."""
+        self._ask(60, do='daemon')
+        self._ask(60, do='group', name=name, options=options)
+
     def call(self, method: str, *args: object, seconds: float = 180, **keywords: object) -> Any:
         """Call one of the connector's methods."""
         return self._ask(seconds, do='call', method=method, args=args, keywords=keywords)

@@ -59,6 +59,11 @@ class Server:
 
         self.connector = connector.InitiatorConnector.factory(protocol, None, **options)
 
+    def do_group(self, name, options):
+        from os_brick.local_dev import lvm
+
+        self.connector = lvm.LVM(name, 'sudo', **options)
+
     def do_daemon(self):
         """Start the privsep daemon as a fork (an exec would import everything once more)."""
         from oslo_privsep import priv_context

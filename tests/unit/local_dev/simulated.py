@@ -250,7 +250,7 @@ class Lvm2:
         group = self._changeable(vg)
         if name in group.volumes:
             raise Failed(f'Logical Volume "{name}" already exists in volume group "{vg}"')
-        if '--mirrorlog' in options and options.get('--type') != 'mirror':
+        if '--mirrorlog' in options:
             raise Failed('--mirrorlog is supported only with mirrors.', USAGE)
         group.volumes[name] = self._made(group, options, last)
         return f'  Logical volume "{name}" created.\n'

@@ -220,12 +220,10 @@ def test_what_a_method_costs(host, gold, act, programs):
 
 
 def test_a_mirror_is_a_mirror(host, gold):
-    """LVM makes a raid1 by default: "--mirrorlog is supported only with mirrors"."""
+    """LVM 2.03 makes no mirror with a log of its own: "Use RAID1 LV or disk log instead"."""
     gold.create_volume('m', '100m', mirror_count=1)
     assert host.groups['gold'].volumes['m'].kind == 'm'
-    assert host.started == [
-        'lvcreate -n m gold -L 100m --yes --type mirror -m 1 --nosync --mirrorlog mirrored'
-    ]
+    assert host.started == ['lvcreate -n m gold -L 100m --yes --type raid1 -m 1 --nosync']
 
 
 def test_a_snapshot_lives(host, gold):
@@ -281,6 +279,20 @@ def test_a_pool_by_name(host, gold):
     assert not gold.lv_has_snapshot('t')
     gold.delete('t')
     assert names(host) == {'puddle', 'ts'}
+
+
+def test_a_thin_volume_has_no_mirrors(host, thin):
+    with pytest.raises(exception.InvalidParameterValue, match='mirror_count'):
+        thin.create_volume('t', '1g', 'thin', 1)
+    assert not host.started
+
+
+def test_a_pool_that_is_gone_has_no_room(host, thin):
+    thin.update_volume_group_info()
+    assert thin.vg_thin_pool_size == 1.0
+    host.groups['gold'].volumes.clear()
+    thin.update_volume_group_info()
+    assert (thin.vg_thin_pool_size, thin.vg_thin_pool_free_space) == (0.0, 0.0)
 
 
 # A delete never removes another volume.
@@ -503,6 +515,20 @@ def test_growing_an_origin_leaves_it_active(host, gold):
     gold.deactivate_lv('a')
     gold.extend_volume('a', '+8m')
     assert not host.groups['gold'].volumes['a'].active
+
+
+def test_an_origin_that_cannot_be_grown_in_time_is_active_again(host, gold):
+    gold.create_volume('a', '8m')
+    gold.create_lv_snapshot('s', 'a')
+
+    def hang():
+        clock.sleep(host.keywords[-1]['timeout'])
+        raise exception.ExecutionTimeout(cmd='lvextend')
+
+    host.before('lvextend *', hang)
+    with pytest.raises(exception.OperationTimedOut, match='lvextend of logical volume gold/a'):
+        gold.extend_volume('a', '16m')
+    assert host.groups['gold'].volumes['a'].active
 
 
 def test_growing_to_the_same_size_is_done(gold):

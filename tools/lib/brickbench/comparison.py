@@ -13,6 +13,8 @@ from tests.functional import lab
 
 Props = dict[str, Any]
 CALL_SECONDS = 120.0
+# A process without a connector, for what is not attached.
+LVM = 'LVM'
 # multipathd takes just what it is told to: no map over the one disk of a single path.
 MULTIPATHD = {'find_multipaths': 'strict'}
 
@@ -33,7 +35,8 @@ class Side:
             if self._nursery is None:
                 self._nursery = lab.bricks.Nursery(self.python, debug=False)
             worker = self._nursery.spawn()
-            worker.make(protocol, multipath=multipath)
+            if protocol != LVM:
+                worker.make(protocol, multipath=multipath)
             self._workers[kind] = worker
         return self._workers[kind]
 

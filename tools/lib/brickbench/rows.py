@@ -67,12 +67,18 @@ ROWS = (
         'nvme-hole', 'NVMe/TCP: attach, 1 of 4 portals black-holed', 'nvme-hole', None, 1.5, EASIER
     ),
     Row('nvme-properties', 'NVMe: connector properties, second call', 'nvme', 0),
+    Row('lvm-list', 'LVM: list of 500 volumes', 'lvm', 1, 1.1),
+    Row('lvm-over-raw', 'LVM: list of 500 volumes beside lvs', 'lvm', None, 1.2, EASIER),
     Row('daemon', 'privsep daemon: start to first answer', 'processes', None, 0.6),
     Row('memory', 'resident memory of the importing process', 'processes', None, 0.7, unit='MiB'),
     Row('import', 'import of the connectors, over the libraries', 'processes', most=0.06),
 )
 # What a row is compared with if that is neither the reference nor ours on a healthy network.
-_BESIDE = {'crowd': 'of ours on an empty host', 'nvme-over-floor': 'of the bare write'}
+_BESIDE = {
+    'crowd': 'of ours on an empty host',
+    'nvme-over-floor': 'of the bare write',
+    'lvm-over-raw': 'of lvs',
+}
 NAMES = tuple(row.name for row in ROWS)
 
 
