@@ -4,6 +4,8 @@
 from collections.abc import Iterator
 import contextlib
 import os
+import pathlib
+import subprocess
 import time
 
 from oslo_concurrency import processutils
@@ -15,6 +17,7 @@ from tests.functional import lab, support
 
 NAME = 'lab-gold'
 MEBI = 1 << 20
+EVERYTHING = 'OS_BRICK_TEST_ALL' in os.environ
 
 
 @pytest.fixture(scope='module')
@@ -138,9 +141,16 @@ def test_a_mirror_and_a_signature(group: lab.lvm.Group, vg: lvm.LVM) -> None:
     vg.delete('b')
 
 
+RESERVED = (
+    *('tdata', 'tmeta', 'mlog', 'mimage', 'rimage', 'rmeta', 'cdata', 'cmeta', 'corig', 'cvol'),
+    *('wcorig', 'iorig', 'imeta', 'pmspare', 'vdata', 'vorigin'),
+)
+
+
 def test_names_that_lvm_reserves(group: lab.lvm.Group, vg: lvm.LVM) -> None:
     """LVM refuses each that we refuse, and takes what we take."""
-    for name in ('snapshot-1', 'pvmove9', 'x_tdata'):
+    parts = RESERVED if EVERYTHING else RESERVED[:1]
+    for name in ('snapshot-1', 'pvmove9', *(f'x_{part}0' for part in parts)):
         with pytest.raises(exception.InvalidParameterValue, match='reserves'):
             vg.create_volume(name, '4m')
         assert 'reserved' in group.run('lvcreate', '-L', '4m', '-n', name, NAME, check=False)
@@ -192,19 +202,90 @@ def test_a_group_that_is_exported_partial_or_missing(group: lab.lvm.Group, vg: l
     vg.delete('a')
 
 
+HANGING = [
+    ('lvs of volume group', lambda vg: vg.get_volumes()),
+    ('lvremove of logical volume', lambda vg: vg.delete('a')),
+    ('lvcreate of volume group', lambda vg: vg.create_volume('b', '4m')),
+    ('lvs of logical volume', lambda vg: vg.extend_volume('a', '8m')),
+    ('lvchange of logical volume', lambda vg: vg.deactivate_lv('a')),
+    ('lvrename of logical volume', lambda vg: vg.rename_volume('a', 'b')),
+    ('vgs of volume group', lambda vg: vg.update_volume_group_info()),
+    ('pvs of this host', lambda vg: vg.get_physical_volumes()),
+]
+
+
 def test_a_disk_that_does_not_answer(group: lab.lvm.Group, vg: lvm.LVM, options) -> None:
-    """LVM waits for it for ever; the method does not, and names what it waited for."""
+    """LVM waits for it for ever; a method does not, and names what it waited for."""
+    vg.create_volume('a', '4m')
     options(operation_timeout=4)
-    group.devices[0].suspend()
-    began = time.monotonic()
-    try:
-        with pytest.raises(exception.OperationTimedOut, match=f'lvs of volume group {NAME}'):
-            vg.get_volumes()
-    finally:
-        took = time.monotonic() - began
-        group.devices[0].resume()
-    assert took < 8
-    assert vg.get_volumes() == []
+    for what, act in HANGING if EVERYTHING else HANGING[:2]:
+        group.devices[0].suspend()
+        began = time.monotonic()
+        try:
+            with pytest.raises(exception.OperationTimedOut, match=f'{what} {NAME}'):
+                act(vg)
+        finally:
+            took = time.monotonic() - began
+            group.devices[0].resume()
+        assert took < 8, what
+    options(operation_timeout=60)
+    lab.shell.until(lambda: not lvm_runs(), 20, 'the killed tools have ended')
+    assert set(group.volumes()) == {'a'}
+    vg.delete('a')
+
+
+def lvm_runs() -> bool:
+    names = (lab.shell.read(entry) for entry in pathlib.Path('/proc').glob('[0-9]*/comm'))
+    return any(name.startswith(('lv', 'vg', 'pv')) for name in names)
+
+
+class Killing:
+    """Runs programs, and kills the first one of a name after a while."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name = name
+        self._seconds = seconds
+
+    def __call__(self, *cmd: str, **_keywords: object) -> tuple[str, str]:
+        with subprocess.Popen(
+            cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as tool:
+            seconds = None
+            if self._name in cmd:
+                self._name, seconds = '', self._seconds
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                tool.wait(seconds)
+            if seconds is not None:
+                tool.kill()
+            out, err = tool.communicate()
+        if tool.returncode:
+            raise processutils.ProcessExecutionError(
+                stdout=out, stderr=err, exit_code=tool.returncode, cmd=' '.join(cmd)
+            )
+        return out, err
+
+
+def test_tools_that_are_killed(group: lab.lvm.Group, vg: lvm.LVM) -> None:
+    """At any moment: the method fails or has done it, what else there is stays, and LVM goes on."""
+    vg.create_volume('stays', '4m')
+    put('stays', b'stays')
+    for moment in (0.02 * n for n in (range(1, 15) if EVERYTHING else (4, 9))):
+        for name, act in (
+            ('lvcreate', lambda vg: vg.create_volume('a', '4m')),
+            ('lvextend', lambda vg: vg.extend_volume('a', '8m')),
+            ('lvremove', lambda vg: vg.delete('a')),
+        ):
+            broken = make(group, executor=Killing(name, moment))
+            with contextlib.suppress(processutils.ProcessExecutionError, exception.BrickException):
+                act(broken)
+            if name == 'lvcreate' and 'a' not in group.volumes():
+                vg.create_volume('a', '4m')
+        with contextlib.suppress(exception.VolumeDeviceNotFound):
+            vg.delete('a')
+        assert set(group.volumes()) == {'stays'}
+        assert seen('stays') == b'stays'
+    assert not group.run('vgck', NAME)
+    vg.delete('stays')
 
 
 def test_two_processes(group: lab.lvm.Group, workers) -> None:
@@ -235,3 +316,41 @@ def test_two_processes(group: lab.lvm.Group, workers) -> None:
         errors.append(worker)
     assert len(errors) == 1
     both[0].call('delete', 'keep-1')
+
+
+QUESTIONS = (
+    ('get_volumes',),
+    ('get_volume', 'a'),
+    ('get_volume', 'nope'),
+    ('get_physical_volumes',),
+    ('get_all_volume_groups', 'sudo'),
+    ('get_all_physical_volumes', 'sudo'),
+    ('get_lvm_version', 'sudo'),
+    ('lv_has_snapshot', 'a'),
+    ('lv_has_snapshot', 's'),
+    ('update_volume_group_info',),
+    ('vg_mirror_free_space', 1),
+    ('vg_mirror_size', 1),
+    *(('__getattribute__', f'vg_{name}') for name in ('size', 'free_space', 'lv_count', 'uuid')),
+    ('__getattribute__', 'vg_provisioned_capacity'),
+)
+
+
+@pytest.mark.reference
+def test_answers_are_those_of_the_reference(
+    group: lab.lvm.Group, vg: lvm.LVM, workers, reference_nursery
+) -> None:
+    """Values, types and forms: what callers have read until now."""
+    vg.create_volume('a', '20m')
+    vg.create_lv_snapshot('s', 'a')
+    ours, theirs = workers(), reference_nursery.spawn()
+    # The reference reads all of LVM's configuration for some, and its default for others.
+    for worker in (ours, theirs):
+        worker.group(NAME, lvm_conf=str(group.conf), suppress_fd_warn=True)
+    answers = {
+        question: [worker.call(*question) for worker in (ours, theirs)] for question in QUESTIONS
+    }
+    theirs.close()
+    assert {q: a[0] for q, a in answers.items()} == {q: a[1] for q, a in answers.items()}
+    vg.delete('s')
+    vg.delete('a')
