@@ -161,8 +161,8 @@ _MEANINGS = (
     (
         Failure.NO_VOLUME,
         re.compile(
-            r'Failed to find logical volume'
-            r'|[Ll]ogical [Vv]olume "?[^"\s]+"? not found in volume group'
+            r'Failed to find'
+            r'|[Ll]ogical [Vv]olume "?[^"\s]+"? not found'
             r'|specified logical volume\(s\) not found'
         ),
     ),
@@ -185,7 +185,7 @@ def meaning(exit_code: object, text: str) -> Failure:
     """What a command means that ended with an exit code and wrote a text."""
     if exit_code in _CRASHES:
         return Failure.CRASH
-    if exit_code in (_USAGE, _NOT_FOUND_BY_ENV, None):
+    if exit_code in (_USAGE, _NOT_FOUND_BY_ENV) or not (exit_code or text):
         return Failure.FINAL
     for failure, pattern in _MEANINGS:
         if pattern.search(text):

@@ -51,9 +51,17 @@ def test_a_crash(code):
     assert lvm.meaning(code, 'Volume group "x" not found') is lvm.Failure.CRASH
 
 
-@pytest.mark.parametrize('code', [127, None, 3])
-def test_what_never_gets_better(code):
-    assert lvm.meaning(code, 'not found') is lvm.Failure.FINAL
+@pytest.mark.parametrize(
+    ('code', 'text'),
+    [(127, "env: 'lvs': not found"), (3, 'Volume group "x" not found'), (None, '')],
+)
+def test_what_never_gets_better(code, text):
+    assert lvm.meaning(code, text) is lvm.Failure.FINAL
+
+
+def test_an_error_without_an_exit_code_means_what_it_says():
+    text = 'Failed to find logical volume "gold/a"'
+    assert lvm.meaning(None, text) is lvm.Failure.NO_VOLUME
 
 
 def test_questions_take_no_locks_unless_they_need_the_kernel():
