@@ -33,7 +33,8 @@ def group(whole_group: lab.lvm.Group, clean_host: object) -> Iterator[lab.lvm.Gr
     """The group, without volumes before the test and after it."""
     yield whole_group
     left = whole_group.volumes()
-    whole_group.empty()
+    if left:
+        whole_group.empty()
     assert not left, left
 
 
@@ -218,7 +219,7 @@ def test_a_disk_that_does_not_answer(group: lab.lvm.Group, vg: lvm.LVM, options)
     """LVM waits for it for ever; a method does not, and names what it waited for."""
     vg.create_volume('a', '4m')
     options(operation_timeout=4)
-    for what, act in HANGING if EVERYTHING else HANGING[:2]:
+    for what, act in HANGING if EVERYTHING else HANGING[:1]:
         group.devices[0].suspend()
         began = time.monotonic()
         try:
@@ -269,7 +270,7 @@ def test_tools_that_are_killed(group: lab.lvm.Group, vg: lvm.LVM) -> None:
     """At any moment: the method fails or has done it, what else there is stays, and LVM goes on."""
     vg.create_volume('stays', '4m')
     put('stays', b'stays')
-    for moment in (0.02 * n for n in (range(1, 15) if EVERYTHING else (4, 9))):
+    for moment in (0.02 * n for n in (range(1, 15) if EVERYTHING else (6,))):
         for name, act in (
             ('lvcreate', lambda vg: vg.create_volume('a', '4m')),
             ('lvextend', lambda vg: vg.extend_volume('a', '8m')),
@@ -321,18 +322,22 @@ def test_two_processes(group: lab.lvm.Group, workers) -> None:
 QUESTIONS = (
     ('get_volumes',),
     ('get_volume', 'a'),
-    ('get_volume', 'nope'),
     ('get_physical_volumes',),
     ('get_all_volume_groups', 'sudo'),
-    ('get_all_physical_volumes', 'sudo'),
     ('get_lvm_version', 'sudo'),
     ('lv_has_snapshot', 'a'),
-    ('lv_has_snapshot', 's'),
     ('update_volume_group_info',),
     ('vg_mirror_free_space', 1),
     ('vg_mirror_size', 1),
     *(('__getattribute__', f'vg_{name}') for name in ('size', 'free_space', 'lv_count', 'uuid')),
     ('__getattribute__', 'vg_provisioned_capacity'),
+)
+MORE_QUESTIONS = (
+    ('get_volume', 'nope'),
+    ('get_all_physical_volumes', 'sudo'),
+    ('get_all_physical_volumes', 'sudo', 'nope'),
+    ('get_lv_info', 'sudo', 'nope'),
+    ('lv_has_snapshot', 's'),
 )
 
 
@@ -347,8 +352,9 @@ def test_answers_are_those_of_the_reference(
     # The reference reads all of LVM's configuration for some, and its default for others.
     for worker in (ours, theirs):
         worker.group(NAME, lvm_conf=str(group.conf), suppress_fd_warn=True)
+    questions = (*QUESTIONS, *(MORE_QUESTIONS if EVERYTHING else ()))
     answers = {
-        question: [worker.call(*question) for worker in (ours, theirs)] for question in QUESTIONS
+        question: [worker.call(*question) for worker in (ours, theirs)] for question in questions
     }
     theirs.close()
     assert {q: a[0] for q, a in answers.items()} == {q: a[1] for q, a in answers.items()}
