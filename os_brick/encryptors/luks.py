@@ -64,9 +64,13 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
         except luks.Damaged as error:
             found, damaged = None, str(error)
         if found is None:
-            return self._format(device, passphrase, cipher, damaged, op)
-        who = new_volume.proven(device, self._volume, op)
-        luks_memory.has(luks_memory.keys(who, self._volume.volume_id), found)
+            found = self._format(device, passphrase, cipher, damaged, op)
+        else:
+            who = new_volume.proven(device, self._volume, op)
+            luks_memory.has(luks_memory.keys(who, self._volume.volume_id), found)
+        if op.settings.luks.header_backup:
+            # Before it is opened: that rewrites a first header which is broken.
+            crypt.keep_header(device, found, op.work)
         return found
 
     def _format_volume(self, passphrase: str, **kwargs: Any) -> None:

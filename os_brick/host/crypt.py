@@ -18,6 +18,7 @@ from os_brick.host import block, dm
 from os_brick.model import crypt_commands, luks
 from os_brick.privileged import cryptsetup as root
 from os_brick.privileged import luks as root_luks
+from os_brick.privileged import luks_backup as backup
 
 LOG = logging.getLogger(__name__)
 
@@ -103,6 +104,21 @@ def header(device: str, deadline: wait.Deadline) -> luks.Header | None:
     if 'damaged' in found:
         raise luks.Damaged(found['damaged'])
     return luks.Header.of_dict(found) if found else None
+
+
+def keep_header(device: str, found: luks.Header, deadline: wait.Deadline) -> None:
+    """Have root keep a copy of a header, unless it has one of this state of it.
+
+    :raises BrickException: if it cannot be kept.
+    """
+    number, limit = block.inode(device), deadline.limit(READ_SECONDS)
+    try:
+        kept = backup.keep(device, number, found.uuid, found.sequence, limit)
+    except OSError as error:
+        raise exception.BrickException(
+            f'[os_brick] luks_header_backup: the header of /dev/{device} cannot be kept: {error}'
+        ) from error
+    LOG.debug('The header of /dev/%s is kept as %s', device, kept)
 
 
 def users(mapping: Mapping) -> list[str]:

@@ -74,6 +74,11 @@ def is_luks(device: str) -> tuple[str, ...]:
     return 'cryptsetup', 'isLuks', '--verbose', device
 
 
+def keep_header(device: str, file: str) -> tuple[str, ...]:
+    """Copy the header of a LUKS volume to a new file, which cryptsetup makes readable for root."""
+    return 'cryptsetup', 'luksHeaderBackup', device, '--header-backup-file', file
+
+
 def format_luks(
     device: str, version: int, cipher: Cipher, header: str, data_offset: int
 ) -> tuple[str, ...]:

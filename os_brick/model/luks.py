@@ -14,6 +14,7 @@ import hashlib
 import json
 import struct
 from typing import Any
+import zlib
 
 MAGIC = b'LUKS\xba\xbe'
 SECOND_MAGIC = b'SKUL\xba\xbe'
@@ -50,7 +51,7 @@ class Header:
     :ivar data_offset: the first byte of the data.
     :ivar data_bytes: how much data there is; 0 for all that is left of the device.
     :ivar sector_bytes: the unit of encryption.
-    :ivar sequence: rises with each change of a LUKS2 header.
+    :ivar sequence: another one after each change: of LUKS2 its number, of LUKS1 a check sum.
     :ivar is_first: whether the first header is whole.
     """
 
@@ -125,7 +126,8 @@ def _luks1(page: bytes) -> Header:
             keys.append(_area(start * SECTOR_BYTES, key_bytes * stripes))
     if not uuid or not 0 < key_bytes <= _MOST_KEY_BYTES:
         raise Damaged('a LUKS header that cannot be used: it has no UUID or no key size')
-    return Header(1, uuid, PAGE_BYTES, tuple(keys), payload * SECTOR_BYTES)
+    check = zlib.crc32(page[: _LUKS1.size + _SLOTS1 * _SLOT1.size])
+    return Header(1, uuid, PAGE_BYTES, tuple(keys), payload * SECTOR_BYTES, sequence=check)
 
 
 def _area(start: int, count: int) -> tuple[int, int]:

@@ -187,6 +187,11 @@ class Worker:
         """Start such a call; ``finish`` has its answer."""
         self.start(do='call', method=method, args=args, keywords=keywords)
 
+    def begin_encryption(self, method: str, path: str, provider: str, passphrase: str) -> None:
+        """Start a method of an encryptor; ``finish`` has its answer."""
+        given = {'path': path, 'provider': provider, 'passphrase': passphrase}
+        self.start(do='encryption', method=method, **given)
+
     def properties(self, *, multipath: bool = False, enforce: bool = False) -> dict[str, Any]:
         """What get_connector_properties answers there."""
         answer = self._ask(120, do='properties', multipath=multipath, enforce=enforce)

@@ -75,6 +75,14 @@ class Server:
     def do_call(self, method, args, keywords):
         return getattr(self.connector, method)(*args, **keywords)
 
+    def do_encryption(self, method, path, provider, passphrase):
+        """One method of the encryptor of an attached volume."""
+        from tests.functional import encryption_support
+
+        brick = encryption_support.encryptor(path, provider, passphrase)
+        arguments = () if method == 'detach_volume' else (None,)
+        return getattr(brick, method)(*arguments, **encryption_support.METADATA)
+
     def do_many(self, method, calls):
         """The same method in so many threads at once, as a service's threads call it."""
         with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:

@@ -365,3 +365,24 @@ def test_the_passphrase_of_a_format_is_nowhere(world, caplog) -> None:
     shown = [caplog.text, repr(caught.value), str(vars(brick)), str(world.crypt.started)]
     secret = (support.PASSPHRASE, repr(support.PASSPHRASE)[1:-1])
     assert not [text for text in shown if any(each in text for each in secret)]
+
+
+@VERSIONS
+@pytest.mark.parametrize('is_on', [False, True])
+def test_copies_of_headers(world: World, option: Any, version: str, is_on: bool) -> None:
+    """One for each state of a header, made before it is opened, for root alone; off by default."""
+    if is_on:
+        option('luks_header_backup', True)
+    attach(world, version).detach_volume()
+    support.link_to(world.host, 'sdx')
+    attach(world, version)
+    place = world.host.tree.at('/var/lib/os-brick/luks-headers')
+    kept = list(place.iterdir()) if place.exists() else []
+    assert len(kept) == is_on
+    acts = [next(word for word in argv[1:] if word[0] != '-') for argv in world.crypt.started]
+    programs = [act for act in acts if act != 'luksClose']
+    copy = ['luksHeaderBackup'] if is_on else []
+    assert programs == ['luksFormat', *copy, 'luksOpen', 'luksOpen']
+    for file in kept:
+        assert (place.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
+        assert file.read_bytes()[:4096] == world.crypt.read('sdx', 0, 4096)

@@ -189,6 +189,13 @@ class Cryptsetup:
         self.host.tree.value(f'/sys/block/{dm}/size', size // 512)
         return 0, '', ''
 
+    def _luksHeaderBackup(self, words, argv, stdin):
+        place = pathlib.Path(argv[argv.index('--header-backup-file') + 1])
+        device = words[0].removeprefix('/dev/')
+        place.write_bytes(self.read(device, 0, luks.LUKS2_DATA))
+        place.chmod(0o400)
+        return 0, '', ''
+
     def _luksFormat(self, words, argv, stdin):
         if self.format_code:
             return self.format_code, '', 'It failed.'

@@ -77,6 +77,7 @@ VALID: dict[str, dict[str, Any]] = {
     'links.unlink_seen': {'link': '/dev/disk/by-id/os-brick+dev+sda', 'mark': '7-8'},
     'links.unlink_root': {'links': '/dev/disk/by-id/os-brick+dev+sda'},
     'luks.header': {'device': 'sda', 'number': 0},
+    'luks_backup.keep': {'device': 'sda', 'number': 0, 'uuid': UUID, 'sequence': 3},
     'luks_format.look': {'device': 'sda', 'number': 0, 'besides': ((0, 4096),)},
     'luks_format.new_header': {},
     'luks_format.drop_header': {'token': '0' * 32},

@@ -235,6 +235,7 @@ def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> Ou
         order = command.Order(
             [*words, *more, f'--junitxml=/mnt/share/{report.name}'],
             timeout=max(1.0, deadline - time.monotonic()),
+            environment={'OS_BRICK_TEST_ALL': '1'} if options.all else {},
         )
         status = command.run_in(running, order)
         try:
