@@ -9,7 +9,7 @@ import dataclasses
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, files, wait
+from os_brick.core import files, wait
 from os_brick.host import block, lun_state, multipath, removal, scsi
 from os_brick.model import vpd
 
@@ -241,14 +241,13 @@ def confirm(disks: Collection[Disk], deadline: wait.Deadline) -> None:
     :raises NothingMapped: if the target has nothing at its LUN any more.
     """
     known = {disk.name: disk for disk in disks}
-    actual, errors = fanout.fanout(
-        lambda name: scsi.identity(name, deadline.limit(CONFIRM_SECONDS)), known
-    )
-    for name, error in errors.items():
-        if isinstance(error, scsi.NothingMapped):
-            raise error
+    found = scsi.ask_all(known, deadline.within(CONFIRM_SECONDS))
+    for unmapped in found.unmapped.values():
+        raise unmapped
+    for name, error in found.unanswered.items():
         LOG.warning('Disk %s does not answer any more: %s', known[name], error)
-    for name, identity in actual.items():
+    for name, answer in found.reported.items():
+        identity = answer.identity
         if identity.is_another(known[name].identity):
             raise exception.VolumeIdentityMismatch(
                 device=f'/dev/{name}', expected=str(known[name].identity), actual=str(identity)

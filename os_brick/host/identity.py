@@ -30,19 +30,14 @@ def prove(device: str, deadline: wait.Deadline) -> str:
 
 
 def _of_map(device: str, wwid: str, deadline: wait.Deadline) -> str:
-    asked, reasons = 0, []
-    for disk in block.members(device):
-        try:
-            actual = scsi.identity(disk, deadline.limit(_ASK_SECONDS))
-        except scsi.NothingMapped as error:
-            raise _another(device, wwid, str(error)) from error
-        except (OSError, exception.BrickException) as error:
-            reasons.append(f'{disk}: {error}')
-            continue
-        if actual.compare_wwid(wwid) is not vpd.Match.SAME:
-            raise _another(device, wwid, f'{actual} through its disk {disk}')
-        asked += 1
-    if not asked:
+    found = scsi.ask_all(block.members(device), deadline.within(_ASK_SECONDS))
+    for unmapped in found.unmapped.values():
+        raise _another(device, wwid, str(unmapped)) from unmapped
+    for disk, answer in found.reported.items():
+        if answer.identity.compare_wwid(wwid) is not vpd.Match.SAME:
+            raise _another(device, wwid, f'{answer.identity} through its disk {disk}')
+    if not found.reported:
+        reasons = [f'{disk}: {error}' for disk, error in found.unanswered.items()]
         raise _unanswered(device, wwid, reasons)
     return f'wwid-{wwid.lower()}'
 

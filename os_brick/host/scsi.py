@@ -10,7 +10,7 @@ import errno
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import clock, files, wait
+from os_brick.core import clock, fanout, files, wait
 from os_brick.model import vpd
 from os_brick.privileged import scsi as root
 
@@ -209,6 +209,32 @@ def ask(disk: str, timeout: float = INQUIRY_SECONDS) -> Answer:
                 raise
         clock.sleep(pause)
     raise AssertionError('the last pause is None')
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answers:
+    """What disks have reported of themselves, by name.
+
+    :ivar unmapped: those at whose LUN the target has nothing any more.
+    :ivar unanswered: why the others have reported nothing.
+    """
+
+    reported: dict[str, Answer]
+    unmapped: dict[str, NothingMapped]
+    unanswered: dict[str, Exception]
+
+
+def ask_all(disks: Iterable[str], deadline: wait.Deadline) -> Answers:
+    """What disks report of themselves now; they are asked side by side."""
+
+    def answer(disk: str) -> Answer:
+        return ask(disk, deadline.limit(INQUIRY_SECONDS))
+
+    reported, errors = fanout.fanout(answer, disks)
+    unmapped = {disk: e for disk, e in errors.items() if isinstance(e, NothingMapped)}
+    return Answers(
+        reported, unmapped, {disk: e for disk, e in errors.items() if disk not in unmapped}
+    )
 
 
 def scan(address: Address, deadline: wait.Deadline) -> None:

@@ -15,7 +15,7 @@ import errno
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, teardown, wait
+from os_brick.core import teardown, wait
 from os_brick.host import dm, multipath, scsi, survey
 
 LOG = logging.getLogger(__name__)
@@ -46,18 +46,16 @@ def look(disks: Iterable[tuple[str, int]]) -> Seen:
     """
     numbers = {name: number for name, number in disks if scsi.is_there(name, number)}
     running = [name for name in numbers if scsi.is_running(name)]
-    actual, errors = fanout.fanout(scsi.ask, running)
-    stale = {}
-    for name in running:
-        cached, error, above = scsi.cached_identity(name), errors.get(name), survey.wwid_above(name)
-        is_another = error is None and (
-            survey.is_stale(actual[name].identity, cached, above) or cached.contradicts(above)
-        )
-        if is_another or isinstance(error, scsi.NothingMapped):
-            why = error or actual[name].identity
-            LOG.warning('Disk %s (%s) is not flushed: %s', name, cached, why)
-            stale[name] = numbers[name]
-    answers = [answer for name, answer in actual.items() if name not in stale]
+    found = scsi.ask_all(running, wait.Deadline.after(scsi.INQUIRY_SECONDS))
+    others = {name: str(error) for name, error in found.unmapped.items()}
+    for name, answer in found.reported.items():
+        cached, above = scsi.cached_identity(name), survey.wwid_above(name)
+        if survey.is_stale(answer.identity, cached, above) or cached.contradicts(above):
+            others[name] = str(answer.identity)
+    for name, why in others.items():
+        LOG.warning('Disk %s (%s) is not flushed: %s', name, scsi.cached_identity(name), why)
+    answers = [answer for name, answer in found.reported.items() if name not in others]
+    stale = {name: numbers[name] for name in running if name in others}
     return Seen([name for name in numbers if name not in stale], stale, answers)
 
 

@@ -12,7 +12,7 @@ import dataclasses
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, wait
+from os_brick.core import wait
 from os_brick.host import block, dm, multipath, removal, scsi
 from os_brick.host import disks as host_disks
 from os_brick.model import vpd
@@ -135,18 +135,18 @@ def _foreign_disks(
         for disk in dict.fromkeys([*block.members(found), *_known_to_multipathd(wwid)])
         if disk not in own and scsi.is_running(disk)
     }
-    limit = deadline.within(FOREIGN_SECONDS)
-    actual, errors = fanout.fanout(lambda disk: scsi.identity(disk, limit.limit()), asked)
-    foreign = {}
-    for disk, number in asked.items():
-        error = errors.get(disk)
-        if error is not None and not isinstance(error, scsi.NothingMapped):
-            LOG.warning('Disk %s below map %s does not identify itself: %s', disk, found, error)
-        elif error is not None or actual[disk].is_another(identity):
-            why = error or actual[disk]
-            LOG.warning('Disk %s is removed from map %s of %s: %s', disk, found, identity, why)
-            foreign[disk] = number
-    return foreign
+    found_out = scsi.ask_all(asked, deadline.within(FOREIGN_SECONDS))
+    for disk, error in found_out.unanswered.items():
+        LOG.warning('Disk %s below map %s does not identify itself: %s', disk, found, error)
+    others = {
+        disk: str(answer.identity)
+        for disk, answer in found_out.reported.items()
+        if answer.identity.is_another(identity)
+    }
+    others |= {disk: str(error) for disk, error in found_out.unmapped.items()}
+    for disk, why in others.items():
+        LOG.warning('Disk %s is removed from map %s of %s: %s', disk, found, identity, why)
+    return {disk: asked[disk] for disk in others}
 
 
 def _known_to_multipathd(wwid: str) -> list[str]:

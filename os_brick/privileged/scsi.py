@@ -105,6 +105,12 @@ def rescan(disk: str, timeout: float) -> None:
     process.isolated(f'the rescan of {disk}', check.seconds(timeout), files.write, path, '1')
 
 
+# Attribute and value.
+_DELETE = ('delete', '1')
+# The kernel wants the end of the line, too (Linux 6.12, scsi_sysfs.c, store_state_field).
+_SET_RUNNING = ('state', 'running\n')
+
+
 @privileged.entrypoint
 def delete(disk: str, number: int, timeout: float) -> None:
     """Have the kernel forget a disk; a process that still has it open gets errors.
@@ -117,8 +123,7 @@ def delete(disk: str, number: int, timeout: float) -> None:
     :raises OSError: ``ENOENT`` if it has gone, or is another one by now; if the kernel refuses it.
     """
     path = f'/sys/block/{check.disk(disk)}/device'
-    number = check.number(number, 2**64 - 1, 'number of a device')
-    process.isolated(f'the removal of {disk}', check.seconds(timeout), _delete, path, number)
+    _change(f'the removal of {disk}', path, number, timeout, *_DELETE)
 
 
 @privileged.entrypoint
@@ -130,8 +135,7 @@ def delete_at(address: str, number: int, timeout: float) -> None:
     :raises OSError: ``ENOENT`` if it has gone, or is another one by now; if the kernel refuses it.
     """
     path = f'/sys/bus/scsi/devices/{check.hctl(address)}'
-    number = check.number(number, 2**64 - 1, 'number of a device')
-    process.isolated(f'the removal of {address}', check.seconds(timeout), _delete, path, number)
+    _change(f'the removal of {address}', path, number, timeout, *_DELETE)
 
 
 @privileged.entrypoint
@@ -143,15 +147,13 @@ def set_running(address: str, number: int, timeout: float) -> None:
     :raises OSError: ``ENOENT`` if it has gone, or is another one by now; if the kernel refuses it.
     """
     path = f'/sys/bus/scsi/devices/{check.hctl(address)}'
+    _change(f'the state of {address}', path, number, timeout, *_SET_RUNNING)
+
+
+def _change(what: str, path: str, number: int, timeout: float, attribute: str, value: str) -> None:
+    """Write to an attribute of a device, if it is the one with this number still."""
     number = check.number(number, 2**64 - 1, 'number of a device')
-    limit = check.seconds(timeout)
-    # The kernel wants the end of the line, too (Linux 6.12, scsi_sysfs.c, store_state_field).
-    value = 'running\n'
-    process.isolated(f'the state of {address}', limit, _write, path, number, 'state', value)
-
-
-def _delete(path: str, number: int) -> None:
-    _write(path, number, 'delete', '1')
+    process.isolated(what, check.seconds(timeout), _write, path, number, attribute, value)
 
 
 def _write(path: str, number: int, attribute: str, value: str) -> None:
