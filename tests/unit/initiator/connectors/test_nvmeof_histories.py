@@ -210,7 +210,7 @@ class History:
 @contextlib.contextmanager
 def host(*, native: bool, multipath: bool) -> Iterator[History]:
     with (
-        tempfile.TemporaryDirectory() as place,
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place,
         nvme.configured(pathlib.Path(place), scan_timeout=0.2) as root,
         nvme.StrikingFabric(root, native=native) as fabric,
         process.use(fabric),

@@ -2,7 +2,6 @@
 """Mirrors of attached members: made, started, completed, ended; nothing by guess."""
 
 from collections.abc import Callable, Iterator
-import contextlib
 import json
 import pathlib
 from typing import Any
@@ -42,14 +41,6 @@ def bring(
         return nvmeof_raid.bring(alias, members, 2, undo, deadline, attached_before=before)
 
 
-def failing(members: tuple[str, ...] = MEMBERS, before: tuple[str, ...] | None = None) -> None:
-    """An attach that fails after the array is there."""
-    with contextlib.suppress(ZeroDivisionError), core_undo.Undo() as undo:
-        deadline = wait.Deadline.after(60)
-        nvmeof_raid.bring('vol1', members, 2, undo, deadline, attached_before=before)
-        raise ZeroDivisionError
-
-
 def single(member: str, alias: str | None) -> str:
     with core_undo.Undo() as undo:
         return nvmeof_raid.single(member, alias, undo, wait.Deadline.after(60))
@@ -81,17 +72,6 @@ def test_alias(host: mirrors.Mirrors, alias: str) -> None:
 # A new array.
 
 
-def test_made_of_blank_members(host: mirrors.Mirrors) -> None:
-    for member in MEMBERS:
-        host.member(member)
-    assert bring() == 'md127'
-    assert md.array_named('vol1') == 'md127'
-    # Asked for the error's text, and by root itself before it lets mdadm overwrite them.
-    assert verbs(host) == ['-p'] * 4 + ['--create']
-    assert '--assume-clean' not in host.started[-1]
-    assert not host.flushed
-
-
 @pytest.mark.parametrize('kind', ['ext4', 'unknown', 'end', 'unreadable', 'held', 'old metadata'])
 def test_never_made_of_a_member_with_something_on_it(host: mirrors.Mirrors, kind: str) -> None:
     host.member(ONE)
@@ -119,15 +99,6 @@ def test_never_made_of_a_member_with_something_on_it(host: mirrors.Mirrors, kind
     assert '--create' not in verbs(host)
 
 
-def test_blkid_that_fails_is_no_blank_member(host: mirrors.Mirrors) -> None:
-    host.member(ONE)
-    host.member(TWO)
-    host.blkid[TWO] = (4, '')
-    with pytest.raises(Exception, match='blkid'):
-        bring()
-    assert '--create' not in verbs(host)
-
-
 def test_too_few_members_for_a_new_array(host: mirrors.Mirrors) -> None:
     host.member(ONE)
     with pytest.raises(exception.VolumeDeviceNotFound, match=r'vol1.*1 of 2'):
@@ -136,44 +107,7 @@ def test_too_few_members_for_a_new_array(host: mirrors.Mirrors) -> None:
         bring(())
 
 
-def test_mdadm_that_makes_nothing(host: mirrors.Mirrors) -> None:
-    for member in MEMBERS:
-        host.member(member)
-    host.refuses['--create'] = 'cannot open'
-    with pytest.raises(exception.BrickException, match=r'vol1.*cannot open'):
-        bring()
-    host.refuses.clear()
-    host.is_installed = False
-    with pytest.raises(Exception, match='No such file'):
-        bring()
-
-
-def test_a_new_array_is_stopped_when_the_attach_fails(host: mirrors.Mirrors) -> None:
-    for member in MEMBERS:
-        host.member(member)
-    failing()
-    assert not md.arrays_over(MEMBERS)
-    assert bring() == 'md127', 'and started by the next one'
-    assert verbs(host).count('--create') == 1
-
-
-def test_the_path_of_another_array_is_not_taken(host: mirrors.Mirrors) -> None:
-    for member in MEMBERS:
-        host.member(member)
-    host.array((host.member('nvme7n1', mirrors.superblock(OTHER)),), uuid=OTHER)
-    with pytest.raises(exception.VolumeIdentityMismatch, match='vol1'):
-        bring()
-
-
 # Started.
-
-
-@pytest.mark.parametrize('there', [MEMBERS, (ONE,), (TWO,)])
-@pytest.mark.usefixtures('members')
-def test_started(host: mirrors.Mirrors, there: tuple[str, ...]) -> None:
-    assert bring(there) == 'md127'
-    assert host.members_of('md127') == list(there)
-    assert verbs(host) == ['--assemble']
 
 
 @pytest.mark.usefixtures('members')
@@ -187,38 +121,6 @@ def test_a_member_that_cannot_be_read_is_left_out(host: mirrors.Mirrors) -> None
         bring()
 
 
-def test_a_stale_member_is_taken_back(host: mirrors.Mirrors) -> None:
-    host.member(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
-    host.member(TWO, mirrors.superblock(number=1))
-    bring()
-    assert verbs(host) == ['--assemble', '--re-add']
-    assert host.members_of('md127') == [ONE, TWO]
-    end('md127')
-    host.refuses['--re-add'] = 'not possible'
-    bring()
-    assert verbs(host)[-3:] == ['--assemble', '--re-add', '--add']
-    end('md127')
-    host.refuses['--add'] = 'neither'
-    assert bring() == 'md127', 'one member will do'
-
-
-@pytest.mark.usefixtures('members')
-def test_a_member_that_came_back_to_a_running_array(host: mirrors.Mirrors) -> None:
-    host.array(MEMBERS)
-    host.tree.value(f'/sys/block/md127/md/dev-{TWO}/state', 'faulty')
-    assert bring() == 'md127'
-    assert verbs(host) == ['--re-add']
-
-
-@pytest.mark.usefixtures('members')
-def test_a_member_that_came_back_under_another_name(host: mirrors.Mirrors) -> None:
-    host.array(MEMBERS)
-    host.tree.remove(f'/sys/block/{TWO}')
-    host.member('nvme5n1', mirrors.superblock(number=1))
-    assert bring((ONE, 'nvme5n1')) == 'md127'
-    assert host.members_of('md127') == [ONE, 'nvme5n1']
-
-
 def test_members_used_apart(host: mirrors.Mirrors) -> None:
     host.member(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
     host.member(TWO, mirrors.superblock(events=40, roles=(mirrors.MISSING, 1), number=1))
@@ -226,16 +128,6 @@ def test_members_used_apart(host: mirrors.Mirrors) -> None:
     with pytest.raises(exception.BrickException, match=r'nvme0n1 and nvme1n1.*without the other'):
         bring()
     assert host.tree.snapshot() == seen
-    assert not host.started
-
-
-def test_a_member_used_apart_from_what_runs_is_left_out(host: mirrors.Mirrors) -> None:
-    host.member(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
-    host.member(TWO, mirrors.superblock(events=40, roles=(mirrors.MISSING, 1), number=1))
-    host.array((ONE,))
-    assert nvmeof_raid.array_of('vol1', (TWO,)) == 'md127'
-    with pytest.raises(exception.BrickException):
-        bring()
     assert not host.started
 
 
@@ -268,100 +160,6 @@ def test_a_member_without_a_superblock_beside_one_with(host: mirrors.Mirrors) ->
     host.write(TWO, b'database')
     with pytest.raises(exception.VolumeIdentityMismatch, match=TWO):
         bring()
-
-
-@pytest.mark.usefixtures('members')
-def test_half_assembled_by_udev(host: mirrors.Mirrors) -> None:
-    host.array((ONE,), state='inactive')
-    host.array((TWO,), array='md126', state='inactive')
-    assert bring() == 'md127'
-    assert host.members_of('md127') == [ONE, TWO]
-    assert verbs(host) == ['--stop', '--stop', '--assemble']
-
-
-@pytest.mark.usefixtures('members')
-def test_udev_is_faster(host: mirrors.Mirrors) -> None:
-    """It takes a member just before mdadm, and starts the array just before it is asked again."""
-    host.after = [lambda: host.array(MEMBERS, state='inactive')]
-    assert bring() == 'md127'
-    assert md.is_running('md127')
-    assert host.members_of('md127') == [ONE, TWO]
-
-
-@pytest.mark.usefixtures('members')
-def test_running_under_its_name(host: mirrors.Mirrors) -> None:
-    host.array(MEMBERS)
-    assert bring() == 'md127'
-    assert not host.started
-
-
-@pytest.mark.usefixtures('members')
-def test_udev_makes_the_link_late(host: mirrors.Mirrors) -> None:
-    host.udev_links = False
-    host.array(MEMBERS)
-    link = ('/dev/md/vol1', '/dev/md127')
-    host.after = [*[lambda: None] * 9, lambda: host.tree.link(*link)]
-    assert bring() == 'md127'
-    assert not host.started
-
-
-@pytest.mark.usefixtures('members')
-def test_running_under_another_name(host: mirrors.Mirrors) -> None:
-    host.array(MEMBERS, 'vol1_0', array='md126')
-    assert bring() == 'md127'
-    assert verbs(host) == ['--stop', '--assemble']
-    end('md127')
-    host.array(MEMBERS, 'vol1_0', array='md126')
-    host.opened = {'md126'}
-    with pytest.raises(exception.VolumeInUse, match='md126'):
-        bring()
-
-
-@pytest.mark.usefixtures('members')
-def test_running_twice(host: mirrors.Mirrors) -> None:
-    host.array((ONE,))
-    host.array((TWO,), 'vol1_0', array='md126')
-    with pytest.raises(exception.BrickException, match='more than once'):
-        bring()
-
-
-@pytest.mark.usefixtures('members')
-def test_does_not_start(host: mirrors.Mirrors) -> None:
-    """Bounded, with what mdadm said, and without hundreds of programs."""
-    host.refuses['--assemble'] = 'not enough to start'
-    begun = host.clock.now
-    with pytest.raises(exception.BrickException, match=r'vol1.*not enough to start'):
-        bring()
-    assert host.clock.now - begun < 30
-    assert len(host.started) < 12
-
-
-@pytest.mark.usefixtures('members')
-def test_an_array_that_cannot_be_read(host: mirrors.Mirrors) -> None:
-    host.broken = {'md127'}
-    with pytest.raises(exception.VolumeDeviceNotFound, match='md127'):
-        bring()
-    assert not md.arrays_over(MEMBERS)
-
-
-@pytest.mark.usefixtures('members')
-def test_only_what_this_attach_started_is_stopped(host: mirrors.Mirrors) -> None:
-    failing()
-    assert not md.arrays_over(MEMBERS)
-    host.array(MEMBERS)
-    failing()
-    failing(before=(ONE,))
-    assert md.arrays_over(MEMBERS) == ('md127',), 'it ran before'
-    failing(before=())
-    assert not md.arrays_over(MEMBERS), 'udev had started it for this attach'
-
-
-@pytest.mark.usefixtures('members')
-def test_a_member_taken_back_is_given_up_when_the_attach_fails(host: mirrors.Mirrors) -> None:
-    host.array((ONE,))
-    failing()
-    host.react()
-    assert host.members_of('md127') == [ONE]
 
 
 def written_down(course: Callable[[core_undo.Undo], object]) -> list[Any]:
