@@ -163,11 +163,12 @@ class Tools:
     def _remove(self, words: plans.Words, vg: str, lv: str, uuid: str | None = None) -> None:
         if 'successfully removed' in self.run(words, vg, lv):
             return
-        # LVM's selection has left it out: because of others, or because it is another one by now.
-        found = self.volume(vg, lv)
-        if uuid in (None, found.uuid):
-            what = 'its snapshots' if found.is_origin else 'the volumes in it'
-            raise exception.VolumeInUse(device=f'{vg}/{lv}', holder=what)
+        # LVM is silent, or its selection has left the volume out: because of others that depend on
+        # it, or because it is another one by now.
+        for found in self.volumes(vg, lv):
+            if uuid in (None, found.uuid):
+                what = 'its snapshots' if found.is_origin else 'the volumes in it'
+                raise exception.VolumeInUse(device=f'{vg}/{lv}', holder=what)
 
     def snapshot(self, vg: str, name: str, source: model.Volume, *, thin: bool) -> None:
         """Make a snapshot."""

@@ -22,6 +22,7 @@ EVERYTHING = 'OS_BRICK_TEST_ALL' in os.environ
 
 @pytest.fixture(scope='module')
 def whole_group(testbed: lab.Testbed) -> Iterator[lab.lvm.Group]:
+    lab.lvm.forget()
     group = lab.lvm.Group(NAME)
     group.create()
     yield group
@@ -146,6 +147,55 @@ RESERVED = (
     *('tdata', 'tmeta', 'mlog', 'mimage', 'rimage', 'rmeta', 'cdata', 'cmeta', 'corig', 'cvol'),
     *('wcorig', 'iorig', 'imeta', 'pmspare', 'vdata', 'vorigin'),
 )
+
+
+ODD = """
+report { compact_output = 1 prefixes = 1 quoted = 1 aligned = 0 output_format = "json_std" }
+global { units = "h" suffix = 1 }
+log { silent = 1 verbose = 1 prefix = "x " }
+"""
+
+
+def test_another_configuration_of_lvm(group: lab.lvm.Group, vg: lvm.LVM) -> None:
+    """What an operator can set for tables and texts changes nothing."""
+    group.configure(ODD)
+    try:
+        vg.create_volume('a', '20m')
+        vg.update_volume_group_info()
+        assert vg.vg_lv_count == 1
+        assert vg.get_volume('a') == {'vg': NAME, 'name': 'a', 'size': '0.02'}
+        assert vg.get_physical_volumes()[0]['size'] == 0.12
+        assert vg.get_lvm_version('sudo') >= (2, 3, 0)
+        assert vg.get_volume('nope') is None
+        vg.delete('a')
+        with pytest.raises(exception.VolumeDeviceNotFound):
+            vg.delete('a')
+    finally:
+        group.configure()
+
+
+def test_a_new_group(group: lab.lvm.Group) -> None:
+    """On several disks, with LVM's list of devices; not on a disk with data; all in one directory."""
+    name = 'lab-silver'
+    configuration = sorted(pathlib.Path('/etc/lvm').rglob('*'))
+    silver = lab.lvm.Group(name, 3, 64, first=10)
+    try:
+        silver.configure(devices_file=True)
+        disks = [device.path for device in silver.devices]
+        lab.shell.run('mkfs.ext4', '-q', disks[2])
+        data = support.read(disks[2], 4096, 0)
+        more = {'lvm_conf': str(silver.conf), 'create_vg': True}
+        with pytest.raises(exception.VolumeGroupCreationFailed, match=name):
+            lvm.LVM(name, 'sudo', physical_volumes=disks, **more)
+        assert support.read(disks[2], 4096, 0) == data
+        made = lvm.LVM(name, 'sudo', physical_volumes=disks[:2], **more)
+        assert {pv['name'] for pv in made.pv_list} == set(disks[:2])
+        assert (silver.directory / 'devices' / 'system.devices').exists()
+        with pytest.raises(exception.VolumeGroupCreationFailed, match=name):
+            lvm.LVM(name, 'sudo', physical_volumes=disks[:2], **more)
+    finally:
+        silver.close()
+    assert sorted(pathlib.Path('/etc/lvm').rglob('*')) == configuration
 
 
 def test_names_that_lvm_reserves(group: lab.lvm.Group, vg: lvm.LVM) -> None:

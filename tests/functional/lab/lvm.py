@@ -13,7 +13,10 @@ from tests.functional.lab import loops, shell
 
 # LVM looks at our devices only, starts no daemon, and keeps its backups here.
 _CONFIG = """
-devices {{ filter = [ "a|^/dev/mapper/labstore-pv.*|", "r|.*|" ] use_devicesfile = 0 }}
+devices {{
+    filter = [ "a|^/dev/mapper/labstore-pv.*|", "r|.*|" ]
+    use_devicesfile = {devices_file}
+}}
 activation {{ monitoring = 0 retry_deactivation = 0 }}
 global {{ use_lvmpolld = 0 }}
 {more}
@@ -82,19 +85,21 @@ class Device:
 class Group:
     """A volume group and its devices; ``conf`` is the configuration of LVM for all who use it."""
 
-    def __init__(self, name: str = 'lab-gold', count: int = 3, megabytes: int = 128) -> None:
-        forget()
+    def __init__(
+        self, name: str = 'lab-gold', count: int = 3, megabytes: int = 128, first: int = 0
+    ) -> None:
         shell.modules('dm-snapshot', 'dm-thin-pool', 'dm-raid')
         self.name = name
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix='lab-lvm-'))
         self.conf = self.directory / 'lvm.conf'
         self.configure()
-        self.devices = [Device(number, megabytes) for number in range(count)]
+        numbers = range(first, first + count)
+        self.devices = [Device(number, megabytes) for number in numbers]
         shell.settle()
 
-    def configure(self, more: str = '') -> None:
+    def configure(self, more: str = '', *, devices_file: bool = False) -> None:
         """Write the configuration, with more in it."""
-        self.conf.write_text(_CONFIG.format(more=more))
+        self.conf.write_text(_CONFIG.format(more=more, devices_file=int(devices_file)))
 
     def create(self) -> None:
         """Make the group from the outside."""

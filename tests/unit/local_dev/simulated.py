@@ -80,6 +80,8 @@ class Lvm2:
         # Called before a command whose line matches, once each: changes the host, or raises.
         self.hooks: list[tuple[str, Callable[[], object]]] = []
         self.held: set[str] = set()
+        # As with `log { silent = 1 }` in lvm.conf: only reports are written.
+        self.silent = False
         self.refused: set[str] = set()
 
     def group(self, name: str, megabytes: int = 1024, disks: int = 2) -> Group:
@@ -103,9 +105,11 @@ class Lvm2:
                 self.hooks.remove(hook)
                 hook[1]()
         try:
-            return getattr(self, f'_{words[0]}')(*words[1:]), ''
+            out = getattr(self, f'_{words[0]}')(*words[1:])
         except Failed as failed:
             raise self._error(words, failed) from None
+        is_asked = 'json' in words or '--version' in words
+        return '' if self.silent and not is_asked else out, ''
 
     def _error(self, words: list[str], failed: Failed) -> processutils.ProcessExecutionError:
         out, err = '', f'  {failed}\n'

@@ -422,6 +422,20 @@ def test_a_volume_that_takes_the_name_before_the_second_try(host, gold):
     assert host.groups['gold'].volumes['a'].size == MEBI
 
 
+def test_tools_that_report_nothing_but_what_is_asked(host, gold):
+    """``log { silent = 1 }``: LVM does not say that it has removed the volume."""
+    host.silent = True
+    gold.create_volume('a', '8m')
+    gold.create_lv_snapshot('s', 'a')
+    with pytest.raises(exception.VolumeInUse):
+        gold.delete('a')
+    gold.delete('s')
+    gold.delete('a')
+    assert not names(host)
+    with pytest.raises(exception.VolumeDeviceNotFound):
+        gold.delete('a')
+
+
 # What is missing, exported, in use.
 
 

@@ -19,6 +19,7 @@ _RAW = (
 
 def listed(where: comparison.Comparison) -> None:
     """``get_volumes`` of many volumes, and the same question put to ``lvs``."""
+    lab.lvm.forget()
     group = lab.lvm.Group(_NAME, 1, _MEBIBYTES)
     try:
         group.create()
