@@ -175,7 +175,7 @@ def test_another_configuration_of_lvm(group: lab.lvm.Group, vg: lvm.LVM) -> None
 
 
 def test_a_new_group(group: lab.lvm.Group) -> None:
-    """On several disks, with LVM's list of devices; not on a disk with data; all in one directory."""
+    """On several disks, with LVM's list of devices; not on a disk with data."""
     name = 'lab-silver'
     configuration = sorted(pathlib.Path('/etc/lvm').rglob('*'))
     silver = lab.lvm.Group(name, 3, 64, first=10)
