@@ -97,7 +97,7 @@ class Tools:
 
         :raises VolumeDeviceNotFound: if it is not there.
         """
-        return self._one(plans.list_volumes(f'{vg}/{lv}'), vg, lv)
+        return self._one(plans.one_volume(vg, lv), vg, lv)
 
     def has(self, vg: str, lv: str) -> bool:
         """Whether a group has a logical volume of that name."""
@@ -165,7 +165,8 @@ class Tools:
             return
         # LVM is silent, or its selection has left the volume out: because of others that depend on
         # it, or because it is another one by now.
-        for found in self.volumes(vg, lv):
+        with contextlib.suppress(exception.VolumeDeviceNotFound):
+            found = self.volume(vg, lv)
             if uuid in (None, found.uuid):
                 what = 'its snapshots' if found.is_origin else 'the volumes in it'
                 raise exception.VolumeInUse(device=f'{vg}/{lv}', holder=what)

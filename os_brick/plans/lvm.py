@@ -21,8 +21,9 @@ _TEBI = 1 << 40
 # From this size on, a mirror with LVM's own regions of 2 MiB would have very many.
 _REGION_TEBI = 1.5
 
-_LV = ('-o', 'vg_name,lv_name,lv_uuid,lv_size,lv_attr')
-_LV_FULL = ('-o', 'vg_name,lv_name,lv_uuid,lv_size,lv_attr,data_percent')
+_LV = ('-o', 'vg_name,lv_name,lv_size')
+_LV_ALONE = ('-o', 'vg_name,lv_name,lv_uuid,lv_size,lv_attr')
+_LV_STATE = ('-o', 'vg_name,lv_name,lv_size,lv_attr,data_percent')
 _VG = ('-o', 'vg_name,vg_size,vg_free,lv_count,vg_uuid')
 _PV = ('-o', 'vg_name,pv_name,pv_size,pv_free')
 
@@ -40,9 +41,14 @@ def list_volumes(*where: str) -> Words:
     return ('lvs', *_JSON, *_LV, *_ON_DISK, *where)
 
 
+def one_volume(vg: str, name: str) -> Words:
+    """One logical volume: also who it is, and whether it has snapshots."""
+    return ('lvs', *_JSON, *_LV_ALONE, *_ON_DISK, f'{vg}/{name}')
+
+
 def state(where: str) -> Words:
     """Logical volumes as the kernel has them: which are active, and how full a pool is."""
-    return ('lvs', *_JSON, *_LV_FULL, where)
+    return ('lvs', *_JSON, *_LV_STATE, where)
 
 
 def list_groups(*where: str) -> Words:

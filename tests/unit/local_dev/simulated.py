@@ -180,7 +180,8 @@ class Lvm2:
             for name, volume in group.volumes.items():
                 if only in ('', name):
                     rows.append(self._row(vg, name, volume, known='--readonly' not in words))
-        return self._json('lv', rows)
+        fields = words[words.index('-o') + 1].split(',')
+        return self._json('lv', [{field: row[field] for field in fields} for row in rows])
 
     def _row(self, vg: str, name: str, volume: Volume, *, known: bool) -> dict[str, str]:
         origin = any(

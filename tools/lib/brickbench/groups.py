@@ -13,7 +13,7 @@ _NAME = 'lab-many'
 # What the library asks.
 _RAW = (
     *('lvs', '--reportformat', 'json', '--units', 'b', '--nosuffix'),
-    *('-o', 'vg_name,lv_name,lv_uuid,lv_size,lv_attr', '--readonly', _NAME),
+    *('-o', 'vg_name,lv_name,lv_size', '--readonly', _NAME),
 )
 
 
