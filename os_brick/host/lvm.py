@@ -163,7 +163,7 @@ class Tools:
     def _remove(self, words: plans.Words, vg: str, lv: str, uuid: str | None = None) -> None:
         if 'successfully removed' in self.run(words, vg, lv):
             return
-        # LVM is silent, or its selection has left the volume out: because of others that depend on
+        # LVM is told to say little, or has left the volume out: because of others that depend on
         # it, or because it is another one by now.
         with contextlib.suppress(exception.VolumeDeviceNotFound):
             found = self.volume(vg, lv)
