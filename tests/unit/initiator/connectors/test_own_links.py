@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 import dataclasses
 import pathlib
 from typing import Any, ClassVar
@@ -13,30 +13,31 @@ import pytest
 
 from os_brick.core import files, operation, teardown
 from os_brick.host import links
-from os_brick.initiator.connectors import base
-from os_brick.request import result
+from os_brick.initiator.connectors import block
+from os_brick.request import common, result
 
 LINK = '/dev/disk/by-id/os-brick+dev+vdx'
 
 
-@dataclasses.dataclass(frozen=True)
-class Properties:
-    """A volume that is always /dev/vdx."""
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Request(common.BlockRequest):
+    """For a volume that is always /dev/vdx."""
 
-    device_path: str | None
-    key: str = 'one'
     encrypted: bool = True
-    enforce_multipath: bool = False
+
+    @property
+    def key(self) -> str:
+        return 'one'
 
     @classmethod
-    def parse(cls, raw: Mapping[str, Any], device_info: object = None) -> Properties:
-        return cls(raw.get('device_path'))
+    def parse(cls, raw: Any, device_info: object = None) -> Request:
+        return cls(device_path=raw.get('device_path'))
 
 
-class Connector(base.BlockConnector):
+class Connector(block.BlockConnector):
     """What happens on the host while the volume is detached is told by a test."""
 
-    Props = Properties
+    Request = Request
     change: ClassVar[Callable[[], object]]
 
     def _attach(self, props: Any, op: operation.Operation) -> result.BlockDevice:
