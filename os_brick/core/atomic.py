@@ -7,11 +7,13 @@ open directory, which is the one that was looked at, whatever has its name by no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import contextlib
 import errno
 import fcntl
 import os
 import secrets
+import tempfile
 
 from os_brick.core import files
 
@@ -116,6 +118,25 @@ def unlink_in(directory: int, name: str, *, durable: bool) -> None:
         os.unlink(name, dir_fd=directory)
         if durable:
             _sync_directory(directory)
+
+
+@contextlib.contextmanager
+def temporary(place: str, prefix: str, name: str, data: bytes) -> Iterator[str]:
+    """The path of a file in a new directory of its own, which only this user may look into.
+
+    Both are gone after the block.
+
+    :raises OSError: if they cannot be made.
+    """
+    directory = tempfile.mkdtemp(prefix=prefix, dir=files.real(place))
+    path = f'{directory.removeprefix(files.real(""))}/{name}'
+    try:
+        replace(path, data)
+        yield path
+    finally:
+        with contextlib.suppress(OSError):
+            files.unlink(path)
+        os.rmdir(directory)
 
 
 def create(path: str, text: str, mode: int = 0o644) -> str:

@@ -202,6 +202,28 @@ def link_mark(path: str) -> str:
     return f'{found.st_ino}-{found.st_mtime_ns}' if stat.S_ISLNK(found.st_mode) else ''
 
 
+def mode(path: str) -> int:
+    """Type and permissions of what is at ``path``, links followed.
+
+    :raises OSError: if there is nothing, or it cannot be asked.
+    """
+    return os.stat(_inside(path)).st_mode
+
+
+def make_directory(path: str) -> bool:
+    """Have a directory, and those above it; return whether it was made.
+
+    :raises OSError: if there is something else, or it cannot be made.
+    """
+    try:
+        os.makedirs(_inside(path))
+    except FileExistsError:
+        if not is_directory(path):
+            raise
+        return False
+    return True
+
+
 def is_link(path: str) -> bool:
     """Whether ``path`` is a symbolic link, dangling or not."""
     return os.path.islink(_inside(path))

@@ -9,6 +9,7 @@ identity    the same by its WWID, which paths may spell anyhow threads and proce
 target      log in to, scan and log out of one target          threads and processes
 encryption  decrypt, extend and end the mapping of a volume    threads and processes
 cache       the cache before one device                        threads and processes
+share       mount a share of a remote file system, and unmount threads and processes
 =========== ================================================== =====================
 
 Two are taken in the order of the table, and several of one kind all at once
@@ -52,6 +53,7 @@ IDENTITY = 'identity'
 TARGET = 'target'
 ENCRYPTION = 'encryption'
 CACHE = 'cache'
+SHARE = 'share'
 
 # Each lifeline is one byte of a file that has no content.
 _LIFELINES = 2**62

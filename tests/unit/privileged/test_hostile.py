@@ -7,6 +7,7 @@ known. :func:`execute_root` runs what is on a list (``test_programs``).
 
 from collections.abc import Callable, Iterator
 import contextlib
+import hashlib
 import importlib
 import inspect
 import pathlib
@@ -29,6 +30,7 @@ MD_UUID = ':'.join(['11' * 4] * 4)
 ZFCP = {'device': '0.0.1700', 'wwpn': f'0x{1:016x}', 'lun': f'0x{1:016x}'}
 OPTIONS = {'transport': 'tcp', 'traddr': '10.0.0.1', 'trsvcid': '4420', 'nqn': 'nqn.2026-11.org:a'}
 CRYPT = {'name': 'crypt-sda', 'passphrase': 'pa55-word'}
+SHARE = {'share': 'h:/a', 'place': f'/mnt/{hashlib.md5(b"h:/a").hexdigest()}'}
 CHAP = {'node.session.auth.password': 'pa55-word'}
 
 # Arguments that a function takes; the host that they are for is the fixture's.
@@ -107,6 +109,13 @@ VALID: dict[str, dict[str, Any]] = {
     'mdadm.fail': {'array': 'md127', 'device': 'sda'},
     'mdadm.drop': {'array': 'md127', 'device': 'sda'},
     'mdadm.grow': {'array': 'md127'},
+    'mount.is_readable': {'path': f'{SHARE["place"]}/volume-1'},
+    'mount.log_in_to_virtuozzo': {'cluster': 'c1', 'password': 'pa55-word'},
+    'mount.mount': {**SHARE, 'kind': 'nfs', 'options': ('ro',), 'credentials': ('username=u',)},
+    'mount.mount_scality': {'place': '/mnt/sofs'},
+    'mount.mount_virtuozzo': {'cluster': 'c1', 'place': SHARE['place'], 'flags': ('-r',)},
+    'mount.set_virtuozzo_servers': {'cluster': 'c1', 'servers': ('10.0.0.1',)},
+    'mount.unmount': {'place': SHARE['place'], 'number': 40},
     'multipathd.daemon_status': {},
     'multipathd.paths': {},
     'multipathd.paths_as': {'layout': '%d %w'},

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The mount of one share: look, mount, verify; and what takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from oslo_concurrency import processutils
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import net, operation, wait
+from os_brick.host import mounts
+from os_brick.model import mount_options, shares
+from os_brick.model.mounts import Mount as Mounted
+from os_brick.remotefs import programs as program_kinds
+from os_brick.request import remotefs as request
+
+LOG = logging.getLogger(__name__)
+
+_NFS_PORT = 2049
+_PORTMAPPER = 111
+# What is tried where the options name no version: 4.2 and 4.1 by name, as what mount.nfs tries by
+# itself depends on the host's configuration, and then that.
+_NFS_VERSIONS: tuple[tuple[str, ...], ...] = (
+    ('vers=4', 'minorversion=2'),
+    ('vers=4', 'minorversion=1'),
+    (),
+)
+# Messages of mount.nfs (nfs-utils 2.6 to 2.8, utils/mount/error.c) that another version of the
+# protocol does not change.
+_FINAL = (
+    *('access denied', 'Permission denied', 'Operation not permitted', 'Connection timed out'),
+    *('No route to host', 'Network is unreachable', 'Failed to resolve server'),
+    *('Stale file handle', 'is busy or already mounted', 'bad option', 'incorrect mount option'),
+)
+
+
+def ensure(wanted: request.Mount, programs: program_kinds.Programs, op: operation.Operation) -> str:
+    """Have a share mounted; return where, with symbolic links followed.
+
+    What this call mounts goes with ``op.undo``, unless it is in use by then.
+
+    :raises VolumeIdentityMismatch: if something else is mounted there.
+    :raises VolumeInUse: if the server does not know the share's handle any more, and it is in use.
+    :raises OperationTimedOut: if the share or the server does not answer.
+    :raises BrickException: if it cannot be mounted.
+    """
+    place = mounts.resolved(wanted.point, op.work)
+    found = mounts.at(place)
+    if found is not None:
+        _require_same(wanted, place, found)
+        if not _is_gone(wanted, place, found, programs, op):
+            _warn_of_options(wanted, place, found)
+            return place
+    _mount(wanted, place, programs, op)
+    return place
+
+
+def is_mounted(wanted: request.Mount, deadline: wait.Deadline) -> bool:
+    """Whether a share is mounted where it is to be."""
+    found = mounts.at(mounts.resolved(wanted.point, deadline))
+    return found is not None and wanted.kind.is_same(wanted.share, found.kind, found.source)
+
+
+def _require_same(wanted: request.Mount, place: str, found: Mounted) -> None:
+    if not wanted.kind.is_same(wanted.share, found.kind, found.source):
+        raise exception.VolumeIdentityMismatch(
+            device=place,
+            expected=f'the share {wanted.key}',
+            actual=f'{found.source} of type {found.kind} mounted there',
+        )
+
+
+def _warn_of_options(wanted: request.Mount, place: str, found: Mounted) -> None:
+    """Say where a share that is mounted differs from what is asked for; it is used as it is."""
+    if found.is_read_only and not wanted.options.is_read_only:
+        LOG.warning('%s is mounted read-only at %s', wanted.key, place)
+    version = wanted.options.value('vers', 'nfsvers')
+    if version and f'vers={version}' not in found.super_options:
+        LOG.warning('%s is mounted at %s with another version than %s', wanted.key, place, version)
+
+
+def _is_gone(
+    wanted: request.Mount,
+    place: str,
+    found: Mounted,
+    programs: program_kinds.Programs,
+    op: operation.Operation,
+) -> bool:
+    """Whether a mount whose handle is stale has been unmounted; False if it is in order."""
+    why = mounts.why_not_usable(place, op.work)
+    if why is None:
+        return False
+    if not mounts.is_stale(why):
+        raise exception.BrickException(f'{wanted.key}, mounted at {place}: {why.strerror}') from why
+    LOG.warning('The handle of %s, mounted at %s, is stale; mounting it again', wanted.key, place)
+    try:
+        programs.unmount(place, found.number, op.work)
+    except processutils.ProcessExecutionError as error:
+        raise exception.VolumeInUse(
+            device=f'{place}, where the handle of {wanted.key} is stale (ESTALE),',
+            holder='a process of this host',
+        ) from error
+    return True
+
+
+def _mount(
+    wanted: request.Mount, place: str, programs: program_kinds.Programs, op: operation.Operation
+) -> None:
+    _require_reachable(wanted, op.work)
+    if _has_made(wanted, place, op.work):
+        op.undo.add(mounts.remove_directory, place, op.deadline)
+    # Added before: a mount that is killed may have been made by then.
+    op.undo.add(_take_back, wanted, place, programs, op.deadline)
+    try:
+        _mount_versions(wanted, place, programs, op.work)
+    except Exception as error:
+        # Another process, which has not our lock: an operator, or another release.
+        if _has_timed_out(error) or not _is_there(wanted, place):
+            raise
+        LOG.info('%s was mounted at %s by another process', wanted.key, place)
+        op.undo.drop()
+    if not _is_there(wanted, place):
+        raise exception.BrickException(
+            f'{wanted.key} is not mounted at {place}, although mount has succeeded'
+        )
+
+
+def _has_made(wanted: request.Mount, place: str, deadline: wait.Deadline) -> bool:
+    try:
+        return mounts.make_directory(place, deadline)
+    except OSError as error:
+        raise exception.BrickException(
+            f'The mount point {place} of {wanted.key} cannot be made: {error.strerror}'
+        ) from error
+
+
+def _has_timed_out(error: Exception) -> bool:
+    return isinstance(error, (exception.OperationTimedOut, exception.ExecutionTimeout))
+
+
+def _is_there(wanted: request.Mount, place: str) -> bool:
+    found = mounts.at(place)
+    if found is None:
+        return False
+    _require_same(wanted, place, found)
+    return True
+
+
+def _take_back(
+    wanted: request.Mount, place: str, programs: program_kinds.Programs, deadline: wait.Deadline
+) -> None:
+    """Unmount a share that this operation has mounted; the kernel refuses if it is in use."""
+    found = mounts.at(place)
+    if found is not None and wanted.kind.is_same(wanted.share, found.kind, found.source):
+        programs.unmount(place, found.number, deadline)
+
+
+def _mount_versions(
+    wanted: request.Mount, place: str, programs: program_kinds.Programs, deadline: wait.Deadline
+) -> None:
+    """Mount a share; of NFS with the first version that the server has.
+
+    :raises BrickException: with the error of each version, for NFS.
+    :raises ProcessExecutionError: if the program fails, for others.
+    """
+    if wanted.kind.name != 'nfs':
+        programs.mount(wanted, place, wanted.options, deadline)
+        return
+    errors: list[str] = []
+    for options in _versions(wanted.options):
+        try:
+            programs.mount(wanted, place, options, deadline)
+        except exception.ExecutionTimeout as error:
+            errors.append(_told(options, error))
+            raise exception.OperationTimedOut(
+                what=f'the mount of {wanted.key} ({"; ".join(errors)})',
+                seconds=round(deadline.seconds, 1),
+            ) from error
+        except processutils.ProcessExecutionError as error:
+            errors.append(_told(options, error))
+            if deadline.passed or _is_final(error):
+                break
+        else:
+            return
+    raise exception.BrickException(f'{wanted.key} cannot be mounted: {"; ".join(errors)}')
+
+
+def _versions(options: mount_options.Options) -> Iterator[mount_options.Options]:
+    if options.has_version:
+        yield options
+        return
+    for version in _NFS_VERSIONS:
+        yield options.with_version(*version)
+
+
+def _told(options: mount_options.Options, error: processutils.ProcessExecutionError) -> str:
+    """What a program has said, with the version that it was asked for."""
+    version = ','.join(word for word in options.words if 'vers' in word) or 'any version'
+    text = ' '.join(str(error.stderr or error.description or error.exit_code).split())
+    return f'{version}: {text}'
+
+
+def _is_final(error: processutils.ProcessExecutionError) -> bool:
+    text = str(error.stderr or '').lower()
+    return any(words.lower() in text for words in _FINAL)
+
+
+def _require_reachable(wanted: request.Mount, deadline: wait.Deadline) -> None:
+    """Have a server of NFS that answers, as ``mount`` waits minutes for one that does not.
+
+    Version 3 may have it at another port, which the portmapper knows.
+
+    :raises BrickException: with the reason.
+    """
+    if wanted.kind.name != 'nfs' or not _is_over_tcp(wanted.options):
+        return
+    server = shares.server_of(wanted.share)
+    limit = deadline.limit(net.REACH_SECONDS)
+    why = ''
+    for port in _ports(wanted.options):
+        found = net.why_unreachable(server, port, limit)
+        if found is None:
+            return
+        why = why or f'port {port}: {found}'
+    raise exception.BrickException(
+        f'{wanted.key} cannot be mounted: the server does not answer ({why})'
+    )
+
+
+def _is_over_tcp(options: mount_options.Options) -> bool:
+    protocol = options.value('proto') or 'tcp'
+    return protocol.startswith('tcp') and not {'udp', 'rdma'} & set(options.words)
+
+
+def _ports(options: mount_options.Options) -> tuple[int, ...]:
+    text = options.value('port') or ''
+    port = int(text) if text.isascii() and text.isdecimal() else 0
+    return (port,) if 0 < port < 65536 else (_NFS_PORT, _PORTMAPPER)
