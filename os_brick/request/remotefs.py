@@ -58,7 +58,7 @@ class Settings:
 
     kind: shares.Kind
     base: str
-    options: str | None = dataclasses.field(default=None, repr=False)
+    options: object = dataclasses.field(default=None, repr=False)
 
     @classmethod
     def of(cls, mount_type: object, given: Raw) -> Settings:
