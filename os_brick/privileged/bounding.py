@@ -11,8 +11,8 @@ this package: ``privsep-helper`` imports it with a command line that names our c
 ``no_new_privs`` is not set. With it a program gets no more than the two capabilities of the daemon,
 and SELinux does not let it change to a domain of its own: mount.nfs could not bind to a port below
 1024, LVM could not write below an ``LVM_SYSTEM_DIR`` that the service owns, and both would run in
-the domain of the service. (setpriv(1) would keep the set below and add ``no_new_privs``, for 1.5 ms a
-program; for user root, who has the set and no more at every exec, that adds only the second.)
+the domain of the service. setpriv(1) could add it without that loss of capabilities, for 1.5 ms a
+program; but user root gets no more than the set below at any exec, with or without it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Sequence
 import os
 import pathlib
+import re
 import time
 
 from consumers import environment, runs, selection
@@ -41,7 +42,9 @@ def _parsed(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--jobs', type=int, default=os.cpu_count(), help='modules side by side')
     parser.add_argument('--fresh', action='store_true', help='run the reference again, too')
-    parser.add_argument('--only', default='', help='only modules whose name has this in it')
+    parser.add_argument(
+        '--only', default='', metavar='REGEX', help='only modules in whose names this is found'
+    )
     parser.add_argument('--report', type=pathlib.Path, help='a file for the tests that are lost')
     found = parser.parse_args(words)
     unknown = set(found.consumer) - set(names)
@@ -59,9 +62,10 @@ def _compared(consumer: environment.Consumer, wanted: argparse.Namespace) -> tup
     except environment.Failure as error:
         print(f'{consumer.requirement:<40}cannot be installed: {error}')
         return f'## {consumer.requirement}: cannot be installed\n\n{error}\n', 1
-    modules = [name for name in selection.modules(place.package) if wanted.only in name]
-    before = runs.passed(runs.reference(place, modules, wanted.jobs, fresh=wanted.fresh))
-    found = runs.run(place, modules, wanted.jobs, ours=True)
+    modules = [name for name in selection.modules(place.package) if re.search(wanted.only, name)]
+    known = runs.reference(place, modules, wanted.jobs, fresh=wanted.fresh)
+    before = runs.passed(runs.together(known))
+    found = runs.together(runs.run(place, modules, wanted.jobs, ours=True))
     first = runs.lost(before, found)
     second = runs.lost(first, {**found, **runs.again(place, list(first), ours=True)})
     # One that does not pass alone with the reference either is not ours to lose.

@@ -32,12 +32,12 @@ Outcomes = Mapping[str, Outcome]
 
 
 def run(
-    place: environment.Environment, tests: Sequence[str], jobs: int, *, ours: bool
-) -> dict[str, Outcome]:
-    """The outcome of each test of some modules, so many modules side by side."""
+    place: environment.Environment, modules: Sequence[str], jobs: int, *, ours: bool
+) -> dict[str, dict[str, Outcome]]:
+    """The outcome of each test of each module, so many modules side by side."""
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        parts = list(pool.map(lambda each: _run(place, [each], ours=ours), tests))
-    return {name: outcome for part in parts for name, outcome in part.items()}
+        parts = pool.map(lambda each: _run(place, [each], ours=ours), modules)
+        return dict(zip(modules, parts, strict=True))
 
 
 def again(
@@ -84,17 +84,20 @@ def _read(path: str) -> dict[str, Outcome]:
 
 def reference(
     place: environment.Environment, modules: Sequence[str], jobs: int, *, fresh: bool
-) -> dict[str, Outcome]:
-    """The outcomes with the reference, from the cache if they are known."""
+) -> dict[str, dict[str, Outcome]]:
+    """The outcomes of each module with the reference, from the cache if they are known."""
     kept = place.home / 'reference.json'
-    if kept.exists() and not fresh:
-        known = json.loads(kept.read_text())
-        if known['modules'] == list(modules):
-            return {name: Outcome(*outcome) for name, outcome in known['outcomes'].items()}
-    found = run(place, modules, jobs, ours=False)
-    outcomes = {name: dataclasses.astuple(outcome) for name, outcome in found.items()}
-    kept.write_text(json.dumps({'modules': list(modules), 'outcomes': outcomes}))
-    return found
+    known = {} if fresh or not kept.exists() else json.loads(kept.read_text())
+    found = run(place, [name for name in modules if name not in known], jobs, ours=False)
+    for name, outcomes in found.items():
+        known[name] = {test: dataclasses.astuple(each) for test, each in outcomes.items()}
+    kept.write_text(json.dumps(known))
+    return {name: {test: Outcome(*each) for test, each in known[name].items()} for name in modules}
+
+
+def together(parts: Mapping[str, Outcomes]) -> dict[str, Outcome]:
+    """The outcomes of all modules as one."""
+    return {test: outcome for part in parts.values() for test, outcome in part.items()}
 
 
 def passed(outcomes: Outcomes) -> set[str]:
