@@ -28,11 +28,11 @@ _NFS_VERSIONS: tuple[tuple[str, ...], ...] = (
     (),
 )
 # Messages of mount.nfs (nfs-utils 2.6 to 2.8, utils/mount/error.c) that another version of the
-# protocol does not change.
+# protocol does not change. "An incorrect mount option" is what a client without NFS 4.2 says.
 _FINAL = (
     *('access denied', 'Permission denied', 'Operation not permitted', 'Connection timed out'),
     *('No route to host', 'Network is unreachable', 'Failed to resolve server'),
-    *('Stale file handle', 'is busy or already mounted', 'bad option', 'incorrect mount option'),
+    *('Stale file handle', 'is busy or already mounted'),
 )
 
 
@@ -77,7 +77,8 @@ def _warn_of_options(wanted: request.Mount, place: str, found: Mounted) -> None:
     if found.is_read_only and not wanted.options.is_read_only:
         LOG.warning('%s is mounted read-only at %s', wanted.key, place)
     version = wanted.options.value('vers', 'nfsvers')
-    if version and f'vers={version}' not in found.super_options:
+    shown = (f'{option}.' for option in found.super_options)
+    if version and not any(option.startswith(f'vers={version}.') for option in shown):
         LOG.warning('%s is mounted at %s with another version than %s', wanted.key, place, version)
 
 

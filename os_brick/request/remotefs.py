@@ -77,7 +77,7 @@ class Settings:
         if not given.get(key):
             raise exception.InvalidParameterValue(err=f'{key} is missing')
         options = given.get(f'{kind.prefix}_mount_options')
-        return cls(kind, os.fspath(given[key]), options)
+        return cls(kind, str(given[key]), options)
 
     @property
     def required_base(self) -> str:

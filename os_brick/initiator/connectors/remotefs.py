@@ -100,7 +100,7 @@ class RemoteFsConnector(base.BaseLinuxConnector):
         """
         volume, wanted = self._parsed(connection_properties)
         lock = (locks.SHARE, wanted.key)
-        with operation.begin('connect', volume, lock, opts.current()) as op:
+        with operation.begin('connect', wanted, lock, opts.current()) as op:
             place = self._client.ensure(wanted, op)
             self._require_file(volume, wanted, place, op.work)
         return result.Share(self._path(volume)).as_dict()

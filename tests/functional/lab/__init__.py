@@ -28,6 +28,7 @@ Modules
     lio       Volume, Target, Group (a portal group): map, unmap, remap, chap, enable
     net       addresses of the lab, cut()/heal(), unresponsive and refusing addresses, host names
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
+    nfs       Server: an NFS server in namespaces of its own, cut off like another host
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
     programs  Recorder: programs started by us and not by udev, with their command lines
     bricks    ours() in this process; Nursery and Worker: ours or the reference in processes
@@ -65,6 +66,7 @@ from tests.functional.lab import (
     loops,
     lvm,
     net,
+    nfs,
     nvmet,
     oracle,
     programs,
@@ -84,6 +86,7 @@ __all__ = [
     'loops',
     'lvm',
     'net',
+    'nfs',
     'nvmet',
     'oracle',
     'programs',

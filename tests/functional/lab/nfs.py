@@ -15,7 +15,7 @@ from tests.functional.lab import shell
 V4, V6 = '10.98.0.1', 'fd00:98::1'
 _HERE = ('10.98.0.254/24', 'fd00:98::fe/64')
 _DEVICE, _FAR = 'labnfs0', 'labnfs1'
-_NFSD = '/proc/fs/nfsd'
+NFSD = '/proc/fs/nfsd'
 
 
 class Server:
@@ -46,9 +46,10 @@ class Server:
             shell.run('ip', 'addr', 'add', address, 'dev', _DEVICE, 'nodad')
         shell.run('ip', 'link', 'set', _DEVICE, 'up')
         exports = '\n'.join(
-            f'/srv/{name} *(rw,no_root_squash,no_subtree_check,insecure,fsid={number})'
+            f'"/srv/{name}" *(rw,no_root_squash,no_subtree_check,insecure,fsid={number})'
             for number, name in enumerate(self._names, 1)
         )
+        mkdir = 'mkdir ' + ' '.join(f'"/srv/{name}"' for name in self._names)
         self.run(
             f"""set -e
             ip link set lo up; ip addr add {V4}/24 dev {_FAR}
@@ -56,12 +57,12 @@ class Server:
             mount -t tmpfs tmpfs /run; mount -t tmpfs tmpfs /var/lib/nfs; mount -t tmpfs tmpfs /srv
             mkdir -p /run/rpcbind /var/lib/nfs/v4recovery /var/lib/nfs/rpc_pipefs
             touch /var/lib/nfs/etab /var/lib/nfs/rmtab
-            mount -t nfsd nfsd {_NFSD}
+            mount -t nfsd nfsd {NFSD}
             echo '{exports}' > /run/exports; mount --bind /run/exports /etc/exports
-            for name in {' '.join(self._names)}; do mkdir -p /srv/$name; done
+            {mkdir}
             rpcbind -w
             exportfs -ra
-            echo 10 > {_NFSD}/nfsv4gracetime; echo 10 > {_NFSD}/nfsv4leasetime
+            echo 10 > {NFSD}/nfsv4gracetime; echo 10 > {NFSD}/nfsv4leasetime
             rpc.mountd
             """
         )
@@ -79,7 +80,7 @@ class Server:
     def start(self) -> None:
         """Have the server answer."""
         self.run(
-            f'rpc.nfsd --grace-time 10 --lease-time 10 4; echo Y > {_NFSD}/v4_end_grace || true'
+            f'rpc.nfsd --grace-time 10 --lease-time 10 4; echo Y > {NFSD}/v4_end_grace || true'
         )
 
     def stop(self) -> None:

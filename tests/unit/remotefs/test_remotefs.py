@@ -280,6 +280,31 @@ def test_other_options_are_told_and_used(
     assert 'another version than 4.2' in caplog.text
 
 
+@pytest.mark.parametrize('version', ['4', '4.2', '3'])
+def test_the_version_that_is_asked_for(
+    host: fake.Shares, caplog: pytest.LogCaptureFixture, version: str
+) -> None:
+    host.server('nas', '/srv/a')
+    host.mount(SHARE, PLACE, options=f'rw,vers={"4.2" if version[0] == "4" else "3"}')
+    client().mount(SHARE, ['-o', f'vers={version}'])
+    assert 'another version' not in caplog.text
+
+
+def test_a_client_without_a_version(host: fake.Shares) -> None:
+    """Its kernel calls 4.2 an incorrect option; the others are tried."""
+    host.server('nas', '/srv/a')
+    inner = host._mount_nfs
+
+    def old(source: str, place: str, options: str, timeout: float | None) -> tuple[int, str]:
+        if 'minorversion=2' in options:
+            return 32, 'mount.nfs: an incorrect mount option was specified'
+        return inner(source, place, options, timeout)
+
+    host._mount_nfs = old  # type: ignore[method-assign]
+    client().mount(SHARE)
+    assert len(host.started) == 2
+
+
 def test_a_mounted_share_that_hangs(host: fake.Shares) -> None:
     server = host.server('nas', '/srv/a')
     client().mount(SHARE)
