@@ -211,10 +211,10 @@ def current() -> settings.Settings:
                 for field in dataclasses.fields(settings.NVMe)
             }
         ),
-        luks=settings.LUKS(
+        luks=settings.Luks(
             **{
                 field.name: conf[f'luks_{field.name}']
-                for field in dataclasses.fields(settings.LUKS)
+                for field in dataclasses.fields(settings.Luks)
             }
         ),
     )

@@ -23,7 +23,7 @@ class NVMe:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class LUKS:
+class Luks:
     """When a volume without a LUKS header is given one.
 
     :ivar format: ``blank``: if it reads as zeros; ``unsigned``: if no probe knows what is on it.
@@ -49,4 +49,4 @@ class Settings:
     scan_seconds: float = 20.0
     map_ready_seconds: float = 14.0
     nvme: NVMe = NVMe()
-    luks: LUKS = LUKS()
+    luks: Luks = Luks()

@@ -150,7 +150,7 @@ def make_header(
 
 def _version(value: int) -> int:
     if check.number(value, 2, 'version of LUKS') not in DATA_OFFSETS:
-        raise exception.InvalidParameterValue(err='LUKS0 is not a version of LUKS')
+        raise exception.InvalidParameterValue(err='0 is not a version of LUKS')
     return value
 
 

@@ -53,7 +53,7 @@ def test_every_option_is_in_the_value(configured):
         for name, value in GIVEN.items()
         if name.startswith('nvmeof_')
     }
-    assert found.luks == settings.LUKS('unsigned', True, True)
+    assert found.luks == settings.Luks('unsigned', True, True)
 
 
 def test_the_defaults_are_those_of_the_options():
