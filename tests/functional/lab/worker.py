@@ -27,6 +27,22 @@ class Memory(logging.Handler):
         self.lines.append(f'{record.levelname} {record.name}: {self.format(record)}')
 
 
+class Keys:
+    """castellan's key manager, and its managed object."""
+
+    def __init__(self, passphrase):
+        self.passphrase = passphrase
+
+    def get(self, context, key_id):
+        return self
+
+    def managed_type(self):
+        return 'passphrase'
+
+    def get_encoded(self):
+        return self.passphrase.encode()
+
+
 class Server:
     """One connector in this process, driven by lines of JSON."""
 
@@ -77,11 +93,17 @@ class Server:
 
     def do_encryption(self, method, path, provider, passphrase):
         """One method of the encryptor of an attached volume."""
-        from tests.functional import encryption_support
+        from os_brick import encryptors
 
-        brick = encryption_support.encryptor(path, provider, passphrase)
+        metadata = {
+            'control_location': 'front-end', 'provider': provider,
+            'cipher': 'aes-xts-plain64', 'key_size': 256, 'encryption_key_id': 'key',
+        }
+        data = {'device_path': path, 'encrypted': True}
+        info = {'driver_volume_type': 'iscsi', 'serial': 'vol', 'data': data}
+        brick = encryptors.get_volume_encryptor(None, info, Keys(passphrase), **metadata)
         arguments = () if method == 'detach_volume' else (None,)
-        return getattr(brick, method)(*arguments, **encryption_support.METADATA)
+        return getattr(brick, method)(*arguments, **metadata)
 
     def do_many(self, method, calls):
         """The same method in so many threads at once, as a service's threads call it."""

@@ -69,6 +69,8 @@ ROWS = (
     Row('nvme-properties', 'NVMe: connector properties, second call', 'nvme', 0),
     Row('lvm-list', 'LVM: list of 500 volumes', 'lvm', 1, 1.1),
     Row('lvm-over-raw', 'LVM: list of 500 volumes beside lvs', 'lvm', None, 1.2, EASIER),
+    Row('crypt-attach', 'encryptor: attach of a LUKS volume', 'crypt', 3, 1.05),
+    Row('crypt-over-raw', 'encryptor: attach beside cryptsetup', 'crypt', None, 1.1, EASIER),
     Row('daemon', 'privsep daemon: start to first answer', 'processes', None, 0.6),
     Row('memory', 'resident memory of the importing process', 'processes', None, 0.7, unit='MiB'),
     Row('import', 'import of the connectors, over the libraries', 'processes', most=0.06),
@@ -78,6 +80,7 @@ _BESIDE = {
     'crowd': 'of ours on an empty host',
     'nvme-over-floor': 'of the bare write',
     'lvm-over-raw': 'of lvs',
+    'crypt-over-raw': 'of cryptsetup open',
 }
 NAMES = tuple(row.name for row in ROWS)
 

@@ -7,7 +7,7 @@ import datetime
 import platform
 from typing import Any
 
-from brickbench import comparison, fabrics, groups, namespaces, processes, rows, volumes
+from brickbench import comparison, crypt, fabrics, groups, namespaces, processes, rows, volumes
 from tests.functional import lab
 
 _ACTS: dict[str, comparison.Act] = {
@@ -24,6 +24,7 @@ _ACTS: dict[str, comparison.Act] = {
     'nvme-grown': namespaces.grown,
     'nvme-hole': namespaces.hole,
     'lvm': groups.listed,
+    'crypt': crypt.existing,
     'processes': processes.processes,
 }
 
