@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from oslo_log import log as logging
@@ -11,6 +12,7 @@ from oslo_utils import importutils
 from os_brick import executor
 from os_brick.core import trace
 from os_brick.encryptors import base, nop
+from os_brick.model import names
 
 LOG = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ LEGACY_PROVIDER_CLASS_TO_FORMAT_MAP = {
 }
 
 _FRONT_END = 'front-end'
+# A format, or a class outside of os-brick.
+_CLASS = re.compile(rf'{LUKS}|{LUKS2}|{PLAIN}|\w+(?:\.\w+)+')
 
 
 def get_volume_encryptor(
@@ -74,7 +78,7 @@ def _provider(provider: Any) -> Any:
 
     :raises ImportError: if it is not known, and not a class either.
     """
-    if provider in LEGACY_PROVIDER_CLASS_TO_FORMAT_MAP:
+    if isinstance(provider, str) and provider in LEGACY_PROVIDER_CLASS_TO_FORMAT_MAP:
         wanted = LEGACY_PROVIDER_CLASS_TO_FORMAT_MAP[provider]
         LOG.warning(
             'The encryption provider %s is a deprecated name: use %s', provider, wanted or 'none'
@@ -82,10 +86,15 @@ def _provider(provider: Any) -> Any:
         provider = wanted
     if provider is None:
         return nop.NoOpEncryptor
-    known = FORMAT_TO_FRONTEND_ENCRYPTOR_MAP.get(provider)
-    if known is None:
+    if not isinstance(provider, str) or not _CLASS.fullmatch(provider):
+        known = ', '.join(FORMAT_TO_FRONTEND_ENCRYPTOR_MAP)
+        raise ImportError(
+            f'{names.shown(provider)} is not a valid encryption provider: expected one of {known}, '
+            'or the dotted name of a class'
+        )
+    if provider not in FORMAT_TO_FRONTEND_ENCRYPTOR_MAP:
         LOG.warning('The encryption provider %s is not one of os-brick', provider)
-    return importutils.import_class(known or provider)
+    return importutils.import_class(FORMAT_TO_FRONTEND_ENCRYPTOR_MAP.get(provider, provider))
 
 
 def get_encryption_metadata(

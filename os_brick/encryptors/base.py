@@ -35,7 +35,7 @@ class VolumeEncryptor(executor.Executor, abc.ABC):
         return self._key_manager.get(context, self.encryption_key_id)
 
     def _get_encryption_key_as_passphrase(self, context: Any) -> str:
-        return encryption.passphrase(self._get_key(context))
+        return encryption.passphrase(self._get_key(context), self.encryption_key_id)
 
     @abc.abstractmethod
     def attach_volume(self, context: Any, **kwargs: Any) -> None:

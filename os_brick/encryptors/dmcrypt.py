@@ -121,8 +121,9 @@ class MappingEncryptor(base.VolumeEncryptor):
 
         :raises VolumeDeviceNotFound: if there is none.
         """
-        led_to = links.where(self.symlink_path)
-        name = block.name_of(led_to) or block.name_of(links.device_of(self.symlink_path))
+        ways = links.where(self.symlink_path), self.symlink_path, links.device_of(self.symlink_path)
+        found = (block.name_of(way) for way in ways if way.startswith('/dev/'))
+        name = next(filter(None, found), None)
         if name is None:
             raise exception.VolumeDeviceNotFound(device=self.symlink_path)
         mapping = crypt.of_device(name)
@@ -174,14 +175,14 @@ class MappingEncryptor(base.VolumeEncryptor):
 
         One that has no user was left by an attach that was killed. It is ended, and opened anew.
         """
+        # First: a wrong passphrase must not end what another attach has opened.
+        self._require_opened(device, *self._try(device, passphrase, op.work))
         try:
             self._close(known, op.work)
         except exception.VolumeInUse as error:
             LOG.info('%s is attached already: %s', self.symlink_path, error)
-        else:
-            return False
-        self._require_opened(device, *self._try(device, passphrase, op.work))
-        return True
+            return True
+        return False
 
     def _try(self, device: str, passphrase: str, limit: wait.Deadline) -> programs.Ended:
         """Try the passphrase of a volume that is open."""
@@ -223,12 +224,17 @@ class MappingEncryptor(base.VolumeEncryptor):
             mapping = crypt.find(self.dev_name)
             if mapping is None or not mapping.is_crypt:
                 return
-            device = block.name_of(links.device_of(self.symlink_path))
-            is_own = device is None or device == mapping.dm or mapping.devices == (device,)
-            if self.symlink_path.startswith(links.PREFIX) and not is_own:
-                raise exception.VolumeIdentityMismatch(
-                    device=mapping.path,
-                    expected=f'the decrypted content of /dev/{device}',
-                    actual=str(mapping),
-                )
+            self._require_over_own_device(mapping)
             self._close(mapping, op.work)
+
+    def _require_over_own_device(self, mapping: crypt.Mapping) -> None:
+        """Refuse a mapping that is not over the device which our link is named after."""
+        if not self.symlink_path.startswith(links.PREFIX):
+            return
+        device = block.name_of(links.device_of(self.symlink_path))
+        if device not in (None, *mapping.devices):
+            raise exception.VolumeIdentityMismatch(
+                device=mapping.path,
+                expected=f'the decrypted content of /dev/{device}',
+                actual=str(mapping),
+            )

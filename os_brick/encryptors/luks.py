@@ -121,6 +121,7 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
                 raise exception.VolumeDeviceNotFound(
                     f'{crypt.path_of(self.dev_name)} is not open: attach the volume first'
                 )
+            self._require_over_own_device(mapping)
             try:
                 header = crypt.header(mapping.devices[0], op.work)
             except luks.Damaged as error:

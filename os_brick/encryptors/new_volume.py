@@ -63,7 +63,7 @@ def make(order: Order, run: programs.Programs, op: operation.Operation) -> luks.
                 device=order.path, expected=who, actual='another volume'
             )
         luks_memory.begin(names, header)
-        _write(token, order, names, wanted, op)
+        _write(token, order, names, wanted, first, op)
     luks_memory.has(names, header)
     LOG.info('%s was blank, and is the LUKS volume %s now', order.path, header.uuid)
     return _confirmed(order, header, op)
@@ -134,14 +134,21 @@ def _write(
     order: Order,
     names: list[str],
     wanted: blank.Wanted,
+    first: blank.Look,
     op: operation.Operation,
 ) -> None:
     """Write the header to the device, which is looked at once more in the same act."""
     number, limit = block.inode(order.device), op.work.limit(_WRITE_SECONDS)
     places = tuple(wanted.besides)
     try:
-        found, known = root.write_header(token, order.device, number, places, wanted.blank, limit)
+        found, known, digest = root.write_header(
+            token, order.device, number, places, wanted.blank, first.digest, limit
+        )
         blank.refuse(order.device, wanted, found, known)
+        if digest != first.digest:
+            raise exception.NotLUKS(
+                device=order.path, why='what is on it has changed between two looks at it'
+            )
     except exception.NotLUKS:
         # Nothing was written; what an earlier try has left is still to be known.
         if not wanted.uuid:

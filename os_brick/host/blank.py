@@ -45,9 +45,11 @@ class Look:
     """One look at a device that was as it has to be.
 
     :ivar at: when, on :func:`clock.monotonic`.
+    :ivar digest: of all that was read.
     """
 
     at: float
+    digest: str
 
 
 def require(device: str, wanted: Wanted, deadline: wait.Deadline) -> Look:
@@ -57,7 +59,7 @@ def require(device: str, wanted: Wanted, deadline: wait.Deadline) -> Look:
     """
     number, limit = block.inode(device), deadline.limit(READ_SECONDS)
     try:
-        found, known = root.look(device, number, tuple(wanted.besides), limit)
+        found, known, digest = root.look(device, number, tuple(wanted.besides), limit)
         probed = blkid.probe(device, deadline.limit(READ_SECONDS))
     except (OSError, exception.OperationTimedOut, processutils.ProcessExecutionError) as error:
         raise exception.NotLUKS(
@@ -65,7 +67,7 @@ def require(device: str, wanted: Wanted, deadline: wait.Deadline) -> Look:
         ) from error
     _require_unknown(device, wanted, probed)
     refuse(device, wanted, found, known)
-    return Look(clock.monotonic())
+    return Look(clock.monotonic(), digest)
 
 
 def wait_apart(look: Look, deadline: wait.Deadline) -> None:

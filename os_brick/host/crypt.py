@@ -57,8 +57,8 @@ class Mapping:
     @property
     def luks_uuid(self) -> str:
         """The UUID of the LUKS header, without dashes; empty for a mapping of another kind."""
-        parts = self.uuid.split('-')
-        return parts[2] if self.is_crypt and parts[1].startswith('LUKS') else ''
+        prefix, kind, uuid = [*self.uuid.split('-', 3), '', '', ''][:3]
+        return uuid if f'{prefix}-' == _PREFIX and kind.startswith('LUKS') else ''
 
     def is_of(self, header: luks.Header | None) -> bool:
         """Whether it decrypts the volume of this header; ``None`` for one without a header."""

@@ -11,14 +11,16 @@ A header in memory is named by a token and lives as long as this daemon: nothing
 
 from __future__ import annotations
 
+import hashlib
 import mmap
 import os
+import re
 import secrets
 from typing import Any
 
 from os_brick import exception, privileged
 from os_brick.core import kernel, process
-from os_brick.model import crypt_commands, luks, signatures
+from os_brick.model import crypt_commands, luks, names, signatures
 from os_brick.privileged import block, check, cryptsetup
 from os_brick.privileged.luks import LARGEST_NUMBER, reader
 
@@ -26,10 +28,12 @@ from os_brick.privileged.luks import LARGEST_NUMBER, reader
 DATA_OFFSETS = {1: 2 << 20, 2: 16 << 20}
 _MOST_HEADERS = 64
 _MOST_AREAS = 64
+_DIGEST = names.Rule('digest', re.compile(r'[0-9a-f]{64}'), 64)
 
 _headers: dict[str, int] = {}
 
 Piece = tuple[int, bytes]
+Seen = tuple[int, str, str]
 
 
 def _areas(value: object) -> tuple[tuple[int, int], ...]:
@@ -41,14 +45,12 @@ def _areas(value: object) -> tuple[tuple[int, int], ...]:
 
 
 @privileged.entrypoint
-def look(
-    device: str, number: int, besides: tuple[tuple[int, int], ...], timeout: float
-) -> tuple[int, str]:
+def look(device: str, number: int, besides: tuple[tuple[int, int], ...], timeout: float) -> Seen:
     """Where content begins in the first 16 MiB or last MiB of a device, and what is known of it.
 
     :param number: the kernel's number of the device, see :func:`block.flush`.
     :param besides: places that do not count: first byte and length.
-    :return: -1 and nothing if all is zero.
+    :return: -1 if all is zero; what is known, in words; a digest of all that was read.
     :raises OperationTimedOut: if the device does not answer in time.
     :raises OSError: if it is another device by now, or cannot be read to the end.
     """
@@ -58,13 +60,13 @@ def look(
     return process.isolated(f'a read of {path}', limit, _look, path, number, places)
 
 
-def _look(path: str, number: int, besides: tuple[tuple[int, int], ...]) -> tuple[int, str]:
+def _look(path: str, number: int, besides: tuple[tuple[int, int], ...]) -> Seen:
     with kernel.block_device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
         block.require_meant(path, number, kernel.number(descriptor))
         return _content(descriptor, besides)
 
 
-def _content(descriptor: int, besides: tuple[tuple[int, int], ...]) -> tuple[int, str]:
+def _content(descriptor: int, besides: tuple[tuple[int, int], ...]) -> Seen:
     size = os.lseek(descriptor, 0, os.SEEK_END)
     page = luks.PAGE_BYTES
     if size < signatures.TAIL_BYTES:
@@ -80,7 +82,8 @@ def _content(descriptor: int, besides: tuple[tuple[int, int], ...]) -> tuple[int
     if found < 0:
         at = signatures.content(tail)
         found = start + at if at >= 0 else -1
-    return found, signatures.known(bytes(head), tail, size)
+    digest = hashlib.sha256(head + tail).hexdigest()
+    return found, signatures.known(bytes(head), tail, size), digest
 
 
 def _to_the_end(descriptor: int, start: int, size: int) -> bytes:
@@ -123,6 +126,8 @@ def drop_header(token: str) -> None:
     """Forget a header in memory; one that has gone is not an error."""
     found = _headers.pop(str(token), None)
     if found is not None:
+        # A child that was forked meanwhile has the descriptor, too, and would keep the memory.
+        os.ftruncate(found, 0)
         os.close(found)
 
 
@@ -181,14 +186,16 @@ def write_header(
     number: int,
     besides: tuple[tuple[int, int], ...],
     blank: bool,
+    digest: str,
     timeout: float,
-) -> tuple[int, str]:
+) -> Seen:
     """Write a header to a device that is still as it has to be, and read it back.
 
     :param besides: as of :func:`look`.
     :param blank: whether it has to be zero, or only without what is known.
-    :return: what :func:`look` finds; nothing has been written unless it is -1 and nothing, or
-        ``blank`` is false and nothing is known.
+    :param digest: what :func:`look` returned: nothing may have changed since.
+    :return: what :func:`look` finds now; nothing has been written unless that has the same
+        digest, and is as ``blank`` says.
     :raises OperationTimedOut: if the device does not take it in time.
     :raises OSError: ``EBUSY`` if something holds the device; if it does not take it, or returns
         something else afterwards.
@@ -198,7 +205,8 @@ def write_header(
     places, limit = _areas(besides), check.seconds(timeout)
     pieces = _pieces(_descriptor(token))
     what = f'the write of a header to {path}'
-    return process.isolated(what, limit, _write, path, number, places, blank is not False, pieces)
+    wanted = blank is not False, check.full(_DIGEST, digest)
+    return process.isolated(what, limit, _write, path, number, places, *wanted, pieces)
 
 
 def _pieces(descriptor: int) -> tuple[Piece, ...]:
@@ -215,14 +223,15 @@ def _write(
     number: int,
     besides: tuple[tuple[int, int], ...],
     blank: bool,
+    digest: str,
     pieces: tuple[Piece, ...],
-) -> tuple[int, str]:
+) -> Seen:
     flags = os.O_RDWR | os.O_DIRECT | os.O_DSYNC | os.O_EXCL
     with kernel.block_device(path, flags) as descriptor:
         block.require_meant(path, number, kernel.number(descriptor))
-        found, known = _content(descriptor, besides)
-        if known or (blank and found >= 0):
-            return found, known
+        seen = found, known, actual = _content(descriptor, besides)
+        if known or (blank and found >= 0) or actual != digest:
+            return seen
         _require_room(descriptor, pieces)
         read = reader(descriptor)
         before = [(start, read(start, len(data))) for start, data in pieces]
@@ -231,7 +240,7 @@ def _write(
         except BaseException:
             _put(descriptor, tuple(reversed(before)))
             raise
-    return -1, ''
+    return seen
 
 
 def _require_room(descriptor: int, pieces: tuple[Piece, ...]) -> None:

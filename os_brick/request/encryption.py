@@ -6,14 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 import dataclasses
 import hashlib
+import re
 from typing import Any
 
 from os_brick import exception
-from os_brick.model import crypt_commands
+from os_brick.model import crypt_commands, names
 
 Raw = Mapping[str, Any]
 
 _PREFIX = 'crypt-'
+_NUMBER = re.compile(r'[0-9]{1,6}')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -35,16 +37,16 @@ class Volume:
 
         :raises VolumeEncryptionNotSupported: if it has no path of a device.
         """
-        data = raw['data']
+        data = _data(raw)
         volume_id = data.get('volume_id') or raw.get('serial')
         path = data.get('device_path')
         if not path:
             raise exception.VolumeEncryptionNotSupported(
-                volume_id=volume_id, volume_type=raw['driver_volume_type']
+                volume_id=volume_id, volume_type=raw.get('driver_volume_type')
             )
-        if not isinstance(path, str) or not path.startswith('/dev/') or '\0' in path:
+        if not _is_device_path(path):
             raise exception.InvalidParameterValue(
-                err=f'device_path: {path!r:.80} is not the path of a device'
+                err=f'device_path: {names.shown(path)} is not a valid path of a device'
             )
         return cls(path, str(volume_id or ''), str(data.get('multipath_id') or ''))
 
@@ -65,8 +67,33 @@ class Volume:
     @property
     def former_names(self) -> list[str]:
         """What older releases called it: an attachment outlives an upgrade."""
-        names = [self.basename, self.multipath_id]
-        return [name for name in names if name and crypt_commands.NAME.why_not(name) is None]
+        found = [self.basename, self.multipath_id]
+        return [name for name in found if name and crypt_commands.NAME.why_not(name) is None]
+
+
+def _data(raw: object) -> Raw:
+    """The connection properties in the connection of a volume."""
+    if not isinstance(raw, Mapping):
+        kind = type(raw).__name__
+        raise exception.InvalidParameterValue(
+            err=f'connection_info: expected a dictionary, got {kind}'
+        )
+    data = raw.get('data')
+    if not isinstance(data, Mapping):
+        kind = type(data).__name__
+        raise exception.InvalidParameterValue(
+            err=f'connection_info: data: expected a dictionary, got {kind}'
+        )
+    return data
+
+
+def _is_device_path(path: object) -> bool:
+    return (
+        isinstance(path, str)
+        and path.startswith('/dev/')
+        and '\0' not in path
+        and path == path.encode(errors='ignore').decode()
+    )
 
 
 def cipher(metadata: Raw) -> crypt_commands.Cipher:
@@ -88,19 +115,31 @@ def _cipher_name(value: object) -> str:
 
 
 def _key_bits(value: object) -> int:
-    try:
-        bits = int(str(value))
-    except ValueError:
-        bits = 0
-    if not 0 < bits <= crypt_commands.MOST_KEY_BITS or isinstance(value, bool):
+    text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ''
+    if _NUMBER.fullmatch(text) and 0 < int(text) <= crypt_commands.MOST_KEY_BITS:
+        return int(text)
+    raise exception.InvalidParameterValue(
+        err=f'key_size: {names.shown(value)} is not a valid number of bits (1 to '
+        f'{crypt_commands.MOST_KEY_BITS})'
+    )
+
+
+def passphrase(key: Any, key_id: object) -> str:
+    """What a managed object of the key manager means as a passphrase.
+
+    :raises InvalidParameterValue: naming the key, never its content.
+    """
+    if key is None:
         raise exception.InvalidParameterValue(
-            err=f'key_size: {value!r:.80} is not a number of bits (1 to '
-            f'{crypt_commands.MOST_KEY_BITS})'
+            err=f'encryption_key_id: the key manager has no key {names.shown(key_id)}'
         )
-    return bits
-
-
-def passphrase(key: Any) -> str:
-    """What a managed object of the key manager means as a passphrase."""
     encoded: bytes = key.get_encoded()
-    return encoded.decode('utf-8') if key.managed_type() == 'passphrase' else encoded.hex()
+    if key.managed_type() != 'passphrase':
+        return encoded.hex()
+    text = encoded.decode('utf-8', 'ignore')
+    if text.encode() != encoded:
+        raise exception.InvalidParameterValue(
+            err=f'encryption_key_id: the passphrase {names.shown(key_id)} of the key manager is '
+            'not text in UTF-8'
+        )
+    return text

@@ -96,8 +96,11 @@ class Server:
         from os_brick import encryptors
 
         metadata = {
-            'control_location': 'front-end', 'provider': provider,
-            'cipher': 'aes-xts-plain64', 'key_size': 256, 'encryption_key_id': 'key',
+            'control_location': 'front-end',
+            'provider': provider,
+            'cipher': 'aes-xts-plain64',
+            'key_size': 256,
+            'encryption_key_id': 'key',
         }
         data = {'device_path': path, 'encrypted': True}
         info = {'driver_volume_type': 'iscsi', 'serial': 'vol', 'data': data}

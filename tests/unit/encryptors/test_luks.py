@@ -82,6 +82,8 @@ def test_a_stale_mapping_over_another_device_is_refused(world: World) -> None:
         support.encryptor(world.link).attach_volume(None, **support.ENCRYPTION)
     with pytest.raises(exception.VolumeIdentityMismatch, match='sdy'):
         support.encryptor(world.link).detach_volume(**support.ENCRYPTION)
+    with pytest.raises(exception.VolumeIdentityMismatch, match='sdy'):
+        support.encryptor(world.link).extend_volume(None, **support.ENCRYPTION)
     assert world.state() == before
 
 
@@ -129,6 +131,15 @@ def test_attach_twice_needs_the_passphrase_again(world: World) -> None:
     world.crypt.busy.add(world.name)
     before = world.state()
     support.encryptor(world.link).attach_volume(None, **support.ENCRYPTION)
+    with pytest.raises(exception.WrongPassphrase):
+        support.encryptor(world.link, passphrase=support.WRONG).attach_volume(None)
+    assert world.state() == before
+
+
+def test_a_wrong_passphrase_ends_nothing_that_is_attached(world: World) -> None:
+    put(world, 'luks')
+    support.encryptor(world.link).attach_volume(None, **support.ENCRYPTION)
+    before = world.state()
     with pytest.raises(exception.WrongPassphrase):
         support.encryptor(world.link, passphrase=support.WRONG).attach_volume(None)
     assert world.state() == before

@@ -99,6 +99,7 @@ VALID: dict[str, dict[str, Any]] = {
         'number': 0,
         'besides': ((0, 4096),),
         'blank': True,
+        'digest': '0' * 64,
     },
     'mdadm.superblock': {'device': 'sda'},
     'mdadm.create': {'alias': 'vol1', 'devices': ('sda',)},
