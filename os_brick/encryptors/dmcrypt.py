@@ -121,8 +121,12 @@ class MappingEncryptor(base.VolumeEncryptor):
 
         :raises VolumeDeviceNotFound: if there is none.
         """
-        ways = links.where(self.symlink_path), self.symlink_path, links.device_of(self.symlink_path)
-        found = (block.name_of(way) for way in ways if way.startswith('/dev/'))
+        leads = (
+            links.where(self.symlink_path),
+            self.symlink_path,
+            links.device_of(self.symlink_path),
+        )
+        found = (block.name_of(each) for each in leads if each.startswith('/dev/'))
         name = next(filter(None, found), None)
         if name is None:
             raise exception.VolumeDeviceNotFound(device=self.symlink_path)
