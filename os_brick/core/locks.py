@@ -23,12 +23,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 import contextlib
 import fcntl
-import functools
 import hashlib
 import os
 import secrets
 import threading
-from typing import ParamSpec, TypeVar
 
 from oslo_concurrency import lockutils
 from oslo_config import cfg
@@ -38,8 +36,6 @@ from os_brick import exception
 from os_brick.core import shared_files, wait
 
 LOG = logging.getLogger(__name__)
-P = ParamSpec('P')
-T = TypeVar('T')
 
 PREFIX = 'os-brick-'
 # Two volumes share a file once in so many pairs, and then only wait for each other.
@@ -311,43 +307,3 @@ def _naming_the_option() -> Iterator[None]:
             f'[os_brick] lock_path: {error}; services that share it need a common group, and the '
             'directory that group and the set-group-ID bit (mode 2770)'
         ) from error
-
-
-def synchronized(
-    name: str,
-    lock_file_prefix: str = PREFIX,
-    external: bool = False,
-    lock_path: str | None = None,
-    semaphores: lockutils.Semaphores | None = None,
-    delay: float = 0.01,
-    fair: bool = False,
-    blocking: bool = True,
-) -> Callable[[Callable[P, T]], Callable[P, T | None]]:
-    """Decorate a function to run under a lock of this name, for callers outside.
-
-    The function is not run, and ``None`` returned, if the lock is taken and ``blocking`` is not
-    set. Our own code uses :func:`hold`, which has a deadline.
-    """
-
-    def decorate(function: Callable[P, T]) -> Callable[P, T | None]:
-        @functools.wraps(function)
-        def call(*args: P.args, **kwargs: P.kwargs) -> T | None:
-            where = lock_path or (directory() if external else None)
-            try:
-                with lockutils.lock(
-                    name,
-                    lock_file_prefix,
-                    external,
-                    where,
-                    semaphores=semaphores,
-                    delay=delay,
-                    fair=fair,
-                    blocking=blocking,
-                ):
-                    return function(*args, **kwargs)
-            except lockutils.AcquireLockFailedException:
-                return None
-
-        return call
-
-    return decorate

@@ -47,16 +47,22 @@ def look(disks: Iterable[tuple[str, int]]) -> Seen:
     numbers = {name: number for name, number in disks if scsi.is_there(name, number)}
     running = [name for name in numbers if scsi.is_running(name)]
     found = scsi.ask_all(running, wait.Deadline.after(scsi.INQUIRY_SECONDS))
-    others = {name: str(error) for name, error in found.unmapped.items()}
-    for name, answer in found.reported.items():
-        cached, above = scsi.cached_identity(name), survey.wwid_above(name)
-        if survey.is_stale(answer.identity, cached, above) or cached.contradicts(above):
-            others[name] = str(answer.identity)
+    others = _others(found)
     for name, why in others.items():
         LOG.warning('Disk %s (%s) is not flushed: %s', name, scsi.cached_identity(name), why)
     answers = [answer for name, answer in found.reported.items() if name not in others]
     stale = {name: numbers[name] for name in running if name in others}
     return Seen([name for name in numbers if name not in stale], stale, answers)
+
+
+def _others(found: scsi.Answers) -> dict[str, str]:
+    """The disks that are another volume than their cache is of, and what they are."""
+    others = {name: str(error) for name, error in found.unmapped.items()}
+    for name, answer in found.reported.items():
+        cached, above = scsi.cached_identity(name), survey.wwid_above(name)
+        if survey.is_stale(answer.identity, cached, above) or cached.contradicts(above):
+            others[name] = str(answer.identity)
+    return others
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

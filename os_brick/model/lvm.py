@@ -213,13 +213,16 @@ def parse_report(kind: str, text: str) -> Report:
     :raises ValueError: if it wrote no report.
     """
     whole = _first_object(text)
-    sections = [section for section in _listed(whole.get('report')) if isinstance(section, dict)]
-    rows = [row for section in sections for row in _listed(section.get(kind))]
-    log = [entry for entry in _listed(whole.get('log')) if isinstance(entry, dict)]
+    rows = [row for section in _objects(whole.get('report')) for row in _objects(section.get(kind))]
+    log = _objects(whole.get('log'))
     return Report(
-        tuple({str(k): _text(v) for k, v in row.items()} for row in rows if isinstance(row, dict)),
+        tuple({str(k): _text(v) for k, v in row.items()} for row in rows),
         tuple(_text(entry.get('log_message')) for entry in log if _is_trouble(entry)),
     )
+
+
+def _objects(value: object) -> list[dict[Any, Any]]:
+    return [each for each in _listed(value) if isinstance(each, dict)]
 
 
 def _first_object(text: str) -> dict[str, Any]:

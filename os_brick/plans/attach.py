@@ -97,22 +97,23 @@ def iscsi_path(path: str, sessions: Sequence[FoundSession], wanted: Wanted) -> t
     """The steps on an iSCSI path."""
     live = [each for each in sessions if each.is_logged_in]
     if live:
-        used = live if wanted.every_session else live[:1]
-        return (
-            *(Step(Verb.USE_SESSION, path, each.number) for each in used),
-            *(
-                Step(Verb.SCAN, path, each.number, each.address)
-                for each in used
-                if not each.is_known
-            ),
-            *(Step(Verb.VERIFY, path, each.number, each.address, wanted.wwid) for each in used),
-        )
+        return _behind(path, live if wanted.every_session else live[:1], wanted.wwid)
     last = (Step(Verb.SCAN, path), Step(Verb.VERIFY, path, wwid=wanted.wwid))
     if sessions:
         # open-iscsi is trying to get it back; a second login would not be another session.
         return (Step(Verb.AWAIT_SESSION, path, sessions[0].number), *last)
     asked = [Step(Verb.ASK_PORTAL, path)] if wanted.may_ask else []
     return (*asked, Step(Verb.MAKE_RECORD, path), Step(Verb.LOG_IN, path), *last)
+
+
+def _behind(path: str, used: Sequence[FoundSession], wwid: str) -> tuple[Step, ...]:
+    """The steps behind sessions that work."""
+    new = [each for each in used if not each.is_known]
+    return (
+        *(Step(Verb.USE_SESSION, path, each.number) for each in used),
+        *(Step(Verb.SCAN, path, each.number, each.address) for each in new),
+        *(Step(Verb.VERIFY, path, each.number, each.address, wwid) for each in used),
+    )
 
 
 def fibre_channel_path(path: str, found: FoundPort, wanted: Wanted) -> tuple[Step, ...]:

@@ -72,6 +72,14 @@ def _has(data: bytes, entry: bytes) -> bool:
     return any(line.startswith(entry) for line in data.split(b'\n'))
 
 
+def _without(data: bytes, entry: bytes) -> tuple[int, bytes]:
+    """Where the first line with an entry begins, and what follows without lines of it."""
+    lines = data.split(b'\n')
+    first = next(n for n, line in enumerate(lines) if line.startswith(entry))
+    start = sum(len(line) + 1 for line in lines[:first])
+    return start, b'\n'.join(line for line in lines[first:] if not line.startswith(entry))
+
+
 def _change(entry: bytes, *, present: bool) -> bool:
     # Looked at first: a file that need not change need not be writable.
     if _is_listed(entry) == present:
@@ -90,12 +98,9 @@ def _change(entry: bytes, *, present: bool) -> bool:
             end = b'' if not data or data.endswith(b'\n') else b'\n'
             file.write(end + entry + b'\n')
         else:
-            lines = data.split(b'\n')
-            first = next(n for n, line in enumerate(lines) if line.startswith(entry))
-            start = sum(len(line) + 1 for line in lines[:first])
-            rest = [line for line in lines[first:] if not line.startswith(entry)]
+            start, rest = _without(data, entry)
             file.seek(start)
-            file.write(b'\n'.join(rest))
+            file.write(rest)
             file.truncate()
         file.flush()
         os.fsync(file.fileno())

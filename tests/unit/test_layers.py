@@ -102,6 +102,7 @@ OWNERS = {
     # `synchronized` of connectors/base is oslo's lock under its public name.
     'oslo_concurrency.lockutils': {
         'os_brick/core/locks.py',
+        'os_brick/core/synchronized.py',
         'os_brick/initiator/utils.py',
         'os_brick/initiator/connectors/base.py',
     },

@@ -10,14 +10,15 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception, initiator
-from os_brick.core import files, locks
+from os_brick.core import files
+from os_brick.core import synchronized as synchronized_module
 from os_brick.host import block
 from os_brick.initiator import host_driver, initiator_connector
 
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 
-synchronized = locks.synchronized
+synchronized = synchronized_module.synchronized
 
 
 class BaseLinuxConnector(initiator_connector.InitiatorConnector):

@@ -26,13 +26,19 @@ def modules(package: pathlib.Path) -> list[str]:
     found = {
         path for path in tests if _MENTION in _text(path) or (path.parent.name, path.stem) in users
     }
-    stems = {(path.parent, path.stem) for path in found}
-    found |= {
+    found |= _that_import(tests, {(path.parent, path.stem) for path in found})
+    return sorted(_dotted(package, path) for path in found)
+
+
+def _that_import(
+    tests: list[pathlib.Path], stems: set[tuple[pathlib.Path, str]]
+) -> set[pathlib.Path]:
+    """The test modules that import one of others in their own directory."""
+    return {
         path
         for path in tests
         if any(parent == path.parent and _imports(path, stem) for parent, stem in stems)
     }
-    return sorted(_dotted(package, path) for path in found)
 
 
 def _sources(package: pathlib.Path) -> Iterator[pathlib.Path]:

@@ -83,7 +83,11 @@ def _names(root: pathlib.Path) -> list[str]:
             return sorted(name for name in names if '__pycache__' not in name)
     except FileNotFoundError:
         pass
-    names = set()
+    return _walked(root)
+
+
+def _walked(root: pathlib.Path) -> list[str]:
+    names: set[str] = set()
     for parent, directories, files in os.walk(root):
         directories[:] = [name for name in directories if name not in _SKIPPED]
         names |= {os.path.relpath(os.path.join(parent, name), root) for name in files}
