@@ -18,9 +18,6 @@ from os_brick.privileged import mount as root
 
 _TABLE = '/proc/self/mountinfo'
 _READ_BYTES = 512
-# The answer of a server to a look at a directory: what NFS waits for before it asks again is 60 s
-# (nfs(5), timeo), and an operation has no more than its own time.
-_LOOK_SECONDS = 60.0
 
 
 def table() -> tuple[mounts.Mount, ...]:
@@ -44,9 +41,7 @@ def resolved(place: str, deadline: wait.Deadline) -> str:
     if at(place) is not None:
         return place
     parent, _, name = place.rpartition('/')
-    found = process.isolated(
-        f'a look at {parent}', deadline.limit(_LOOK_SECONDS), files.realpath, parent
-    )
+    found = process.isolated(f'a look at {parent}', deadline.limit(), files.realpath, parent)
     return f'{found.rstrip("/")}/{name}'
 
 
@@ -56,14 +51,12 @@ def make_directory(place: str, deadline: wait.Deadline) -> bool:
     :raises OSError: if there is something else, or this process may not make it.
     :raises OperationTimedOut: if a directory above it does not answer.
     """
-    return process.isolated(
-        f'mkdir {place}', deadline.limit(_LOOK_SECONDS), files.make_directory, place
-    )
+    return process.isolated(f'mkdir {place}', deadline.limit(), files.make_directory, place)
 
 
 def remove_directory(place: str, deadline: wait.Deadline) -> None:
     """Remove a directory if it is empty and nothing is mounted on it."""
-    process.isolated(f'rmdir {place}', deadline.limit(_LOOK_SECONDS), files.remove_if_empty, place)
+    process.isolated(f'rmdir {place}', deadline.limit(), files.remove_if_empty, place)
 
 
 def why_not_usable(place: str, deadline: wait.Deadline) -> OSError | None:
@@ -72,7 +65,7 @@ def why_not_usable(place: str, deadline: wait.Deadline) -> OSError | None:
     :raises OperationTimedOut: if it does not answer at all.
     """
     try:
-        process.isolated(f'{place} to answer', deadline.limit(_LOOK_SECONDS), files.mode, place)
+        process.isolated(f'{place} to answer', deadline.limit(), files.mode, place)
     except exception.OperationTimedOut:
         raise
     except PermissionError:
@@ -93,7 +86,7 @@ def require_file(place: str, name: str, deadline: wait.Deadline) -> None:
     :raises OperationTimedOut: if the share does not answer.
     """
     path = f'{place}/{name}'
-    limit = deadline.limit(_LOOK_SECONDS)
+    limit = deadline.limit()
     try:
         found, mode = process.isolated(f'a look at {path}', limit, _look, path)
     except PermissionError:
@@ -132,7 +125,7 @@ def is_readable(path: str, deadline: wait.Deadline, *, as_root: bool) -> bool:
 
     :param as_root: whether root tries it where this process may not.
     """
-    limit = deadline.limit(_LOOK_SECONDS)
+    limit = deadline.limit()
     try:
         process.isolated(f'a read of {path}', limit, _read, path)
     except PermissionError:

@@ -72,15 +72,15 @@ class RemoteFsClient(executor.Executor):
         self._run(self.wanted(share, flags))
 
     def wanted(
-        self, share: object, flags: Sequence[str] | None = None, key: str = 'share'
+        self, share: object, flags: Sequence[str] | None = None, **keywords: Any
     ) -> request.Mount:
         """Return what is to be mounted, for :meth:`ensure`.
 
-        :param key: what an error calls the share.
+        :param keywords: ``keys``, what an error calls the share and the flags.
         :raises InvalidParameterValue: naming what is wrong.
         """
         point = f'{self._settings.required_base}/{_digest(share)}'
-        return request.mount_of(self._settings, share, point, flags, key)
+        return request.mount_of(self._settings, share, point, flags, **keywords)
 
     def ensure(self, wanted: request.Mount, op: operation.Operation) -> str:
         """Have a share mounted within an operation that has its lock; return where."""
@@ -145,7 +145,7 @@ class ScalityRemoteFsClient(RemoteFsClient):
         return os.path.join(self.get_mount_base(), device_name, '00')
 
     def wanted(
-        self, share: object = None, flags: Sequence[str] | None = None, key: str = 'share'
+        self, share: object = None, flags: Sequence[str] | None = None, **keywords: Any
     ) -> request.Mount:
         """Return what is to be mounted, whatever the share is."""
         base = self._settings.required_base

@@ -138,37 +138,52 @@ def checked(rule: names.Rule, value: object, key: str) -> str:
 
 
 def mount_of(
-    settings: Settings, share: object, point: str, flags: Sequence[str] | None, key: str = 'share'
+    settings: Settings,
+    share: object,
+    point: str,
+    flags: Sequence[str] | None,
+    keys: tuple[str, str] = ('share', 'mount options'),
 ) -> Mount:
     """What is to be mounted.
 
-    :param key: what an error calls the share.
+    :param keys: what an error calls the share and the flags.
     :raises InvalidParameterValue: naming what is wrong with the share, the flags or the options.
     """
     kind = settings.kind
     if kind.name == 'vzstorage':
-        return _of_virtuozzo(kind, share, point, flags, key)
+        return _of_virtuozzo(kind, share, point, flags, keys)
     if kind.share is None:
         raise exception.ProtocolNotSupported(protocol=kind.name)
-    source = checked(kind.share, share, key)
+    source = checked(kind.share, share, keys[0])
+    text = settings.option_text
+    _parsed(f'{kind.prefix}_mount_options', kind, text, ())
+    return Mount(kind, source, point, source, _parsed(keys[1], kind, text, flags))
+
+
+def _parsed(
+    key: str, kind: shares.Kind, text: str | None, flags: Sequence[str] | None
+) -> mount_options.Options:
     try:
-        options = mount_options.parse(kind.name, settings.option_text, _words(flags))
+        return mount_options.parse(kind.name, text, _words(flags))
     except ValueError as error:
-        raise bad('options', error) from None
-    return Mount(kind, source, point, source, options)
+        raise bad(key, error) from None
 
 
 def _of_virtuozzo(
-    kind: shares.Kind, share: object, point: str, flags: Sequence[str] | None, key: str
+    kind: shares.Kind,
+    share: object,
+    point: str,
+    flags: Sequence[str] | None,
+    keys: tuple[str, str],
 ) -> Mount:
     try:
         cluster = shares.virtuozzo(share)
     except ValueError as error:
-        raise bad(key, error) from None
+        raise bad(keys[0], error) from None
     try:
         words = mount_options.require_pstorage(_words(flags))
     except ValueError as error:
-        raise bad('options', error) from None
+        raise bad(keys[1], error) from None
     return Mount(
         *(kind, str(share), point, f'vzstorage {cluster.cluster}'),
         virtuozzo=cluster,

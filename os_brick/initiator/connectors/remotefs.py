@@ -22,6 +22,8 @@ from os_brick.request import result
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 
+_KEYS = ('connection property export', 'connection property options')
+
 
 class RemoteFsConnector(base.BaseLinuxConnector):
     """Mounts the share of a volume. A share stays mounted, as other volumes may be on it.
@@ -123,10 +125,9 @@ class RemoteFsConnector(base.BaseLinuxConnector):
 
     def _parsed(self, connection_properties: Raw) -> tuple[request.Volume, request.Mount]:
         volume = request.Volume.parse(connection_properties)
-        key = 'connection property export'
         if isinstance(self._client, client.ScalityRemoteFsClient):
-            request.checked(shares.FILE, volume.share, key)
-        return volume, self._client.wanted(volume.share, volume.flags, key)
+            request.checked(shares.FILE, volume.share, _KEYS[0])
+        return volume, self._client.wanted(volume.share, volume.flags, keys=_KEYS)
 
     def _path(self, volume: request.Volume) -> str:
         return f'{self._client.get_mount_point(volume.share)}/{volume.name}'

@@ -110,7 +110,7 @@ def test_bad_properties_are_named(host: fake.Shares, brick: Any, key: str, value
     before = host.tree.snapshot()
     props = {**PROPS, key: value}
     for method in (brick.connect_volume, brick.get_volume_paths):
-        with pytest.raises(exception.InvalidParameterValue, match=key):
+        with pytest.raises(exception.InvalidParameterValue, match=f'connection property {key}'):
             method(props)
     with pytest.raises(exception.InvalidParameterValue):
         brick.connect_volume(value)
