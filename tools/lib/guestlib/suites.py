@@ -23,6 +23,7 @@ FUNCTIONAL = ('tests/functional',)
 EVENTLET = (
     'tests/unit/core',
     'tests/unit/paths',
+    'tests/unit/remotefs',
     'tests/unit/initiator/connectors/test_iscsi.py',
     'tests/unit/initiator/connectors/test_iscsi_names.py',
     'tests/unit/initiator/connectors/test_fibre_channel.py',
