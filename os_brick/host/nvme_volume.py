@@ -65,7 +65,7 @@ def _require_still(path: fabrics.Path, deadline: wait.Deadline) -> None:
 
 
 def why_unreadable(head: str, deadline: wait.Deadline) -> str | None:
-    """Why a namespace cannot be read now; ``None`` if it can."""
+    """Why a namespace cannot be read now; ``None`` if it can, or another host has reserved it."""
     reasons = [nvme.why_unusable(each) for each in nvme.paths_of(head)]
     if not reasons or all(reasons):
         return '; '.join(filter(None, reasons)) or 'it has no path'
@@ -75,7 +75,7 @@ def why_unreadable(head: str, deadline: wait.Deadline) -> str | None:
         return 'the kernel shows it with size 0'
     if not files.exists(f'/dev/{head}'):
         return 'udev has not made its node in /dev yet'
-    error = block.why_unreadable(head, deadline.limit(block.READ_SECONDS))
+    error = block.why_unusable(head, deadline.limit(block.READ_SECONDS))
     return str(error) if error is not None else None
 
 

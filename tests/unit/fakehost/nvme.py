@@ -38,7 +38,7 @@ class Volume:
 
     ``power``: of two, the bytes of a block. ``twin``: the volume whose names it has as well.
     ``supported``: whether the kernel takes its format. ``shown``: whether a kernel that looks finds
-    it. ``readable``: so many bytes can be read.
+    it. ``readable``: so many bytes can be read. ``reserved``: another host has exclusive access.
     """
 
     name: str
@@ -49,6 +49,7 @@ class Volume:
     supported: bool = True
     shown: bool = True
     readable: int = 4096
+    reserved: bool = False
 
     @property
     def uuid(self) -> str:
@@ -150,7 +151,18 @@ class Fabric:
             ours, theirs = socket.socketpair()
             threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
             return ours.detach()
+        if flags & os.O_DIRECT and self._is_reserved(path.rpartition('/')[2]):
+            raise OSError(errno.EBADE, 'Invalid exchange')
         return files.descriptor(path, flags & ~os.O_DIRECT & ~os.O_EXCL)
+
+    def _is_reserved(self, head: str) -> bool:
+        """Whether a read of a device ends in a reservation conflict (BLK_STS_RESV_CONFLICT)."""
+        return any(
+            volume.reserved
+            for name, known in self.shown.items()
+            for nsid, (volume, _size) in known.items()
+            if self.head(name, nsid) == head
+        )
 
     def open_block(self, path: str, flags: int) -> int:
         """A descriptor of a namespace."""
@@ -408,7 +420,7 @@ class Fabric:
         for place in [*blocks.glob('nvme*n*')]:
             if place.name not in wanted:
                 (self.root / 'dev' / place.name).unlink(missing_ok=True)
-                shutil.rmtree(place)
+                self._bury(place)
         for head, (nqn, volume, size) in wanted.items():
             self.file(f'/sys/class/block/{head}/size', str(size >> 9))
             self.file(f'/sys/class/block/{head}/dev', '259:0')

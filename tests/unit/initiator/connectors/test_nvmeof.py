@@ -622,3 +622,54 @@ def test_the_array_of_a_volume_whose_alias_is_not_known(fabric: nvme.Fabric) -> 
     fabric.file(f'/sys/class/block/{head}/holders/md127', '')
     volume = {'vol_uuid': UUID, 'volume_replicas': [member], 'replica_count': 1}
     assert brick.get_volume_paths(volume) == ['/dev/md127']
+
+
+def test_a_failed_attach_keeps_its_controller_while_a_process_uses_the_device(
+    fabric: nvme.Fabric,
+) -> None:
+    """It has opened what udev showed: another volume's guest, or an operator, by a stale name."""
+    subsystem = fabric.subsystem('taken')
+    volume = subsystem.namespaces[1] = nvme.Volume('gold', readable=512)
+    before = fabric.snapshot()
+    head = 'nvme50n1' if fabric.native else 'nvme0n1'
+    fabric.file('/proc/77/comm', 'qemu')
+    (fabric.root / 'proc/77/fd').mkdir()
+    descriptor = fabric.root / 'proc/77/fd/3'
+    descriptor.symlink_to(f'/dev/{head}')
+    props = subsystem.properties(1)
+    with pytest.raises(exception.BrickException, match='512 of the first'):
+        connector().connect_volume(props)
+    assert len(fabric.controllers) == 1
+    with pytest.raises(exception.VolumeInUse, match='process 77'):
+        connector().disconnect_volume(props, None)
+    assert len(fabric.controllers) == 1
+    descriptor.unlink()
+    volume.readable = 4096
+    connector().disconnect_volume(props, None)
+    assert fabric.snapshot() == before | {'proc/77/comm'}
+
+
+def test_names_of_subsystems_as_cinder_makes_them(fabric: nvme.Fabric) -> None:
+    """Its LVM driver's are not of a form that the specification has; the kernel takes them."""
+    subsystem = fabric.subsystem('x')
+    del fabric.subsystems[subsystem.nqn]
+    subsystem.nqn = 'nqn.nvme-subsystem-1-6f0c1c1e-2222-4333-8444-555566667777'
+    fabric.subsystems[subsystem.nqn] = subsystem
+    volume = subsystem.namespaces[10] = nvme.Volume('gold')
+    before = fabric.snapshot()
+    shapes = [
+        subsystem.properties(10),
+        {
+            'nqn': subsystem.nqn,
+            'target_portal': min(subsystem.portals),
+            'target_port': 4420,
+            'transport_type': 'rdma',
+            'ns_id': 10,
+        },
+    ]
+    for props in shapes:
+        info = connector().connect_volume(props)
+        assert connector().get_volume_paths(props) == [info['path']]
+        assert fabric.uuid_of(info['path']) == volume.uuid
+        connector().disconnect_volume(props, info)
+        assert fabric.snapshot() == before

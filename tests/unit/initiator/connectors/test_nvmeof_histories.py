@@ -69,6 +69,14 @@ class Caller:
         names = {'vol_uuid': self.volume.uuid, 'volume_nguid': self.volume.nguid, 'ns_id': nsid}
         if shape in names:
             self.props[shape] = names[shape]
+        if shape == 'old':
+            self.props = {
+                'nqn': subsystem.nqn,
+                'target_portal': min(subsystem.portals),
+                'target_port': '4420',
+                'transport_type': 'rdma',
+                'ns_id': nsid,
+            }
         self.key = nvmeof.Volume.parse(self.props).key
         self.info: dict[str, str] | None = None
         self.is_attached = False
@@ -226,7 +234,7 @@ def host(*, native: bool, multipath: bool) -> Iterator[History]:
 @example(steps('attach', 'remap', 'detach', 'attach', 'detach'), True, True)
 @example(steps('attach', 'remap', 'attach vol_uuid', 'detach', 'look vol_uuid'), False, False)
 @given(
-    st.lists(any_step('ns_id', 'ns_id', 'vol_uuid', 'volume_nguid', 'nothing'), max_size=12),
+    st.lists(any_step('ns_id', 'old', 'vol_uuid', 'volume_nguid', 'nothing'), max_size=12),
     st.booleans(),
     st.booleans(),
 )

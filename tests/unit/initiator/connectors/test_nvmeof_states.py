@@ -140,6 +140,7 @@ GOOD = {
     'the kernel has an earlier, larger size': shrunk_unseen,
     'mapped after the kernel looked': mapped_unseen,
     'removed and added again': removed_and_added_again,
+    'reserved by another host': has(reserved=True),
 }
 BAD = {
     'new': (in_state('new'), 'nvme0 .*is new'),
