@@ -14,7 +14,9 @@ import re
 
 from os_brick.model import lvm
 
-_JSON = ('--reportformat', 'json', '--units', 'b', '--nosuffix')
+# What an operator has put in front of each line would be in front of the lines of JSON, too.
+_BARE = 'log { prefix = "" command_names = 0 }'
+_JSON = ('--config', _BARE, '--reportformat', 'json', '--units', 'b', '--nosuffix')
 # Without locks, and without a question to the kernel: so it cannot say what is active, or full.
 _ON_DISK = ('--readonly',)
 _TEBI = 1 << 40

@@ -152,7 +152,7 @@ RESERVED = (
 ODD = """
 report { compact_output = 1 prefixes = 1 quoted = 1 aligned = 0 output_format = "json_std" }
 global { units = "h" suffix = 1 }
-log { silent = 1 verbose = 1 prefix = "x " }
+log { silent = 1 verbose = 1 prefix = "x " command_names = 1 }
 """
 
 
@@ -181,6 +181,9 @@ def test_a_new_group(group: lab.lvm.Group) -> None:
     silver = lab.lvm.Group(name, 3, 64, first=10)
     try:
         silver.configure(devices_file=True)
+        listed = silver.directory / 'devices' / 'system.devices'
+        listed.parent.mkdir()
+        listed.touch()
         disks = [device.path for device in silver.devices]
         lab.shell.run('mkfs.ext4', '-q', disks[2])
         data = support.read(disks[2], 4096, 0)
@@ -190,7 +193,7 @@ def test_a_new_group(group: lab.lvm.Group) -> None:
         assert support.read(disks[2], 4096, 0) == data
         made = lvm.LVM(name, 'sudo', physical_volumes=disks[:2], **more)
         assert {pv['name'] for pv in made.pv_list} == set(disks[:2])
-        assert (silver.directory / 'devices' / 'system.devices').exists()
+        assert all(disk in listed.read_text() for disk in disks[:2])
         with pytest.raises(exception.VolumeGroupCreationFailed, match=name):
             lvm.LVM(name, 'sudo', physical_volumes=disks[:2], **more)
     finally:

@@ -200,7 +200,7 @@ class Lvm2:
 
     @staticmethod
     def _where(words: tuple[str, ...]) -> str:
-        fixed = ('json', 'b')
+        fixed = ('json', 'b', 'log { prefix = "" command_names = 0 }')
         plain = [
             word
             for before, word in zip(('', *words), words, strict=False)

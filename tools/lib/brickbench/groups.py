@@ -12,7 +12,16 @@ _MEBIBYTES = _VOLUMES * 4 + 64
 _NAME = 'lab-many'
 # What the library asks.
 _RAW = (
-    *('lvs', '--reportformat', 'json', '--units', 'b', '--nosuffix'),
+    *(
+        'lvs',
+        '--config',
+        'log { prefix = "" command_names = 0 }',
+        '--reportformat',
+        'json',
+        '--units',
+        'b',
+        '--nosuffix',
+    ),
     *('-o', 'vg_name,lv_name,lv_size', '--readonly', _NAME),
 )
 
