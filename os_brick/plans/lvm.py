@@ -14,8 +14,8 @@ import re
 
 from os_brick.model import lvm
 
-# What an operator has put in front of each line would be in front of the lines of JSON, too.
-_BARE = 'log { prefix = "" command_names = 0 }'
+# What an operator may have set for tables would be in JSON, too: a prefix of each line, quotes.
+_BARE = 'log { prefix = "" command_names = 0 } report { prefixes = 0 compact_output = 0 }'
 _JSON = ('--config', _BARE, '--reportformat', 'json', '--units', 'b', '--nosuffix')
 # Without locks, and without a question to the kernel: so it cannot say what is active, or full.
 _ON_DISK = ('--readonly',)

@@ -200,11 +200,11 @@ class Lvm2:
 
     @staticmethod
     def _where(words: tuple[str, ...]) -> str:
-        fixed = ('json', 'b', 'log { prefix = "" command_names = 0 }')
+        fixed = ('json', 'b')
         plain = [
             word
             for before, word in zip(('', *words), words, strict=False)
-            if not word.startswith('-') and word not in fixed and before != '-o'
+            if not word.startswith('-') and word not in fixed and before not in ('-o', '--config')
         ]
         return plain[0] if plain else ''
 

@@ -15,7 +15,7 @@ _RAW = (
     *(
         'lvs',
         '--config',
-        'log { prefix = "" command_names = 0 }',
+        'log { prefix = "" command_names = 0 } report { prefixes = 0 compact_output = 0 }',
         '--reportformat',
         'json',
         '--units',
