@@ -269,14 +269,20 @@ def is_alive(token: str) -> bool:
 
 
 def _life_file() -> int | None:
-    """The file whose bytes are the lifelines of all processes; ``None`` without a directory.
+    return file_of_bytes('lifelines')
+
+
+def file_of_bytes(name: str) -> int | None:
+    """A file without content whose single bytes are locked; ``None`` without a directory.
 
     It is never closed: that would end every POSIX lock that this process has on it.
+
+    :raises BrickException: naming the option, if this service may not use the file.
     """
     place = directory()
     if place is None:
         return None
-    path = f'{place}/{PREFIX}lifelines'
+    path = f'{place}/{PREFIX}{name}'
     with _guard:
         known = _life_files.get((path, shared_files.inode(path)))
         if known is not None:

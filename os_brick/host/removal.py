@@ -17,7 +17,7 @@ from typing import Protocol
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, teardown, wait
+from os_brick.core import fanout, handed, teardown, wait
 from os_brick.host import block, dm, links, multipath, scsi, scsi_flush, survey
 from os_brick.model import vpd
 from os_brick.plans import removal as plans
@@ -243,6 +243,7 @@ def _remove_disks(state: _Run, step: plans.Step) -> None:
     devices = dict(step.disks)
     limit = state.deadline.within(DELETE_SECONDS)
     _, errors = fanout.fanout(lambda disk: scsi.remove(disk, limit, devices[disk]), devices)
+    handed.gone(number for name, number in devices.items() if name not in errors)
     if errors:
         raise exception.VolumePathNotRemoved(
             volume_path=[f'/dev/{disk}: {error}' for disk, error in errors.items()]

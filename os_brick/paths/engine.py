@@ -30,11 +30,12 @@ def open_first(
     paths: Sequence[P],
     key: str,
     op: operation.Operation,
-    use: Callable[[O, wait.Deadline], D],
+    use: Callable[[O, wait.Deadline, undo.Undo], D],
 ) -> D:
     """Use the first path that can be used; each has its share of the time.
 
-    :param use: makes a device of an open path, or raises.
+    :param use: makes a device of an open path, or raises; what it adds to the stack is taken back
+        before the path.
     :raises BrickException: if none can be: the error that decides, or all of them in one.
     """
     failures: list[Exception] = []
@@ -46,7 +47,7 @@ def open_first(
             with undo.Undo() as alone:
                 alone.adopt(one)
                 (opened,) = one.open()
-                device = use(opened, deadline)
+                device = use(opened, deadline, alone)
         except Exception as error:  # noqa: BLE001 the next path may be better
             LOG.warning('%s cannot be used: %s', path, error)
             failures.append(error)

@@ -58,7 +58,9 @@ def end_login(
     :raises VolumeInUse: if something uses the disk behind one by now.
     """
     portal, deadline = addresses.Portal(address, port), wait.Deadline.after(seconds)
-    with portal_lock([(name, portal)], deadline):
+    known = (scsi.disk_at(each.address(lun)) for each in iscsi.sessions_of_record(name, portal))
+    wwid = scsi.first_wwid(filter(None, known)) or ''
+    with locks.hold_identity(wwid, deadline), portal_lock([(name, portal)], deadline):
         for found in iscsi.sessions_of_record(name, portal):
             is_ours = found.number not in before
             if is_ours and plans.may_end(found.luns(), lun, is_forced=True):

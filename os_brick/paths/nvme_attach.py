@@ -97,7 +97,7 @@ def attach_first(
     One that is open comes before others.
     """
 
-    def use(opened: OpenPath, deadline: wait.Deadline) -> str:
+    def use(opened: OpenPath, deadline: wait.Deadline, _steps: undo.Undo) -> str:
         nvme_volume.wait_readable(opened.namespace, deadline.within(op.settings.scan_seconds))
         return opened.namespace.head
 

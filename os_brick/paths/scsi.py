@@ -11,7 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, locks, operation, undo, wait
+from os_brick.core import background, handed, locks, operation, undo, wait
 from os_brick.host import block, dm, multipath, removal, scsi, scsi_growth, volume
 from os_brick.host import disks as host_disks
 from os_brick.paths import driver as drivers
@@ -61,6 +61,7 @@ class MultipathMap(Generic[OpenO]):
         """
         with _proven(disks, disks[0].identity.wwid, op.work):
             device = volume.open_multipath(disks, op.settings.map_ready_seconds, op.work)
+            _hand_out(disks, op.undo)
         self.wwid, self._map = device.wwid, dm.wwid(device.name)
         return device
 
@@ -118,6 +119,26 @@ def _proven(disks: list[host_disks.Disk], wwid: str, deadline: wait.Deadline) ->
         yield
 
 
+def _open_single(
+    disk: host_disks.Disk, deadline: wait.Deadline, *steps: undo.Undo
+) -> volume.Device:
+    device = volume.open_single(disk, deadline)
+    _hand_out([disk], *steps)
+    return device
+
+
+def _hand_out(disks: list[host_disks.Disk], *steps: undo.Undo) -> None:
+    """Have no other attach take back disks that it has scanned, from now on.
+
+    The caller holds their identity, as does one that takes back (:func:`delete_new_disk`).
+
+    :param steps: what takes back the attach itself, which then begins with this.
+    """
+    mark = handed.Mark([scsi.number_of(disk.name) for disk in disks])
+    for each in steps:
+        each.add(mark.drop)
+
+
 def _new(opened: Sequence[HasDisks]) -> list[host_disks.Disk]:
     return [each for each in disks_of(opened) if each.is_new]
 
@@ -137,7 +158,8 @@ def discard_maps(disks: list[str], seconds: float) -> None:
     with locks.hold_identity(scsi.first_wwid(disks) or '', deadline):
         for found in dm.multipaths_over(disks):
             below = block.members(found)
-            if set(below) <= set(disks):
+            is_others = any(handed.is_handed_out(scsi.number_of(disk)) for disk in below)
+            if set(below) <= set(disks) and not is_others:
                 scsi_removal.take_back(below, deadline)
 
 
@@ -158,25 +180,36 @@ def delete_new_disk(address: scsi.Address, seconds: float) -> None:
 
     :raises VolumeInUse: if something uses it: it is not ours any more.
     """
+    deadline = wait.Deadline.after(seconds)
+    disk = scsi.disk_at(address)
+    with locks.hold_identity(scsi.first_wwid([disk]) or '' if disk else '', deadline):
+        _delete_new_disk(address, deadline)
+
+
+def _delete_new_disk(address: scsi.Address, deadline: wait.Deadline) -> None:
     number, disk = scsi.number_at(address), scsi.disk_at(address)
     if disk is None:
         if number:
-            scsi.remove_at(address, number, wait.Deadline.after(seconds))
+            scsi.remove_at(address, number, deadline)
         return
     is_mapped = bool(dm.multipaths_over([disk]))
     require_unused(disk)
     multipath.forget_disks({disk: number})
     if is_mapped:  # By another process it can have been claimed only since.
         require_unused(disk)
-    scsi.remove(disk, wait.Deadline.after(seconds), number)
+    scsi.remove(disk, deadline, number)
 
 
 def require_unused(disk: str) -> None:
-    """Have nothing use a disk, or a map that has no other disk.
+    """Have nothing use a disk, or a map that has no other disk, and no other attach have it.
 
     :raises VolumeInUse: if something does.
     """
     maps = dm.multipaths_over([disk])
+    if handed.is_handed_out(scsi.number_of(disk)):
+        raise exception.VolumeInUse(
+            device=f'/dev/{disk}', holder='another attach of the same volume has returned it'
+        )
     users = block.users(disk, frozenset(maps))
     for found in maps:
         if block.members(found) == [disk]:
@@ -199,10 +232,10 @@ def attach_first(
     :raises BrickException: if none does.
     """
 
-    def use(opened: OpenO, deadline: wait.Deadline) -> volume.Device:
+    def use(opened: OpenO, deadline: wait.Deadline, alone: undo.Undo) -> volume.Device:
         prepare(list(opened.disks), deadline)
         with _proven(list(opened.disks), opened.disks[0].identity.wwid, op.work):
-            return volume.open_single(opened.disks[0], op.work)
+            return _open_single(opened.disks[0], op.work, alone, op.undo)
 
     assembly: MultipathMap[OpenO] = MultipathMap()
     return engine.open_first(driver, assembly, paths, key, op, use)
@@ -237,7 +270,7 @@ def attach_all(
         LOG.warning('One path is used: %s', error)
         paths_open.keep()
         with _proven(disks[:1], disks[0].identity.wwid, op.work):
-            return volume.open_single(disks[0], op.work)
+            return _open_single(disks[0], op.work, op.undo)
     paths_open.add_in_background()
     return device
 

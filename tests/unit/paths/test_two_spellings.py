@@ -387,3 +387,50 @@ def test_a_late_path_is_asked_before_it_joins_and_after(host: Host, number: int)
     assert len(host.disks) == 1
     brick.disconnect_volume(props, info)
     assert silver not in host.reached
+
+
+@pytest.mark.parametrize('multipath', [False, True])
+def test_a_disk_that_was_handed_out_is_not_taken_back(two: Two, multipath: bool) -> None:
+    """By the attach that has scanned it, and fails; the one that was given it names another first.
+
+    No one has the disk open yet.
+    """
+    host = two.host
+    before = host.snapshot()
+    both, one = two.targets['a'], two.targets['b']
+    both.portals[0].close()
+    props = {
+        'target_portals': [str(both.portals[0]), str(one.portals[0])],
+        'target_iqns': [both.iqn, one.iqn],
+        'target_luns': [1, 1],
+    }
+    brick = iscsi.ISCSIConnector(None, use_multipath=multipath)
+    infos: list[dict[str, str]] = []
+
+    def attach() -> None:
+        infos.append(brick.connect_volume(props))
+        (work,) = background._running if multipath else [None]
+        if work is not None:
+            work.stop()
+
+    acts = itertools.count()
+    other = threading.Thread(target=attach, daemon=True)
+
+    def strike(what: str) -> None:
+        is_others = threading.current_thread() is other
+        if what.startswith('_identity_pages') and not is_others and next(acts) == 0:
+            other.start()
+            other.join(OTHER_SECONDS)
+            assert not other.is_alive()
+
+    host.before_act = strike
+    with pytest.raises(exception.VolumeIdentityMismatch):
+        two.bricks['b'].connect_volume(one.properties(expected_wwid=array.Unit('x').wwid))
+    host.before_act = lambda what: None
+    host.settle()
+    (info,) = infos
+    assert host.tree.at(info['path']).exists()
+    assert [disk.unit for disk in host.disks.values()] == [two.unit]
+    assert len(host.maps) == int(multipath)
+    brick.disconnect_volume(props, info)
+    assert host.snapshot() == before
