@@ -71,10 +71,10 @@ def disk_at(address: Address) -> str | None:
 
 def address_of(disk: str) -> Address | None:
     """Where a disk is, or ``None`` if it has gone or is not a SCSI disk."""
-    text = files.realpath(f'/sys/block/{disk}/device').rpartition('/')[2]
     try:
-        return Address.parse(text)
-    except ValueError:
+        # The kernel's link to the device's directory, which is called by its address.
+        return Address.parse(files.readlink(f'/sys/block/{disk}/device').rpartition('/')[2])
+    except (OSError, ValueError):
         return None
 
 

@@ -72,7 +72,18 @@ def test_single_path_while_multipathd_takes_every_disk(shelf, single):
     info = single.connect_volume(props)
     assert info['scsi_wwn'] == volume.wwid
     assert support.read(info['path']).startswith(b'taken ')
+    lab.shell.until(lambda: below_a_map(info['path']), 6, 'the map that no one asked for')
+    # The map keeps the disk open, so that the kernel does not write back at this close.
+    with open(info['path'], 'r+b', buffering=0) as device:
+        device.seek(1 << 20)
+        device.write(b'written through the disk'.ljust(support.BLOCK))
     single.disconnect_volume(props, info)
+    assert volume.read(support.BLOCK, 1 << 20).startswith(b'written through the disk')
+
+
+def below_a_map(path):
+    """Whether a map holds the device."""
+    return any((support.SYS / 'block' / support.node(path) / 'holders').iterdir())
 
 
 # udev keeps its links to a map whose every read fails, though the map has gone (udev 257.13).

@@ -130,3 +130,24 @@ def test_flush_of_a_name_that_is_another_disks_by_now(shelf, single, multipathd)
     root_block.flush(name, host_block.inode(name), 5.0)
     support.assert_is(info['path'], volume)
     single.disconnect_volume(other.properties(1), info)
+
+
+def test_flush_after_the_last_look(shelf, single, multipathd):
+    """Root asks the disk once more when it has it open: the array may have remapped the LUN."""
+    from os_brick.host import block as host_block
+    from os_brick.host import scsi as host_scsi
+
+    multipathd(find_multipaths='strict')
+    old, new = support.stamped(shelf, 'flushold'), support.stamped(shelf, 'flushnew')
+    target = shelf.target('flushed', 1)
+    target.map(1, old)
+    props = target.properties(1)
+    info = single.connect_volume(props)
+    name = support.node(info['path'])
+    answer, number = host_scsi.ask(name), host_block.inode(name)
+    assert host_scsi.flush(name, number, [answer], 5.0) == []
+    target.remap(1, new)
+    with pytest.raises(OSError, match='another volume is at') as caught:
+        host_scsi.flush(name, number, [answer], 5.0)
+    assert caught.value.errno == errno.ESTALE
+    single.disconnect_volume(props, info)
