@@ -32,11 +32,11 @@ class Tree:
         self.file(path, f'{content}\n')
 
     def link(self, path: str, target: str) -> None:
-        """A relative link, as all of sysfs' are."""
-        place = self.at(path)
+        """A relative link with the target's name at its end, as all of sysfs' are."""
+        place, to = self.at(path), self.at(target)
         place.parent.mkdir(parents=True, exist_ok=True)
         place.unlink(missing_ok=True)
-        place.symlink_to(os.path.relpath(self.at(target), place.parent))
+        place.symlink_to(os.path.join(os.path.relpath(to.parent, place.parent), to.name))
 
     def remove(self, path: str) -> None:
         place = self.at(path)
