@@ -86,7 +86,11 @@ def session(number: int) -> Session | None:
 
 def _session(number: int, target: str) -> Session | None:
     base = f'{_SESSIONS}/session{number}'
-    host = _HOST.search(files.realpath(base) + '/')
+    try:
+        # The kernel's link to the session's directory: one access, and not one for each part of it.
+        host = _HOST.search(files.readlink(base) + '/')
+    except OSError:
+        return None
     if host is None:
         return None
     target_id = files.read_or(f'{base}/target_id', '0')
