@@ -241,7 +241,7 @@ def confirm(disks: Collection[Disk], deadline: wait.Deadline) -> None:
     :raises NothingMapped: if the target has nothing at its LUN any more.
     """
     known = {disk.name: disk for disk in disks}
-    found = scsi.ask_all(known, deadline.within(CONFIRM_SECONDS))
+    found = scsi.ask_again(known, deadline.within(CONFIRM_SECONDS))
     for unmapped in found.unmapped.values():
         raise unmapped
     for name, error in found.unanswered.items():

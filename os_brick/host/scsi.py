@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+import contextlib
 import dataclasses
 import errno
 
@@ -235,6 +236,26 @@ def ask_all(disks: Iterable[str], deadline: wait.Deadline) -> Answers:
     return Answers(
         reported, unmapped, {disk: e for disk, e in errors.items() if disk not in unmapped}
     )
+
+
+def ask_again(disks: Collection[str], deadline: wait.Deadline) -> Answers:
+    """What disks report that have reported a moment ago: in one root call for all of them.
+
+    Where one does not answer by now, it is asked by itself.
+    """
+    places = {disk: place for disk in disks if (place := address_of(disk))}
+    every: tuple[tuple[bytes, bytes] | int, ...] = ()
+    with contextlib.suppress(OSError, exception.OperationTimedOut):
+        every = root.identity_pages_of(
+            tuple(map(str, places.values())), deadline.limit(INQUIRY_SECONDS)
+        )
+    reported = {
+        disk: Answer(places[disk], vpd.identity(*pages, _inquiry_text(disk)), pages)
+        for disk, pages in zip(places, every, strict=False)
+        if not isinstance(pages, int)
+    }
+    rest = ask_all([disk for disk in disks if disk not in reported], deadline)
+    return dataclasses.replace(rest, reported=reported | rest.reported)
 
 
 def scan(address: Address, deadline: wait.Deadline) -> None:

@@ -185,6 +185,34 @@ def identity_pages(address: str, timeout: float) -> tuple[bytes, bytes]:
     return process.isolated(f'INQUIRY of {address}', limit, _identity_pages, path, limit)
 
 
+@privileged.entrypoint
+def identity_pages_of(
+    addresses: tuple[str, ...], timeout: float
+) -> tuple[tuple[bytes, bytes] | int, ...]:
+    """The same of several devices, one after the other: for those that have just answered.
+
+    :param timeout: for all of them, in seconds.
+    :return: for each the pages, or the number of its error, as :func:`identity_pages` raises it.
+    :raises OperationTimedOut: if one does not answer in time.
+    """
+    every = check.items(addresses, _MOST_UNITS, 'SCSI addresses')
+    paths = [f'/dev/bsg/{check.hctl(each)}' for each in every]
+    limit = check.seconds(timeout)
+    what = f'INQUIRY of {", ".join(every)}'
+    return tuple(process.isolated(what, limit, _pages_or_errors, paths, limit))
+
+
+def _pages_or_errors(paths: list[str], timeout: float) -> list[tuple[bytes, bytes] | int]:
+    found: list[tuple[bytes, bytes] | int] = []
+    ends = wait.Deadline.after(timeout)
+    for path in paths:
+        try:
+            found.append(_identity_pages(path, ends.limit()))
+        except OSError as error:
+            found.append(error.errno or errno.EIO)
+    return found
+
+
 def _identity_pages(path: str, timeout: float) -> tuple[bytes, bytes]:
     page83 = _optional_page(path, 0x83, timeout)
     return _optional_page(path, 0x80, timeout), page83

@@ -143,6 +143,7 @@ VALID: dict[str, dict[str, Any]] = {
     'scsi.delete_at': {'address': '3:0:0:1', 'number': 0},
     'scsi.set_running': {'address': '3:0:0:1', 'number': 0},
     'scsi.identity_pages': {'address': '3:0:0:1'},
+    'scsi.identity_pages_of': {'addresses': ('3:0:0:1',)},
     'scsi.flush': {'device': 'sda', 'number': 0, 'units': (('3:0:0:1', b'', b''),)},
     'wwids.add': {'wwid': '36001405'},
     'wwids.remove': {'wwid': '36001405'},
