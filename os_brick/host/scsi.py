@@ -262,9 +262,15 @@ def scan(address: Address, deadline: wait.Deadline) -> None:
     """Have the kernel look for one logical unit.
 
     :raises OperationTimedOut: if the path does not answer.
-    :raises OSError: if the host has gone.
+    :raises VolumeDeviceNotFound: if the kernel refuses it, or the host has gone.
     """
-    root.scan(*(address.host, address.channel, address.target, address.lun, deadline.limit()))
+    try:
+        root.scan(*(address.host, address.channel, address.target, address.lun, deadline.limit()))
+    except OSError as error:
+        # EINVAL means that the adapter's driver has no such LUN (Linux, scsi_scan_host_selected).
+        raise exception.VolumeDeviceNotFound(
+            f'The kernel refuses to scan for SCSI address {address}: {error}'
+        ) from error
 
 
 def rescan(disk: str, deadline: wait.Deadline) -> None:

@@ -5,6 +5,7 @@ The table of doc/source/contributor/lun_states.rst, state by state.
 """
 
 from collections.abc import Callable
+import errno
 import re
 
 import pytest
@@ -76,6 +77,7 @@ def attached(host: Host, target: array.Target, *, several: bool) -> dict[str, ob
     [
         pytest.param(state('running'), id='running'),
         pytest.param(state('offline'), id='offline'),
+        pytest.param(passing('created'), id='created'),
         pytest.param(passing('blocked'), id='blocked for a moment'),
         pytest.param(passing('created-blocked'), id='created-blocked for a moment'),
         pytest.param(passing('transport-offline'), id='transport-offline for a moment'),
@@ -194,3 +196,64 @@ def test_what_has_come_in_the_place_of_another_device_goes_with_a_failed_attach(
         connector.connect_volume(target.properties(plural=several))
     host.settle()
     assert not host.disks
+
+
+@pytest.mark.parametrize('several', [False, True])
+@pytest.mark.parametrize('comes', [False, True])
+def test_a_disk_whose_capacity_is_still_read(host: Host, comes: bool, several: bool) -> None:
+    """The driver has the device, and there is no disk before READ CAPACITY has an answer."""
+    target = host.target()
+    unit = target.luns[1] = array.Unit()
+    host.has_disk_driver = False
+    disk = there(host, target)
+    host.tree.link(f'{disk.device}/driver', '/sys/bus/scsi/drivers/sd')
+    if comes:
+        host.clock.after(8.0, lambda: host._show_disk(disk))
+        assert attached(host, target, several=several)['scsi_wwn'] == unit.wwid
+        return
+    connector = iscsi.ISCSIConnector(None, use_multipath=several)
+    with pytest.raises(exception.VolumeDeviceNotFound, match='has not finished with the device'):
+        connector.connect_volume(target.properties(plural=several))
+    host._show_disk(disk)
+    assert attached(host, target, several=several)['scsi_wwn'] == unit.wwid
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_an_adapter_that_has_no_such_lun(host: Host, several: bool) -> None:
+    """The kernel refuses the scan at once (scsi_scan_host_selected), and the error says so."""
+    target = host.target()
+    unit = target.luns[1] = array.Unit()
+    before = host.snapshot()
+
+    def refuse(what: str) -> None:
+        if what.startswith('write ') and '/scan' in what:
+            raise OSError(errno.EINVAL, 'Invalid argument')
+
+    host.before_act = refuse
+    connector = iscsi.ISCSIConnector(None, use_multipath=several)
+    begun = host.clock.monotonic()
+    with pytest.raises(exception.BrickException, match='Invalid argument'):
+        connector.connect_volume(target.properties(plural=several))
+    assert host.clock.monotonic() - begun < 10
+    assert host.snapshot() == before
+    host.before_act = lambda what: None
+    assert attached(host, target, several=several)['scsi_wwn'] == unit.wwid
+
+
+@pytest.mark.parametrize('several', [False, True])
+def test_a_disk_without_a_node(host: Host, several: bool) -> None:
+    """devtmpfs is not mounted in the container: the read fails, and says so."""
+    target = host.target()
+    target.luns[1] = array.Unit()
+    before = host.snapshot()
+
+    def no_nodes(_what: str) -> None:
+        for name in (*host.disks, *host.maps):
+            host.tree.remove(f'/dev/{name}')
+
+    host.before_act = no_nodes
+    connector = iscsi.ISCSIConnector(None, use_multipath=several)
+    with pytest.raises(exception.VolumeDeviceNotFound, match='No such file'):
+        connector.connect_volume(target.properties(plural=several))
+    host.before_act = lambda what: None
+    assert host.snapshot() == before
