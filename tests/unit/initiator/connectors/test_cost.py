@@ -50,7 +50,7 @@ def test_acts_of_a_life_on_four_paths(host: fake_host.Host) -> None:
         '_identity_pages': PORTALS,
         '_flush': 1,
         'multipathd del': 1 + PORTALS,
-        '_delete': PORTALS,
+        '_write': PORTALS,  # Their removal.
         'multipathd show': 1,
         '_change': 1,
         'iscsiadm': PORTALS,
