@@ -146,7 +146,7 @@ def test_kept_apart(tmp_path: pathlib.Path, attached: str, first: str, second: s
     raise AssertionError('an operation without end')
 
 
-TAKING_BACK = ['multipathd del map', 'multipathd del path', '_delete ', '--logout']
+TAKING_BACK = ['multipathd del map', 'multipathd del path', "'delete', '1'", '--logout']
 
 
 @pytest.mark.parametrize('begins_at', TAKING_BACK)
