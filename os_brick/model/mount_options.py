@@ -71,6 +71,11 @@ class Options:
         return any(_VERSION.fullmatch(word) for word in self.words)
 
     @property
+    def is_version_4(self) -> bool:
+        """Whether they name a version of NFS that has one port, and needs no portmapper."""
+        return any(re.fullmatch(r'(?:(?:nfs)?vers=|v)4.*', word) for word in self.words)
+
+    @property
     def is_read_only(self) -> bool:
         """Whether they ask for a mount that nothing can be written through."""
         return [word for word in ('rw', *self.words) if word in ('ro', 'rw')][-1] == 'ro'
@@ -80,6 +85,12 @@ class Options:
         found = [word.partition('=') for word in self.words]
         values = [value for name, _, value in found if name in options]
         return values[-1] if values else None
+
+    def with_default(self, option: str) -> Options:
+        """The same with an option, unless they have it with another value."""
+        if self.value(option.partition('=')[0]) is not None:
+            return self
+        return dataclasses.replace(self, words=(*self.words, option))
 
     def with_version(self, *version: str) -> Options:
         """The same with another version of NFS."""

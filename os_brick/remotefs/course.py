@@ -27,6 +27,9 @@ _NFS_VERSIONS: tuple[tuple[str, ...], ...] = (
     ('vers=4', 'minorversion=1'),
     (),
 )
+# Without it mount.nfs (nfs(5)) tries again for two minutes where a server refuses; callers have
+# their own tries, and what a caller's program does cannot be ended from here.
+_ONE_TRY = 'retry=0'
 # Messages of mount.nfs (nfs-utils 2.6 to 2.8, utils/mount/error.c) that another version of the
 # protocol does not change. "An incorrect mount option" is what a client without NFS 4.2 says.
 _FINAL = (
@@ -190,10 +193,10 @@ def _mount_versions(
 
 def _versions(options: mount_options.Options) -> Iterator[mount_options.Options]:
     if options.has_version:
-        yield options
+        yield options.with_default(_ONE_TRY)
         return
     for version in _NFS_VERSIONS:
-        yield options.with_version(*version)
+        yield options.with_version(*version).with_default(_ONE_TRY)
 
 
 def _told(options: mount_options.Options, error: processutils.ProcessExecutionError) -> str:
@@ -238,4 +241,6 @@ def _is_over_tcp(options: mount_options.Options) -> bool:
 def _ports(options: mount_options.Options) -> tuple[int, ...]:
     text = options.value('port') or ''
     port = int(text) if text.isascii() and text.isdecimal() else 0
-    return (port,) if 0 < port < 65536 else (_NFS_PORT, _PORTMAPPER)
+    if 0 < port < 65536:
+        return (port,)
+    return (_NFS_PORT,) if options.is_version_4 else (_NFS_PORT, _PORTMAPPER)

@@ -43,7 +43,7 @@ def test_mounts_once(host: fake.Shares) -> None:
     one = client()
     one.mount(SHARE)
     assert mounted(host) == [('nfs4', SHARE, PLACE)]
-    assert host.started == [f'mount -t nfs -o vers=4,minorversion=2 {SHARE} {PLACE}']
+    assert host.started == [f'mount -t nfs -o vers=4,minorversion=2,retry=0 {SHARE} {PLACE}']
     one.mount(SHARE, ['-o', 'ro'])
     client().mount(SHARE)
     assert len(host.started) == 1
@@ -54,27 +54,25 @@ def test_mounts_once(host: fake.Shares) -> None:
 @pytest.mark.parametrize(
     ('versions', 'tries'),
     [
-        (('4.2',), ['vers=4,minorversion=2']),
-        (('4.1',), ['vers=4,minorversion=2', 'vers=4,minorversion=1']),
-        (('3',), ['vers=4,minorversion=2', 'vers=4,minorversion=1', '']),
+        (('4.2',), ['vers=4,minorversion=2,']),
+        (('4.1',), ['vers=4,minorversion=2,', 'vers=4,minorversion=1,']),
+        (('3',), ['vers=4,minorversion=2,', 'vers=4,minorversion=1,', '']),
     ],
 )
 def test_versions_in_turn(host: fake.Shares, versions: Any, tries: list[str]) -> None:
     host.server('nas', '/srv/a', versions=versions)
     client().mount(SHARE)
-    assert host.started == [
-        f'mount -t nfs {f"-o {words} " if words else ""}{SHARE} {PLACE}' for words in tries
-    ]
+    assert host.started == [f'mount -t nfs -o {words}retry=0 {SHARE} {PLACE}' for words in tries]
     assert len(host.mounts) == 1
 
 
 @pytest.mark.parametrize(
     ('options', 'flags', 'given'),
     [
-        ('vers=3,nolock', [], 'vers=3,nolock'),
-        ('hard', ['-o', 'vers=4.1'], 'hard,vers=4.1'),
-        (None, ['-o', 'nfsvers=3'], 'nfsvers=3'),
-        ('hard,minorversion=1', None, 'hard,vers=4,minorversion=2'),
+        ('vers=3,nolock', [], 'vers=3,nolock,retry=0'),
+        ('hard', ['-o', 'vers=4.1'], 'hard,vers=4.1,retry=0'),
+        (None, ['-o', 'nfsvers=3,retry=2'], 'nfsvers=3,retry=2'),
+        ('hard,minorversion=1', None, 'hard,vers=4,minorversion=2,retry=0'),
     ],
 )
 def test_options(host: fake.Shares, options: Any, flags: Any, given: str) -> None:
@@ -141,6 +139,17 @@ def test_where_the_server_is_looked_for(host: fake.Shares, options: Any, connect
     else:
         client(nfs_mount_options=options).mount(SHARE)
     assert host.connected == connected
+
+
+@pytest.mark.parametrize(
+    ('options', 'ports'),
+    [(None, [2049, 111]), ('vers=3', [2049, 111]), ('vers=4.2', [2049]), ('v4', [2049])],
+)
+def test_version_4_has_no_portmapper(host: fake.Shares, options: Any, ports: list[int]) -> None:
+    host.server('nas', '/srv/a', is_away=True)
+    with pytest.raises(exception.BrickException, match='port 2049'):
+        client(nfs_mount_options=options).mount(SHARE)
+    assert host.connected == [('nas', port) for port in ports]
 
 
 def test_an_unknown_host(host: fake.Shares) -> None:
@@ -468,8 +477,8 @@ class TestExecuteOfTheCaller:
         one.mount(SHARE)
         one.mount(SHARE)
         assert host.started == [
-            f'mount -t nfs -o vers=4,minorversion=2 {SHARE} {PLACE}',
-            f'mount -t nfs -o vers=4,minorversion=1 {SHARE} {PLACE}',
+            f'mount -t nfs -o vers=4,minorversion=2,retry=0 {SHARE} {PLACE}',
+            f'mount -t nfs -o vers=4,minorversion=1,retry=0 {SHARE} {PLACE}',
         ]
 
     def test_set_later(self, host: fake.Shares) -> None:

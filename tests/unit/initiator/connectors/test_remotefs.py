@@ -40,7 +40,7 @@ def test_life(host: fake.Shares, brick: Any) -> None:
     assert host.started == []
     info = brick.connect_volume(PROPS)
     assert info == {'path': PATH}
-    assert host.started == [f'mount -t nfs -o vers=4.2 {SHARE} {PLACE}']
+    assert host.started == [f'mount -t nfs -o vers=4.2,retry=0 {SHARE} {PLACE}']
     assert brick.connect_volume({**PROPS, 'options': None}) == info
     assert brick.get_volume_paths(PROPS) == [PATH]
     assert brick.check_valid_device(PATH)
