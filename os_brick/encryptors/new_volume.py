@@ -62,7 +62,7 @@ def make(order: Order, run: programs.Programs, op: operation.Operation) -> luks.
             raise exception.VolumeIdentityMismatch(
                 device=order.path, expected=who, actual='another volume'
             )
-        luks_memory.begin(names, header)
+        luks_memory.begin(names, header, root.marks(token))
         _write(token, order, names, wanted, first, op)
     luks_memory.has(names, header)
     LOG.info('%s was blank, and is the LUKS volume %s now', order.path, header.uuid)

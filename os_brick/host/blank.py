@@ -23,7 +23,7 @@ from os_brick.privileged import luks_format as root
 APART_SECONDS = 1.0
 READ_SECONDS = 60.0
 
-Areas = Collection[tuple[int, int]]
+Areas = Collection[tuple[int, str]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class Wanted:
     """What a device has to be.
 
     :ivar blank: whether it has to read as zeros, or only has to be without what a probe knows.
-    :ivar besides: places that do not count: they are of a header that was being written.
+    :ivar besides: what does not count: sectors of a header that was being written.
     :ivar uuid: the UUID of that header; empty if there was none.
     """
 

@@ -21,6 +21,8 @@ from os_brick.model import luks
 LOG = logging.getLogger(__name__)
 
 _KIND = 'luks'
+Areas = tuple[tuple[int, str], ...]
+
 _HEADER, _FORMATTING, _AREAS = 'header', 'formatting', 'areas'
 
 
@@ -30,12 +32,12 @@ class Memory:
 
     :ivar header: the UUID of the header that it had; empty if none is known.
     :ivar formatting: the UUID of the header that it was to get when that was interrupted.
-    :ivar areas: where that may have been written: first byte and length.
+    :ivar areas: what of that may have been written: where it begins, and digests of its sectors.
     """
 
     header: str = ''
     formatting: str = ''
-    areas: tuple[tuple[int, int], ...] = ()
+    areas: Areas = ()
 
 
 def keys(identity: str, volume_id: str) -> list[str]:
@@ -46,7 +48,7 @@ def keys(identity: str, volume_id: str) -> list[str]:
 def recall(names: Collection[str]) -> Memory:
     """What is remembered under any of the names."""
     header, formatting = '', ''
-    areas: tuple[tuple[int, int], ...] = ()
+    areas: Areas = ()
     for name in names:
         state = store.load(_KIND, name) or {}
         header = header or _text(state, _HEADER)
@@ -60,19 +62,18 @@ def _text(state: dict[str, Any], key: str) -> str:
     return found if isinstance(found, str) else ''
 
 
-def _places(found: object) -> tuple[tuple[int, int], ...]:
+def _places(found: object) -> Areas:
     try:
-        return tuple((int(start), int(count)) for start, count in found)  # type: ignore[attr-defined]
+        return tuple((int(start), str(marks)) for start, marks in found)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         return ()
 
 
-def begin(names: Collection[str], header: luks.Header) -> None:
+def begin(names: Collection[str], header: luks.Header, areas: Areas) -> None:
     """Remember that a volume is being given a header from now on.
 
     :raises BrickException: if that cannot be saved.
     """
-    areas = [*header.keys, (0, header.header_bytes)]
     _save(names, {_FORMATTING: header.uuid, _AREAS: [list(area) for area in areas]})
 
 

@@ -28,45 +28,51 @@ from os_brick.privileged.luks import LARGEST_NUMBER, reader
 DATA_OFFSETS = {1: 2 << 20, 2: 16 << 20}
 _MOST_HEADERS = 64
 _MOST_AREAS = 64
+# A device writes a sector as a whole, or not at all.
+_SECTOR_BYTES, _MARK_DIGITS = 512, 32
+_MARKS = names.Rule('list of digests', re.compile(r'(?:[0-9a-f]{32}){1,32768}'), 1 << 20)
 _DIGEST = names.Rule('digest', re.compile(r'[0-9a-f]{64}'), 64)
 
 _headers: dict[str, int] = {}
 
 Piece = tuple[int, bytes]
 Seen = tuple[int, str, str]
+# Where a part of a header begins, and a digest of each of its sectors.
+Rests = tuple[tuple[int, str], ...]
 
 
-def _areas(value: object) -> tuple[tuple[int, int], ...]:
+def _rests(value: object) -> Rests:
     most = signatures.HEAD_BYTES
     return tuple(
-        (check.number(start, most, 'place'), check.number(count, most, 'length'))
-        for start, count in check.pairs(value, _MOST_AREAS, 'places')
+        (check.number(start, most, 'place'), check.full(_MARKS, marks))
+        for start, marks in check.pairs(value, _MOST_AREAS, 'places')
     )
 
 
 @privileged.entrypoint
-def look(device: str, number: int, besides: tuple[tuple[int, int], ...], timeout: float) -> Seen:
+def look(device: str, number: int, besides: Rests, timeout: float) -> Seen:
     """Where content begins in the first 16 MiB or last MiB of a device, and what is known of it.
 
     :param number: the kernel's number of the device, see :func:`block.flush`.
-    :param besides: places that do not count: first byte and length.
+    :param besides: what :func:`marks` returned of a header that was being written: each sector of
+        it that is there does not count.
     :return: -1 if all is zero; what is known, in words; a digest of all that was read.
     :raises OperationTimedOut: if the device does not answer in time.
     :raises OSError: if it is another device by now, or cannot be read to the end.
     """
     path = f'/dev/{check.block(device)}'
     number = check.number(number, LARGEST_NUMBER, 'number of a device')
-    places, limit = _areas(besides), check.seconds(timeout)
+    places, limit = _rests(besides), check.seconds(timeout)
     return process.isolated(f'a read of {path}', limit, _look, path, number, places)
 
 
-def _look(path: str, number: int, besides: tuple[tuple[int, int], ...]) -> Seen:
+def _look(path: str, number: int, besides: Rests) -> Seen:
     with kernel.block_device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
         block.require_meant(path, number, kernel.number(descriptor))
         return _content(descriptor, besides)
 
 
-def _content(descriptor: int, besides: tuple[tuple[int, int], ...]) -> Seen:
+def _content(descriptor: int, besides: Rests) -> Seen:
     size = os.lseek(descriptor, 0, os.SEEK_END)
     page = luks.PAGE_BYTES
     if size < signatures.TAIL_BYTES:
@@ -76,14 +82,27 @@ def _content(descriptor: int, besides: tuple[tuple[int, int], ...]) -> Seen:
     # To the very last byte, in whole pages where the size is not one of these.
     start = (size - signatures.TAIL_BYTES) // page * page
     tail = _to_the_end(descriptor, start, size)
-    for first, count in besides:
-        head[first : first + count] = bytes(len(head[first : first + count]))
+    for first, marks in besides:
+        _leave_out(head, first, marks)
     found = signatures.content(bytes(head))
     if found < 0:
         at = signatures.content(tail)
         found = start + at if at >= 0 else -1
     digest = hashlib.sha256(head + tail).hexdigest()
     return found, signatures.known(bytes(head), tail, size), digest
+
+
+def _leave_out(head: bytearray, first: int, marks: str) -> None:
+    """Take what has been written of an interrupted header for zeros, and nothing else."""
+    for number in range(len(marks) // _MARK_DIGITS):
+        place = slice(first + number * _SECTOR_BYTES, first + (number + 1) * _SECTOR_BYTES)
+        sector = bytes(head[place])
+        if _mark(sector) == marks[number * _MARK_DIGITS : (number + 1) * _MARK_DIGITS]:
+            head[place] = bytes(len(sector))
+
+
+def _mark(sector: bytes) -> str:
+    return hashlib.sha256(sector).hexdigest()[:_MARK_DIGITS]
 
 
 def _to_the_end(descriptor: int, start: int, size: int) -> bytes:
@@ -165,6 +184,20 @@ def show_header(token: str) -> dict[str, Any]:
     return _made(_descriptor(token)).as_dict()
 
 
+@privileged.entrypoint
+def marks(token: str) -> Rests:
+    """What tells the sectors of a header in memory: to be remembered before it is written."""
+    return tuple(
+        (
+            start,
+            ''.join(
+                _mark(data[at : at + _SECTOR_BYTES]) for at in range(0, len(data), _SECTOR_BYTES)
+            ),
+        )
+        for start, data in _pieces(_descriptor(token))
+    )
+
+
 def _made(descriptor: int) -> luks.Header:
     """The header in memory.
 
@@ -184,7 +217,7 @@ def write_header(
     token: str,
     device: str,
     number: int,
-    besides: tuple[tuple[int, int], ...],
+    besides: Rests,
     blank: bool,
     digest: str,
     timeout: float,
@@ -202,7 +235,7 @@ def write_header(
     """
     path = f'/dev/{check.block(device)}'
     number = check.number(number, LARGEST_NUMBER, 'number of a device')
-    places, limit = _areas(besides), check.seconds(timeout)
+    places, limit = _rests(besides), check.seconds(timeout)
     pieces = _pieces(_descriptor(token))
     what = f'the write of a header to {path}'
     wanted = blank is not False, check.full(_DIGEST, digest)
@@ -221,7 +254,7 @@ def _pieces(descriptor: int) -> tuple[Piece, ...]:
 def _write(
     path: str,
     number: int,
-    besides: tuple[tuple[int, int], ...],
+    besides: Rests,
     blank: bool,
     digest: str,
     pieces: tuple[Piece, ...],

@@ -268,7 +268,7 @@ def test_killed_between_two_writes(world: World, version: str, written: str) -> 
     pieces = {
         'nothing': [],
         'half a key': [(start, made[start : start + 8192])],
-        'keys': [(start, made[start : start + 250_000])],
+        'keys': [(start, made[start : start + 249_856])],
         'second': [(start, made[start : start + 258_048]), (16384, made[16384:32768])],
         'torn first': [(start, made[start : start + 258_048]), (0, made[:512])],
         'all': [(0, made[: start + 258_048])],
@@ -283,13 +283,27 @@ def test_killed_between_two_writes(world: World, version: str, written: str) -> 
     assert len(formats(world)) == (1 if written in ('second', 'all') else 2)
 
 
-@pytest.mark.parametrize('place', [0, 4096, 300_000, SIZE - 1])
-def test_what_is_written_beside_an_interrupted_header_is_data(world: World, place: int) -> None:
+@pytest.mark.parametrize('place', [0, 4096, 32768, 33280, 300_000, SIZE - 1])
+@pytest.mark.parametrize('written', [0, 512, 8192])
+def test_what_is_not_of_an_interrupted_header_is_data(world, place: int, written: int) -> None:
+    """Found by an attack: all at the places of the header was taken for the header."""
     made = _killed_while_writing(world, 'luks2')
-    world.crypt.write('sdx', 32768, made[32768:40960])
-    world.crypt.write('sdx', place, b'XFSB' if place == 0 else b'\x01')
-    if place == 4096:
-        world.crypt.write('sdx', 1080, b'\x53\xef')
+    world.crypt.write('sdx', 32768, made[32768 : 32768 + written])
+    world.crypt.write('sdx', place, b'precious'[: SIZE - place])
+    before = world.state()
+    with pytest.raises(exception.NotLUKS):
+        attach(world, 'luks2')
+    assert world.state() == before
+
+
+@pytest.mark.parametrize('uuid', ['same', 'other'])
+def test_a_damaged_header_is_not_that_of_an_interrupted_format(world: World, uuid: str) -> None:
+    made = _killed_while_writing(world, 'luks2')
+    start = bytearray(made[:512])
+    start[20] ^= 1
+    if uuid == 'other':
+        start[170] ^= 1
+    world.crypt.write('sdx', 0, bytes(start))
     before = world.state()
     with pytest.raises(exception.NotLUKS):
         attach(world, 'luks2')
