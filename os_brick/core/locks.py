@@ -8,6 +8,7 @@ volume      attach, extend and detach of one volume            threads and proce
 identity    the same by its WWID, which paths may spell anyhow threads and processes
 target      log in to, scan and log out of one target          threads and processes
 encryption  decrypt, extend and end the mapping of a volume    threads and processes
+format      give a volume its first LUKS header                threads and processes
 cache       the cache before one device                        threads and processes
 share       mount a share of a remote file system, and unmount threads and processes
 =========== ================================================== =====================
@@ -48,6 +49,7 @@ VOLUME = 'volume'
 IDENTITY = 'identity'
 TARGET = 'target'
 ENCRYPTION = 'encryption'
+FORMAT = 'format'
 CACHE = 'cache'
 SHARE = 'share'
 

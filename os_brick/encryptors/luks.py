@@ -58,11 +58,7 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
         cipher: crypt_commands.Cipher,
         op: operation.Operation,
     ) -> luks.Header | None:
-        damaged = ''
-        try:
-            found = crypt.header(device, op.work)
-        except luks.Damaged as error:
-            found, damaged = None, str(error)
+        found, damaged = self._read(device, op)
         if found is None:
             found = self._format(device, passphrase, cipher, damaged, op)
         else:
@@ -77,10 +73,27 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
         """Make a LUKS volume of a new one; nova calls it, for volumes that QEMU decrypts.
 
         :raises NotLUKS: saying why it must not be formatted.
+        :raises VolumeIdentityMismatch: if it is a LUKS volume already.
         """
         cipher = encryption.cipher(kwargs)
         with self._operation('format of a volume') as op:
-            self._format(self._device(), passphrase, cipher, '', op)
+            device = self._device()
+            found, damaged = self._read(device, op)
+            if found is not None:
+                raise exception.VolumeIdentityMismatch(
+                    device=f'/dev/{device}',
+                    expected='a new volume to be formatted',
+                    actual=f'the LUKS volume {found.uuid}',
+                )
+            self._format(device, passphrase, cipher, damaged, op)
+
+    @staticmethod
+    def _read(device: str, op: operation.Operation) -> tuple[luks.Header | None, str]:
+        """The header of a device, or what is wrong with it."""
+        try:
+            return crypt.header(device, op.work), ''
+        except luks.Damaged as error:
+            return None, str(error)
 
     def _format(
         self,

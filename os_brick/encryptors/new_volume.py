@@ -11,7 +11,7 @@ import errno
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import operation
+from os_brick.core import locks, operation
 from os_brick.encryptors import programs
 from os_brick.host import blank, block, crypt, identity, luks_memory
 from os_brick.model import crypt_commands, luks
@@ -53,6 +53,24 @@ def make(order: Order, run: programs.Programs, op: operation.Operation) -> luks.
     """
     who = proven(order.device, order.volume, op)
     names = luks_memory.keys(who, order.volume.volume_id)
+    # By all names of the volume: two links to it have two locks of their mappings.
+    with locks.hold_all(locks.FORMAT, names, op.work):
+        return _existing(order, names, op) or _made(order, who, names, run, op)
+
+
+def _existing(order: Order, names: list[str], op: operation.Operation) -> luks.Header | None:
+    """The header that another operation has made since this one has looked, or ``None``."""
+    if order.damaged:
+        return None
+    found = crypt.header(order.device, op.work)
+    if found is not None:
+        luks_memory.has(names, found)
+    return found
+
+
+def _made(
+    order: Order, who: str, names: list[str], run: programs.Programs, op: operation.Operation
+) -> luks.Header:
     wanted = _wanted(order, names, op)
     _require_idle(order)
     first = blank.require(order.device, wanted, op.work)
@@ -62,8 +80,8 @@ def make(order: Order, run: programs.Programs, op: operation.Operation) -> luks.
             raise exception.VolumeIdentityMismatch(
                 device=order.path, expected=who, actual='another volume'
             )
-        luks_memory.begin(names, header, root.marks(token))
-        _write(token, order, names, wanted, first, op)
+        before = luks_memory.begin(names, header, root.marks(token))
+        _write(token, order, before, wanted, first, op)
     luks_memory.has(names, header)
     LOG.info('%s was blank, and is the LUKS volume %s now', order.path, header.uuid)
     return _confirmed(order, header, op)
@@ -132,7 +150,7 @@ def _header_in_memory(
 def _write(
     token: str,
     order: Order,
-    names: list[str],
+    before: luks_memory.Before,
     wanted: blank.Wanted,
     first: blank.Look,
     op: operation.Operation,
@@ -150,9 +168,7 @@ def _write(
                 device=order.path, why='what is on it has changed between two looks at it'
             )
     except exception.NotLUKS:
-        # Nothing was written; what an earlier try has left is still to be known.
-        if not wanted.uuid:
-            luks_memory.forget(names)
+        luks_memory.restore(before)  # Nothing was written.
         raise
     except OSError as error:
         if error.errno == errno.EBUSY:

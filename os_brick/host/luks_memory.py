@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 
 _KIND = 'luks'
 Areas = tuple[tuple[int, str], ...]
+# The states of a volume, by its names.
+Before = dict[str, dict[str, Any] | None]
 
 _HEADER, _FORMATTING, _AREAS = 'header', 'formatting', 'areas'
 
@@ -69,12 +71,19 @@ def _places(found: object) -> Areas:
         return ()
 
 
-def begin(names: Collection[str], header: luks.Header, areas: Areas) -> None:
-    """Remember that a volume is being given a header from now on.
+def begin(names: Collection[str], header: luks.Header, areas: Areas) -> Before:
+    """Remember that a volume is being given a header from now on; return what was before.
+
+    A header that it had stays remembered.
 
     :raises BrickException: if that cannot be saved.
     """
-    _save(names, {_FORMATTING: header.uuid, _AREAS: [list(area) for area in areas]})
+    before = {name: store.load(_KIND, name) for name in names}
+    state = {_FORMATTING: header.uuid, _AREAS: [list(area) for area in areas]}
+    for name, known in before.items():
+        had = {_HEADER: found} if (found := _text(known or {}, _HEADER)) else {}
+        _save([name], {**had, **state})
+    return before
 
 
 def has(names: Collection[str], header: luks.Header) -> None:
@@ -86,12 +95,13 @@ def has(names: Collection[str], header: luks.Header) -> None:
         LOG.warning('That %s is a LUKS volume is not remembered: %s', missing, error)
 
 
-def forget(names: Collection[str]) -> None:
-    """Remember nothing of a volume, as it got no header.
+def restore(before: Before) -> None:
+    """Remember what was before :func:`begin`, as nothing was written.
 
     :raises BrickException: if that cannot be saved.
     """
-    _save(names, None)
+    for name, state in before.items():
+        _save([name], state)
 
 
 def _save(names: Collection[str], state: dict[str, Any] | None) -> None:

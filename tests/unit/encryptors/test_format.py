@@ -115,8 +115,9 @@ def test_nothing_is_formatted_that_has_anything_on_it(world, found, direct) -> N
         world.crypt.write('sdx', place, data)
     before = world.state()
     brick = support.encryptor(world.link, 'luks' if direct else 'luks2')
-    if found in ('luks1', 'luks2') and not direct:
-        refused: Any = pytest.raises(exception.WrongPassphrase)
+    if found in ('luks1', 'luks2'):
+        kind = exception.VolumeIdentityMismatch if direct else exception.WrongPassphrase
+        refused: Any = pytest.raises(kind)
     else:
         refused = pytest.raises(exception.NotLUKS, match='/dev/sdx')
     with refused as caught:
@@ -423,3 +424,34 @@ def test_copies_of_headers(world: World, option: Any, version: str, is_on: bool)
     for file in kept:
         assert (place.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
         assert file.read_bytes()[:4096] == world.crypt.read('sdx', 0, 4096)
+
+
+def test_a_refused_format_forgets_no_header(world: World) -> None:
+    """Found by an attack: two formats by two links; the loser erased what the winner had saved."""
+    header = luks.luks1(KEY)
+
+    def other(what: str) -> None:
+        if 'luksFormat' in what:
+            world.crypt.write('sdx', 0, header)
+            store.save('luks', 'volume-volume-1', {'header': luks.UUID})
+
+    world.host.before_act = other
+    with pytest.raises(exception.NotLUKS, match='LUKS header'):
+        attach(world)
+    world.host.before_act = lambda what: None
+    assert store.load('luks', 'volume-volume-1') == {'header': luks.UUID}
+
+
+def test_what_another_process_has_formatted_meanwhile_is_used(world: World) -> None:
+    header = luks.luks1(KEY)
+    looks = []
+
+    def other(what: str) -> None:
+        looks.extend([what] if what.startswith('_header') else [])
+        if len(looks) == 2:
+            world.crypt.write('sdx', 0, header)
+
+    world.host.before_act = other
+    attach(world)
+    assert formats(world) == []
+    assert store.load('luks', 'volume-volume-1') == {'header': luks.UUID}
