@@ -20,7 +20,7 @@ from os_brick.model import names
 GIBI = 1 << 30
 _UNITS = {unit: 1024**power for power, unit in enumerate('bkmgtpe')} | {'s': 512, '': 1 << 20}
 _SIZE = re.compile(r'(\+?)([0-9]+(?:\.[0-9]+)?)(?:([bs])|([kmgtpe])(?:i?b?)?)?', re.IGNORECASE)
-_VERSION = re.compile(r'^\s*LVM version:\s+(\d+)\.(\d+)\.(\d+)', re.MULTILINE)
+_VERSION = re.compile(r'LVM version:\s+(\d+)\.(\d+)\.(\d+)')
 # A report begins with its first brace, but a wrapper around the tool may have written before it.
 _MOST_BEGINNINGS = 16
 

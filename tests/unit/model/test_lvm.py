@@ -97,6 +97,7 @@ def test_the_release(release):
     row = next(row for row in RECORDED[release] if row['command'] == 'vgs --version')
     assert lvm.parse_version(row['stdout']) == tuple(map(int, release.split('.')))
     assert lvm.parse_version('  WARNING: lvmetad\n' + row['stdout']) is not None
+    assert lvm.parse_version('vgsx ' + row['stdout'].lstrip()) is not None  # log/prefix
     assert lvm.parse_version('Library version: 1.02.205') is None
 
 
