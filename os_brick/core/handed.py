@@ -1,53 +1,58 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices that attaches have handed out, for other attaches that take back what they have made.
+"""Disks that attaches have handed out, for other attaches that take back what they have made.
 
 Two callers who name different paths of one volume have different locks. One may scan a disk, and
 fail, after the other has been given that disk: no one has it open yet, so nothing else tells.
 
-A device is named by its number, which the kernel gives to no other one while it runs (the inode of
+A disk is meant by its number, which the kernel gives to no other one while it runs (the inode of
 its directory in sysfs). It counts as handed out until it goes, or until the process that attached
 it ends: an attach that was under way at the same time has ended long before that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 import fcntl
 import os
 import threading
 
-from os_brick.core import locks
+from os_brick.core import files, locks
 
 _NAME = 'handed-out'
 _NUMBERS = 2**62
 _guard = threading.Lock()
 # How often this process has handed a device out; a forked child has handed out none.
 _counts: dict[tuple[int, int], int] = {}
+_names: dict[int, str] = {}
 
 
 def _after_fork() -> None:
     global _guard  # noqa: PLW0603 a thread that is not here may have held it
     _guard = threading.Lock()
     _counts.clear()
+    _names.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
 
 
 class Mark:
-    """That an attach has handed devices out; others leave them alone from now on.
+    """That an attach has handed disks out; others leave them alone from now on.
 
-    The caller holds the devices' identity, as does one who takes devices back.
+    The caller holds the disks' identity, as does one who takes disks back.
     """
 
-    def __init__(self, numbers: Iterable[int]) -> None:
+    def __init__(self, disks: Mapping[str, int]) -> None:
         """Set it.
 
+        :param disks: the number of each by its name.
         :raises BrickException: if the directory of the locks cannot be used.
         """
+        forget_gone()
         file = locks.file_of_bytes(_NAME)
-        self._keys = [(os.getpid(), number) for number in numbers if number]
+        self._keys = [(os.getpid(), number) for number in disks.values() if number]
         with _guard:
+            _names.update({number: name for name, number in disks.items()})
             for key in self._keys:
                 _counts[key] = _counts.get(key, 0) + 1
                 if file is not None:
@@ -63,19 +68,21 @@ class Mark:
                 _lower(key, by=1)
 
 
-def gone(numbers: Iterable[int]) -> None:
-    """Forget devices that have been removed."""
+def forget_gone() -> None:
+    """Forget the disks that are not here any more, whatever has removed them."""
     with _guard:
-        for number in numbers:
-            key = os.getpid(), number
-            _lower(key, by=_counts.get(key, 0))
+        for key, count in list(_counts.items()):
+            if files.inode(f'/sys/block/{_names.get(key[1], "")}/device') != key[1]:
+                _lower(key, by=count)
 
 
 def _lower(key: tuple[int, int], by: int) -> None:
     count = _counts.pop(key, 0)
     if count > by:
         _counts[key] = count - by
-    elif count and (file := locks.file_of_bytes(_NAME)) is not None:
+        return
+    _names.pop(key[1], None)
+    if count and (file := locks.file_of_bytes(_NAME)) is not None:
         fcntl.lockf(file, fcntl.LOCK_UN, 1, key[1] % _NUMBERS)
 
 

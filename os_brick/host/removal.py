@@ -74,6 +74,7 @@ def run(
         act = functools.partial(_ACTS[step.verb], state, step)
         if not steps.run(f'step {step}', act) and step.verb is plans.Verb.REMOVE_MAP:
             state.kept.add(step.wwid)
+    handed.forget_gone()
 
 
 def remove_disks(
@@ -243,7 +244,6 @@ def _remove_disks(state: _Run, step: plans.Step) -> None:
     devices = dict(step.disks)
     limit = state.deadline.within(DELETE_SECONDS)
     _, errors = fanout.fanout(lambda disk: scsi.remove(disk, limit, devices[disk]), devices)
-    handed.gone(number for name, number in devices.items() if name not in errors)
     if errors:
         raise exception.VolumePathNotRemoved(
             volume_path=[f'/dev/{disk}: {error}' for disk, error in errors.items()]

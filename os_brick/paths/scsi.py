@@ -134,7 +134,7 @@ def _hand_out(disks: list[host_disks.Disk], *steps: undo.Undo) -> None:
 
     :param steps: what takes back the attach itself, which then begins with this.
     """
-    mark = handed.Mark([scsi.number_of(disk.name) for disk in disks])
+    mark = handed.Mark({disk.name: scsi.number_of(disk.name) for disk in disks})
     for each in steps:
         each.add(mark.drop)
 

@@ -12,6 +12,7 @@ from typing import Any
 from oslo_concurrency import processutils
 
 from os_brick import exception
+from os_brick.core import background
 from tests.functional import lab
 
 # What an operation of the library may fail with.
@@ -84,8 +85,15 @@ def disks_of(path: str) -> list[str]:
 
 
 def wait_disks(path: str, count: int) -> None:
-    """Return when the map has so many disks: a late one may join after the attach."""
+    """Return when the map has so many disks: a late one may join after the attach.
+
+    And when its thread is done with it: it asks a disk once more that is in the map, and removes
+    one that a test has given to another volume by then. A thread may also wait for another path.
+    """
     lab.shell.until(lambda: len(disks_of(path)) == count, 6, f'{count} disks of {path}')
+    ends = time.monotonic() + 2
+    while background._running and time.monotonic() < ends:
+        time.sleep(0.05)
 
 
 def is_multipath(path: str) -> bool:

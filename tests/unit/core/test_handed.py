@@ -1,96 +1,124 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices that were handed out are left alone by every process, until they are gone."""
+"""Disks that were handed out are left alone by every process, until they are gone."""
 
 from collections.abc import Iterator
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 from oslo_config import cfg
 import pytest
 
-from os_brick.core import handed
+from os_brick.core import files, handed
 
 MARKER = """
-import sys
+import shutil, sys
 from oslo_config import cfg
 from os_brick import opts
-from os_brick.core import handed
+from os_brick.core import files, handed
 cfg.CONF([], project='x', default_config_files=[])
 cfg.CONF.set_override('lock_path', sys.argv[1], group='os_brick')
-handed.Mark([4711])
-print('marked', flush=True)
-sys.stdin.readline()
-handed.gone([4711])
-print('gone', flush=True)
-sys.stdin.readline()
-handed.Mark([4711])
-print('marked', flush=True)
-sys.stdin.readline()
+with files.use(sys.argv[2]):
+    number = files.inode('/sys/block/sda/device')
+    mark = handed.Mark({'sda': number})
+    for said in ('marked', 'dropped', 'marked', 'gone'):
+        if said == 'dropped':
+            mark.drop()
+        elif said == 'marked' and not handed.is_handed_out(number):
+            handed.Mark({'sda': number})
+        elif said == 'gone':
+            shutil.rmtree(sys.argv[2] + '/sys/block/sda')
+            handed.forget_gone()
+        print(said, flush=True)
+        sys.stdin.readline()
 """
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: pathlib.Path) -> Iterator[str]:
-    cfg.CONF.set_override('lock_path', str(tmp_path), group='os_brick')
-    yield str(tmp_path)
+@pytest.fixture
+def root(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """A host with the disks sda and sdb."""
+    place = tmp_path / 'root'
+    for name in ('sda', 'sdb'):
+        (place / 'sys/block' / name / 'device').mkdir(parents=True)
+    cfg.CONF.set_override('lock_path', str(tmp_path / 'locks'), group='os_brick')
+    (tmp_path / 'locks').mkdir()
+    with files.use(str(place)):
+        handed.forget_gone()
+        yield place
     cfg.CONF.clear_override('lock_path', group='os_brick')
 
 
-def test_by_another_process(place: str) -> None:
+def number(name: str) -> int:
+    return files.inode(f'/sys/block/{name}/device')
+
+
+def test_by_another_process(root: pathlib.Path) -> None:
     pipes = {'stdin': subprocess.PIPE, 'stdout': subprocess.PIPE}
-    words = [sys.executable, '-c', MARKER, place]
+    words = [sys.executable, '-c', MARKER, str(root.parent / 'locks'), str(root)]
+    sda, sdb = number('sda'), number('sdb')
     with subprocess.Popen(words, text=True, **pipes) as child:  # type: ignore[call-overload]
-        for said, is_handed_out in (('marked', True), ('gone', False), ('marked', True)):
+        for said in ('marked', 'dropped', 'marked', 'gone'):
             assert child.stdout.readline() == f'{said}\n'
-            assert handed.is_handed_out(4711) is is_handed_out
-            assert handed.is_handed_out(4711) is is_handed_out  # A look changes nothing.
-            assert not handed.is_handed_out(4712)
-            mine = handed.Mark([4711])
-            assert handed.is_handed_out(4711)
+            for _ in range(2):  # A look changes nothing.
+                assert handed.is_handed_out(sda) is (said == 'marked')
+            assert not handed.is_handed_out(sdb)
+            mine = handed.Mark({'sda': sda})
+            assert handed.is_handed_out(sda)
             mine.drop()
-            assert handed.is_handed_out(4711) is is_handed_out
+            assert handed.is_handed_out(sda) is (said == 'marked')
             child.stdin.write('on\n')
             child.stdin.flush()
         child.wait(10)
-    assert not handed.is_handed_out(4711)
+    assert not handed.is_handed_out(sda)
 
 
-def test_two_attaches_of_one_process() -> None:
-    one, two = handed.Mark([7, 8]), handed.Mark([7])
+def test_two_attaches_of_one_process(root: pathlib.Path) -> None:
+    sda, sdb = number('sda'), number('sdb')
+    one, two = handed.Mark({'sda': sda, 'sdb': sdb}), handed.Mark({'sda': sda})
     one.drop()
     one.drop()
-    assert handed.is_handed_out(7)
-    assert not handed.is_handed_out(8)
+    assert handed.is_handed_out(sda)
+    assert not handed.is_handed_out(sdb)
     two.drop()
-    assert not handed.is_handed_out(7)
+    assert not handed.is_handed_out(sda)
 
 
-def test_one_that_has_gone_is_forgotten() -> None:
-    handed.Mark([7]), handed.Mark([7])
-    handed.gone([7, 9])
-    assert not handed.is_handed_out(7)
+def test_one_that_has_gone_is_forgotten(root: pathlib.Path) -> None:
+    """Its name may be the next disk's, which another attach has brought."""
+    sda = number('sda')
+    handed.Mark({'sda': sda})
+    handed.Mark({'sda': sda})
+    (root / 'sys/block/sda/other').mkdir()
+    shutil.rmtree(root / 'sys/block/sda/device')
+    (root / 'sys/block/sda/other').rename(root / 'sys/block/sda/device')
+    assert number('sda') != sda
+    handed.forget_gone()
+    assert not handed.is_handed_out(sda)
+    assert not handed.is_handed_out(number('sda'))
 
 
-def test_a_device_without_a_number_is_no_device() -> None:
-    handed.Mark([0])
+def test_a_disk_without_a_number_is_no_disk(root: pathlib.Path) -> None:
+    handed.Mark({'sdz': 0})
     assert not handed.is_handed_out(0)
 
 
-def test_a_fork_has_handed_out_nothing_and_sees_what_its_parent_has() -> None:
-    mark = handed.Mark([7])
+def test_a_fork_has_handed_out_nothing_and_sees_what_its_parent_has(root: pathlib.Path) -> None:
+    sda, sdb = number('sda'), number('sdb')
+    mark = handed.Mark({'sda': sda})
     child = os.fork()
     if child == 0:
-        os._exit(0 if handed.is_handed_out(7) and not handed.is_handed_out(8) else 1)
+        os._exit(0 if handed.is_handed_out(sda) and not handed.is_handed_out(sdb) else 1)
     assert os.waitpid(child, 0)[1] == 0
     mark.drop()
 
 
-def test_without_a_directory_of_locks() -> None:
+def test_without_a_directory_of_locks(root: pathlib.Path) -> None:
     cfg.CONF.set_override('lock_path', None, group='os_brick')
-    mark = handed.Mark([7])
-    assert handed.is_handed_out(7)
-    assert not handed.is_handed_out(8)
+    sda = number('sda')
+    mark = handed.Mark({'sda': sda})
+    assert handed.is_handed_out(sda)
+    assert not handed.is_handed_out(number('sdb'))
     mark.drop()
-    assert not handed.is_handed_out(7)
+    assert not handed.is_handed_out(sda)

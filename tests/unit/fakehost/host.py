@@ -29,7 +29,7 @@ from typing import Any, Protocol, Self
 from oslo_config import cfg
 
 from os_brick import opts  # noqa: F401 registers [os_brick]
-from os_brick.core import background, children, clock, files, kernel, net, process
+from os_brick.core import background, children, clock, files, handed, kernel, net, process
 from tests.unit.fakehost import array, iscsiadm
 from tests.unit.fakehost import clock as fake_clock
 from tests.unit.fakehost import kernel as fake_kernel
@@ -265,6 +265,7 @@ class Host:
         ):
             self._stack.enter_context(seam)
         self._stack.callback(self._end_threads)
+        handed.forget_gone()  # Inodes of a directory are given again, those of sysfs are not.
         return self
 
     def __exit__(self, *_error: object) -> None:
