@@ -45,7 +45,7 @@ def look(disks: Iterable[tuple[str, int]]) -> Seen:
     :param disks: name and number of each; those that have gone meanwhile are left out.
     """
     numbers = {name: number for name, number in disks if scsi.is_there(name, number)}
-    running = [name for name in numbers if scsi.is_running(name)]
+    running = list(filter(scsi.is_running, numbers))
     found = scsi.ask_all(running, wait.Deadline.after(scsi.INQUIRY_SECONDS))
     others = _others(found)
     for name, why in others.items():
