@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SCSI disks of a host: where they are, who they report to be, and how they go."""
+
+import pytest
+
+from os_brick.core import wait
+from os_brick.host import scsi
+from os_brick.model import vpd
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+
+
+@pytest.fixture
+def target(host: fake_host.Host) -> array.Target:
+    """A target with the volumes gold and silver, both scanned."""
+    found = host.target('t1')
+    found.luns |= {1: array.Unit('gold'), 2: array.Unit('silver')}
+    session = host.log_in(found, found.portals[0])
+    for lun in (1, 2):
+        host.find_lun(session, lun)
+    host.settle()
+    return found
+
+
+def disk_of(host: fake_host.Host, lun: int) -> fake_host.Disk:
+    return next(disk for disk in host.disks.values() if disk.lun == lun)
+
+
+def test_a_disk_and_its_address_lead_to_each_other(
+    host: fake_host.Host, target: array.Target
+) -> None:
+    for lun in (1, 2):
+        disk = disk_of(host, lun)
+        address = scsi.address_of(disk.name)
+        assert address == scsi.Address.parse(disk.address)
+        assert scsi.disk_at(address) == disk.name
+        assert scsi.number_at(address) == scsi.number_of(disk.name) != 0
+    assert scsi.luns(address.host, address.channel, address.target) == [1, 2]
+    nowhere = scsi.Address(address.host, 0, address.target, 7)
+    assert (scsi.disk_at(nowhere), scsi.number_at(nowhere), scsi.is_known(nowhere)) == (
+        *(None, 0, False),
+    )
+
+
+def test_what_is_not_a_disk_has_no_address(host: fake_host.Host) -> None:
+    assert scsi.address_of('dm-0') is None
+    assert scsi.number_of('sdzz') == 0
+
+
+def test_each_is_asked_who_it_is(host: fake_host.Host, target: array.Target) -> None:
+    gold, silver = disk_of(host, 1).name, disk_of(host, 2).name
+    found = scsi.ask_all([gold, silver], wait.Deadline.after(10))
+    assert found.reported[gold].identity.wwid == target.luns[1].wwid
+    assert found.reported[silver].identity.wwid == target.luns[2].wwid
+    assert not found.unmapped
+    assert not found.unanswered
+
+
+def test_one_that_is_not_mapped_and_one_that_is_silent_differ(
+    host: fake_host.Host, target: array.Target
+) -> None:
+    """The first is certainly not the volume any more; of the second nothing is known."""
+    gold, silver = disk_of(host, 1).name, disk_of(host, 2).name
+    del target.luns[1]
+    target.luns[2].unresponsive = True
+    found = scsi.ask_all([gold, silver], wait.Deadline.after(10))
+    assert found.reported == {}
+    assert list(found.unmapped) == [gold]
+    assert list(found.unanswered) == [silver]
+
+
+def test_the_kernel_believes_what_it_has_read(host: fake_host.Host, target: array.Target) -> None:
+    disk = disk_of(host, 1).name
+    old, target.luns[1] = target.luns[1], array.Unit('bronze')
+    assert scsi.cached_identity(disk).compare_wwid(old.wwid) is vpd.Match.SAME
+    assert scsi.identity(disk).wwid == target.luns[1].wwid
+
+
+def test_a_disk_goes_and_another_one_of_its_name_stays(
+    host: fake_host.Host, target: array.Target
+) -> None:
+    disk = disk_of(host, 1).name
+    scsi.remove(disk, wait.Deadline.after(10), number=1)
+    assert disk in host.disks
+    scsi.remove(disk, wait.Deadline.after(10))
+    assert disk not in host.disks
+    assert not scsi.is_there(disk, 1)
+
+
+def test_the_first_name_that_the_kernel_knows(host: fake_host.Host, target: array.Target) -> None:
+    gold = disk_of(host, 1).name
+    assert scsi.first_wwid(['sdzz', gold]) == target.luns[1].wwid
+    assert scsi.first_wwid(['sdzz']) is None

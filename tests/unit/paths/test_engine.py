@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths opened one after the other, or side by side, by a driver that needs no host."""
+
+from collections.abc import Iterator, Sequence
+import pathlib
+from typing import Any
+
+from oslo_config import cfg
+import pytest
+
+from os_brick import exception
+from os_brick.core import locks, operation, undo, wait
+from os_brick.model import settings
+from os_brick.paths import engine
+from os_brick.paths.attempt import Attempt
+from os_brick.plans import paths as plans
+
+KEY = 'fake 1'
+SETTINGS = settings.Settings(operation_seconds=60.0)
+HOST: set[str] = set()
+
+
+@undo.verb
+def leave(name: str) -> None:
+    HOST.discard(name)
+
+
+class Driver:
+    """Opens each path but those that it has errors for; what it has opened is in ``HOST``."""
+
+    def __init__(self, **errors: Exception) -> None:
+        self.errors = errors
+
+    def reachable(self, path: str, deadline: wait.Deadline, *, ask: bool) -> bool:
+        return True
+
+    def open(self, path: str, attempt: Attempt) -> str:
+        attempt.begin()
+        attempt.made.add(leave, path)
+        HOST.add(path)
+        if path in self.errors:
+            raise self.errors[path]
+        return path
+
+    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+        return exception.VolumeDeviceNotFound('; '.join(texts))
+
+
+class Assembly:
+    wwid = ''
+
+    def add(self, opened: str, deadline: wait.Deadline) -> None: ...
+
+    def is_present(self, *, without: str | None = None) -> bool:
+        return True
+
+    def before(self, opened: Sequence[str], seconds: float) -> list[undo.Step]:
+        return []
+
+    def after(self, opened: Sequence[str]) -> list[undo.Step]:
+        return []
+
+
+@pytest.fixture(autouse=True)
+def _host(tmp_path: pathlib.Path) -> Iterator[None]:
+    HOST.clear()
+    cfg.CONF.set_override('lock_path', str(tmp_path), group='os_brick')
+    yield
+    cfg.CONF.clear_override('lock_path', group='os_brick')
+
+
+def begin() -> Any:
+    return operation.begin('connect', {}, (locks.VOLUME, KEY), SETTINGS)
+
+
+def gone(path: str) -> exception.VolumeDeviceNotFound:
+    return exception.VolumeDeviceNotFound(f'{path} has no disk')
+
+
+def first(driver: Driver, *paths: str, bad: str = '') -> str:
+    def use(opened: str, deadline: wait.Deadline) -> str:
+        if opened == bad:
+            raise gone(opened)
+        return f'/dev/{opened}'
+
+    with begin() as op:
+        return engine.open_first(driver, Assembly(), paths, KEY, op, use)
+
+
+def test_the_first_path_that_can_be_used_is_used_alone() -> None:
+    assert first(Driver(), 'a', 'b') == '/dev/a'
+    assert {'a'} == HOST
+
+
+def test_one_that_cannot_be_opened_is_taken_back_before_the_next() -> None:
+    assert first(Driver(a=gone('a')), 'a', 'b') == '/dev/b'
+    assert {'b'} == HOST
+
+
+def test_so_is_one_whose_device_cannot_be_used() -> None:
+    assert first(Driver(), 'a', 'b', bad='a') == '/dev/b'
+    assert {'b'} == HOST
+
+
+def test_without_a_path_all_of_them_are_named_and_nothing_is_left() -> None:
+    with pytest.raises(exception.VolumeDeviceNotFound, match=r'a has no disk.*b has no disk'):
+        first(Driver(a=gone('a'), b=gone('b')), 'a', 'b')
+    assert set() == HOST
+
+
+def test_side_by_side_those_that_open_are_used() -> None:
+    with begin() as op:
+        driver, policy = Driver(b=gone('b')), plans.Policy(wanted=3)
+        paths, opened = engine.open_all(driver, Assembly(), 'abc', policy, KEY, op)
+        assert opened == ['a', 'c']
+        assert paths.failures() == ['b has no disk']
+        paths.keep()
+    assert {'a', 'c'} == HOST
+
+
+def test_an_operation_that_fails_later_closes_them() -> None:
+    def attach() -> None:
+        with begin() as op:
+            engine.open_all(Driver(), Assembly(), 'ab', plans.Policy(wanted=2), KEY, op)
+            assert {'a', 'b'} == HOST
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        attach()
+    assert set() == HOST
+
+
+def test_a_path_to_another_volume_forbids_the_attach() -> None:
+    other = exception.VolumeIdentityMismatch(device='/dev/b', expected='gold', actual='silver')
+
+    def attach() -> None:
+        with begin() as op:
+            engine.open_all(Driver(b=other), Assembly(), 'ab', plans.Policy(wanted=2), KEY, op)
+
+    with pytest.raises(exception.VolumeIdentityMismatch):
+        attach()
+    assert set() == HOST
+
+
+def test_one_that_is_excluded_is_taken_back_and_the_others_stay() -> None:
+    with begin() as op:
+        paths, _ = engine.open_all(Driver(), Assembly(), 'ab', plans.Policy(wanted=2), KEY, op)
+        paths.exclude('a')
+        paths.keep()
+    assert {'b'} == HOST
+
+
+def test_what_would_be_taken_back_is_data() -> None:
+    with begin() as op:
+        paths, _ = engine.open_all(Driver(), Assembly(), 'ab', plans.Policy(wanted=2), KEY, op)
+        assert sorted(step['args'] for step in paths.steps()) == [['a'], ['b']]
+        paths.keep()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What takes open paths back: in which order, whatever fails, and as data."""
+
+from collections.abc import Sequence
+import json
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import undo, wait
+from os_brick.paths import held
+
+HOST: list[str] = []
+
+
+@undo.verb
+def leave(what: str) -> None:
+    if what.startswith('stuck'):
+        raise exception.BrickException(f'{what} stays')
+    HOST.remove(what)
+
+
+class Assembly:
+    """Two things stand above the paths: one over them, one that outlives them."""
+
+    wwid = 'gold'
+
+    def before(self, opened: Sequence[str], seconds: float) -> list[undo.Step]:
+        return [undo.Step(leave, ('map',))]
+
+    def after(self, opened: Sequence[str]) -> list[undo.Step]:
+        return [undo.Step(leave, ('name',))]
+
+
+@pytest.fixture(autouse=True)
+def _host() -> None:
+    HOST[:] = ['name', 'a', 'b', 'map']
+
+
+def path(name: str) -> held.Held[str]:
+    made = undo.Undo()
+    made.add(leave, name)
+    return held.Held(name, made)
+
+
+def test_all_goes() -> None:
+    held.close(Assembly(), [path('a'), path('b')], wait.Deadline.after(9))
+    assert HOST == []
+
+
+def test_what_stays_is_named_and_keeps_nothing_else() -> None:
+    with pytest.raises(exception.BrickException, match='stuck a stays'):
+        held.close(Assembly(), [path('stuck a'), path('b')], wait.Deadline.after(9))
+    assert HOST == ['a']
+
+
+def test_the_steps_are_data_first_made_first() -> None:
+    steps = held.steps(Assembly(), [path('a'), path('b')], 9.0)
+    assert [step['args'] for step in steps] == [['name'], ['a'], ['b'], ['map']]
+    assert json.loads(json.dumps(steps)) == steps
