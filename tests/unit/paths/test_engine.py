@@ -78,7 +78,9 @@ def gone(path: str) -> exception.VolumeDeviceNotFound:
 
 
 def first(driver: Driver, *paths: str, bad: str = '') -> str:
-    def use(opened: str, deadline: wait.Deadline) -> str:
+    def use(opened: str, deadline: wait.Deadline, alone: undo.Undo) -> str:
+        alone.add(leave, f'device of {opened}')
+        HOST.add(f'device of {opened}')
         if opened == bad:
             raise gone(opened)
         return f'/dev/{opened}'
@@ -89,17 +91,17 @@ def first(driver: Driver, *paths: str, bad: str = '') -> str:
 
 def test_the_first_path_that_can_be_used_is_used_alone() -> None:
     assert first(Driver(), 'a', 'b') == '/dev/a'
-    assert {'a'} == HOST
+    assert {'a', 'device of a'} == HOST
 
 
 def test_one_that_cannot_be_opened_is_taken_back_before_the_next() -> None:
     assert first(Driver(a=gone('a')), 'a', 'b') == '/dev/b'
-    assert {'b'} == HOST
+    assert {'b', 'device of b'} == HOST
 
 
 def test_so_is_one_whose_device_cannot_be_used() -> None:
     assert first(Driver(), 'a', 'b', bad='a') == '/dev/b'
-    assert {'b'} == HOST
+    assert {'b', 'device of b'} == HOST
 
 
 def test_without_a_path_all_of_them_are_named_and_nothing_is_left() -> None:

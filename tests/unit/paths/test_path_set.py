@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths that come late: they join the volume, are called off, or are taken back."""
+
+from collections.abc import Iterator, Sequence
+import pathlib
+import threading
+
+from oslo_config import cfg
+import pytest
+
+from os_brick import exception
+from os_brick.core import background, locks, operation, undo, wait
+from os_brick.model import settings
+from os_brick.paths import path_set
+from os_brick.paths.attempt import Attempt
+from os_brick.plans import paths as plans
+
+KEY = 'fake 1'
+SETTINGS = settings.Settings(operation_seconds=60.0)
+HOST: set[str] = set()
+
+
+@undo.verb
+def leave_late(name: str) -> None:
+    HOST.discard(name)
+
+
+class Driver:
+    """Path ``b`` answers when ``answer`` is set; whether it has begun before that is told."""
+
+    def __init__(self, *, has_begun: bool = False) -> None:
+        self.answer = threading.Event()
+        self.has_begun = has_begun
+
+    def reachable(self, path: str, deadline: wait.Deadline, *, ask: bool) -> bool:
+        return False  # Nothing is known yet, so that no one waits long for it.
+
+    def open(self, path: str, attempt: Attempt) -> str:
+        if path == 'b':
+            if self.has_begun:
+                attempt.begin()
+            self.answer.wait(30)
+        attempt.begin()
+        attempt.made.add(leave_late, path)
+        HOST.add(path)
+        return path
+
+    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
+        return exception.VolumeDeviceNotFound('; '.join(texts))
+
+
+class Assembly:
+    """A volume: the paths that have joined it."""
+
+    wwid = 'gold'
+
+    def __init__(self) -> None:
+        self.late: list[str] = []
+        self.joined = threading.Event()
+        self.is_here = True
+
+    def add(self, opened: str, deadline: wait.Deadline) -> None:
+        self.late.append(opened)
+        self.joined.set()
+
+    def is_present(self, *, without: str | None = None) -> bool:
+        return self.is_here
+
+    def before(self, opened: Sequence[str], seconds: float) -> list[undo.Step]:
+        return []
+
+    def after(self, opened: Sequence[str]) -> list[undo.Step]:
+        return []
+
+
+@pytest.fixture(autouse=True)
+def _host(tmp_path: pathlib.Path) -> Iterator[None]:
+    HOST.clear()
+    cfg.CONF.set_override('lock_path', str(tmp_path), group='os_brick')
+    yield
+    background.stop(KEY)
+    cfg.CONF.clear_override('lock_path', group='os_brick')
+
+
+def attach(driver: Driver, assembly: Assembly) -> None:
+    """An attach that has its volume by the path ``a``, and ``b`` is late."""
+    with operation.begin('connect', {}, (locks.VOLUME, KEY), SETTINGS) as op:
+        paths = path_set.PathSet(driver, assembly, 'ab', plans.Policy(), KEY, op)
+        op.undo.adopt(paths)
+        assert paths.open() == ['a']
+        paths.add_in_background()
+
+
+def unlocked() -> bool:
+    try:
+        with locks.hold(locks.VOLUME, KEY, wait.Deadline.after(10)):
+            return True
+    except exception.OperationTimedOut:
+        return False
+
+
+def test_one_in_the_middle_of_something_joins_and_holds_the_lock_until_then() -> None:
+    driver, assembly = Driver(has_begun=True), Assembly()
+    attach(driver, assembly)
+    with (
+        pytest.raises(exception.OperationTimedOut),
+        locks.hold(locks.VOLUME, KEY, wait.Deadline.after(0)),
+    ):
+        pass
+    driver.answer.set()
+    assert assembly.joined.wait(10)
+    assert unlocked()
+    assert (assembly.late, HOST) == (['b'], {'a', 'b'})
+
+
+def test_another_operation_calls_it_off_and_what_it_has_made_goes() -> None:
+    driver, assembly = Driver(has_begun=True), Assembly()
+    attach(driver, assembly)
+    background.interrupt(KEY)
+    driver.answer.set()
+    assert unlocked()
+    assert (assembly.late, HOST) == ([], {'a'})
+
+
+def test_a_volume_that_has_gone_gets_no_path() -> None:
+    driver, assembly = Driver(has_begun=True), Assembly()
+    attach(driver, assembly)
+    assembly.is_here = False
+    driver.answer.set()
+    assert unlocked()
+    assert (assembly.late, HOST) == ([], {'a'})
+
+
+def test_an_attach_that_fails_waits_for_what_is_under_way() -> None:
+    driver, assembly = Driver(has_begun=True), Assembly()
+
+    def fail() -> None:
+        with operation.begin('connect', {}, (locks.VOLUME, KEY), SETTINGS) as op:
+            paths = path_set.PathSet(driver, assembly, 'ab', plans.Policy(), KEY, op)
+            op.undo.adopt(paths)
+            paths.open()
+            threading.Timer(0.1, driver.answer.set).start()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert set() == HOST
+    assert unlocked()
