@@ -68,7 +68,8 @@ def place_of(base: pathlib.Path, share: str) -> str:
     return f'{base}/{shares.digest(share)}'
 
 
-# The first file that is opened by NFS 4 waits for 10 s after the server's start, for clients of old.
+# For 10 s after its start the server waits for clients of before: only then files are
+# opened by NFS 4.
 # Tests that open none come first.
 
 
