@@ -53,10 +53,10 @@ def device_path(device: str, number: int) -> str:
 
 
 def run(argv: tuple[str, ...], timeout: float, secret: bytes | None = None) -> Ended:
-    """Run cryptsetup to whatever end it comes."""
+    """Run cryptsetup to whatever end it comes; of long words the end, which has the reason."""
     limit = check.seconds(timeout)
     result = process.run(*argv, ok=None, timeout=limit, stdin=secret)
-    return result.exit_code, ' '.join(result.stderr.split())[:_LONGEST_MESSAGE]
+    return result.exit_code, ' '.join(result.stderr.split())[-_LONGEST_MESSAGE:]
 
 
 @privileged.entrypoint

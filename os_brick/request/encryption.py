@@ -116,11 +116,12 @@ def _cipher_name(value: object) -> str:
 
 def _key_bits(value: object) -> int:
     text = str(value) if isinstance(value, (int, str)) and not isinstance(value, bool) else ''
-    if _NUMBER.fullmatch(text) and 0 < int(text) <= crypt_commands.MOST_KEY_BITS:
-        return int(text)
+    bits = int(text) if _NUMBER.fullmatch(text) else 0
+    if 0 < bits <= crypt_commands.MOST_KEY_BITS and bits % 8 == 0:
+        return bits
     raise exception.InvalidParameterValue(
-        err=f'key_size: {names.shown(value)} is not a valid number of bits (1 to '
-        f'{crypt_commands.MOST_KEY_BITS})'
+        err=f'key_size: {names.shown(value)} is not a valid number of bits (a multiple '
+        f'of 8 up to {crypt_commands.MOST_KEY_BITS})'
     )
 
 

@@ -54,7 +54,9 @@ def test_what_is_not_a_path_is_named(path: Any) -> None:
         encryption.Volume.parse({'data': {'device_path': path}})
 
 
-@pytest.mark.parametrize('bits', [' 2_5_6 ', '+256', '', -1, 0, 4097, True, 2.5, [256], '٣'])
+@pytest.mark.parametrize(
+    'bits', [' 2_5_6 ', '+256', '', -1, 0, 1, 100, 4097, True, 2.5, [256], '٣']
+)
 def test_what_is_not_a_size_of_a_key_is_named(bits: Any) -> None:
     with pytest.raises(exception.InvalidParameterValue, match='key_size'):
         encryption.cipher({'key_size': bits})
