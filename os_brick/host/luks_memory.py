@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What this host remembers of LUKS volumes: that they had a header, or are being given one.
 
-A state beside the lock files for each name of a volume: the identity that it reports itself, and
+A state that root keeps for each name of a volume: the identity that it reports itself, and
 what its caller calls it. It outlasts a crash of the host. A volume that had a header and reads as
 zeros has not become new: its path is broken, or it is another volume.
 """
@@ -15,15 +15,14 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import store
 from os_brick.model import luks
+from os_brick.privileged import luks_states as root
 
 LOG = logging.getLogger(__name__)
 
-_KIND = 'luks'
 Areas = tuple[tuple[int, str], ...]
 # The states of a volume, by its names.
-Before = dict[str, dict[str, Any] | None]
+Before = dict[str, dict[str, Any]]
 
 _HEADER, _FORMATTING, _AREAS = 'header', 'formatting', 'areas'
 
@@ -52,7 +51,7 @@ def recall(names: Collection[str]) -> Memory:
     header, formatting = '', ''
     areas: Areas = ()
     for name in names:
-        state = store.load(_KIND, name) or {}
+        state = root.load(name)
         header = header or _text(state, _HEADER)
         if not formatting and (found := _text(state, _FORMATTING)):
             formatting, areas = found, _places(state.get(_AREAS))
@@ -78,20 +77,20 @@ def begin(names: Collection[str], header: luks.Header, areas: Areas) -> Before:
 
     :raises BrickException: if that cannot be saved.
     """
-    before = {name: store.load(_KIND, name) for name in names}
+    before = {name: root.load(name) for name in names}
     state = {_FORMATTING: header.uuid, _AREAS: [list(area) for area in areas]}
     for name, known in before.items():
-        had = {_HEADER: found} if (found := _text(known or {}, _HEADER)) else {}
+        had = {_HEADER: found} if (found := _text(known, _HEADER)) else {}
         _save([name], {**had, **state})
     return before
 
 
 def has(names: Collection[str], header: luks.Header) -> None:
     """Remember that a volume has a header; what cannot be saved is logged."""
-    missing = [name for name in names if store.load(_KIND, name) != {_HEADER: header.uuid}]
+    missing = [name for name in names if root.load(name) != {_HEADER: header.uuid}]
     try:
         _save(missing, {_HEADER: header.uuid})
-    except exception.BrickException as error:
+    except (OSError, exception.BrickException) as error:
         LOG.warning('That %s is a LUKS volume is not remembered: %s', missing, error)
 
 
@@ -104,6 +103,6 @@ def restore(before: Before) -> None:
         _save([name], state)
 
 
-def _save(names: Collection[str], state: dict[str, Any] | None) -> None:
+def _save(names: Collection[str], state: dict[str, Any]) -> None:
     for name in names:
-        store.save(_KIND, name, state, durable=True)
+        root.save(name, state)

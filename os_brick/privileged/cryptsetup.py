@@ -53,9 +53,17 @@ def device_path(device: str, number: int) -> str:
 
 
 def run(argv: tuple[str, ...], timeout: float, secret: bytes | None = None) -> Ended:
-    """Run cryptsetup to whatever end it comes; of long words the end, which has the reason."""
+    """Run cryptsetup to whatever end it comes; of long words the end, which has the reason.
+
+    :raises OperationTimedOut: if it does not end in time; its command line names the device.
+    """
     limit = check.seconds(timeout)
-    result = process.run(*argv, ok=None, timeout=limit, stdin=secret)
+    try:
+        result = process.run(*argv, ok=None, timeout=limit, stdin=secret)
+    except exception.ExecutionTimeout:
+        raise exception.OperationTimedOut(
+            what=f'the end of "{" ".join(argv)}"', seconds=round(limit, 1)
+        ) from None
     return result.exit_code, ' '.join(result.stderr.split())[-_LONGEST_MESSAGE:]
 
 

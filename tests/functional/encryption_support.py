@@ -105,12 +105,10 @@ def digest(path: str) -> str:
     return found.hexdigest()
 
 
-def forget(*volume_ids: str) -> None:
+def forget() -> None:
     """Have this host remember nothing of volumes that have a new life."""
-    for path in lab.oracle.lock_paths:
-        for state in pathlib.Path(path).glob('os-brick-luks-state-*'):
-            if not volume_ids or any(each in state.read_text() for each in volume_ids):
-                state.unlink()
+    for state in pathlib.Path('/var/lib/os-brick/luks-volumes').glob('*'):
+        state.unlink()
 
 
 @contextlib.contextmanager

@@ -88,5 +88,7 @@ class World:
         return str(self.host.tree.at(self.link).readlink())
 
     def state(self) -> tuple[dict[str, str], str]:
-        """All there is on the host, and on the device."""
-        return self.host.snapshot(), self.crypt.digest('sdx')
+        """All there is on the host but for what it remembers, and on the device."""
+        tree = self.host.snapshot()
+        kept = {path: text for path, text in tree.items() if not path.startswith('/var/lib/os-b')}
+        return kept, self.crypt.digest('sdx')

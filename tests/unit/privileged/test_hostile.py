@@ -80,6 +80,8 @@ VALID: dict[str, dict[str, Any]] = {
     'links.unlink_root': {'links': '/dev/disk/by-id/os-brick+dev+sda'},
     'luks.header': {'device': 'sda', 'number': 0},
     'luks_backup.keep': {'device': 'sda', 'number': 0, 'uuid': UUID, 'sequence': 3},
+    'luks_states.load': {'name': 'wwid-36001405'},
+    'luks_states.save': {'name': 'wwid-36001405', 'state': {'header': UUID}},
     'luks_format.look': {'device': 'sda', 'number': 0, 'besides': ((0, '0' * 64),)},
     'luks_format.new_header': {},
     'luks_format.drop_header': {'token': '0' * 32},
@@ -156,6 +158,8 @@ VALID: dict[str, dict[str, Any]] = {
 # Names that their owners allow: hostile ones among them are taken, and do no harm.
 RULES = {
     'wwids.add': names.WWID,
+    'luks_states.load': names.WWID_TEXT,
+    'luks_states.save': names.WWID_TEXT,
     'wwids.remove': names.WWID,
     'iface': names.IFACE,
     'address': names.HOST_NAME,
