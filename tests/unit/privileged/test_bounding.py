@@ -99,4 +99,4 @@ def test_a_process_that_may_not_change_the_set_goes_on() -> None:
         text=True,
         check=True,
     )
-    assert 'keep their bounding set: [Errno 1]' in done.stderr
+    assert 'cannot drop capabilities of the programs it starts: [Errno 1]' in done.stderr
