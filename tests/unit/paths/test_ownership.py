@@ -22,6 +22,7 @@ from os_brick import exception
 from os_brick.core import process
 from os_brick.host import machine
 from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
+from tests.unit import breadth
 from tests.unit.fakehost import array, fabric, nvme
 from tests.unit.fakehost import host as fake_host
 
@@ -137,7 +138,6 @@ def _round(
         return what
 
 
-EVERYTHING = 'OS_BRICK_TEST_ALL' in os.environ
 CASES = [
     (Iscsi, True, attach),
     (Iscsi, False, detach),
@@ -146,7 +146,7 @@ CASES = [
     (Nvme, True, attach),
     (Nvme, False, detach),
 ]
-if EVERYTHING:
+if breadth.EVERYTHING:
     CASES = [
         (kind, multipath, course)
         for kind in (Iscsi, FibreChannel, Nvme)
@@ -161,7 +161,7 @@ def test_the_second_attach_keeps_what_it_was_given(
 ) -> None:
     bad, struck = [], 0
     for number in range(MANY):
-        hows = HOWS if EVERYTHING else (HOWS[number % len(HOWS)],)
+        hows = HOWS if breadth.EVERYTHING else (HOWS[number % len(HOWS)],)
         what = ''
         for how in hows:
             place = tmp_path / f'{number} {how}'

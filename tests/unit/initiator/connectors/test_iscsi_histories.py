@@ -16,6 +16,7 @@ from oslo_concurrency import processutils
 
 from os_brick import exception
 from os_brick.initiator.connectors import iscsi
+from tests.unit import breadth
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 
@@ -82,7 +83,7 @@ class History:
         self.target.portals[1].close()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=breadth.examples(4, 100), deadline=None)
 @given(st.lists(STEPS, max_size=8), st.booleans())
 def test_nothing_is_left_and_never_the_wrong_volume(
     steps: list[tuple[str, int]], multipath: bool

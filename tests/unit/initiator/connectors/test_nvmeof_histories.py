@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from os_brick import exception
 from os_brick.core import operation, process
 from os_brick.initiator.connectors import nvmeof
+from tests.unit import breadth
 from tests.unit.fakehost import nvme
 
 # Most steps are about one number of one subsystem, where histories meet.
@@ -226,7 +227,7 @@ def host(*, native: bool, multipath: bool) -> Iterator[History]:
         yield History(fabric, multipath=multipath)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=breadth.examples(5, 150), deadline=None)
 @example(steps('attach', 'reboot', 'reuse', 'attach vol_uuid', 'detach', 'look'), True, True)
 @example(steps('attach', 'reuse', 'attach vol_uuid', 'look', 'detach'), True, True)
 @example(steps('attach', 'reboot', 'reuse', 'attach nothing', 'look', 'detach'), False, False)
@@ -246,7 +247,7 @@ def test_no_volume_is_touched_by_a_call_for_another(
             found.step(*step)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=breadth.examples(5, 150), deadline=None)
 @example(steps('kill vol_uuid', 'remap', 'attach vol_uuid', 'vanish'), True, True)
 @example(steps('attach vol_uuid', 'vanish', 'kill volume_nguid', 'reboot'), False, False)
 @example(steps(*['interrupt late vol_uuid'] * 8), True, True)

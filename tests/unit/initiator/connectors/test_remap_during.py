@@ -11,6 +11,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.initiator.connectors import fibre_channel, iscsi
+from tests.unit import breadth
 from tests.unit.fakehost import array, fabric
 from tests.unit.fakehost import host as fake_host
 
@@ -79,7 +80,7 @@ def stage(place: pathlib.Path, *, fc: bool, several: bool) -> Iterator[Stage]:
 
 def each_act(place: pathlib.Path, course: Callable[[Stage, int], str], **how: bool) -> None:
     """Run a course with the change at each of its acts, until it has no further ones."""
-    for number in range(MANY):
+    for number in breadth.acts(sum(how.values()), 2, MANY):
         with stage(place / str(number), **how) as found:
             if not course(found, number):
                 assert number > 1

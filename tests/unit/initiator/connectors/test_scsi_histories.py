@@ -12,7 +12,6 @@ another one's data goes; or that is returned to one who has asked for another.
 from collections.abc import Iterator
 import contextlib
 import dataclasses
-import os
 import pathlib
 import tempfile
 from typing import Any
@@ -24,13 +23,14 @@ from oslo_concurrency import processutils
 from os_brick import exception
 from os_brick.core import background
 from os_brick.initiator.connectors import fibre_channel, iscsi
+from tests.unit import breadth
 from tests.unit.fakehost import array, fabric
 from tests.unit.fakehost import host as fake_host
 
 ERRORS = (exception.BrickException, processutils.ProcessExecutionError, OSError)
 NAMES = ('a', 'b', 'c')
 LUN = 1
-EXAMPLES = 400 if 'OS_BRICK_TEST_ALL' in os.environ else 6
+EXAMPLES = breadth.examples(4, 400)
 
 
 @dataclasses.dataclass
