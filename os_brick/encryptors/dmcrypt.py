@@ -152,7 +152,8 @@ class MappingEncryptor(base.VolumeEncryptor):
             self._require_own(known, device, header)
             if self._is_in_use(known, device, passphrase, op):
                 return known
-        op.undo.add(crypt.close_again, self.dev_name, device, _TAKE_BACK_SECONDS)
+        uuid = header.uuid if header else ''
+        op.undo.add(crypt.close_again, self.dev_name, device, uuid, _TAKE_BACK_SECONDS)
         code, words = self._open(device, passphrase, cipher, op.work)
         self._require_opened(device, code, words)
         opened = wait.until(
@@ -226,7 +227,10 @@ class MappingEncryptor(base.VolumeEncryptor):
         """
         with self._operation('detach of an encryptor') as op:
             mapping = crypt.find(self.dev_name)
-            if mapping is None or not mapping.is_crypt:
+            if mapping is None:
+                return
+            if not mapping.is_crypt:
+                LOG.warning('%s is not a mapping of dm-crypt, and is left as it is', mapping)
                 return
             self._require_over_own_device(mapping)
             self._close(mapping, op.work)

@@ -59,6 +59,11 @@ class LuksEncryptor(dmcrypt.MappingEncryptor):
         op: operation.Operation,
     ) -> luks.Header | None:
         found, damaged = self._read(device, op)
+        if found is not None and found.has_integrity:
+            raise exception.BrickException(
+                f'/dev/{device} is a LUKS2 volume with integrity protection, which is two '
+                'mappings on top of each other: os-brick opens only those that are one'
+            )
         if found is None:
             found = self._format(device, passphrase, cipher, damaged, op)
         else:

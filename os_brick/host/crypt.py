@@ -164,8 +164,11 @@ def require_closed(
 
 
 @undo.verb
-def close_again(name: str, device: str, seconds: float) -> None:
-    """Take back the opening of a device: end the mapping, if it is there and over that device."""
+def close_again(name: str, device: str, luks_uuid: str, seconds: float) -> None:
+    """Take back the opening of a volume: end the mapping, if it is over its device or its own."""
     mapping = find(name)
-    if mapping is not None and mapping.is_crypt and mapping.devices == (device,):
+    if mapping is None or not mapping.is_crypt:
+        return
+    same = mapping.luks_uuid and mapping.luks_uuid == luks_uuid.replace('-', '')
+    if same or mapping.devices == (device,):
         close(mapping, wait.Deadline.after(seconds))

@@ -53,6 +53,7 @@ class Header:
     :ivar sector_bytes: the unit of encryption.
     :ivar sequence: another one after each change: of LUKS2 its number, of LUKS1 a check sum.
     :ivar is_first: whether the first header is whole.
+    :ivar has_integrity: whether its data is also protected by dm-integrity.
     """
 
     version: int
@@ -64,6 +65,7 @@ class Header:
     sector_bytes: int = SECTOR_BYTES
     sequence: int = 0
     is_first: bool = True
+    has_integrity: bool = False
 
     def mapped_bytes(self, device_bytes: int) -> int:
         """The size of the decrypted volume on a device of so many bytes."""
@@ -163,6 +165,7 @@ def _luks2(place: int, read: Read, device_bytes: int) -> Header:
             sector_bytes=int(segment['sector_size']),
             sequence=sequence,
             is_first=place == 0,
+            has_integrity='integrity' in segment,
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f'its description cannot be read: {error!r}') from error

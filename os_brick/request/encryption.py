@@ -15,6 +15,7 @@ from os_brick.model import crypt_commands, names
 Raw = Mapping[str, Any]
 
 _PREFIX = 'crypt-'
+_LINKS = '/dev/disk/'
 _NUMBER = re.compile(r'[0-9]{1,6}')
 
 
@@ -66,7 +67,12 @@ class Volume:
 
     @property
     def former_names(self) -> list[str]:
-        """What older releases called it: an attachment outlives an upgrade."""
+        """What older releases called it: an attachment outlives an upgrade.
+
+        They pointed udev's links to it. What is not such a link may be another program's mapping.
+        """
+        if not self.device_path.startswith(_LINKS):
+            return []
         found = [self.basename, self.multipath_id]
         return [name for name in found if name and crypt_commands.NAME.why_not(name) is None]
 

@@ -233,3 +233,29 @@ def test_the_passphrase_is_nowhere(world: World, caplog: pytest.LogCaptureFixtur
         shown = [caplog.text, repr(brick), str(vars(brick)), str(errors), str(world.crypt.started)]
         assert not [text for text in shown if passphrase in text or repr(passphrase)[1:-1] in text]
     assert len(caplog.records) > 5
+
+
+def test_a_mapping_of_another_program_is_not_ended(world: World) -> None:
+    """Found by an attack: the last part of any path was the name of a mapping to be closed."""
+    uuid = luks.UUID.replace('-', '')
+    world.crypt.map('adminvol', 'sdx', f'CRYPT-LUKS1-{uuid}-adminvol', 1 << 20)
+    support.encryptor('/dev/mapper/adminvol').detach_volume()
+    assert world.crypt.names() == ['adminvol']
+
+
+def test_what_is_not_dm_crypt_under_our_name_is_left_and_told(world: World, caplog) -> None:
+    world.crypt.map(world.name, 'sdx', 'LVM-abc', 1 << 20)
+    support.encryptor(world.link).detach_volume()
+    assert world.crypt.names() == [world.name]
+    assert 'not a mapping of dm-crypt' in caplog.text
+
+
+def test_integrity_is_refused_before_anything_is_opened(world: World) -> None:
+    """Found by an attack: the failed attach left two mappings."""
+    described = luks.luks2_description(KEY, luks.LUKS2_DATA, 512)
+    described['segments']['0']['integrity'] = {'type': 'hmac(sha256)'}
+    world.crypt.write('sdx', 0, luks.luks2_binary(described, 0))
+    before = world.state()
+    with pytest.raises(exception.BrickException, match='integrity'):
+        support.encryptor(world.link, 'luks2').attach_volume(None, **support.ENCRYPTION)
+    assert world.state() == before
