@@ -326,4 +326,4 @@ def _remove_link(link: str, seen: str) -> None:
     try:
         links.remove(link, seen)
     except Exception as error:  # noqa: BLE001 a teardown, whose volume has gone
-        LOG.warning('The volume is gone, its link %s stays: %s', link, error)
+        LOG.warning('The volume is gone, but its link %s stays: %s', link, error)

@@ -203,7 +203,7 @@ class MappingEncryptor(base.VolumeEncryptor):
             holder = ', '.join(block.users(device)) or words
             raise exception.VolumeInUse(device=f'/dev/{device}', holder=holder)
         raise exception.BrickException(
-            f'cryptsetup cannot open /dev/{device}: exit code {code}, {words or "without a word"}'
+            f'cryptsetup cannot open /dev/{device}: exit code {code}, {words or "no message"}'
         )
 
     def _point_link(self, mapping: crypt.Mapping, op: operation.Operation) -> None:

@@ -42,7 +42,7 @@ def is_luks(
             raise exception.VolumeDeviceNotFound(device=device)
         return crypt.header(name, wait.Deadline.after(_PROBE_SECONDS)) is not None
     except (processutils.ProcessExecutionError, exception.BrickException, ValueError) as error:
-        LOG.warning('%s is taken for no LUKS volume: %s', device, error)
+        LOG.warning('%s is not treated as a LUKS volume: %s', device, error)
         return False
 
 

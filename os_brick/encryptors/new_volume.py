@@ -140,7 +140,7 @@ def _header_in_memory(
         if code != crypt_commands.DONE:
             raise exception.BrickException(
                 f'cryptsetup cannot make a LUKS{order.version} header for {order.path}, which is '
-                f'as it was: exit code {code}, {words or "without a word"}'
+                f'as it was: exit code {code}, {words or "no message"}'
             )
         yield token, luks.Header.of_dict(root.show_header(token))
     finally:

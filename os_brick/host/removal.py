@@ -282,7 +282,9 @@ def wait_forgotten(disks: Collection[str], deadline: wait.Deadline) -> None:
     if wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
         return
     if why:
-        LOG.warning('Whether it has forgotten the disks %s is not known: %s', [*disks], why)
+        LOG.warning(
+            'It is not known whether multipathd has forgotten the disks %s: %s', [*disks], why
+        )
     elif left:
         raise exception.MultipathdPathsNotRemoved(devices=left)
 

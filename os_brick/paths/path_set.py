@@ -155,7 +155,7 @@ class PathSet(Generic[P, O]):
             if error is not None and not verdicts.verdict(error).may_retry:
                 LOG.warning('%s is not used: %s', path, error)
                 continue
-            LOG.warning('%s is missing so far and joins when it can', path)
+            LOG.warning('%s is missing so far; it will join when it can', path)
             self._follow(path)
         self._end_work()
 
@@ -199,7 +199,9 @@ class PathSet(Generic[P, O]):
                 return not any(attempt.is_begun for attempt in self._attempts.values())
 
         if not wait.holds(are_over, deadline):
-            LOG.warning('%s: what is under way keeps the volume locked until it ends', self)
+            LOG.warning(
+                '%s: a step that is still under way keeps the volume locked until it ends', self
+            )
 
     # The threads of single paths.
 

@@ -125,7 +125,7 @@ def _made(target: str, portal: addresses.Portal, iface: str, timeout: float) -> 
     if not found:
         raise exception.BrickException(
             f'No node record for {target} at {portal} ({iface}): iscsiadm ended with {code}: '
-            f'{stderr or "and there is no record"}'
+            f'{stderr or "but there is no record"}'
         )
     return found
 

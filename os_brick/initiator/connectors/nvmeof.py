@@ -177,7 +177,9 @@ class NVMeOFConnector(block.BlockConnector):
                 'Multipath is enforced, and the kernel has no native multipath for NVMe '
                 '(nvme_core.multipath): nothing was attached'
             )
-        LOG.warning('Multipath is wanted and the kernel has none for NVMe: one path is used')
+        LOG.warning(
+            'Multipath is wanted, and the kernel has no native NVMe multipath: one path is used'
+        )
         return False
 
     def _attach_target(
