@@ -18,6 +18,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import bound, process, wait
 from os_brick.model import lvm as model
+from os_brick.model import names
 from os_brick.plans import lvm as plans
 
 LOG = logging.getLogger(__name__)
@@ -143,6 +144,9 @@ class Tools:
         :raises VolumeDeviceNotFound: if it is not there.
         :raises ProcessExecutionError: if it is in use.
         """
+        if names.LV_PART.fullmatch(lv):
+            # Removing the pool of a cache, say, would end the cache of another volume.
+            self.volume(vg, lv)
         try:
             self._remove(plans.remove(vg, lv), vg, lv)
         except processutils.ProcessExecutionError as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 import dataclasses
+import fractions
 import json
 import re
 from typing import Any
@@ -18,8 +19,12 @@ from os_brick import exception
 from os_brick.model import names
 
 GIBI = 1 << 30
+_SECTOR_BYTES = 512
 _UNITS = {unit: 1024**power for power, unit in enumerate('bkmgtpe')} | {'s': 512, '': 1 << 20}
-_SIZE = re.compile(r'(\+?)([0-9]+(?:\.[0-9]+)?)(?:([bs])|([kmgtpe])(?:i?b?)?)?', re.IGNORECASE)
+# Digits enough for any size that there is; a number is as long as its caller likes.
+_SIZE = re.compile(
+    r'(\+?)([0-9]{1,40}(?:\.[0-9]{1,40})?)(?:([bs])|([kmgtpe])(?:i?b?)?)?', re.IGNORECASE
+)
 _VERSION = re.compile(r'LVM version:\s+(\d+)\.(\d+)\.(\d+)')
 # A report begins with its first brace, but a wrapper around the tool may have written before it.
 _MOST_BEGINNINGS = 16
@@ -57,7 +62,12 @@ def parse_size(value: object, key: str, *, may_be_relative: bool = False) -> Siz
         raise _invalid(
             key, value, 'size: it has to be a number and a unit of b, s, k, m, g, t, p or e'
         )
-    count = int(float(found[2]) * _UNITS[(found[3] or found[4] or '').lower()])
+    unit = (found[3] or found[4] or '').lower()
+    exact = fractions.Fraction(found[2]) * _UNITS[unit]
+    count = int(exact)
+    # LVM 2.03.31 rounds up every other unit, and refuses this one.
+    if unit == 'b' and exact % _SECTOR_BYTES:
+        raise _invalid(key, value, 'size: bytes have to be whole sectors of 512')
     if not 0 < count < 1 << 63:
         raise _invalid(key, value, 'size: it has to be more than nothing and less than 8 EiB')
     return Size(str(text), count, bool(found[1]))

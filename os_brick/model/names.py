@@ -211,5 +211,7 @@ LV_RESERVED = re.compile(
     r'(?:snapshot|pvmove).*|.*_(?:cdata|cmeta|corig|cvol|wcorig|iorig|imeta|mimage|mlog|pmspare'
     r'|rimage|rmeta|tdata|tmeta|vdata|vorigin).*'
 )
+# What parts of volumes, which are not volumes themselves, are called besides; a volume may be, too.
+LV_PART = re.compile(rf'{LV_RESERVED.pattern}|.*_(?:cpool|tpool|vpool)')
 # One word that LVM takes for a device: its first letter makes a tag or an option of others.
 PV_PATH = _rule('path of a device', rf'/dev/[^\s,{_CONTROL}]+', 4095, 'it has to begin with /dev/')

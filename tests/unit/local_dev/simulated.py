@@ -38,6 +38,7 @@ class Volume:
     pool: str = ''
     active: bool = True
     skip: bool = False
+    hidden: bool = False  # A part of another volume.
     percent: str = ''
     uuid: str = dataclasses.field(default_factory=lambda: f'uuid-{next(_numbers)}')
 
@@ -191,7 +192,7 @@ class Lvm2:
         kind = 'o' if origin else volume.kind
         return {
             'vg_name': vg,
-            'lv_name': name,
+            'lv_name': f'[{name}]' if volume.hidden else name,
             'lv_uuid': volume.uuid,
             'lv_size': str(volume.size),
             'lv_attr': f'{kind}wi-{state}---{"k" if volume.skip else "-"}',

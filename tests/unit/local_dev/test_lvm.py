@@ -321,6 +321,21 @@ def test_a_snapshot_that_comes_in_between(host, gold):
     assert names(host) == {'a', 's'}
 
 
+def test_the_part_of_another_volume_is_not_removed(host, gold):
+    """LVM would end the cache of that volume."""
+    gold.create_volume('cp_cpool', '8m')
+    host.groups['gold'].volumes['cp_cpool'].hidden = True
+    with pytest.raises(exception.VolumeDeviceNotFound, match='gold/cp_cpool'):
+        gold.delete('cp_cpool')
+    assert names(host) == {'cp_cpool'}
+
+
+def test_a_volume_that_is_only_called_like_a_part_is_removed(host, gold):
+    gold.create_volume('cp_cpool', '8m')
+    gold.delete('cp_cpool')
+    assert not names(host)
+
+
 def test_a_pool_is_not_removed_with_its_volumes(host, thin):
     thin.create_volume('t', '1g', 'thin')
     with pytest.raises(exception.VolumeInUse, match='volumes in it'):

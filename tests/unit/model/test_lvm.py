@@ -175,6 +175,19 @@ def test_what_lvm_refuses_is_refused():
             lvm.parse_size(text, 'size_str')
 
 
+@pytest.mark.parametrize(
+    'size', ['100b', '1.5b', '4194305b', '1' * 400 + 'g', '1.' + '0' * 5000 + 'g']
+)
+def test_no_size_of_lvm_is_named_with_its_key(size):
+    with pytest.raises(exception.InvalidParameterValue, match=r'^size_str: .* size: '):
+        lvm.parse_size(size, 'size_str')
+
+
+def test_a_large_size_is_exact():
+    size = (1 << 63) - 512
+    assert lvm.parse_size(f'{size}b', 'size').bytes == size
+
+
 def test_a_relative_size():
     assert lvm.parse_size('+1g', 'new_size', may_be_relative=True) == lvm.Size('+1g', 1 << 30, True)
     with pytest.raises(exception.InvalidParameterValue):
