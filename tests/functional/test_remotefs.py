@@ -9,10 +9,12 @@ import socket
 import time
 from typing import Any
 
+from oslo_concurrency import processutils
 import pytest
 
 from os_brick import exception
 from os_brick.model import shares
+from os_brick.remotefs import remotefs
 from tests.functional import lab
 
 NOLOCK = 'nolock'  # Of NFS 3: there is no statd here.
@@ -272,3 +274,21 @@ def test_a_stale_handle(server, base):
 def _make_anew(server: lab.nfs.Server) -> None:
     server.run('exportfs -ua; rm -rf /srv/b; mkdir /srv/b; exportfs -ra')
     server.file('b', 'volume-1', 'new')
+
+
+def test_the_callable_of_the_caller(server, base):
+    """As cinder's drivers bring one: mounted once, and a share that is not there leaves nothing."""
+
+    def execute(*words, run_as_root, root_helper, **keywords):
+        assert (run_as_root, root_helper) == (True, 'sudo')
+        return processutils.execute(*words, **keywords)
+
+    share = server.export('a')
+    one = remotefs.RemoteFsClient('nfs', 'sudo', execute=execute, nfs_mount_point_base=str(base))
+    for flags in ([], ['-o', 'vers=4.1']):
+        one.mount(share, flags)
+    assert mounted(base) == [one.get_mount_point(share)]
+    assert one._read_mounts()[one.get_mount_point(share)] == share
+    with pytest.raises(exception.BrickException, match='No such file or directory'):
+        one.mount(server.export('c'))
+    assert len(list(base.iterdir())) == 1
