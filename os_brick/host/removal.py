@@ -20,6 +20,7 @@ from os_brick import exception
 from os_brick.core import fanout, handed, teardown, wait
 from os_brick.host import block, dm, links, multipath, scsi, scsi_flush, survey
 from os_brick.model import vpd
+from os_brick.plans import choice as plans_choice
 from os_brick.plans import removal as plans
 
 LOG = logging.getLogger(__name__)
@@ -81,8 +82,8 @@ def remove_disks(
     names: Collection[str], steps: Steps, deadline: wait.Deadline, *, force: bool
 ) -> None:
     """Take away the volume whose disks have these names, with its map."""
-    wanted = plans.Wanted(', '.join(names))
-    choice = plans.choose(survey.of_disks(names), wanted)
+    wanted = plans_choice.Wanted(', '.join(names))
+    choice = plans_choice.choose(survey.of_disks(names), wanted)
     run(plans.plan(choice, wanted), steps, deadline, force=force)
 
 

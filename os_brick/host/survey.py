@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One look at what there is of a SCSI volume on this host, for :mod:`os_brick.plans.removal`.
+"""One look at what there is of a SCSI volume on this host, for :mod:`os_brick.plans.choice`.
 
 Each disk is read once: its number, what the kernel knows of its identity, the maps above it, its
 users. Nothing here changes anything. A device is asked only where the kernel has read none of its
@@ -16,7 +16,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.host import block, dm, links, scsi
 from os_brick.model import vpd
-from os_brick.plans import removal as plans
+from os_brick.plans import choice as plans
 
 LOG = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ from os_brick import exception
 from os_brick.core import locks, teardown, wait
 from os_brick.host import block, dm, links, removal, scsi, survey
 from os_brick.model import vpd
+from os_brick.plans import choice as plans_choice
 from os_brick.plans import removal as plans
 from os_brick.request import common
 
@@ -26,9 +27,9 @@ class Volume:
     :ivar choice: what of ``found`` is its own.
     """
 
-    wanted: plans.Wanted
-    found: plans.Found
-    choice: plans.Choice
+    wanted: plans_choice.Wanted
+    found: plans_choice.Found
+    choice: plans_choice.Choice
 
     @property
     def disks(self) -> tuple[str, ...]:
@@ -64,14 +65,14 @@ def look(
     :param with_users: whether to look for its users, which only a removal has to know.
     """
     path = request.device_path or ''
-    wanted = plans.Wanted(
+    wanted = plans_choice.Wanted(
         what,
         wwid=request.expected_wwid or '',
         link=path if path.startswith(links.PREFIX) else '',
         may_have_link=request.encrypted or path.startswith(links.PREFIX),
     )
     found = survey.volume(places, wanted, path or None, with_users=with_users)
-    return Volume(wanted, found, plans.choose(found, wanted))
+    return Volume(wanted, found, plans_choice.choose(found, wanted))
 
 
 @contextlib.contextmanager
@@ -111,8 +112,8 @@ def is_another(disk: str, wwid: str | None) -> bool:
 
 def take_back(names: Collection[str], deadline: wait.Deadline) -> None:
     """Remove disks that a failing attach has added, with their map; what is in use stays."""
-    wanted = plans.Wanted(', '.join(names))
-    plan = plans.plan(plans.choose(survey.of_disks(names), wanted), wanted)
+    wanted = plans_choice.Wanted(', '.join(names))
+    plan = plans.plan(plans_choice.choose(survey.of_disks(names), wanted), wanted)
     verbs = [step.verb for step in plan.steps]
     disks = verbs.index(plans.Verb.REMOVE_DISKS) if plans.Verb.REMOVE_DISKS in verbs else len(verbs)
     steps = _UnlessInUse()

@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of a SCSI volume is removed from this host, and in which order: facts to a plan, no I/O.
 
-``host/survey`` looks at the host once and makes a :class:`Found`; :func:`choose` tells the volume's
-own devices from those of others, :func:`plan` makes the steps, ``host/removal`` runs them.
-
-The rule of :func:`choose`: a path on which the caller's properties lead is the volume's unless its
-identity contradicts what the caller expects. Anywhere else only an identity makes a disk the
-volume's: the one that the caller passes, or that of a disk on a path of the properties. The name of
-a device that the caller has kept is a hint. It decides between disks on the volume's own paths, and
-never leads to another one: ``sdc`` and ``dm-4`` are given to the next device.
+``plans/choice`` has told the volume's own devices from those of others. :func:`plan` makes the
+steps, ``host/removal`` runs them.
 """
 
 from __future__ import annotations
@@ -18,123 +12,7 @@ import dataclasses
 import enum
 from typing import Any
 
-from os_brick.model import vpd
-
-ANOTHER, SAME = vpd.Match.ANOTHER, vpd.Match.SAME
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FoundDisk:
-    """A SCSI disk as it was looked at.
-
-    :ivar number: the kernel's number of it (the inode of its device in sysfs), which no other one
-        gets; its name and address may be another one's tomorrow.
-    :ivar identity: what the kernel knows of it since its first scan or last rescan.
-    :ivar is_named: whether it is on a path that the caller's properties name.
-    :ivar maps: the multipath maps above it, such as ``dm-4``.
-    :ivar users: what uses it besides these, in words.
-    """
-
-    name: str
-    number: int
-    address: str
-    identity: vpd.UnitIdentity
-    is_named: bool = False
-    maps: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f'/dev/{self.name} at {self.address} ({self.identity})'
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FoundMap:
-    """A multipath map as it was looked at.
-
-    :ivar disks: the disks below it that exist.
-    :ivar users: what uses it, in words.
-    """
-
-    name: str
-    wwid: str
-    disks: tuple[str, ...] = ()
-    users: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f'/dev/{self.name} (multipath map of {self.wwid})'
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class FoundLink:
-    """A link of ours, for an encrypted volume.
-
-    :ivar device: the name of the device that it was made for; empty if there is none.
-    """
-
-    path: str
-    device: str = ''
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Found:
-    """What there is on this host where a volume may be.
-
-    :ivar disks: those on the paths of the properties, and others that may be the volume.
-    :ivar kept: the names of the devices that the caller's path, or name of a map, leads to now.
-    """
-
-    disks: tuple[FoundDisk, ...] = ()
-    maps: tuple[FoundMap, ...] = ()
-    links: tuple[FoundLink, ...] = ()
-    kept: tuple[str, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which volume is meant.
-
-    :ivar what: its paths, in words.
-    :ivar wwid: the identity that the caller passes, in whatever spelling.
-    :ivar link: the link of ours that the caller passes.
-    :ivar may_have_link: whether there may be a link of ours to it.
-    """
-
-    what: str
-    wwid: str = ''
-    link: str = ''
-    may_have_link: bool = False
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Choice:
-    """What of the found devices is the volume's.
-
-    :ivar disks: its own.
-    :ivar others: disks on its paths that are another volume.
-    :ivar maps: its own maps, which go with it.
-    :ivar foreign: other volumes' maps above its disks, which lose these.
-    :ivar unclear: why the volume's devices cannot be told from those of others, or nothing.
-    :ivar kept: the names of the devices that the caller's path leads to now.
-    """
-
-    disks: tuple[FoundDisk, ...] = ()
-    others: tuple[FoundDisk, ...] = ()
-    maps: tuple[FoundMap, ...] = ()
-    foreign: tuple[FoundMap, ...] = ()
-    unclear: str = ''
-    kept: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The names of its disks."""
-        return tuple(disk.name for disk in self.disks)
-
-    @property
-    def wwids(self) -> tuple[str, ...]:
-        """The WWIDs by which multipath may know the volume."""
-        known = [each.wwid for each in (*self.maps, *self.foreign)]
-        known += [disk.identity.wwid for disk in self.disks if disk.identity.wwid][:1]
-        return tuple(dict.fromkeys(known))
+from os_brick.plans.choice import Choice, FoundDisk, FoundLink, FoundMap, Wanted
 
 
 class Verb(enum.StrEnum):
@@ -216,103 +94,6 @@ def numbers(disks: Iterable[FoundDisk]) -> tuple[tuple[str, int], ...]:
     return tuple((disk.name, disk.number) for disk in disks)
 
 
-def own_by_path(found: Found, wanted: Wanted) -> tuple[tuple[FoundDisk, ...], str]:
-    """The volume's disks on the paths of the properties, and why they are unclear, if they are."""
-    named = [disk for disk in found.disks if disk.is_named]
-    matches = {disk: disk.identity.compare_wwid(wanted.wwid) for disk in named}
-    maps = {each.name: each for each in found.maps}
-    if wanted.wwid and any(match is not vpd.Match.UNKNOWN for match in matches.values()):
-        wwids = {disk: {maps[m].wwid.lower() for m in disk.maps if m in maps} for disk in named}
-        certain = [disk for disk in named if matches[disk] is SAME]
-        return tuple(
-            disk
-            for disk in named
-            if wanted.wwid.lower() in wwids[disk]
-            or (matches[disk] is not ANOTHER and not _is_another_than_any(disk, certain))
-        ), ''
-    pairs = [(one, two) for one in named for two in named]
-    if not any(one.identity.is_another(two.identity) for one, two in pairs):
-        return tuple(named), ''
-    used = [disk for disk in named if {disk.name, *disk.maps} & set(found.kept)]
-    if not used:
-        return (), f'its paths lead to different volumes: {", ".join(map(str, named))}'
-    return tuple(d for d in named if not d.identity.is_another(used[0].identity)), ''
-
-
-def _is_another_than_any(disk: FoundDisk, others: Iterable[FoundDisk]) -> bool:
-    return any(disk.identity.is_another(each.identity) for each in others)
-
-
-def is_same(disk: FoundDisk, own: Sequence[FoundDisk], wanted: Wanted) -> bool:
-    """Whether a disk that is on none of the paths of the properties is certainly the volume."""
-    if wanted.wwid and disk.identity.compare_wwid(wanted.wwid) is SAME:
-        return True
-    return any(each.identity.compare(disk.identity) is SAME for each in own)
-
-
-def choose(found: Found, wanted: Wanted) -> Choice:
-    """Tell the volume's own devices from those of others; see the rule at the top."""
-    own, unclear = own_by_path(found, wanted)
-    if unclear:
-        return Choice(unclear=unclear)
-    others = tuple(disk for disk in found.disks if disk.is_named and disk not in own)
-    kin = [d for d in found.disks if not d.is_named and is_same(d, own, wanted)]
-    core = (*own, *kin)
-    over = {name for disk in core for name in disk.maps}
-    its = [each for each in found.maps if each.name in over or _is_bare(each, core, wanted)]
-    below = {name: each for each in its for name in each.disks}
-    members = [
-        disk
-        for disk in found.disks
-        if disk not in core and disk not in others and disk.name in below
-        if _belongs(disk, below[disk.name], core, wanted)
-    ]
-    disks = tuple(dict.fromkeys([*core, *members]))
-    names = {disk.name for disk in disks}
-    maps = tuple(each for each in its if set(each.disks) <= names)
-    foreign = tuple(each for each in its if each not in maps)
-    choice = Choice(disks, others, maps, foreign, kept=found.kept)
-    if disks or maps or others:
-        return choice
-    return dataclasses.replace(choice, unclear=_unclear_hint(found, wanted))
-
-
-def _is_bare(each: FoundMap, own: Sequence[FoundDisk], wanted: Wanted) -> bool:
-    """Whether a map has lost all its disks, and is the volume's by its WWID."""
-    if each.disks:
-        return False
-    by_identity = any(disk.identity.compare_wwid(each.wwid) is SAME for disk in own)
-    return by_identity or (bool(wanted.wwid) and wanted.wwid.lower() == each.wwid.lower())
-
-
-def _belongs(disk: FoundDisk, above: FoundMap, own: Sequence[FoundDisk], wanted: Wanted) -> bool:
-    """Whether a disk goes with the map above it, whatever path it is on."""
-    is_volumes = not any(each.identity.contradicts(above.wwid) for each in own)
-    if is_volumes or wanted.wwid.lower() == above.wwid.lower():
-        return True
-    return not any(each.identity.is_another(disk.identity) for each in own)
-
-
-def _unclear_hint(found: Found, wanted: Wanted) -> str:
-    """Why a device that the caller has kept may be the volume, though nothing proves it."""
-    if wanted.wwid and vpd.is_registered(wanted.wwid.lower()):
-        return ''  # An identity, and no device has it: the volume is not here.
-    bare = [each for each in found.maps if each.name in found.kept and not each.disks]
-    near = [
-        disk
-        for disk in found.disks
-        if {disk.name, *disk.maps} & set(found.kept)
-        and disk.identity.compare_wwid(wanted.wwid) is not ANOTHER
-    ]
-    devices = ', '.join(map(str, (*bare, *near)))
-    if not devices:
-        return ''
-    return (
-        f'there is no disk on its paths, and nothing but the name that the caller has kept tells '
-        f'whether {devices} is the volume. Pass its scsi_wwn'
-    )
-
-
 def plan(choice: Choice, wanted: Wanted, links: Iterable[FoundLink] = ()) -> Removal:
     """The steps that take a volume's devices away: flushed first, then from the top down."""
     steps: list[Step] = []
@@ -335,21 +116,25 @@ def plan(choice: Choice, wanted: Wanted, links: Iterable[FoundLink] = ()) -> Rem
 def _take_apart(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> list[Step]:
     disks = numbers(choice.disks)
     maps = tuple((each.name, each.wwid) for each in (*choice.maps, *choice.foreign))
-    users = [user for disk in choice.disks for user in disk.users]
-    users += [user for each in choice.maps for user in each.users]
-    steps = [Step(Verb.CHECK_USERS, disks=disks, maps=maps, notes=tuple(users))]
-    if not maps:
-        steps.append(Step(Verb.FORGET_PATHS, disks=disks))
-    steps += [Step(Verb.RESUME, name, wwid) for name, wwid in maps]
-    steps += _flushes(choice)
-    steps += [Step(Verb.UNLINK, path) for path in own_links(choice, wanted, links)]
-    steps += [Step(Verb.REMOVE_MAP, each.name, each.wwid) for each in choice.maps]
-    if maps:
-        steps.append(Step(Verb.FORGET_PATHS, disks=disks))
-    steps += [Step(Verb.REMOVE_DISKS, disks=disks), Step(Verb.WAIT_FORGOTTEN, disks=disks)]
-    steps += [Step(Verb.REMOVE_LATE_MAP, wwid=wwid) for wwid in choice.wwids]
-    steps += [Step(Verb.FORGET_WWID, wwid=wwid) for wwid in choice.wwids]
-    return steps
+    forget = Step(Verb.FORGET_PATHS, disks=disks)
+    return [
+        Step(Verb.CHECK_USERS, disks=disks, maps=maps, notes=_users(choice.disks, choice.maps)),
+        *([] if maps else [forget]),
+        *(Step(Verb.RESUME, name, wwid) for name, wwid in maps),
+        *_flushes(choice),
+        *(Step(Verb.UNLINK, path) for path in own_links(choice, wanted, links)),
+        *(Step(Verb.REMOVE_MAP, each.name, each.wwid) for each in choice.maps),
+        *([forget] if maps else []),
+        Step(Verb.REMOVE_DISKS, disks=disks),
+        Step(Verb.WAIT_FORGOTTEN, disks=disks),
+        *(Step(Verb.REMOVE_LATE_MAP, wwid=wwid) for wwid in choice.wwids),
+        *(Step(Verb.FORGET_WWID, wwid=wwid) for wwid in choice.wwids),
+    ]
+
+
+def _users(disks: Iterable[FoundDisk], maps: Iterable[FoundMap]) -> tuple[str, ...]:
+    found = [user for disk in disks for user in disk.users]
+    return (*found, *(user for each in maps for user in each.users))
 
 
 def _flushes(choice: Choice) -> list[Step]:
@@ -359,19 +144,30 @@ def _flushes(choice: Choice) -> list[Step]:
     own cache when the last one closes it, and the map keeps it open (Linux 6.12, block/bdev.c,
     bdev_release).
     """
-    below = {name: each for each in choice.maps for name in each.disks}
-    members = {
-        each: [disk for disk in choice.disks if below.get(disk.name) is each]
-        for each in choice.maps
-    }
+    members = _members(choice)
+    below = {disk for disks in members.values() for disk in disks}
     lone = [disks[0] for disks in members.values() if len(disks) == 1]
     used = [disk for disk in choice.disks if disk in lone or disk.name in choice.kept]
-    bare = [disk for disk in choice.disks if disk.name not in below and disk not in used]
+    bare = [disk for disk in choice.disks if disk not in below and disk not in used]
     return [
-        *(Step(Verb.FLUSH, disk.name, disks=numbers([disk])) for disk in used),
+        *map(_flush, used),
         *(Step(Verb.FLUSH, each.name, each.wwid, numbers(members[each])) for each in choice.maps),
-        *(Step(Verb.FLUSH, disk.name, disks=numbers([disk])) for disk in bare),
+        *map(_flush, bare),
     ]
+
+
+def _flush(disk: FoundDisk) -> Step:
+    return Step(Verb.FLUSH, disk.name, disks=numbers([disk]))
+
+
+def _members(choice: Choice) -> dict[FoundMap, list[FoundDisk]]:
+    """The volume's disks by its map above them; of two maps above one it is the last one's."""
+    members: dict[FoundMap, list[FoundDisk]] = {each: [] for each in choice.maps}
+    above = {name: each for each in choice.maps for name in each.disks}
+    for disk in choice.disks:
+        if disk.name in above:
+            members[above[disk.name]].append(disk)
+    return members
 
 
 def own_links(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> list[str]:
@@ -398,10 +194,9 @@ def discard(disk: FoundDisk, above: Sequence[FoundMap], actual: str) -> Removal:
     """
     disks = numbers([disk])
     maps = tuple((each.name, each.wwid) for each in above)
-    users = (*disk.users, *(user for each in above for user in each.users))
     going = [each for each in above if each.disks == (disk.name,)]
     old = {disk.identity.wwid, *(each.wwid for each in above)} - {'', actual}
-    steps = [Step(Verb.CHECK_USERS, disk.name, disks=disks, maps=maps, notes=users)]
+    steps = [Step(Verb.CHECK_USERS, disk.name, disks=disks, maps=maps, notes=_users([disk], above))]
     steps += [Step(Verb.CHECK_OPEN, each.name, each.wwid) for each in above]
     steps += [Step(Verb.REMOVE_MAP, each.name, each.wwid) for each in going]
     steps += [Step(Verb.FORGET_PATHS, disks=disks), Step(Verb.CHECK_CLAIMS, disks=disks)]
@@ -414,11 +209,10 @@ def discard(disk: FoundDisk, above: Sequence[FoundMap], actual: str) -> Removal:
 def evict(disks: Sequence[FoundDisk], from_map: str) -> Removal:
     """The steps that take foreign disks out of a volume's map, and remove those that are idle."""
     pairs = numbers(disks)
-    users = tuple(user for disk in disks for user in disk.users)
     return Removal(
         f'foreign disks below map {from_map}',
         (
-            Step(Verb.CHECK_USERS, disks=pairs, notes=users),
+            Step(Verb.CHECK_USERS, disks=pairs, notes=_users(disks, [])),
             Step(Verb.FORGET_PATHS, disks=pairs),
             Step(Verb.CHECK_CLAIMS, disks=pairs),
             Step(Verb.REMOVE_DISKS, disks=pairs),

@@ -22,7 +22,6 @@ LARGE = {
     'os_brick/host/multipath.py': {'lines'},
     'os_brick/host/removal.py': {'lines'},
     'os_brick/host/survey.py': {'_bare_maps', 'volume'},
-    'os_brick/plans/removal.py': {'_flushes', '_take_apart', 'choose', 'lines', 'own_by_path'},
     'os_brick/privileged/connection.py': {'lines'},
 }
 

@@ -17,8 +17,8 @@ from os_brick.initiator.connectors import block
 from os_brick.paths import fibre_channel as fc_paths
 from os_brick.paths import fibre_channel_search, scsi_removal
 from os_brick.paths import scsi as scsi_paths
+from os_brick.plans import choice as plans_choice
 from os_brick.plans import paths as plans_paths
-from os_brick.plans import removal as plans_removal
 from os_brick.request import fibre_channel as request_fc
 from os_brick.request import result
 
@@ -229,7 +229,7 @@ def _remove_late(
         late = [
             disk.name
             for disk in survey.of_disks(new).disks
-            if disk.name in new and plans_removal.is_same(disk, own, volume.wanted)
+            if disk.name in new and plans_choice.is_same(disk, own, volume.wanted)
         ]
         if not late:
             return
