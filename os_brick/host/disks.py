@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import block, lun_state, multipath, removal, scsi
+from os_brick.host import block, lun_state, multipathd, removal, scsi
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def _capacity(disk: str, address: scsi.Address, deadline: wait.Deadline, waiting
 def _take_back(disk: str) -> None:
     number = scsi.number_of(disk)
     try:
-        multipath.forget_disks({disk: number})
+        multipathd.forget_disks({disk: number})
         scsi.remove(disk, wait.Deadline.after(TAKE_BACK_SECONDS), number)
     except (OSError, exception.BrickException) as error:
         LOG.warning('Disk %s, which cannot be used, stays: %s', disk, error)

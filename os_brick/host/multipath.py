@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 import contextlib
 import errno
 import itertools
@@ -12,15 +12,13 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, scsi
+from os_brick.host import block, dm, multipathd, scsi
 from os_brick.model import vpd
 from os_brick.privileged import dm as root_dm
-from os_brick.privileged import multipathd, wwids
+from os_brick.privileged import multipathd as root_multipathd
 
 LOG = logging.getLogger(__name__)
 
-# multipathd answers `timeout` by itself after 4 s of waiting for its own lock (uxsock_timeout).
-ANSWER_SECONDS = 5.0
 # multipathd hears of a disk by udev first, perhaps before its WWID is known; so it is told again,
 # of one disk after the other until there is a map. Early words do no harm: a path that udev has
 # not finished with is taken when it has.
@@ -32,8 +30,6 @@ OFFER_GROWTH = 2.0
 _REFUSAL = 'fail'
 # What it answers where it will do it, or has not had its own lock in time (uxsock_timeout).
 _BUSY = ('ok', 'timeout')
-# What it answers to a question that it has not come to.
-_NO_ANSWER = ('fail', 'timeout')
 # How long multipathd may refuse disks, or not answer, from the moment they are there. One that
 # takes them may be busy with hundreds of others; it is waited for as long as there is time.
 BUILD_SECONDS = 20.0
@@ -50,14 +46,6 @@ class NotClaimed(exception.BrickException):
     message = 'multipathd makes no map of %(disks)s: %(why)s'
 
 
-def is_running() -> bool:
-    """Whether multipathd answers."""
-    try:
-        return bool(multipathd.daemon_status(ANSWER_SECONDS))
-    except OSError:
-        return False
-
-
 def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
     """Have multipathd build the map of a volume over its disks; return it, such as ``dm-4``.
 
@@ -70,14 +58,14 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
         should be given one of them.
     """
     wwid = identity.wwid
-    is_new = remember(wwid)
+    is_new = multipathd.remember(wwid)
     try:
         return _build(identity, disks, deadline)
     except exception.BrickException as error:
         if isinstance(error, NotClaimed):
-            forget_disks({disk: scsi.number_of(disk) for disk in disks})
+            multipathd.forget_disks({disk: scsi.number_of(disk) for disk in disks})
         if is_new:
-            forget_unmapped(wwid)
+            multipathd.forget_unmapped(wwid)
         raise
 
 
@@ -153,40 +141,9 @@ class _Offers:
         self._pause *= OFFER_GROWTH
         self._next = wait.Deadline.after(self._pause)
         for disk in disks:
-            self.answer = ask_to_add(disk)
+            self.answer = multipathd.ask_to_add(disk)
             if 'blacklisted' in self.answer:
                 raise NotClaimed(disks=disk, why=self.answer)
-
-
-def ask_to_add(disk: str) -> str:
-    """Offer a disk to multipathd; return its answer, or why there is none."""
-    try:
-        return multipathd.add_path(disk, ANSWER_SECONDS)
-    except OSError as error:
-        return str(error)
-
-
-def remember(wwid: str) -> bool:
-    """Have multipathd take a volume's disks even while there is one; returns whether it is new.
-
-    Where the file cannot be written multipathd decides without it, as ``find_multipaths`` says.
-    """
-    try:
-        return wwids.add(wwid)
-    except exception.BrickException as error:
-        LOG.warning('%s. multipathd may not make a map of a single path', error)
-        return False
-
-
-def forget(wwid: str) -> None:
-    """Have multipath treat the disks of a volume as unknown again."""
-    wwids.remove(wwid)
-
-
-def forget_unmapped(wwid: str) -> None:
-    """The same of a volume that has no map on this host any more."""
-    if dm.multipath_of(wwid) is None:
-        forget(wwid)
 
 
 def why_not_ready(found: str, timeout: float) -> str | None:
@@ -241,9 +198,9 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
 
 
 def _remove(found: str, wwid: str, name: str, deadline: wait.Deadline) -> str:
-    limit = deadline.limit(ANSWER_SECONDS)
+    limit = deadline.limit(multipathd.ANSWER_SECONDS)
     try:
-        answer = _ask_about(wwid, name, lambda each: multipathd.remove_map(each, limit))
+        answer = _ask_about(wwid, name, lambda each: root_multipathd.remove_map(each, limit))
     except OSError as error:
         answer = f'multipathd: {error}'
     if answer == 'ok' or dm.wwid(found) != wwid:
@@ -309,7 +266,11 @@ def why_open(found: str, wwid: str, deadline: wait.Deadline) -> list[str]:
 def stop_queueing(wwid: str, name: str) -> None:
     """Have a map's I/O fail while it has no path, so that what waits for such I/O goes on."""
     with contextlib.suppress(OSError):
-        _ask_about(wwid, name, lambda each: multipathd.disable_queueing(each, ANSWER_SECONDS))
+        _ask_about(
+            wwid,
+            name,
+            lambda each: root_multipathd.disable_queueing(each, multipathd.ANSWER_SECONDS),
+        )
     with contextlib.suppress(OSError):
         root_dm.fail_if_no_path(dm.uuid_of(wwid))
 
@@ -320,80 +281,7 @@ def resume_if_suspended(wwid: str, deadline: wait.Deadline) -> None:
     with contextlib.suppress(OSError):
         if dm.status(uuid).is_suspended:
             LOG.warning('Multipath map %s was left suspended and is resumed', wwid)
-            root_dm.resume(uuid, max(min(deadline.remaining, ANSWER_SECONDS), 1.0))
-
-
-def forget_disks(devices: Mapping[str, int]) -> None:
-    """Have multipathd forget disks that are about to go, so that it cannot hold on to them.
-
-    Where it does not run there is nothing to be forgotten.
-
-    :param devices: the number (:func:`scsi.number_of`) of each disk by its name, which may be
-        another disk's by now; 0 of one that has gone.
-    """
-    if not devices:
-        return
-    try:
-        multipathd.remove_paths(tuple(devices.items()), ANSWER_SECONDS)
-    except OSError as error:
-        LOG.debug('multipathd is not asked to forget disks: %s', error)
-
-
-def ask_to_forget(disk: str) -> str:
-    """Have multipathd forget a disk; return its answer, or why there is none."""
-    try:
-        return multipathd.remove_path(disk, ANSWER_SECONDS)
-    except OSError as error:
-        return str(error)
-
-
-def show_paths(layout: str) -> str:
-    """The paths of multipathd, a line each in its own format; empty if it does not run."""
-    try:
-        return multipathd.paths_as(layout, ANSWER_SECONDS)
-    except OSError:
-        return ''
-
-
-def reconfigure() -> str:
-    """Have multipathd read its configuration anew, for every map; return its answer.
-
-    For callers outside only: a volume's own map is all that our own code touches.
-    """
-    return multipathd.reconfigure(ANSWER_SECONDS)
-
-
-class NoAnswer(exception.BrickException):
-    """multipathd runs, and does not report what it knows."""
-
-    message = 'multipathd does not answer: %(why)s'
-
-
-def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str] | None:
-    """The disks that multipathd knows, with their WWIDs; ``None`` if it does not run.
-
-    :raises NoAnswer: if it runs and does not answer in time: it may know any disk.
-    """
-    try:
-        text = multipathd.paths(seconds)
-    except OSError as error:
-        # No process listens at its socket, which has no file that could be a leftover.
-        if error.errno == errno.ECONNREFUSED:
-            return None
-        raise NoAnswer(why=str(error)) from error
-    except exception.OperationTimedOut as error:
-        raise NoAnswer(why=str(error)) from error
-    if text.startswith(_NO_ANSWER):
-        raise NoAnswer(why=text)
-    return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) > 1}
-
-
-def await_idle(seconds: float = ANSWER_SECONDS) -> None:
-    """Wait until multipathd is done with what it is at, which it answers after; or not at all."""
-    try:
-        known_disks(seconds)
-    except NoAnswer as error:
-        LOG.warning('%s; it may still be building maps', error)
+            root_dm.resume(uuid, max(min(deadline.remaining, multipathd.ANSWER_SECONDS), 1.0))
 
 
 def resize(found: str, wanted_bytes: int, deadline: wait.Deadline) -> int:
@@ -412,7 +300,7 @@ def resize(found: str, wanted_bytes: int, deadline: wait.Deadline) -> int:
         if block.size_bytes(found) == wanted_bytes:
             return True
         try:
-            answer = multipathd.resize_map(name, ANSWER_SECONDS)
+            answer = root_multipathd.resize_map(name, multipathd.ANSWER_SECONDS)
         except OSError as error:
             answer = str(error)
         return block.size_bytes(found) == wanted_bytes

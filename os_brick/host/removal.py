@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, handed, teardown, wait
-from os_brick.host import block, dm, links, multipath, scsi, scsi_flush, survey
+from os_brick.host import block, dm, links, multipath, multipathd, scsi, scsi_flush, survey
 from os_brick.model import vpd
 from os_brick.plans import choice as plans_choice
 from os_brick.plans import removal as plans
@@ -28,7 +28,6 @@ LOG = logging.getLogger(__name__)
 DELETE_SECONDS = 30.0
 # What claims a disk only to look at it, or to put it under its map, is done by then.
 CLAIM_SECONDS = 2.0
-FORGET_SECONDS = 5.0
 # How often the disks of a device are looked at before it is flushed, if they change meanwhile.
 _LOOKS = 3
 
@@ -167,7 +166,7 @@ def _check_claims(_state: _Run, step: plans.Step) -> None:
 
 def _forget_paths(_state: _Run, step: plans.Step) -> None:
     """Have multipathd build no map over disks that are about to go, and hold on to none."""
-    multipath.forget_disks(dict(step.disks))
+    multipathd.forget_disks(dict(step.disks))
 
 
 def _resume(state: _Run, step: plans.Step) -> None:
@@ -252,42 +251,7 @@ def _remove_disks(state: _Run, step: plans.Step) -> None:
 
 
 def _wait_forgotten(state: _Run, step: plans.Step) -> None:
-    wait_forgotten([name for name, _ in step.disks], state.deadline)
-
-
-def wait_forgotten(disks: Collection[str], deadline: wait.Deadline) -> None:
-    """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names.
-
-    One that does not answer is waited for as long, and no error: the disks have gone for the
-    kernel, whose messages about that are the first thing that it reads when it goes on. An error
-    would leave the session and the WWID of a volume that is not here any more.
-
-    :raises MultipathdPathsNotRemoved: if it says that it has not.
-    """
-    left: list[str] = []
-    why = ''
-
-    def is_forgotten() -> bool:
-        nonlocal why
-        try:
-            known = multipath.known_disks() or {}
-        except multipath.NoAnswer as error:
-            why = str(error)
-            return False
-        why = ''
-        # A new disk may have the name by now; that one multipathd is to keep.
-        left[:] = [disk for disk in disks if disk in known and not scsi.number_of(disk)]
-        multipath.forget_disks(dict.fromkeys(left, 0))
-        return not left
-
-    if wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
-        return
-    if why:
-        LOG.warning(
-            'It is not known whether multipathd has forgotten the disks %s: %s', [*disks], why
-        )
-    elif left:
-        raise exception.MultipathdPathsNotRemoved(devices=left)
+    multipathd.wait_forgotten([name for name, _ in step.disks], state.deadline)
 
 
 def _settle(_state: _Run, _step: plans.Step) -> None:
@@ -295,7 +259,7 @@ def _settle(_state: _Run, _step: plans.Step) -> None:
 
     It may be building a map of a disk at this moment, and notes the WWID after that.
     """
-    multipath.await_idle()
+    multipathd.await_idle()
 
 
 def _remove_late_map(state: _Run, step: plans.Step) -> None:
@@ -311,7 +275,7 @@ def _remove_late_map(state: _Run, step: plans.Step) -> None:
 
 
 def _forget_wwid(_state: _Run, step: plans.Step) -> None:
-    multipath.forget_unmapped(step.wwid)
+    multipathd.forget_unmapped(step.wwid)
 
 
 def _tidy_up(state: _Run, step: plans.Step) -> None:

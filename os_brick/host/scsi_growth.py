@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, wait
-from os_brick.host import block, dm, multipath, scsi, survey, volume
+from os_brick.host import block, dm, multipath, multipathd, scsi, survey, volume
 from os_brick.model import vpd
 from os_brick.plans import growth as plans
 
@@ -91,7 +91,7 @@ def _run(plan: plans.Growth, found: plans.Found, deadline: wait.Deadline) -> Non
                     device=step.device, size=step.size_bytes, before=found.size_bytes
                 )
             case plans.Verb.LEAVE_OUT:
-                multipath.forget_disks(dict(step.disks))
+                multipathd.forget_disks(dict(step.disks))
             case plans.Verb.RESIZE:
                 _resize(step, deadline)
 

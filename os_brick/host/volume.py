@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, multipath, removal, scsi
+from os_brick.host import block, dm, multipath, multipathd, removal, scsi
 from os_brick.host import disks as host_disks
 from os_brick.model import vpd
 
@@ -152,8 +152,8 @@ def _foreign_disks(
 def _known_to_multipathd(wwid: str) -> list[str]:
     """The disks that multipathd may put into a map whenever it likes."""
     try:
-        known = multipath.known_disks() or {}
-    except multipath.NoAnswer as error:
+        known = multipathd.known_disks() or {}
+    except multipathd.NoAnswer as error:
         LOG.warning('%s: only the disks that are in the map of %s now are asked', error, wwid)
         return []
     return [disk for disk, each in known.items() if each == wwid]

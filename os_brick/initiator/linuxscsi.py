@@ -14,7 +14,8 @@ from oslo_log import log as logging
 
 from os_brick import exception, executor, initiator, opts
 from os_brick.core import files, teardown, wait
-from os_brick.host import block, dm, iscsi, links, multipath, removal, scsi, scsi_growth, volume
+from os_brick.host import block, dm, iscsi, links, multipath, multipathd, removal, scsi, scsi_growth
+from os_brick.host import volume as host_volume
 from os_brick.model import addresses
 
 LOG = logging.getLogger(__name__)
@@ -198,14 +199,14 @@ class LinuxSCSI(executor.Executor):
 
         :raises VolumeDeviceNotFound: if it does not.
         """
-        volume.require_ready(mpath, _deadline())
+        host_volume.require_ready(mpath, _deadline())
 
     def wait_multipathd_remove_paths(self, existing_devices: set[str]) -> None:
         """Wait until multipathd has forgotten disks.
 
         :raises MultipathdPathsNotRemoved: if it has not.
         """
-        removal.wait_forgotten(existing_devices, _deadline())
+        multipathd.wait_forgotten(existing_devices, _deadline())
 
     # Removing
 
@@ -281,27 +282,27 @@ class LinuxSCSI(executor.Executor):
         root_helper: str | None, execute: Callable[..., Any] | None = None
     ) -> bool:
         """Whether multipathd answers."""
-        return multipath.is_running()
+        return multipathd.is_running()
 
     def multipath_reconfigure(self) -> str:
         """Have multipathd read its configuration anew and look at every map of the host."""
-        return multipath.reconfigure()
+        return multipathd.reconfigure()
 
     def multipath_show_paths(self, fmt: str) -> str:
         """Return multipathd's paths, a line each in its own format, such as ``%d %w``."""
-        return multipath.show_paths(fmt)
+        return multipathd.show_paths(fmt)
 
     def multipath_add_wwid(self, wwid: str) -> bool:
         """Make a WWID known to multipath; return whether it was not before."""
-        return multipath.remember(wwid)
+        return multipathd.remember(wwid)
 
     def multipath_add_path(self, realpath: str) -> bool:
         """Offer a disk to multipathd; return whether it took it."""
-        return multipath.ask_to_add(_name(realpath)) == 'ok'
+        return multipathd.ask_to_add(_name(realpath)) == 'ok'
 
     def multipath_del_path(self, realpath: str) -> bool:
         """Have multipathd forget a disk; return whether it did."""
-        return multipath.ask_to_forget(_name(realpath)) == 'ok'
+        return multipathd.ask_to_forget(_name(realpath)) == 'ok'
 
     def multipath_del_map(self, mpath: str) -> None:
         """Remove ``dm-N`` without regard to I/O that waits; one that has gone is not an error.

@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import background, handed, locks, operation, undo, wait
-from os_brick.host import block, dm, multipath, removal, scsi, scsi_growth, volume
+from os_brick.host import block, dm, multipath, multipathd, removal, scsi, scsi_growth, volume
 from os_brick.host import disks as host_disks
 from os_brick.paths import driver as drivers
 from os_brick.paths import engine, path_set, scsi_removal
@@ -167,10 +167,10 @@ def discard_maps(disks: list[str], seconds: float) -> None:
 def forget_wwids(wwids: list[str]) -> None:
     """Have multipath treat the disks of volumes without a map as unknown again."""
     # multipathd notes a WWID after it has made the map, and answers when it is done.
-    multipath.await_idle(_SETTLE_SECONDS)
+    multipathd.await_idle(_SETTLE_SECONDS)
     for wwid in wwids:
         with locks.hold_identity(wwid, wait.Deadline.after(_FORGET_SECONDS)):
-            multipath.forget_unmapped(wwid)
+            multipathd.forget_unmapped(wwid)
 
 
 def delete_new_disk(address: scsi.Address, seconds: float) -> None:
@@ -194,7 +194,7 @@ def _delete_new_disk(address: scsi.Address, deadline: wait.Deadline) -> None:
         return
     is_mapped = bool(dm.multipaths_over([disk]))
     require_unused(disk)
-    multipath.forget_disks({disk: number})
+    multipathd.forget_disks({disk: number})
     if is_mapped:  # By another process it can have been claimed only since.
         require_unused(disk)
     scsi.remove(disk, deadline, number)

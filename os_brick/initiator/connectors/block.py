@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from os_brick import opts
 from os_brick.core import background, files, locks, operation, teardown
 from os_brick.core import undo as core_undo
-from os_brick.host import block, links, multipath
+from os_brick.host import block, links, multipathd
 from os_brick.initiator.connectors import base
 from os_brick.request import common, result
 
@@ -46,7 +46,7 @@ class BlockConnector(base.BaseLinuxConnector):
 
     def supports_multipath(self) -> bool:
         """Whether multipathd runs."""
-        return multipath.is_running()
+        return multipathd.is_running()
 
     def _has_multipath(self, enforced: bool) -> bool:
         """Whether multipath is possible now.

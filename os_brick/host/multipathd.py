@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What multipathd is asked and told: which disks it knows, which it is to take and to forget.
+
+And the file of WWIDs, by which it knows which disks it is to take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+import errno
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import wait
+from os_brick.host import dm, scsi
+from os_brick.privileged import multipathd as root_multipathd
+from os_brick.privileged import wwids
+
+LOG = logging.getLogger(__name__)
+
+# multipathd answers `timeout` by itself after 4 s of waiting for its own lock (uxsock_timeout).
+ANSWER_SECONDS = 5.0
+# What it answers to a question that it has not come to.
+_NO_ANSWER = ('fail', 'timeout')
+FORGET_SECONDS = 5.0
+
+
+class NoAnswer(exception.BrickException):
+    """multipathd runs, and does not report what it knows."""
+
+    message = 'multipathd does not answer: %(why)s'
+
+
+def is_running() -> bool:
+    """Whether multipathd answers."""
+    try:
+        return bool(root_multipathd.daemon_status(ANSWER_SECONDS))
+    except OSError:
+        return False
+
+
+def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str] | None:
+    """The disks that multipathd knows, with their WWIDs; ``None`` if it does not run.
+
+    :raises NoAnswer: if it runs and does not answer in time: it may know any disk.
+    """
+    try:
+        text = root_multipathd.paths(seconds)
+    except OSError as error:
+        # No process listens at its socket, which has no file that could be a leftover.
+        if error.errno == errno.ECONNREFUSED:
+            return None
+        raise NoAnswer(why=str(error)) from error
+    except exception.OperationTimedOut as error:
+        raise NoAnswer(why=str(error)) from error
+    if text.startswith(_NO_ANSWER):
+        raise NoAnswer(why=text)
+    return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) > 1}
+
+
+def await_idle(seconds: float = ANSWER_SECONDS) -> None:
+    """Wait until multipathd is done with what it is at, which it answers after; or not at all."""
+    try:
+        known_disks(seconds)
+    except NoAnswer as error:
+        LOG.warning('%s; it may still be building maps', error)
+
+
+def ask_to_add(disk: str) -> str:
+    """Offer a disk to multipathd; return its answer, or why there is none."""
+    try:
+        return root_multipathd.add_path(disk, ANSWER_SECONDS)
+    except OSError as error:
+        return str(error)
+
+
+def ask_to_forget(disk: str) -> str:
+    """Have multipathd forget a disk; return its answer, or why there is none."""
+    try:
+        return root_multipathd.remove_path(disk, ANSWER_SECONDS)
+    except OSError as error:
+        return str(error)
+
+
+def forget_disks(devices: Mapping[str, int]) -> None:
+    """Have multipathd forget disks that are about to go, so that it cannot hold on to them.
+
+    Where it does not run there is nothing to be forgotten.
+
+    :param devices: the number (:func:`scsi.number_of`) of each disk by its name, which may be
+        another disk's by now; 0 of one that has gone.
+    """
+    if not devices:
+        return
+    try:
+        root_multipathd.remove_paths(tuple(devices.items()), ANSWER_SECONDS)
+    except OSError as error:
+        LOG.debug('multipathd is not asked to forget disks: %s', error)
+
+
+def wait_forgotten(disks: Collection[str], deadline: wait.Deadline) -> None:
+    """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names.
+
+    One that does not answer is waited for as long, and no error: the disks have gone for the
+    kernel, whose messages about that are the first thing that it reads when it goes on. An error
+    would leave the session and the WWID of a volume that is not here any more.
+
+    :raises MultipathdPathsNotRemoved: if it says that it has not.
+    """
+    left: list[str] = []
+    why = ''
+
+    def is_forgotten() -> bool:
+        nonlocal why
+        try:
+            known = known_disks() or {}
+        except NoAnswer as error:
+            why = str(error)
+            return False
+        why = ''
+        # A new disk may have the name by now; that one multipathd is to keep.
+        left[:] = [disk for disk in disks if disk in known and not scsi.number_of(disk)]
+        forget_disks(dict.fromkeys(left, 0))
+        return not left
+
+    if wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
+        return
+    if why:
+        LOG.warning(
+            'It is not known whether multipathd has forgotten the disks %s: %s', [*disks], why
+        )
+    elif left:
+        raise exception.MultipathdPathsNotRemoved(devices=left)
+
+
+def show_paths(layout: str) -> str:
+    """The paths of multipathd, a line each in its own format; empty if it does not run."""
+    try:
+        return root_multipathd.paths_as(layout, ANSWER_SECONDS)
+    except OSError:
+        return ''
+
+
+def reconfigure() -> str:
+    """Have multipathd read its configuration anew, for every map; return its answer.
+
+    For callers outside only: a volume's own map is all that our own code touches.
+    """
+    return root_multipathd.reconfigure(ANSWER_SECONDS)
+
+
+def remember(wwid: str) -> bool:
+    """Have multipathd take a volume's disks even while there is one; returns whether it is new.
+
+    Where the file cannot be written multipathd decides without it, as ``find_multipaths`` says.
+    """
+    try:
+        return wwids.add(wwid)
+    except exception.BrickException as error:
+        LOG.warning('%s. multipathd may not make a map of a single path', error)
+        return False
+
+
+def forget(wwid: str) -> None:
+    """Have multipath treat the disks of a volume as unknown again."""
+    wwids.remove(wwid)
+
+
+def forget_unmapped(wwid: str) -> None:
+    """The same of a volume that has no map on this host any more."""
+    if dm.multipath_of(wwid) is None:
+        forget(wwid)

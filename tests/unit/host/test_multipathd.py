@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What multipathd is told of disks that go, and what is made of its answers or its silence."""
+
+from collections.abc import Iterator
+import errno
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import wait
+from os_brick.host import multipathd
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+from tests.unit.fakehost import multipathd as fake_multipathd
+
+Host = fake_host.Host
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[Host]:
+    """A host with the map dm-0 over sda, and sdb of another volume without a map."""
+    with Host(tmp_path) as found:
+        target = found.target()
+        target.luns = {1: array.Unit('gold'), 2: array.Unit('silver')}
+        session = found.log_in(target, target.portals[0])
+        for lun in target.luns:
+            found.find_lun(session, lun)
+        found.settle()
+        assert found.claim('sda')
+        yield found
+
+
+def test_multipathd_forgets_the_disk_that_was_looked_at(host: Host) -> None:
+    """The name of a disk that has gone is another volume's by now."""
+    assert host.claim('sdb')
+    known = dict(host.paths_known)
+    multipathd.forget_disks({'sda': 4711, 'sdb': 0})
+    assert host.paths_known == known
+    number = host.tree.at('/sys/block/sda/device').stat().st_ino
+    multipathd.forget_disks({'sda': number, 'sdz': 0})
+    assert list(host.paths_known) == ['sdb']
+
+
+def silence(host: Host) -> None:
+    """multipathd takes questions from now on, and answers none."""
+
+    def strike(what: str) -> None:
+        if what.startswith('multipathd '):
+            raise OSError(errno.ETIMEDOUT, 'timed out')
+
+    host.before_act = strike
+
+
+def test_what_multipathd_knows_and_whether_that_is_known(host: Host) -> None:
+    assert multipathd.known_disks() == {'sda': host.disks['sda'].unit.wwid}
+    host.multipathd_runs = False
+    assert multipathd.known_disks() is None
+    host.multipathd_runs = True
+    silence(host)
+    with pytest.raises(multipathd.NoAnswer):
+        multipathd.known_disks()
+
+
+@pytest.mark.parametrize('word', ['timeout', 'fail'])
+def test_multipathd_that_is_busy_has_reported_nothing(
+    host: Host, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers ``timeout`` where it has not had its own lock within 4 s (uxsock_timeout)."""
+    monkeypatch.setattr(fake_multipathd, 'answer_to', lambda host, question: word)
+    with pytest.raises(multipathd.NoAnswer, match=word):
+        multipathd.known_disks()
+
+
+def test_disks_are_forgotten_if_multipathd_says_so(
+    host: Host, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not if it says nothing: that is waited for, and told."""
+    host.remove_disk(host.disks['sda'])
+    host.settle()
+    host.paths_known['sda'] = 'stuck'
+    silence(host)
+    begun = host.clock.monotonic()
+    multipathd.wait_forgotten(['sda'], wait.Deadline.after(30))
+    assert host.clock.monotonic() - begun > multipathd.FORGET_SECONDS
+    assert "forgotten the disks ['sda'] is not known" in caplog.text
+    host.before_act = lambda what: None
+    multipathd.wait_forgotten(['sda'], wait.Deadline.after(30))
+    assert not host.paths_known
+
+
+def test_what_multipathd_holds_on_to_is_an_error(host: Host) -> None:
+    host.remove_disk(host.disks['sda'])
+    host.settle()
+    host.before_act = lambda what: host.paths_known.update(sda='stuck')
+    with pytest.raises(exception.MultipathdPathsNotRemoved, match='sda'):
+        multipathd.wait_forgotten(['sda'], wait.Deadline.after(30))
+    host.multipathd_runs = False
+    multipathd.wait_forgotten(['sda'], wait.Deadline.after(30))
