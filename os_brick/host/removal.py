@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, handed, teardown, wait
-from os_brick.host import block, dm, links, multipath, multipathd, scsi, scsi_flush, survey
+from os_brick.host import block, dm, idle, links, multipath, multipathd, scsi, scsi_flush, survey
 from os_brick.model import vpd
 from os_brick.plans import choice as plans_choice
 from os_brick.plans import removal as plans
@@ -26,8 +26,6 @@ from os_brick.plans import removal as plans
 LOG = logging.getLogger(__name__)
 
 DELETE_SECONDS = 30.0
-# What claims a disk only to look at it, or to put it under its map, is done by then.
-CLAIM_SECONDS = 2.0
 # How often the disks of a device are looked at before it is flushed, if they change meanwhile.
 _LOOKS = 3
 
@@ -94,74 +92,15 @@ def _refuse(_state: _Run, step: plans.Step) -> None:
 
 
 def _check_users(_state: _Run, step: plans.Step) -> None:
-    """Have the volume be idle: multipathd may be building its map, udev may look at a disk."""
-    disks, maps = [name for name, _ in step.disks], [name for name, _ in step.maps]
-    users = list(step.notes)
-    looks = 0
-
-    def is_idle() -> bool:
-        nonlocal looks
-        if looks:  # The first look is the survey's.
-            maps[:] = dict.fromkeys([*maps, *dm.multipaths_over(disks)])
-            users[:] = survey.users(disks, filter(block.exists, maps))
-        looks += 1
-        if not users:
-            users[:] = _claims(disks) if not maps else _foreign_opens(step)
-        return not users
-
-    if not wait.holds(is_idle, wait.Deadline.after(CLAIM_SECONDS)):
-        names = ', '.join(f'/dev/{name}' for name in maps or disks)
-        raise exception.VolumeInUse(device=names, holder='; '.join(users))
-
-
-def _foreign_opens(step: plans.Step) -> list[str]:
-    """What has maps open that only lose disks; a map that goes is asked when it goes."""
-    own = {name for name, _ in step.disks}
-    foreign = [(name, wwid) for name, wwid in step.maps if not set(block.members(name)) <= own]
-    return [each for name, wwid in foreign for each in multipath.opened(name, wwid)]
-
-
-def _claims(disks: Collection[str]) -> list[str]:
-    return [claim for disk in disks for claim in block.claimant(disk)]
+    idle.require_unused(step)
 
 
 def _check_open(state: _Run, step: plans.Step) -> None:
-    users = multipath.why_open(step.device, step.wwid, state.deadline)
-    if users and dm.wwid(step.device) == step.wwid:
-        raise exception.VolumeInUse(device=f'/dev/{step.device}', holder='; '.join(users))
-
-
-def require_unclaimed(disks: Collection[str]) -> None:
-    """Have no process hold disks exclusively that are below no map.
-
-    :raises VolumeInUse: if one does.
-    """
-    _require_idle(disks, lambda: _claims(disks))
-
-
-def _require_idle(disks: Collection[str], look: Callable[[], list[str]]) -> None:
-    users: list[str] = []
-
-    def is_idle() -> bool:
-        users[:] = look()
-        return not users
-
-    if not wait.holds(is_idle, wait.Deadline.after(CLAIM_SECONDS)):
-        names = ', '.join(f'/dev/{name}' for name in disks)
-        raise exception.VolumeInUse(device=names, holder='; '.join(users))
+    idle.require_closed(step.device, step.wwid, state.deadline)
 
 
 def _check_claims(_state: _Run, step: plans.Step) -> None:
-    """Have no process hold a disk exclusively, which no map holds any more, or have it open.
-
-    :raises VolumeInUse: if one does; the disk is left alone.
-    """
-    disks = [name for name, number in step.disks if scsi.is_there(name, number)]
-
-    def look() -> list[str]:
-        return [*_claims(disks), *(user for disk in disks for user in block.openers(disk))]
-
-    _require_idle(disks, look)
+    idle.require_unopened(step.disks)
 
 
 def _forget_paths(_state: _Run, step: plans.Step) -> None:

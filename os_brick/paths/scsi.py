@@ -12,7 +12,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import background, handed, locks, operation, undo, wait
-from os_brick.host import block, dm, multipath, multipathd, removal, scsi, scsi_growth, volume
+from os_brick.host import block, dm, idle, multipath, multipathd, scsi, scsi_growth, volume
 from os_brick.host import disks as host_disks
 from os_brick.paths import driver as drivers
 from os_brick.paths import engine, path_set, scsi_removal
@@ -217,7 +217,7 @@ def require_unused(disk: str) -> None:
     if users:
         raise exception.VolumeInUse(device=f'/dev/{disk}', holder='; '.join(users))
     if not maps:  # A map claims its disks.
-        removal.require_unclaimed([disk])
+        idle.require_unclaimed([disk])
 
 
 def attach_first(

@@ -11,7 +11,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import locks, teardown, wait
-from os_brick.host import block, dm, links, removal, scsi, survey
+from os_brick.host import block, dm, idle, links, removal, scsi, survey
 from os_brick.model import vpd
 from os_brick.plans import choice as plans_choice
 from os_brick.plans import removal as plans
@@ -122,7 +122,7 @@ def take_back(names: Collection[str], deadline: wait.Deadline) -> None:
         removal.run(plans.Removal(plan.what, plan.steps[:1]), teardown.RAISING, deadline)
         removal.run(plans.Removal(plan.what, plan.steps[1:disks]), steps, deadline, force=True)
         bare = [name for name in names if block.exists(name) and not dm.multipaths_over([name])]
-        removal.require_unclaimed(bare)
+        idle.require_unclaimed(bare)
     except exception.VolumeInUse as error:
         LOG.warning('What a failed attach has made stays: %s', error)
         return
