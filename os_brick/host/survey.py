@@ -8,7 +8,7 @@ names.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 import dataclasses
 
 from oslo_log import log as logging
@@ -46,38 +46,59 @@ def volume(
     :param path: the device that the caller has kept.
     :param with_users: whether to look for users, for which every mount of the host is read.
     """
-    named = [disk for place in dict.fromkeys(places.named) if (disk := _disk_at(place))]
-    named = [dataclasses.replace(disk, is_named=True) for disk in named]
-    if wanted.wwid:
-        named = [_asked(disk) for disk in named]
-    maps = _maps(name for disk in named for name in disk.maps)
+    named = _named(places.named, is_asked=bool(wanted.wwid))
+    maps = _maps_above(named)
     kept = _kept(wanted, path)
-    own, _ = plans.own_by_path(plans.Found(tuple(named), maps, kept=kept), wanted)
-    taken = {disk.address for disk in named}
-    others = [
-        disk
-        for place in dict.fromkeys(places.elsewhere)
-        if str(place) not in taken and (disk := _disk_at(place))
-        if plans.is_same(disk, own, wanted)
-        or (not named and place in places.likely and _is_kept(disk, kept))
-    ]
-    maps = (*maps, *_maps((name for disk in others for name in disk.maps), maps))
-    bare = _bare_maps(wanted, own, () if named else kept, maps)
-    maps = (*maps, *bare)
-    disks = [*named, *others]
-    known = {disk.name for disk in disks}
-    members = dict.fromkeys(name for each in maps for name in each.disks if name not in known)
-    found = plans.Found((*disks, *map(_disk, members)), maps, our_links(wanted), kept)
+    own, _ = plans.own_by_path(plans.Found(named, maps, kept=kept), wanted)
+    others = _elsewhere(places, plans.Found(named, kept=kept), own, wanted)
+    maps += _maps_above(others, maps)
+    maps += _bare_maps(wanted, own, () if named else kept, maps)
+    disks = _with_members((*named, *others), maps)
+    found = plans.Found(disks, maps, our_links(wanted), kept)
     return _with_users(found) if with_users else found
 
 
 def of_disks(names: Collection[str]) -> plans.Found:
     """What there is of a volume whose disks the caller knows by their names now."""
     named = [dataclasses.replace(_disk(name), is_named=True) for name in dict.fromkeys(names)]
-    maps = _maps(name for disk in named for name in disk.maps)
-    known = {disk.name for disk in named}
+    maps = _maps_above(named)
+    return _with_users(plans.Found(_with_members(named, maps), maps))
+
+
+def _named(places: Iterable[scsi.Address], *, is_asked: bool) -> tuple[plans.FoundDisk, ...]:
+    """The disks on the paths of the properties.
+
+    :param is_asked: whether one of which the kernel has read no name is asked for it.
+    """
+    disks = [disk for place in dict.fromkeys(places) if (disk := _disk_at(place))]
+    named = (dataclasses.replace(disk, is_named=True) for disk in disks)
+    return tuple(map(_asked, named) if is_asked else named)
+
+
+def _elsewhere(
+    places: Places, named: plans.Found, own: Sequence[plans.FoundDisk], wanted: plans.Wanted
+) -> list[plans.FoundDisk]:
+    """Disks on other paths that are, or may be, the volume.
+
+    :param named: those on the paths of the properties, and what the caller has kept.
+    """
+    taken = {disk.address for disk in named.disks}
+    return [
+        disk
+        for place in dict.fromkeys(places.elsewhere)
+        if str(place) not in taken and (disk := _disk_at(place))
+        if plans.is_same(disk, own, wanted)
+        or (not named.disks and place in places.likely and plans.is_kept(disk, named.kept))
+    ]
+
+
+def _with_members(
+    disks: Sequence[plans.FoundDisk], maps: Iterable[plans.FoundMap]
+) -> tuple[plans.FoundDisk, ...]:
+    """The disks, and the others below the maps."""
+    known = {disk.name for disk in disks}
     members = dict.fromkeys(name for each in maps for name in each.disks if name not in known)
-    return _with_users(plans.Found((*named, *map(_disk, members)), maps))
+    return (*disks, *map(_disk, members))
 
 
 def our_links(wanted: plans.Wanted) -> tuple[plans.FoundLink, ...]:
@@ -137,9 +158,13 @@ def _read(name: str, number: int, address: str) -> plans.FoundDisk:
     return plans.FoundDisk(name, number, address, scsi.cached_identity(name), maps=maps)
 
 
-def _maps(
-    names: Iterable[str], known: Collection[plans.FoundMap] = ()
+def _maps_above(
+    disks: Iterable[plans.FoundDisk], known: Collection[plans.FoundMap] = ()
 ) -> tuple[plans.FoundMap, ...]:
+    return _maps((name for disk in disks for name in disk.maps), known)
+
+
+def _maps(names: Iterable[str], known: Collection[plans.FoundMap]) -> tuple[plans.FoundMap, ...]:
     seen = {each.name for each in known}
     return tuple(_map(name) for name in dict.fromkeys(names) if name not in seen)
 
@@ -158,10 +183,6 @@ def _kept(wanted: plans.Wanted, path: str | None) -> tuple[str, ...]:
     return tuple(filter(None, found))
 
 
-def _is_kept(disk: plans.FoundDisk, kept: Collection[str]) -> bool:
-    return not {disk.name, *disk.maps}.isdisjoint(kept)
-
-
 def _bare_maps(
     wanted: plans.Wanted,
     own: Iterable[plans.FoundDisk],
@@ -173,9 +194,7 @@ def _bare_maps(
     wwids = {wanted.wwid, *(disk.identity.wwid for disk in own)} - has
     found = [dm.multipath_of(wwid) for wwid in sorted(filter(None, wwids))]
     found += [name for name in kept if dm.wwid(name)]
-    names = {each.name for each in known}
-    maps = (_map(name) for name in dict.fromkeys(found) if name and name not in names)
-    return tuple(each for each in maps if not each.disks)
+    return tuple(each for each in _maps(filter(None, found), known) if not each.disks)
 
 
 def _with_users(found: plans.Found) -> plans.Found:

@@ -153,7 +153,7 @@ def _own_by_agreement(
     pairs = itertools.product(named, named)
     if not any(one.identity.is_another(two.identity) for one, two in pairs):
         return named, ''
-    used = [disk for disk in named if _is_kept(disk, kept)]
+    used = [disk for disk in named if is_kept(disk, kept)]
     if not used:
         return (), f'its paths lead to different volumes: {", ".join(map(str, named))}'
     return tuple(d for d in named if not d.identity.is_another(used[0].identity)), ''
@@ -176,7 +176,8 @@ def _own_by_wwid(
     )
 
 
-def _is_kept(disk: FoundDisk, kept: Collection[str]) -> bool:
+def is_kept(disk: FoundDisk, kept: Collection[str]) -> bool:
+    """Whether a disk, or a map above it, is what the caller has kept."""
     return not {disk.name, *disk.maps}.isdisjoint(kept)
 
 
@@ -259,7 +260,7 @@ def _unclear_hint(found: Found, wanted: Wanted) -> str:
     near = [
         disk
         for disk in found.disks
-        if _is_kept(disk, found.kept) and disk.identity.compare_wwid(wanted.wwid) is not ANOTHER
+        if is_kept(disk, found.kept) and disk.identity.compare_wwid(wanted.wwid) is not ANOTHER
     ]
     devices = ', '.join(map(str, (*bare, *near)))
     if not devices:

@@ -19,7 +19,6 @@ NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
 # What is above a limit today, by file; this table gets shorter, and nothing is added to it.
 LARGE = {
-    'os_brick/host/survey.py': {'_bare_maps', 'volume'},
     'os_brick/privileged/connection.py': {'lines'},
 }
 
