@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import fcntl
+import itertools
 import os
 import threading
 
-from os_brick.core import files, locks
+from os_brick.core import files, locks, undo
 
 _NAME = 'handed-out'
 _NUMBERS = 2**62
@@ -24,6 +25,8 @@ _guard = threading.Lock()
 # How often this process has handed a device out; a forked child has handed out none.
 _counts: dict[tuple[int, int], int] = {}
 _names: dict[int, str] = {}
+_marks: dict[str, list[tuple[int, int]]] = {}
+_next = itertools.count()
 
 
 def _after_fork() -> None:
@@ -31,6 +34,7 @@ def _after_fork() -> None:
     _guard = threading.Lock()
     _counts.clear()
     _names.clear()
+    _marks.clear()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -50,22 +54,30 @@ class Mark:
         """
         forget_gone()
         file = locks.file_of_bytes(_NAME)
-        self._keys = [(os.getpid(), number) for number in disks.values() if number]
+        self.name = f'{os.getpid()}-{next(_next)}'
+        keys = [(os.getpid(), number) for number in disks.values() if number]
         with _guard:
             _names.update({number: name for name, number in disks.items()})
-            for key in self._keys:
+            _marks[self.name] = keys
+            for key in keys:
                 _counts[key] = _counts.get(key, 0) + 1
                 if file is not None:
                     # Shared: several processes may have been given one device. It waits for no more
                     # than a look of another one (:func:`is_handed_out`).
                     fcntl.lockf(file, fcntl.LOCK_SH, 1, key[1] % _NUMBERS)
 
-    def drop(self) -> None:
-        """Take it back: the attach has failed after all. Again does nothing."""
-        keys, self._keys = self._keys, []
-        with _guard:
-            for key in keys:
-                _lower(key, by=1)
+
+@undo.verb
+def drop(mark: str) -> None:
+    """Take a mark back: the attach has failed after all. Again does nothing.
+
+    Nor does it in another process: a mark has gone with the process that has set it.
+
+    :param mark: its name.
+    """
+    with _guard:
+        for key in _marks.pop(mark, []):
+            _lower(key, by=1)
 
 
 def forget_gone() -> None:
@@ -74,6 +86,9 @@ def forget_gone() -> None:
         for key, count in list(_counts.items()):
             if files.inode(f'/sys/block/{_names.get(key[1], "")}/device') != key[1]:
                 _lower(key, by=count)
+        for mark, keys in list(_marks.items()):
+            if not any(key in _counts for key in keys):
+                del _marks[mark]
 
 
 def _lower(key: tuple[int, int], by: int) -> None:

@@ -128,7 +128,7 @@ def wait_forgotten(disks: Collection[str], deadline: wait.Deadline) -> None:
         return
     if why:
         LOG.warning(
-            'It is not known whether multipathd has forgotten the disks %s: %s', [*disks], why
+            'It is not known whether multipathd has forgotten %s: %s', ', '.join(disks), why
         )
     elif left:
         raise exception.MultipathdPathsNotRemoved(devices=left)

@@ -136,7 +136,7 @@ def _hand_out(disks: list[host_disks.Disk], *steps: undo.Undo) -> None:
     """
     mark = handed.Mark({disk.name: scsi.number_of(disk.name) for disk in disks})
     for each in steps:
-        each.add(mark.drop)
+        each.add(handed.drop, mark.name)
 
 
 def _new(opened: Sequence[HasDisks]) -> list[host_disks.Disk]:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 
+from oslo_concurrency import processutils
 import pytest
 
 from os_brick import exception
@@ -267,7 +268,7 @@ def test_there_is_a_limit_to_all_that_hangs(left: list[Left]) -> None:
     assert threading.active_count() <= threads + 1
     with pytest.raises(OSError, match='100 processes'):
         process.isolated('it', 10, os.getpid)
-    with pytest.raises(exception.putils.ProcessExecutionError, match='100 processes'):
+    with pytest.raises(processutils.ProcessExecutionError, match='100 processes'):
         process.run('true')
 
 

@@ -25,7 +25,7 @@ with files.use(sys.argv[2]):
     mark = handed.Mark({'sda': number})
     for said in ('marked', 'dropped', 'marked', 'gone'):
         if said == 'dropped':
-            mark.drop()
+            handed.drop(mark.name)
         elif said == 'marked' and not handed.is_handed_out(number):
             handed.Mark({'sda': number})
         elif said == 'gone':
@@ -66,7 +66,7 @@ def test_by_another_process(root: pathlib.Path) -> None:
             assert not handed.is_handed_out(sdb)
             mine = handed.Mark({'sda': sda})
             assert handed.is_handed_out(sda)
-            mine.drop()
+            handed.drop(mine.name)
             assert handed.is_handed_out(sda) is (said == 'marked')
             child.stdin.write('on\n')
             child.stdin.flush()
@@ -77,11 +77,11 @@ def test_by_another_process(root: pathlib.Path) -> None:
 def test_two_attaches_of_one_process(root: pathlib.Path) -> None:
     sda, sdb = number('sda'), number('sdb')
     one, two = handed.Mark({'sda': sda, 'sdb': sdb}), handed.Mark({'sda': sda})
-    one.drop()
-    one.drop()
+    handed.drop(one.name)
+    handed.drop(one.name)
     assert handed.is_handed_out(sda)
     assert not handed.is_handed_out(sdb)
-    two.drop()
+    handed.drop(two.name)
     assert not handed.is_handed_out(sda)
 
 
@@ -111,7 +111,7 @@ def test_a_fork_has_handed_out_nothing_and_sees_what_its_parent_has(root: pathli
     if child == 0:
         os._exit(0 if handed.is_handed_out(sda) and not handed.is_handed_out(sdb) else 1)
     assert os.waitpid(child, 0)[1] == 0
-    mark.drop()
+    handed.drop(mark.name)
 
 
 def test_without_a_directory_of_locks(root: pathlib.Path) -> None:
@@ -120,5 +120,5 @@ def test_without_a_directory_of_locks(root: pathlib.Path) -> None:
     mark = handed.Mark({'sda': sda})
     assert handed.is_handed_out(sda)
     assert not handed.is_handed_out(number('sdb'))
-    mark.drop()
+    handed.drop(mark.name)
     assert not handed.is_handed_out(sda)

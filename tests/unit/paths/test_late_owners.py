@@ -222,7 +222,7 @@ def test_steps_are_data_that_another_process_replays(host: Host) -> None:
     target.luns[1] = array.Unit('gold')
     before = host.snapshot()
     props = request_iscsi.IscsiRequest.parse(target.properties(plural=True))
-    driver = iscsi_paths.Driver(iscsi_paths.Request(props, 'default', 3, 20.0, 5.0, True))
+    driver = iscsi_paths.Driver(iscsi_paths.Options(props, 'default', 3, 20.0, 5.0, True))
     assembly: scsi_paths.MultipathMap[iscsi_paths.OpenPath] = scsi_paths.MultipathMap()
     lock = locks.VOLUME, props.key
     with operation.begin('connect', None, lock, opts.current()) as op:
