@@ -17,8 +17,6 @@ LOG = logging.getLogger(__name__)
 
 # The kernel counts in units of 512 bytes whatever the device's format is.
 SECTOR_BYTES = 512
-# These look at every device that comes or changes; a map holds its disks, no matter who made it.
-_WATCHERS = ('(udev-worker)', 'systemd-udevd', 'udevd', 'multipathd')
 # A healthy device answers a read in milliseconds; a path in recovery may take seconds.
 READ_SECONDS = 10.0
 # Opening a live device takes a millisecond. One that hangs is asked while an attach takes back what
@@ -130,28 +128,12 @@ def claimant(name: str) -> list[str]:
     return [f'a holder that has claimed {name} (a mount in another namespace?)'] if claimed else []
 
 
-def openers(name: str) -> list[str]:
-    """The processes that have a device or a partition of it open, in words.
+def openers(*names: str) -> list[str]:
+    """The processes of any user that have devices or partitions of them open, in words.
 
-    Only those that this process may look into: its own user's, or all if it is root. Not udev's
-    workers, which look at every device that changes, and are soon done.
+    Not udev's, which look at every device that changes, and are soon done.
     """
-    wanted = {f'/dev/{device}' for device in (name, *partitions(name))}
-    found = []
-    for process in filter(str.isdigit, files.names('/proc')):
-        descriptors = files.names(f'/proc/{process}/fd')
-        if any(_link(f'/proc/{process}/fd/{each}') in wanted for each in descriptors):
-            command = files.read_or(f'/proc/{process}/comm', 'gone')
-            if command not in _WATCHERS:
-                found.append(f'process {process} ({command})')
-    return found
-
-
-def _link(path: str) -> str:
-    try:
-        return files.readlink(path)
-    except OSError:
-        return ''
+    return root.openers(tuple(each for name in names for each in (name, *partitions(name))))
 
 
 def _describe(holder: str) -> str:

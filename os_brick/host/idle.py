@@ -6,11 +6,11 @@ udev and multipathd look at every device that changes, so each question is asked
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, multipath, scsi, survey
+from os_brick.host import block, dm, multipath, survey
 from os_brick.plans import removal as plans
 
 # What claims a disk only to look at it, or to put it under its map, is done by then.
@@ -59,40 +59,23 @@ def require_closed(found: str, wwid: str, deadline: wait.Deadline) -> None:
         raise _in_use([found], users)
 
 
-def require_unclaimed(disks: Collection[str]) -> None:
-    """Have no process hold disks exclusively that are below no map.
+def require_unopened(disks: Collection[str]) -> None:
+    """Have no process hold disks exclusively that are below no map, or have them open.
 
     :raises VolumeInUse: if one does.
     """
-    _require(disks, lambda: _claims(disks))
-
-
-def require_unopened(devices: Collection[tuple[str, int]]) -> None:
-    """Have no process hold a disk exclusively, which no map holds any more, or have it open.
-
-    :param devices: names and numbers of disks; those that have gone meanwhile are left out.
-    :raises VolumeInUse: if one does.
-    """
-    disks = [name for name, number in devices if scsi.is_there(name, number)]
-    _require(
-        disks,
-        lambda: [*_claims(disks), *(user for disk in disks for user in block.openers(disk))],
-    )
-
-
-def _claims(disks: Collection[str]) -> list[str]:
-    return [claim for disk in disks for claim in block.claimant(disk)]
-
-
-def _require(disks: Collection[str], look: Callable[[], list[str]]) -> None:
     users: list[str] = []
 
     def is_idle() -> bool:
-        users[:] = look()
+        users[:] = [*_claims(disks), *block.openers(*disks)]
         return not users
 
     if not wait.holds(is_idle, wait.Deadline.after(CLAIM_SECONDS)):
         raise _in_use(disks, users)
+
+
+def _claims(disks: Collection[str]) -> list[str]:
+    return [claim for disk in disks for claim in block.claimant(disk)]
 
 
 def _in_use(devices: Collection[str], users: Collection[str]) -> exception.VolumeInUse:

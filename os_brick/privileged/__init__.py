@@ -23,8 +23,9 @@ _SECTION = 'privsep_osbrick'
 _PATH = 'os_brick.privileged.default'
 
 # SYS_ADMIN for the kernel's interfaces of storage. DAC_READ_SEARCH so that the
-# daemon can import this code from a directory of another user.
-capabilities = [c.CAP_SYS_ADMIN, c.CAP_DAC_READ_SEARCH]
+# daemon can import this code from a directory of another user. SYS_PTRACE to see which
+# devices processes of other users have open (Linux, fs/proc/fd.c, proc_fd_access_allowed).
+capabilities = [c.CAP_SYS_ADMIN, c.CAP_DAC_READ_SEARCH, c.CAP_SYS_PTRACE]
 
 # oslo.privsep's default is the number of processors: on a small host, two logins
 # that hang would keep every other call waiting. Idle threads cost nothing, they

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import mmap
 import os
+import re
 
 from os_brick import privileged
 from os_brick.core import files, kernel, process
@@ -18,6 +19,11 @@ from os_brick.privileged import check
 
 # include/uapi/linux/fs.h: _IO(0x12, 97).
 _BLKFLSBUF = 0x1261
+# These look at every device that comes or changes; a map holds its disks, no matter who made it.
+_WATCHERS = ('(udev-worker)', 'systemd-udevd', 'udevd', 'multipathd')
+# A volume's paths, and as many partitions as the kernel gives each.
+_DEVICES = 4096
+_PARENT = re.compile(r'^PPid:\s*(\d+)$', re.MULTILINE)
 # A whole page: also one block of a disk with 4 KiB blocks.
 PROBE_BYTES = 4096
 
@@ -61,6 +67,41 @@ def _is_claimed(path: str) -> bool:
         if error.errno == errno.EBUSY:
             return True
         raise
+
+
+@privileged.entrypoint
+def openers(devices: tuple[str, ...]) -> list[str]:
+    """The processes that have one of the devices open, in words, whoever they belong to.
+
+    Guests run as a user of their own: without CAP_SYS_PTRACE root sees only those that have no
+    more capabilities than itself. Not counted are udev, with what it starts, multipathd, and
+    what this process has started, which may hang in a device that is about to go.
+    """
+    wanted = {f'/dev/{check.block(each)}' for each in check.items(devices, _DEVICES, 'devices')}
+    found = []
+    for number in filter(str.isdigit, files.names('/proc')):
+        descriptors = files.names(f'/proc/{number}/fd')
+        is_open = any(_link(f'/proc/{number}/fd/{each}') in wanted for each in descriptors)
+        if is_open and not _only_looks(number):
+            found.append(f'process {number} ({_command(number) or "gone"})')
+    return found
+
+
+def _only_looks(number: str) -> bool:
+    parent = _PARENT.search(files.read_or(f'/proc/{number}/status'))
+    numbers = (number, parent[1]) if parent else (number,)
+    return str(os.getpid()) in numbers or any(_command(each) in _WATCHERS for each in numbers)
+
+
+def _command(number: str) -> str:
+    return files.read_or(f'/proc/{number}/comm')
+
+
+def _link(path: str) -> str:
+    try:
+        return files.readlink(path)
+    except OSError:
+        return ''
 
 
 @privileged.entrypoint

@@ -173,7 +173,8 @@ class Fault:
     """What goes wrong with one act: ``refused``, ``hung``, or ``late`` (done, and no answer).
 
     ``hung from here``: so does every act that comes after it.
-    ``interrupted`` and ``interrupted late``: a KeyboardInterrupt instead of the act, or after it.
+    ``interrupted`` and ``interrupted late``: ``Host.interrupt`` (KeyboardInterrupt, unless a test
+    has set another) instead of the act, or after it.
     ``killed``: this act and all that come after it do nothing, as if the process had been killed.
     """
 
@@ -225,6 +226,7 @@ class Host:
         self.programs: dict[str, Callable[..., tuple[int, str, str]]] = {}
         self._fault: Fault | None = None
         self.struck = ''
+        self.interrupt: type[BaseException] = KeyboardInterrupt
         # Whether udev makes its links to disks and maps.
         self.makes_links = True
         # Devices that a process has claimed (O_EXCL), by their names.
@@ -327,7 +329,7 @@ class Host:
         if how == 'hung':
             raise late()
         if how == 'interrupted':
-            raise KeyboardInterrupt
+            raise self.interrupt
         self.before_act(what)
         yield
         self._react()
@@ -335,7 +337,7 @@ class Host:
         if how == 'late':
             raise late()
         if how == 'interrupted late':
-            raise KeyboardInterrupt
+            raise self.interrupt
 
     # Programs and children: what `process.use` takes.
 

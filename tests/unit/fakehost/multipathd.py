@@ -39,18 +39,16 @@ def _serve(host: 'Host', channel: socket.socket, asker: int, timeout: float) -> 
                 answer = answer_to(host, question)
         except OSError:
             return  # The socket closes without an answer.
-        except KeyboardInterrupt:
-            interrupt(asker)
+        except host.interrupt as error:
+            interrupt(asker, type(error))
             return
         data = f'{answer}\n'.encode() + b'\0'
         channel.sendall(_LENGTH.pack(len(data)) + data)
 
 
-def interrupt(thread: int) -> None:
+def interrupt(thread: int, kind: type[BaseException] = KeyboardInterrupt) -> None:
     """Have a thread be interrupted wherever it is, as by Ctrl-C or the kill of a green thread."""
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread), ctypes.py_object(KeyboardInterrupt)
-    )
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
 
 
 def answer_to(host: 'Host', question: str) -> str:

@@ -484,6 +484,7 @@ class StrikingFabric(Fabric):
     def __init__(self, root: pathlib.Path, *, native: bool = True) -> None:
         super().__init__(root, native=native)
         self.struck = ''
+        self.interrupt: type[BaseException] = KeyboardInterrupt
         self._fault: tuple[int, str] | None = None
         self._acts = 0
         self._threads_before = threading.enumerate()
@@ -513,12 +514,12 @@ class StrikingFabric(Fabric):
         if how == 'hung':
             raise TimeoutError
         if how == 'interrupted':
-            raise KeyboardInterrupt
+            raise self.interrupt
         found = call()
         if how == 'late':
             raise TimeoutError
         if how == 'interrupted late':
-            raise KeyboardInterrupt
+            raise self.interrupt
         return found
 
     def settle(self) -> None:
