@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, multipath, survey
+from os_brick.host import block, dm, multipath, scsi, survey
 from os_brick.plans import removal as plans
 
 # What claims a disk only to look at it, or to put it under its map, is done by then.
@@ -59,8 +59,17 @@ def require_closed(found: str, wwid: str, deadline: wait.Deadline) -> None:
         raise _in_use([found], users)
 
 
-def require_unopened(disks: Collection[str]) -> None:
+def require_unopened(devices: Collection[tuple[str, int]]) -> None:
     """Have no process hold disks exclusively that are below no map, or have them open.
+
+    :param devices: names and numbers of disks; those that have gone meanwhile are left out.
+    :raises VolumeInUse: if one does.
+    """
+    require_free([name for name, number in devices if scsi.is_there(name, number)])
+
+
+def require_free(disks: Collection[str]) -> None:
+    """As :func:`require_unopened`, of the disks that have these names now.
 
     :raises VolumeInUse: if one does.
     """

@@ -100,7 +100,7 @@ def _check_open(state: _Run, step: plans.Step) -> None:
 
 
 def _check_claims(_state: _Run, step: plans.Step) -> None:
-    idle.require_unopened([name for name, number in step.disks if scsi.is_there(name, number)])
+    idle.require_unopened(step.disks)
 
 
 def _forget_paths(_state: _Run, step: plans.Step) -> None:

@@ -217,7 +217,7 @@ def require_unused(disk: str) -> None:
     if users:
         raise exception.VolumeInUse(device=f'/dev/{disk}', holder='; '.join(users))
     if not maps:  # A map claims its disks.
-        idle.require_unopened([disk])
+        idle.require_free([disk])
 
 
 def attach_first(

@@ -122,7 +122,7 @@ def take_back(names: Collection[str], deadline: wait.Deadline) -> None:
         removal.run(plans.Removal(plan.what, plan.steps[:1]), teardown.RAISING, deadline)
         removal.run(plans.Removal(plan.what, plan.steps[1:disks]), steps, deadline, force=True)
         bare = [name for name in names if block.exists(name) and not dm.multipaths_over([name])]
-        idle.require_unopened(bare)
+        idle.require_free(bare)
     except exception.VolumeInUse as error:
         LOG.warning('What a failed attach has made stays: %s', error)
         return

@@ -71,7 +71,7 @@ def _is_claimed(path: str) -> bool:
 
 @privileged.entrypoint
 def openers(devices: tuple[str, ...]) -> list[str]:
-    """The processes that have one of the devices open, in words, whoever they belong to.
+    """The processes that have one of the devices open, in words; those of any user.
 
     Guests run as a user of their own: without CAP_SYS_PTRACE root sees only those that have no
     more capabilities than itself. Not counted are udev, with what it starts, multipathd, and

@@ -195,6 +195,6 @@ def test_a_claim(host: Host, seconds: float, is_kept: bool) -> None:
     host.clock.after(seconds, claim(host, 'sda'))
     if is_kept:
         with pytest.raises(exception.VolumeInUse):
-            idle.require_unclaimed(['sda'])
+            idle.require_free(['sda'])
     else:
-        idle.require_unclaimed(['sda'])
+        idle.require_free(['sda'])
