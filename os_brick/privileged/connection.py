@@ -4,16 +4,16 @@
 oslo.privsep has a limit for the wait for an answer, and no other. All calls of a service share the
 threads of one daemon, so one kind of call that hangs would stop the others. Here each call
 
-* waits for the daemon's start, which another thread runs, no longer than ``START_SECONDS``;
+* waits for the daemon's start (``daemon_start``), which another thread runs, no longer than its
+  ``START_SECONDS``;
 * takes a slot of its lane, so that logins that hang leave threads for short questions;
 * waits for its answer no longer than its own limit, ``BEGIN_SECONDS`` and ``SLACK_SECONDS``;
 * takes of what is added to its own limit no more than the operation has left (``core/bound``), but
-  for ``LEAST_SECONDS`` each, as it may be taking something back after the deadline;
+  for ``daemon_start.LEAST_SECONDS`` each, as it may be taking something back after the deadline;
 * tells the daemon by when it has to be begun, so that nothing happens after its caller has given
   up and taken back what it had done.
 
-What is used of oslo.privsep: ``PrivContext.start`` and ``helper_command``, ``channel``,
-``start_lock`` and ``conf``;
+What is used of oslo.privsep: of a context ``channel``, ``start_lock`` and ``conf``;
 ``channel.running``, ``remote_call`` with its limit (since 2.7), and in :func:`_end_waits` and
 :func:`_close_copy` the parts of a channel, which are the same from 3.0 to 3.12.
 """
@@ -25,13 +25,13 @@ import contextlib
 import dataclasses
 import errno
 import os
-import socket
 import threading
 from typing import Any
 
 from oslo_privsep import comm
 
 from os_brick.core import bound, clock
+from os_brick.privileged import daemon_start
 
 # Above a call's own limit, after which a program is told to end (1 s), is killed (1 s more) and
 # the answer comes: if nothing has come then, nothing will.
@@ -39,10 +39,6 @@ SLACK_SECONDS = 5.0
 # Until the daemon begins with a call: all its threads may be taken where few are configured, and
 # its first call of a module imports it, which takes seconds on a busy host.
 BEGIN_SECONDS = 10.0
-# sudo that asks LDAP, and the start of a Python from a cold disk.
-START_SECONDS = 60.0
-# What a call gets of these, and the start of a daemon, after the operation's deadline.
-LEAST_SECONDS = 5.0
 # A start that hangs for so long (a sudo that asks for a password) is left, and another one made.
 START_AGAIN_SECONDS = 300.0
 # The limit of a call that has no `timeout` of its own: it reads or writes a small file, or starts
@@ -62,11 +58,6 @@ _SHARES = {LONG: 0.75, OUTSIDE: 0.5}
 _SLOTS: dict[str, tuple[str, ...]] = {SHORT: (), LONG: (LONG,), OUTSIDE: (OUTSIDE, LONG)}
 _NO_THREAD = 'a free thread of the privileged daemon for {}'
 _MOMENT_SECONDS = 0.1
-# How often one that starts the daemon looks whether the program is there still, and after how many
-# such looks without it nothing is expected any more.
-_LOOK_SECONDS = 0.2
-_LOST_LOOKS = 3
-_LOST = 'the program has ended, and the daemon has not connected'
 
 # The keyword by which a call tells the daemon by when it has to begin, on the clock that all
 # processes of a host share (CLOCK_MONOTONIC).
@@ -128,7 +119,7 @@ class Connection:
     def _renew(self) -> None:
         self._guard = threading.Lock()
         self._watched: object | None = None
-        self._start: _Start | None = None
+        self._start: daemon_start.Start | None = None
         self._slots: dict[str, threading.Semaphore] | None = None
 
     def _after_fork(self) -> None:
@@ -155,7 +146,7 @@ class Connection:
             for lane in _SLOTS[order.lane]:
                 slot = self._lanes()[lane]
                 if not slot.acquire(timeout=order.patience(clock.monotonic() - begun)):
-                    raise _timed_out(_NO_THREAD.format(order.name), order.seconds)
+                    raise daemon_start.timed_out(_NO_THREAD.format(order.name), order.seconds)
                 slots.callback(slot.release)
             order = order.after(clock.monotonic() - begun)
             return self._send(order.within(bound.remaining()))
@@ -166,7 +157,7 @@ class Connection:
             raise OSError(errno.EPIPE, 'The privileged daemon has died')
         limit, kwargs = None, order.kwargs
         if order.seconds is not None:
-            begin = _within(BEGIN_SECONDS, bound.remaining() - order.seconds)
+            begin = daemon_start.within(BEGIN_SECONDS, bound.remaining() - order.seconds)
             limit = begin + order.seconds + SLACK_SECONDS
             kwargs = {**kwargs, BEGIN_BY: clock.monotonic() + begin}
         try:
@@ -174,7 +165,9 @@ class Connection:
             return channel.remote_call(order.name, order.args, kwargs, limit)
         except comm.PrivsepTimeout:
             pass
-        raise _timed_out(f'the answer of the privileged daemon to {order.name}', order.seconds)
+        raise daemon_start.timed_out(
+            f'the answer of the privileged daemon to {order.name}', order.seconds
+        )
 
     def _lanes(self) -> dict[str, threading.Semaphore]:
         with self._guard:
@@ -200,7 +193,7 @@ class Connection:
             start.wait()
         self.watch()
 
-    def _current_start(self, dead: Any) -> _Start:
+    def _current_start(self, dead: Any) -> daemon_start.Start:
         """The start that is under way, or a new one."""
         now = clock.monotonic()
         start = self._start
@@ -210,10 +203,10 @@ class Connection:
         if self._context.channel is dead:
             self._context.channel = None
             _close_copy(dead)
-        self._start = _Start(self._context, self._adopt)
+        self._start = daemon_start.Start(self._context, self._adopt)
         return self._start
 
-    def _adopt(self, start: _Start, channel: Any) -> None:
+    def _adopt(self, start: daemon_start.Start, channel: Any) -> None:
         """Take the connection of a start, unless another start has been made meanwhile."""
         with self._guard:
             is_wanted = self._start is start and self._context.channel is None
@@ -235,113 +228,6 @@ class Connection:
                 ).start()
 
 
-class _Start:
-    """The start of a daemon in a thread of its own: oslo.privsep waits for sudo without a limit.
-
-    :param adopt: takes the connection, or closes it where another start has made one meanwhile.
-    """
-
-    def __init__(self, context: Any, adopt: Callable[[_Start, Any], object]) -> None:
-        self.begun = clock.monotonic()
-        self._stand_in = _StandIn(context)
-        self._adopt = adopt
-        self._ended = threading.Event()
-        self._error: BaseException | None = None
-        threading.Thread(target=self._run, name='os-brick daemon start', daemon=True).start()
-
-    @property
-    def has_ended(self) -> bool:
-        return self._ended.is_set()
-
-    def _run(self) -> None:
-        try:
-            self._adopt(self, self._stand_in.start())
-        except BaseException as error:  # noqa: BLE001 raised by all that wait for it
-            self._error = error
-        finally:
-            self._ended.set()
-
-    def wait(self) -> None:
-        """Wait for its end.
-
-        :raises BrickException: if it fails, or takes too long.
-        """
-        limit = _within(START_SECONDS, bound.remaining())
-        ends = clock.monotonic() + limit
-        lost = 0
-        while not self._ended.wait(min(_LOOK_SECONDS, max(0.0, ends - clock.monotonic()))):
-            if clock.monotonic() > ends:
-                what = 'the start of the privileged daemon (does sudo ask for a password?)'
-                raise _timed_out(what, limit)
-            lost = lost + 1 if self._stand_in.has_lost_its_helper() else 0
-            if lost == _LOST_LOOKS:
-                self._stand_in.end(self._ended)
-        if self._error is not None:
-            from os_brick import exception  # Not before it is needed: the daemon imports this.
-
-            why = _LOST if lost >= _LOST_LOOKS else self._error
-            raise exception.BrickException(
-                f'The privileged daemon cannot be started: {why}; '
-                'the log of the service has the command and its output'
-            ) from self._error
-
-
-class _StandIn:
-    """In the place of a context while a daemon is started for it.
-
-    oslo.privsep starts a program, waits until that has ended, and then for ever for a connection,
-    which the program makes before it ends. In a service that ignores SIGCHLD the kernel tells no
-    one how a program has ended, so that one that has failed is waited for (Linux, kernel/exit.c).
-    """
-
-    def __init__(self, context: Any) -> None:
-        self._context = context
-        self.channel: Any = None
-        self.start_lock = threading.Lock()
-        self._place = ''
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._context, name)
-
-    def start(self) -> Any:
-        """Start a daemon; return the connection to it."""
-        type(self._context).start(self)
-        return self.channel
-
-    def helper_command(self, place: str) -> Any:
-        """What is started; it connects to the socket at this place."""
-        self._place = place
-        return self._context.helper_command(place)
-
-    def has_lost_its_helper(self) -> bool:
-        """Whether the program has ended, and nothing has connected."""
-        from os_brick.core import files  # Not before it is needed: the daemon imports this.
-
-        if not self._place or not files.exists(self._place):  # It goes with the connection.
-            return False
-        threads = [f'/proc/self/task/{each}/children' for each in files.names('/proc/self/task')]
-        if not any(map(files.exists, threads)):  # CONFIG_PROC_CHILDREN
-            return False
-        children = ' '.join(map(files.read_or, threads)).split()
-        lines = [files.read_or(f'/proc/{each}/cmdline') for each in children]
-        # One whose line this process may not read (hidepid) may be the program.
-        return not any(not line or self._place in line for line in lines)
-
-    def end(self, ended: threading.Event) -> None:
-        """Have the start end with an error: it gets a connection that is shut at once."""
-        from os_brick.core import kernel  # Not before it is needed: the daemon imports this.
-
-        with contextlib.suppress(OSError), kernel.connect(self._place, _LOOK_SECONDS) as connection:
-            # What it may have sent already is not dropped before it has read the end.
-            connection.shutdown(socket.SHUT_RDWR)
-            ended.wait(LEAST_SECONDS)
-
-
-def _within(seconds: float, left: float) -> float:
-    """A limit of so many seconds, cut to what is left of an operation."""
-    return min(seconds, max(left, LEAST_SECONDS))
-
-
 def lane_of(seconds: float | None) -> str:
     """The lane of a call with such a limit."""
     return SHORT if seconds is not None and seconds <= SHORT_SECONDS else LONG
@@ -353,13 +239,7 @@ def require_in_time(name: str, begin_by: float | None) -> None:
     :raises OperationTimedOut: if it comes too late.
     """
     if begin_by is not None and clock.monotonic() > begin_by:
-        raise _timed_out(_NO_THREAD.format(name), BEGIN_SECONDS)
-
-
-def _timed_out(what: str, seconds: float | None) -> Exception:
-    from os_brick import exception  # Not before it is needed: the daemon imports this.
-
-    return exception.OperationTimedOut(what=what, seconds=round(seconds or 0, 1))
+        raise daemon_start.timed_out(_NO_THREAD.format(name), BEGIN_SECONDS)
 
 
 def _end_waits(channel: Any) -> None:

@@ -113,7 +113,7 @@ OWNERS = {
         'os_brick/core/kernel.py',
         'os_brick/core/children.py',
         'os_brick/privileged/multipathd.py',
-        'os_brick/privileged/connection.py',
+        'os_brick/privileged/daemon_start.py',
         'os_brick/initiator/connector.py',
     },
     'oslo_privsep.priv_context': {'os_brick/privileged/__init__.py'},

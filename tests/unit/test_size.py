@@ -17,10 +17,8 @@ MOST_LINES, MOST_LINES_OF_A_FUNCTION, HIGHEST_COMPLEXITY = 350, 40, 10
 BRANCHES = (ast.If, ast.For, ast.While, ast.ExceptHandler, ast.IfExp, ast.match_case)
 NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 
-# What is above a limit today, by file; this table gets shorter, and nothing is added to it.
-LARGE = {
-    'os_brick/privileged/connection.py': {'lines'},
-}
+# What is above a limit, by file: nothing, and nothing is added to it.
+LARGE: dict[str, set[str]] = {}
 
 
 def _sources() -> Iterator[pathlib.Path]:

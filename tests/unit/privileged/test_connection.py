@@ -23,7 +23,7 @@ from oslo_privsep import priv_context
 cfg.CONF(sys.argv[1:], project='test')
 priv_context.init(['env'])
 from os_brick import exception, privileged
-from os_brick.privileged import connection, iscsiadm, rootwrap
+from os_brick.privileged import connection, daemon_start, iscsiadm, rootwrap
 
 def daemon():
     return rootwrap.execute_root('sh', '-c', 'echo $PPID')[0].strip()
@@ -190,7 +190,7 @@ def test_what_the_daemon_may_take_ends_with_the_operation(tmp_path: pathlib.Path
         """
         import signal
         from os_brick.core import bound
-        connection.LEAST_SECONDS = connection.SLACK_SECONDS = 0.5
+        daemon_start.LEAST_SECONDS = connection.SLACK_SECONDS = 0.5
         connection.START_AGAIN_SECONDS = 0
         with bound.until(time.monotonic() + 1):
             print('start', seconds(daemon) < 3)
@@ -218,13 +218,13 @@ def test_sudo_asks_for_a_password(tmp_path: pathlib.Path) -> None:
     said = _client(
         tmp_path,
         """
-        connection.START_SECONDS = 1.0
+        daemon_start.START_SECONDS = 1.0
         connection.START_AGAIN_SECONDS = 2.0
         threads = [thread(lambda: seconds(daemon)) for _ in range(3)]
         [each.join(10) for each in threads]
         print([each.is_alive() for each in threads])
         time.sleep(1.5)
-        connection.START_SECONDS = 30
+        daemon_start.START_SECONDS = 30
         print('pid', daemon().isdecimal(), daemon() == daemon())
         os._exit(0)
         """,
@@ -290,9 +290,9 @@ def test_a_start_that_succeeds_late_is_not_used(tmp_path: pathlib.Path) -> None:
     said = _client(
         tmp_path,
         """
-        connection.START_SECONDS = connection.START_AGAIN_SECONDS = 0.5
+        daemon_start.START_SECONDS = connection.START_AGAIN_SECONDS = 0.5
         seconds(daemon)
-        connection.START_SECONDS = 30
+        daemon_start.START_SECONDS = 30
         own = daemon()
         used = privileged.default.channel
         while not os.path.exists('late'):

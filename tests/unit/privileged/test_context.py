@@ -193,4 +193,5 @@ def test_importing_it_costs_little_more_than_privsep() -> None:
         'os_brick.privileged',
         'os_brick.privileged.bounding',
         'os_brick.privileged.connection',
+        'os_brick.privileged.daemon_start',
     }
