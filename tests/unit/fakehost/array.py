@@ -26,6 +26,8 @@ class Unit:
 
     :ivar unresponsive: whether it answers no command.
     :ivar without_capacity: ports at which READ CAPACITY fails (ALUA: unavailable).
+    :ivar standby_at: ports at which it reports its size and reads nothing (ALUA: standby).
+    :ivar short_at: ports through which a read ends after 512 bytes.
     :ivar smaller_at: ports at which it reports another size, in MiB.
     :ivar reserved: whether another host has reserved it for itself alone.
     :ivar device_type: its peripheral device type; with 0x20 added it has qualifier 001b.
@@ -39,6 +41,8 @@ class Unit:
     megabytes: int = 64
     unresponsive: bool = False
     without_capacity: set[int] = dataclasses.field(default_factory=set)
+    standby_at: set[int] = dataclasses.field(default_factory=set)
+    short_at: set[int] = dataclasses.field(default_factory=set)
     smaller_at: dict[int, int] = dataclasses.field(default_factory=dict)
     reserved: bool = False
     device_type: int = 0
@@ -70,6 +74,11 @@ class Unit:
         """What READ CAPACITY tells the kernel at one of its ports; 0 where it fails."""
         megabytes = self.smaller_at.get(port, self.megabytes)
         return 0 if port in self.without_capacity else megabytes * 2048
+
+    def readable_at(self, port: int) -> int:
+        """How many of the first 4096 bytes can be read through one of its ports."""
+        wanted = min(4096, 512 * self.sectors_at(port))
+        return min(wanted, 512) if port in self.short_at else wanted
 
     @property
     def is_disk(self) -> bool:

@@ -485,7 +485,7 @@ class Host:
             for place in ('/sys/class/block', '/sys/block'):
                 tree.link(f'{place}/{disk.name}', base)
             tree.value(f'{base}/dev', disk.number)
-            tree.file(f'/dev/{disk.name}', bytes(min(4096, 512 * sectors)))
+            tree.file(f'/dev/{disk.name}', bytes(disk.unit.readable_at(disk.session.port)))
             for name in disk.session.by_path(disk.lun) if self.makes_links else ():
                 tree.link(f'/dev/disk/by-path/{name}', f'/dev/{disk.name}')
         self.clock.after(_UDEV_SECONDS, lambda: self._announce(disk))
@@ -506,7 +506,7 @@ class Host:
         self._show_pages(disk)
         sectors = unit.sectors_at(disk.session.port)
         self.tree.value(f'{disk.device}/block/{disk.name}/size', sectors)
-        self.tree.file(f'/dev/{disk.name}', bytes(min(4096, 512 * sectors)))
+        self.tree.file(f'/dev/{disk.name}', bytes(unit.readable_at(disk.session.port)))
 
     def remove_disk(self, disk: Disk) -> None:
         """A disk goes, as after a write to its ``delete``."""
@@ -564,6 +564,7 @@ class Host:
             if each.state == 'running'
             and (unit := each.session.target.luns.get(each.lun))
             and not unit.unresponsive
+            and each.session.port not in unit.standby_at
         ]
         if any(each.session.target.luns[each.lun].reserved for each in alive):
             raise OSError(errno.EBADE, 'Invalid exchange')

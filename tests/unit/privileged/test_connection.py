@@ -47,7 +47,12 @@ def login(limit):
 """
 
 
-def _client(tmp_path: pathlib.Path, code: str, settings: str = '') -> list[str]:
+GREEN = 'import eventlet\neventlet.monkey_patch()\n'
+
+
+def _client(
+    tmp_path: pathlib.Path, code: str, settings: str = '', *, before: str = ''
+) -> list[str]:
     configuration = tmp_path / 'test.conf'
     configuration.write_text(
         '[os_brick]\nextra_root_programs = sh, sleep\n'
@@ -60,7 +65,7 @@ def _client(tmp_path: pathlib.Path, code: str, settings: str = '') -> list[str]:
     programs = os.path.dirname(sys.executable)
     done = subprocess.run(
         [
-            *(sys.executable, '-W', 'ignore', '-c', START + textwrap.dedent(code)),
+            *(sys.executable, '-W', 'ignore', '-c', before + START + textwrap.dedent(code)),
             *('--config-file', str(configuration)),
         ],
         env={
@@ -356,3 +361,31 @@ def test_the_limit_of_a_callers_command(keywords: dict[str, object], seconds: ob
 def test_secrets_of_a_call_show_in_no_repr() -> None:
     shown = repr(_order(args=('pa55',), kwargs={'key': 'pa55'}))
     assert 'pa55' not in shown
+
+
+@pytest.mark.parametrize('before', ['', GREEN], ids=['native', 'green'])
+def test_the_first_calls_start_one_daemon(tmp_path: pathlib.Path, before: str) -> None:
+    """From threads side by side, real or green ones; the others go on while it starts."""
+    said = _client(
+        tmp_path,
+        """
+        turns, found = [], []
+        def turn():
+            while len(found) < 12:
+                turns.append(time.monotonic())
+                time.sleep(0.01)
+        turning = thread(turn)
+        callers = [thread(lambda: found.append(daemon())) for _ in range(12)]
+        for each in callers + [turning]:
+            each.join()
+        print('daemons', len(set(found)), os.getpid() != int(found[0]))
+        pauses = [after - before for before, after in zip(turns, turns[1:])]
+        print('turns', len(turns) > 5, 'longest pause', max(pauses) < 2 or max(pauses))
+        print('late', seconds(rootwrap.execute_root, 'sleep', '9', timeout=0.5) < 3)
+        print('again', daemon() == found[0])
+        """,
+        before=before,
+    )
+    assert said[:2] == ['daemons 1 True', 'turns True longest pause True']
+    assert said[2].startswith('ExecutionTimeout'), said
+    assert said[3:] == ['late True', 'again True']

@@ -146,18 +146,53 @@ def test_fibre_channel_with_an_unavailable_port(
         assert host.clock.monotonic() - begun < 9
 
 
+class Storage:
+    """What a target of iSCSI and an array of Fibre Channel have in common here."""
+
+    def __init__(self, host: Any, kind: str) -> None:
+        if kind == 'iscsi':
+            target = host.target('t1', portals=2)
+            self.props = target.properties(plural=True)
+        else:
+            target = host.storage(ports=2)
+            host.adapter(target)
+            self.props = target.properties()
+        self.kind = kind
+        self.unit = target.luns[1] = array.Unit()
+
+    def connector(self, *, several: bool) -> Any:
+        if self.kind == 'iscsi':
+            return iscsi.ISCSIConnector(None, use_multipath=several)
+        return fibre_channel.FibreChannelConnector(None, use_multipath=several)
+
+
+HOSTS = {'iscsi': fake_host.Host, 'fc': fabric.FabricHost}
+KINDS = pytest.mark.parametrize('kind', list(HOSTS))
+
+
+@KINDS
 @pytest.mark.parametrize('several', [False, True])
 def test_a_volume_that_another_host_has_reserved(
-    host: fake_host.Host, several: bool, caplog: pytest.LogCaptureFixture
+    tmp_path: pathlib.Path, kind: str, several: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     """INQUIRY says who it is; the conflict is the device's own answer."""
-    target, unit = volume(host)
-    unit.reserved = True
-    begun = host.clock.monotonic()
-    info = connector(several=several).connect_volume(target.properties(plural=True))
-    assert info['scsi_wwn'] == unit.wwid
-    assert 'reserved by another host' in caplog.text
-    assert host.clock.monotonic() - begun < 9
-    unit.reserved = False
-    connector(several=several).disconnect_volume(target.properties(plural=True), info)
-    assert not host.disks
+    with HOSTS[kind](tmp_path) as host:
+        storage = Storage(host, kind)
+        before = host.snapshot()
+        storage.unit.reserved = True
+        begun = host.clock.monotonic()
+        brick = storage.connector(several=several)
+        info = brick.connect_volume(storage.props)
+        assert info['scsi_wwn'] == storage.unit.wwid
+        (warning,) = (each for each in caplog.messages if 'reserved by another host' in each)
+        assert host.node(info['path']) in warning
+        assert host.clock.monotonic() - begun < 9
+        assert brick.connect_volume(storage.props) == info
+        # A flush meets the conflict as well: nothing is removed before the data is safe.
+        if not several:
+            with pytest.raises(exception.BrickException, match=host.node(info['path'])):
+                brick.disconnect_volume(storage.props, info)
+            assert host.disks
+        storage.unit.reserved = False
+        brick.disconnect_volume(storage.props, info)
+        assert host.snapshot() == before
