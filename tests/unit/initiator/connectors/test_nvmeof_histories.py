@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from os_brick import exception
 from os_brick.core import operation, process
+from os_brick.host import links
 from os_brick.initiator.connectors import nvmeof
 from tests.unit import breadth
 from tests.unit.fakehost import nvme
@@ -80,6 +81,7 @@ class Caller:
             }
         self.key = nvmeof.Volume.parse(self.props).key
         self.info: dict[str, str] | None = None
+        self.device = ''  # Behind the link of an encrypted volume.
         self.is_attached = False
 
 
@@ -125,11 +127,13 @@ class History:
         subsystem = self.subsystems[number]
         callers = self.callers.setdefault((number, nsid, shape), [])
         if what in ('attach', 'kill', 'interrupt', 'interrupt late'):
-            self.attach(subsystem, nsid, shape, callers, what)
+            self.attach(subsystem, nsid, shape, callers, what, encrypted=newest)
         elif what in ('detach', 'look', 'interrupt detach') and callers:
             self.call(what, callers[-1 if newest else 0])
         elif what == 'reboot':
             self.fabric.reboot()
+            for link in links.every():  # /dev is made anew.
+                (self.fabric.root / link[1:]).unlink()
             for caller in self.everyone():
                 caller.is_attached = False
         elif what == 'vanish':
@@ -155,12 +159,21 @@ class History:
             self.fabric.fail(self.acts % 4, f'interrupted{" late" * what.endswith("late")}')
 
     def attach(
-        self, subsystem: nvme.Subsystem, nsid: int, shape: str, callers: list[Caller], what: str
+        self,
+        subsystem: nvme.Subsystem,
+        nsid: int,
+        shape: str,
+        callers: list[Caller],
+        what: str,
+        *,
+        encrypted: bool,
     ) -> None:
         if nsid not in subsystem.namespaces:
             return
         caller = Caller(subsystem, nsid, shape)
+        caller.props['encrypted'] = encrypted
         others = self.others(caller, but=self.stale())
+        kept = self.links_to(others)
         self.strike(what)
         brick = self.killed if what == 'kill' else self.brick
         try:
@@ -173,10 +186,19 @@ class History:
             assert others <= self.shown(), (what, caller.props)
             if shape == 'nothing' and len(subsystem.namespaces) == 1:
                 (caller.volume,) = subsystem.namespaces.values()
-            assert (caller.volume.name, caller.info['path']) in self.shown()
+            assert caller.info['path'].startswith(links.PREFIX) is encrypted
+            caller.device = links.where(caller.info['path']) if encrypted else caller.info['path']
+            assert (caller.volume.name, caller.device) in self.shown()
             caller.is_attached = True
             callers.append(caller)
+        assert kept <= self.links_to(others), (what, caller.props)
         self.fabric._fault = None
+
+    @staticmethod
+    def links_to(devices: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """The links of encrypted volumes that lead to some of the devices."""
+        paths = {path for _name, path in devices}
+        return {(link, to) for link in links.every() if (to := links.where(link)) in paths}
 
     def others(self, caller: Caller, but: set[str]) -> set[tuple[str, str]]:
         """The volumes of other callers, with their devices, that are here.
@@ -185,7 +207,7 @@ class History:
             in their places.
         """
         others = {
-            (other.volume.name, other.info['path'])
+            (other.volume.name, other.device)
             for other in self.everyone()
             if other.is_attached and other.info and other.volume is not caller.volume
             # A number alone, and the same name of the device: these two cannot be told apart.
@@ -200,6 +222,7 @@ class History:
         kept = {**caller.props, 'device_path': (caller.info or {}).get('path')}
         own = {path for name, path in self.shown() if name == caller.volume.name}
         others_paths = {path for _name, path in others} - own
+        left = self.links_to(others)
         self.strike(what)
         with contextlib.suppress(exception.BrickException, KeyboardInterrupt):
             if 'detach' in what:
@@ -210,6 +233,7 @@ class History:
                 caller.volume.size += 1 << 20
                 assert self.brick.extend_volume(kept) == caller.volume.size
         assert others <= self.shown(), (what, caller.props)
+        assert {each for each in left if each[1] in others_paths} <= self.links_to(others)
         self.fabric._fault = None
         now = set(self.fabric.flushed[flushed:])
         assert not {f'/dev/{name}' for name in now} & others_paths
@@ -265,3 +289,5 @@ def test_nothing_is_left_when_everyone_has_detached(
         left = set(found.fabric.snapshot()) - set(before)
         assert not {name for name in left if 'boot_id' not in name}
         assert not nvme.states(found.fabric.root.parent)
+        # One who was killed does not know the name of a link.
+        assert not links.every() or any(caller.info is None for caller in found.everyone())

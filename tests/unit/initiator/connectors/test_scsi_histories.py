@@ -6,7 +6,8 @@ again; the array gives LUNs to other volumes while disks are there; processes ar
 middle. Callers keep what an attach returned for ever, as nova does.
 
 *Touched* is a volume whose disk or map goes, changes its size or gets a disk; into which a flush of
-another one's data goes; or that is returned to one who has asked for another.
+another one's data goes; whose link (of an encrypted volume) goes or leads elsewhere; or that is
+returned to one who has asked for another.
 """
 
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from oslo_concurrency import processutils
 
 from os_brick import exception
 from os_brick.core import background
+from os_brick.host import links
 from os_brick.initiator.connectors import fibre_channel, iscsi
 from tests.unit import breadth
 from tests.unit.fakehost import array, fabric
@@ -43,6 +45,7 @@ class Caller:
     name: str
     unit: array.Unit
     info: dict[str, Any]
+    encrypted: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Shown:
     size: str
     above: str
     above_size: int
+    links: frozenset[str]
 
 
 class Iscsi:
@@ -131,7 +135,8 @@ class History:
         if what in ('reboot', 'remap', 'swap', 'rescan'):
             getattr(self, what)(name)
         elif what in ('attach', 'attach and crash'):
-            self.attach(name, plural, informed, number if 'crash' in what else None)
+            encrypted = number % 2 == 1
+            self.attach(name, plural, informed, encrypted, number if 'crash' in what else None)
         elif self.callers[name]:
             # The newest caller, or one of before a remap.
             caller = self.callers[name][-1 if number % 3 else 0]
@@ -161,6 +166,8 @@ class History:
             self.host.remove_map(found)
         self.kind.reboot()
         self.host.paths_known.clear()
+        for path in links.every():  # /dev is made anew.
+            self.host.tree.remove(path)
 
     def end_process(self) -> None:
         """What goes on in the background ends with the process; the kernel keeps what it has."""
@@ -179,24 +186,40 @@ class History:
         finally:
             self.end_process()
 
-    def attach(self, name: str, plural: bool, informed: bool, kill: int | None) -> None:
+    def node(self, path: str) -> str:
+        """The device that a path or a link of ours leads to."""
+        return self.host.node(links.where(path) if path.startswith(links.PREFIX) else path)
+
+    def links(self) -> dict[str, str]:
+        """What each link of an encrypted volume leads to."""
+        return {path: self.node(path) for path in links.every()}
+
+    def attach(
+        self, name: str, plural: bool, informed: bool, encrypted: bool, kill: int | None
+    ) -> None:
         unit = self.unit(name)
         props = self.kind.props(name, plural=plural)
         if informed:
             props['expected_wwid'] = unit.wwid
+        props['encrypted'] = encrypted
         with self.alone(name, unit, is_told=True), self.killed_at(kill), quiet():
             info = self.kind.brick.connect_volume(props)
+            assert info['path'].startswith(links.PREFIX) is encrypted
             assert info['scsi_wwn'] == unit.wwid
-            device = self.host.node(info['path'])
+            device = self.node(info['path'])
             over = self.host.maps.get(device)
             disks = over.disks if over else [self.host.disks[device]]
             assert disks
             assert {self.at(disk).name for disk in disks} == {unit.name}
-            self.callers[name].append(Caller(name, unit, info))
+            self.callers[name].append(Caller(name, unit, info, encrypted))
 
     def call(self, what: str, caller: Caller, plural: bool, informed: bool, number: int) -> None:
         brick, unit = self.kind.brick, caller.unit
-        props = {**self.kind.props(caller.name, plural=plural), 'device_path': caller.info['path']}
+        props = {
+            **self.kind.props(caller.name, plural=plural),
+            'device_path': caller.info['path'],
+            'encrypted': caller.encrypted,
+        }
         if what == 'mix up':  # By a caller that mixes up what it has kept.
             mixed = self.callers[NAMES[NAMES.index(caller.name) - 1]]
             props['device_path'] = mixed[-1].info['path'] if mixed else None
@@ -237,6 +260,11 @@ class History:
             size,
             over.name if over else '',
             over.sectors if over else 0,
+            frozenset(
+                link
+                for link, node in self.links().items()
+                if node in (disk.name, over and over.name)
+            ),
         )
 
     @contextlib.contextmanager
@@ -294,6 +322,7 @@ def after(*words: str) -> list[tuple[str, str, bool, bool, int]]:
 @settings(max_examples=EXAMPLES, deadline=None)
 @example(after('attach', 'remap', 'attach', 'detach'), True)
 @example(after('attach', 'attach', 'swap', 'rescan', 'detach'), True)
+@example([*after('attach', 'reboot'), ('attach', 'b', True, True, 1), *after('detach')], False)
 @given(st.lists(STEPS, max_size=8), st.booleans())
 def test_iscsi(steps: list[tuple[str, str, bool, bool, int]], several: bool) -> None:
     run(Iscsi, steps, several=several)
