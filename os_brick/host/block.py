@@ -11,6 +11,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files
+from os_brick.host import mounts
 from os_brick.privileged import block as root
 
 LOG = logging.getLogger(__name__)
@@ -153,15 +154,11 @@ def _mounts() -> dict[str, list[str]]:
     """
     found: dict[str, list[str]] = {}
     for process in ('1', 'self'):
-        for line in files.read_or(f'/proc/{process}/mountinfo').splitlines():
-            # proc(5): id, parent, major:minor, root, place, options, tags, "-", type, source.
-            left, _, right = line.partition(' - ')
-            fields = left.split()
-            source = [*right.split(), '', ''][1]
-            for key in (fields[2], _device_name(source)):
+        for mount in mounts.of_process(process):
+            for key in (mount.device, _device_name(mount.source)):
                 places = found.setdefault(key, [])
-                if fields[4] not in places:
-                    places.append(fields[4])
+                if mount.place not in places:
+                    places.append(mount.place)
     found.pop('', None)
     return found
 

@@ -11,8 +11,9 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files
-from os_brick.host import block
+from os_brick.host import block, mounts
 from os_brick.model import fabrics, host_files
+from os_brick.model import mounts as model_mounts
 from os_brick.privileged import nvmeof as root
 
 LOG = logging.getLogger(__name__)
@@ -107,17 +108,16 @@ def system_uuid() -> str:
 @functools.cache
 def root_file_system_uuid() -> str | None:
     """The UUID of the file system that is mounted on ``/``; ``None`` in a container's overlay."""
-    source, number = '', ''
-    for line in files.read_or('/proc/self/mountinfo').splitlines():
-        # proc(5): id, parent, major:minor, root, place, options, tags, "-", type, source.
-        left, _, right = line.partition(' - ')
-        fields = left.split()
-        if fields[4] == '/':
-            source, number = [*right.split(), '', ''][1], fields[2]
-    device = block.name_of(source) if source.startswith('/dev/') else None
-    # The kernel's own root may be called /dev/root; its number says which device that is.
-    device = device or block.name_of(f'/dev/block/{number}')
+    # Of several the last is mounted over the others.
+    roots = [mount for mount in mounts.of_process('self') if mount.place == '/']
+    device = _device_of(roots[-1]) if roots else None
     for uuid in files.names(_BY_UUID) if device else ():
         if block.name_of(f'{_BY_UUID}/{uuid}') == device:
             return uuid
     return None
+
+
+def _device_of(mount: model_mounts.Mount) -> str | None:
+    device = block.name_of(mount.source) if mount.source.startswith('/dev/') else None
+    # The kernel's own root may be called /dev/root; its number says which device that is.
+    return device or block.name_of(f'/dev/block/{mount.device}')

@@ -28,6 +28,17 @@ def table() -> tuple[mounts.Mount, ...]:
     return mounts.parse(files.read_bytes(_TABLE))
 
 
+def of_process(process: str) -> tuple[mounts.Mount, ...]:
+    """All that is mounted in the namespace of a process; empty if that cannot be read.
+
+    :param process: its number, or ``self``.
+    """
+    try:
+        return mounts.parse(files.read_bytes(f'/proc/{process}/mountinfo'))
+    except OSError:
+        return ()
+
+
 def at(place: str) -> mounts.Mount | None:
     """The mount that is reached at ``place``, a path without symbolic links."""
     return mounts.at(table(), place)

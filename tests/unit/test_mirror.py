@@ -19,7 +19,6 @@ ELSEWHERE = {
     'host/identity': 'encryptors/test_format.py',
     'host/luks_memory': 'encryptors/test_format.py',
     'host/lvm': 'local_dev',
-    'host/machine': 'initiator/test_connector.py',
     'host/mounts': 'remotefs',
     'host/removal': 'plans/test_removal.py',
     'host/scsi_flush': 'initiator/connectors/test_remap_during.py',

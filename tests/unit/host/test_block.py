@@ -110,6 +110,24 @@ def test_mounts_are_named(tree: fake_tree.Tree, process: str, line: str) -> None
     assert block.users('dm-0') == ['mount on /']
 
 
+# fs/proc_namespace.c escapes blank, tab, newline and backslash; whatever else ends a line for
+# Python stands in the table as it is.
+@pytest.mark.parametrize('odd', ['\f', '\r', '\v', '\x1c', '\x85', '\u2028'])
+def test_a_place_with_an_odd_name_hides_no_mount(tree: fake_tree.Tree, odd: str) -> None:
+    other = f'35 25 0:9 / /srv/a{odd}b rw shared:1 - tmpfs tmpfs rw\n'
+    own = f'36 25 8:0 / /srv/my\\040{odd}disk rw - ext4 /dev/sda rw\n'
+    tree.file('/proc/self/mountinfo', f'{other}{own}')
+    assert block.users('sda') == [f'mount on /srv/my {odd}disk']
+
+
+def test_a_mount_of_a_device_with_an_odd_name(tree: fake_tree.Tree) -> None:
+    """btrfs shows no number of its device, and udev writes a blank in a map's name as ``\\x20``."""
+    tree.link('/dev/mapper/my\\x20map', '/dev/dm-2')
+    line = '36 25 0:40 / /srv rw shared:1 - btrfs /dev/mapper/my\\134x20map rw\n'
+    tree.file('/proc/1/mountinfo', line)
+    assert block.users('dm-2') == ['mount on /srv']
+
+
 def test_a_mount_is_named_once(tree: fake_tree.Tree) -> None:
     for process in ('1', 'self'):
         tree.file(f'/proc/{process}/mountinfo', MOUNTS['of the disk'])
