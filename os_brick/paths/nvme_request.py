@@ -23,7 +23,7 @@ _MEMBER_FAIL_SECONDS = 5
 
 
 def request_of(
-    props: NvmeRequest, namespace: Namespace, op: operation.Operation
+    request: NvmeRequest, namespace: Namespace, op: operation.Operation
 ) -> nvme_paths.Request:
     """How the paths to a namespace are connected: by the caller's properties, then the settings."""
     conf = op.settings.nvme
@@ -33,14 +33,14 @@ def request_of(
     name = machine.or_none(own) if namespace.host_nqn else own()
     own_id = machine.host_id(fabrics.uuid_of_nqn(name) or system) if name else None
     ids = nvme.host_ids(namespace.host_nqn or name or '')
-    options = dataclasses.replace(conf, fast_io_fail_tmo=_fast_fail(props, conf.fast_io_fail_tmo))
+    options = dataclasses.replace(conf, fast_io_fail_tmo=_fast_fail(request, conf.fast_io_fail_tmo))
     if namespace.dhchap:
         own_secret, their_secret = namespace.dhchap.host, namespace.dhchap.controller
         options = dataclasses.replace(
             options, dhchap_secret=own_secret, dhchap_ctrl_secret=their_secret
         )
     return nvme_paths.Request(
-        key=props.key,
+        key=request.key,
         host=plans.host(name, namespace.host_nqn, ids, own_id),
         options=options,
         scan_seconds=op.settings.scan_seconds,
@@ -58,9 +58,9 @@ def _configured_psk(found: str | None) -> nvme_psk.Psk | None:
         ) from None
 
 
-def _fast_fail(props: NvmeRequest, configured: int | None) -> int | None:
+def _fast_fail(request: NvmeRequest, configured: int | None) -> int | None:
     """An array learns of a lost member by errors only, which the kernel would never give."""
-    if configured is not None or props.replication is Replication.NONE:
+    if configured is not None or request.replication is Replication.NONE:
         return configured
     return _MEMBER_FAIL_SECONDS
 

@@ -108,71 +108,73 @@ class NVMeOFConnector(block.BlockConnector):
         self, connection_properties: Raw | Volume, device_info: Raw | None = None
     ) -> list[str]:
         """Return the device of a volume if it is here; nothing is connected."""
-        props = (
+        request = (
             connection_properties
             if isinstance(connection_properties, request_nvmeof.NvmeRequest)
             else request_nvmeof.NvmeRequest.parse(connection_properties, device_info)
         )
         limit = wait.Deadline.after(net.RESOLVE_SECONDS)
-        here = [self._survey(props, each, limit, is_here=False) for each in props.namespaces]
+        here = [self._survey(request, each, limit, is_here=False) for each in request.namespaces]
         heads = _heads(here)
-        if props.replication is not Replication.NONE:
-            array = self._array(props, heads)
-            if array is not None or props.replication is Replication.ARRAY:
-                return [f'/dev/md/{props.alias}' if props.alias else f'/dev/{array}'] * bool(array)
+        if request.replication is not Replication.NONE:
+            array = self._array(request, heads)
+            if array is not None or request.replication is Replication.ARRAY:
+                return [f'/dev/md/{request.alias}' if request.alias else f'/dev/{array}'] * bool(
+                    array
+                )
         return [f'/dev/{head}' for head in heads]
 
-    def _attach(self, props: Volume, op: operation.Operation) -> result.BlockDevice:
-        if props.replication is not Replication.NONE:
-            nvmeof_raid.require_alias(props.alias)
-        several = self._wants_multipath(props)
-        background.stop(props.key)
-        attach = functools.partial(self._attach_target, props, several, op)
-        if props.replication is Replication.NONE:
-            return result.BlockDevice(f'/dev/{attach(props.namespaces[0])}')
-        here = [self._survey(props, each, op.work, is_here=False) for each in props.namespaces]
+    def _attach(self, request: Volume, op: operation.Operation) -> result.BlockDevice:
+        if request.replication is not Replication.NONE:
+            nvmeof_raid.require_alias(request.alias)
+        several = self._wants_multipath(request)
+        background.stop(request.key)
+        attach = functools.partial(self._attach_target, request, several, op)
+        if request.replication is Replication.NONE:
+            return result.BlockDevice(f'/dev/{attach(request.namespaces[0])}')
+        here = [self._survey(request, each, op.work, is_here=False) for each in request.namespaces]
         before = set(_heads(here))
-        devices = self._attach_members(props, attach)
+        devices = self._attach_members(request, attach)
         new = [device for device in devices if device not in before]
         stop, members = mirror_undo.stop_auto_assembled, mirror_undo.numbered(new)
         op.undo.add(stop, members, op.clean_up_seconds)
-        if props.replication is Replication.PERHAPS:
+        if request.replication is Replication.PERHAPS:
             name = nvmeof_raid.single(
-                devices[0], props.alias, op.undo, op.work, attached_before=before
+                devices[0], request.alias, op.undo, op.work, attached_before=before
             )
             is_array = name != devices[0]
         else:
-            alias = nvmeof_raid.require_alias(props.alias)
+            alias = nvmeof_raid.require_alias(request.alias)
             name = nvmeof_raid.bring(
-                alias, devices, props.replica_count, op.undo, op.work, attached_before=before
+                alias, devices, request.replica_count, op.undo, op.work, attached_before=before
             )
             is_array = True
-        return result.BlockDevice(f'/dev/md/{props.alias}' if is_array else f'/dev/{name}')
+        return result.BlockDevice(f'/dev/md/{request.alias}' if is_array else f'/dev/{name}')
 
     @staticmethod
-    def _attach_members(props: Volume, attach: Callable[[Namespace], str]) -> tuple[str, ...]:
+    def _attach_members(request: Volume, attach: Callable[[Namespace], str]) -> tuple[str, ...]:
         """The members of a replicated volume that can be had, side by side."""
-        found, errors = fanout.fanout(attach, props.namespaces)
+        found, errors = fanout.fanout(attach, request.namespaces)
         for namespace, error in errors.items():
             LOG.warning(
                 'Volume %s goes on without one of its replicas: %s: %s',
-                props.volume_id,
+                request.volume_id,
                 namespace,
                 error,
             )
         if not found:
             text = '; '.join(str(error) for error in errors.values())
             raise exception.VolumeDeviceNotFound(
-                f'Volume {props.volume_id} has no replica that can be attached: {text}'
+                f'Volume {request.volume_id} has no replica that can be attached: {text}'
             )
-        return tuple(found[namespace] for namespace in props.namespaces if namespace in found)
+        return tuple(found[namespace] for namespace in request.namespaces if namespace in found)
 
-    def _wants_multipath(self, props: Volume) -> bool:
+    def _wants_multipath(self, request: Volume) -> bool:
         if not self.use_multipath:
             return False
         if self.supports_multipath():
             return True
-        if props.enforce_multipath:
+        if request.enforce_multipath:
             raise exception.BrickException(
                 'Multipath is enforced, and the kernel has no native multipath for NVMe '
                 '(nvme_core.multipath): nothing was attached'
@@ -184,22 +186,22 @@ class NVMeOFConnector(block.BlockConnector):
 
     def _attach_target(
         self,
-        props: Volume,
+        request: Volume,
         several: bool,
         op: operation.Operation,
         namespace: Namespace,
     ) -> str:
         """Have one namespace here, readable; return its block device's name."""
-        driver = nvme_paths.Driver(nvme_request.request_of(props, namespace, op))
+        driver = nvme_paths.Driver(nvme_request.request_of(request, namespace, op))
         paths = nvme_request.paths_of(namespace, op.work)
         if several:
-            wanted = min(2, len(paths)) if props.enforce_multipath else 1
-            return nvme_attach.attach_all(driver, paths, wanted, props.key, op)
-        return nvme_attach.attach_first(driver, paths, props.key, op)
+            wanted = min(2, len(paths)) if request.enforce_multipath else 1
+            return nvme_attach.attach_all(driver, paths, wanted, request.key, op)
+        return nvme_attach.attach_first(driver, paths, request.key, op)
 
     def _survey(
         self,
-        props: Volume,
+        request: Volume,
         namespace: Namespace,
         deadline: wait.Deadline,
         *,
@@ -215,59 +217,63 @@ class NVMeOFConnector(block.BlockConnector):
             nqn=namespace.nqn,
             portals=nvme_request.resolved(namespace, deadline, is_here=is_here),
             host_nqn=namespace.host_nqn or machine.or_none(machine.known_host_nqn),
-            volume=props.key,
+            volume=request.key,
         )
-        used = _used_head(props.device_path)
+        used = _used_head(request.device_path)
         wanted = plans_removal.Wanted(str(namespace), namespace.identity, used)
         if for_removal:
             # The users of members are asked for once their array, which is one, has stopped.
-            is_alone = props.replication is Replication.NONE
+            is_alone = request.replication is Replication.NONE
             found = nvme_survey.for_removal(places, wanted, with_users=is_alone)
         else:
             found = nvme_survey.namespace(places, wanted)
         return plans_removal.choose(found, wanted)
 
     def _detach(
-        self, props: Volume, steps: teardown.Teardown, op: operation.Operation
+        self, request: Volume, steps: teardown.Teardown, op: operation.Operation
     ) -> Collection[str]:
-        background.stop(props.key)
-        here = [self._survey(props, each, op.work, for_removal=True) for each in props.namespaces]
+        background.stop(request.key)
+        here = [
+            self._survey(request, each, op.work, for_removal=True) for each in request.namespaces
+        ]
         heads = _heads(here)
         if not heads:
-            LOG.warning('Detach: there is no %s on this host%s', _named(props), _elsewhere(props))
-        name = self._array(props, heads)
+            LOG.warning(
+                'Detach: there is no %s on this host%s', _named(request), _elsewhere(request)
+            )
+        name = self._array(request, heads)
         removal = plans_removal.plan(here, nvme_survey.array(name) if name else None)
         nvme_removal.run(removal, steps, op.deadline, force=steps.on_error.is_forced)
         return [*heads, *filter(None, [name])]
 
-    def _still_shows(self, props: Volume, device: str) -> bool:
+    def _still_shows(self, request: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.
-        return device in self.get_volume_paths(props)
+        return device in self.get_volume_paths(request)
 
-    def _extend(self, props: Volume, op: operation.Operation) -> int:
-        here = [self._survey(props, namespace, op.work) for namespace in props.namespaces]
+    def _extend(self, request: Volume, op: operation.Operation) -> int:
+        here = [self._survey(request, namespace, op.work) for namespace in request.namespaces]
         heads = _heads(here)
         if not heads:
-            raise exception.VolumePathsNotFound(f'There is no {_named(props)} on this host')
+            raise exception.VolumePathsNotFound(f'There is no {_named(request)} on this host')
 
         def grow(each: plans_removal.Choice) -> int:
             return nvme_volume.grow(each.wanted.identity, each.paths, op.deadline)
 
         sizes, errors = fanout.fanout(grow, here)
-        array = self._array(props, heads)
-        if array is None and props.replication is Replication.ARRAY:
+        array = self._array(request, heads)
+        if array is None and request.replication is Replication.ARRAY:
             raise exception.VolumePathsNotFound(
-                f'There is no array {props.alias} over {", ".join(heads)} on this host'
+                f'There is no array {request.alias} over {", ".join(heads)} on this host'
             )
         if errors and (array is None or not sizes):
             raise next(iter(errors.values()))
         return min(sizes.values()) if array is None else nvmeof_raid.grow(array, op.deadline)
 
     @staticmethod
-    def _array(props: Volume, heads: tuple[str, ...]) -> str | None:
+    def _array(request: Volume, heads: tuple[str, ...]) -> str | None:
         """The array of a replicated volume over its members, or ``None``."""
-        is_replicated = props.replication is not Replication.NONE
-        return nvmeof_raid.array_of(props.alias, heads) if is_replicated else None
+        is_replicated = request.replication is not Replication.NONE
+        return nvmeof_raid.array_of(request.alias, heads) if is_replicated else None
 
 
 def _heads(choices: Iterable[plans_removal.Choice]) -> tuple[str, ...]:
@@ -275,19 +281,19 @@ def _heads(choices: Iterable[plans_removal.Choice]) -> tuple[str, ...]:
     return tuple(head for each in choices for head in each.heads)
 
 
-def _named(props: Volume) -> str:
+def _named(request: Volume) -> str:
     """The namespaces of a volume, in words."""
-    return '; '.join(str(namespace) for namespace in props.namespaces)
+    return '; '.join(str(namespace) for namespace in request.namespaces)
 
 
-def _elsewhere(props: Volume) -> str:
+def _elsewhere(request: Volume) -> str:
     """Where a volume is that the properties do not lead to, in words for a log.
 
     It was attached by another name of this host, or a portal's name has another address by now.
     """
     found = [
         f'{controller} (connected as {controller.host_nqn or "?"})'
-        for namespace in props.namespaces
+        for namespace in request.namespaces
         if namespace.identity.is_unique
         for controller in nvme.controllers(namespace.nqn)
         if plans.matching(namespace.identity, nvme.paths(controller.name))
