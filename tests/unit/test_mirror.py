@@ -20,8 +20,6 @@ ELSEWHERE = {
     'host/luks_memory': 'encryptors/test_format.py',
     'host/lvm': 'local_dev',
     'host/mounts': 'remotefs',
-    'host/removal': 'plans/test_removal.py',
-    'host/scsi_flush': 'initiator/connectors/test_remap_during.py',
     'host/volume': 'initiator/connectors/test_iscsi.py',
     'paths/fibre_channel': 'initiator/connectors/test_fibre_channel.py',
     'paths/fibre_channel_search': 'initiator/connectors/test_fibre_channel.py',
