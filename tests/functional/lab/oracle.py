@@ -152,11 +152,18 @@ def wwids() -> frozenset[str]:
     return frozenset(line for line in lines if line and not line.startswith('#'))
 
 
+# Bytes of this file are marks of disks that were handed out (core/handed), for which no one waits.
+# Those of disks that others have removed, the reference for one, are dropped at the next look.
+_MARKS = 'os-brick-handed-out'
+
+
 def locks() -> frozenset[str]:
     """Who holds a lock on a file in one of ``lock_paths`` (the files themselves may stay)."""
     files = {}
     for root in lock_paths:
         for path in pathlib.Path(root).glob('**/*'):
+            if path.name == _MARKS:
+                continue
             with contextlib.suppress(FileNotFoundError):
                 files[_place(path)] = path
     return frozenset(_holders(shell.read('/proc/locks'), files))
