@@ -48,7 +48,7 @@ def _of_disk(device: str, deadline: wait.Deadline) -> str:
         actual = scsi.identity(device, deadline.limit(_ASK_SECONDS))
     except scsi.NothingMapped as error:
         raise _another(device, str(known), str(error)) from error
-    except OSError as error:
+    except (OSError, exception.OperationTimedOut) as error:
         raise _unanswered(device, str(known), [str(error)]) from error
     if actual.is_another(known):
         raise _another(device, str(known), str(actual))

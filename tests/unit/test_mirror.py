@@ -16,8 +16,6 @@ ELSEWHERE = {
     'host/crypt': 'encryptors/test_luks.py',
     'host/disks': 'initiator/connectors/test_identities.py',
     'host/fc_zfcp': 'initiator/connectors/test_fibre_channel_machines.py',
-    'host/identity': 'encryptors/test_format.py',
-    'host/luks_memory': 'encryptors/test_format.py',
     'host/lvm': 'local_dev',
     'host/mounts': 'remotefs',
     'host/volume': 'initiator/connectors/test_iscsi.py',
