@@ -14,7 +14,6 @@ LEAST_LINES = 25
 ELSEWHERE = {
     'host/blank': 'encryptors/test_format.py',
     'host/crypt': 'encryptors/test_luks.py',
-    'host/disks': 'initiator/connectors/test_identities.py',
     'host/fc_zfcp': 'initiator/connectors/test_fibre_channel_machines.py',
     'host/lvm': 'local_dev',
     'host/mounts': 'remotefs',
