@@ -14,10 +14,8 @@ LEAST_LINES = 25
 ELSEWHERE = {
     'host/blank': 'encryptors/test_format.py',
     'host/crypt': 'encryptors/test_luks.py',
-    'host/fc_zfcp': 'initiator/connectors/test_fibre_channel_machines.py',
     'host/lvm': 'local_dev',
     'host/mounts': 'remotefs',
-    'host/volume': 'initiator/connectors/test_iscsi.py',
     'paths/fibre_channel': 'initiator/connectors/test_fibre_channel.py',
     'paths/fibre_channel_search': 'initiator/connectors/test_fibre_channel.py',
     'paths/scsi': 'initiator/connectors/test_iscsi.py',
