@@ -43,6 +43,7 @@ class Search:
         self._deadline = deadline
         self._rescans = [wait.Deadline.after(s) for s in plans.rescan_times(is_new=is_new)]
         self._has_looked = is_new
+        self._alone: wait.Deadline | None = None
         self._stale = ''
         self._why = 'the subsystem does not show it to this host'
 
@@ -59,11 +60,25 @@ class Search:
                 'volume_nguid and ns_id tells them apart'
             )
         if found and self._is_it(found[0]):
-            return found[0]
+            return found[0] if self._is_meant() else None
         if self._rescans and self._rescans[0].passed:
             del self._rescans[0]
             self._rescan()
         return None
+
+    def _is_meant(self) -> bool:
+        """Whether what was found is named, or still the only namespace a while after a rescan.
+
+        Without a name or a number the kernel's own list decides. That is of an earlier time where
+        the array has not told it of a change, and grows while it looks behind a new controller.
+        """
+        if self._wanted.nsid is not None or self._wanted.is_unique:
+            return True
+        if self._alone is None:
+            self._alone = wait.Deadline.after(min(_OTHERS_SECONDS, self._deadline.remaining / 4))
+            with contextlib.suppress(OSError, exception.OperationTimedOut):
+                nvme.rescan(self._controller.name, self._deadline)
+        return self._alone.passed
 
     def _rescan(self) -> None:
         """Have the kernel look again; if it has looked in vain, behind the other controllers first.

@@ -3,12 +3,14 @@
 
 KeyboardInterrupt and SystemExit, and what eventlet raises in a green thread: GreenletExit when it
 is killed, Timeout when its time is over. Each strikes before an act of an attach, a detach or an
-extend, or after it; a second attach follows at once, and a detach.
+extend, or after it, also while a failed attach takes back what it has made. A second attach follows
+at once, and a detach.
 
 Each act meets one of them, in turn; with ``OS_BRICK_TEST_ALL`` in the environment all, both ways.
 """
 
 from collections.abc import Callable
+import errno
 import itertools
 import pathlib
 import sys
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.unit import breadth
+from tests.unit.fakehost import nvme
 from tests.unit.paths import test_ownership as owners
 
 MIB = 1 << 20
@@ -66,20 +69,56 @@ def extend(stage: Any, strike: Callable[[], None]) -> None:
     stage.brick.extend_volume(stage.props)
 
 
-class Iscsi(owners.Iscsi):
+def undo(stage: Any, strike: Callable[[], None]) -> None:
+    """An attach of a volume that cannot be read is interrupted: in what it takes back, too."""
+    stage.read_nothing()
+    strike()
+    try:
+        stage.brick.connect_volume(stage.props)
+    finally:
+        stage.read_all()
+
+
+def _no_reads(what: str) -> None:
+    if what.startswith('_read_start'):
+        raise OSError(errno.EIO, 'Input/output error')
+
+
+class _Scsi:
+    host: Any
+
+    def read_nothing(self) -> None:
+        self.host.before_act = _no_reads
+
+    def read_all(self) -> None:
+        self.host.before_act = lambda what: None
+
+
+class Iscsi(_Scsi, owners.Iscsi):
     def grow(self) -> None:
         self.host.targets[0].luns[1].megabytes = 96
 
 
-class FibreChannel(owners.FibreChannel):
+class FibreChannel(_Scsi, owners.FibreChannel):
     def grow(self) -> None:
         self.host.adapters[0].remotes[0].target.luns[1].megabytes = 96
 
 
 class Nvme(owners.Nvme):
     def grow(self) -> None:
+        self._volume().size = 96 * MIB
+
+    def read_nothing(self) -> None:
+        self._volume().readable = 512
+
+    def read_all(self) -> None:
+        self._volume().readable = 4096
+        for node in (self.host.root / 'dev').glob('nvme*n*'):
+            node.write_bytes(b'x' * 4096)
+
+    def _volume(self) -> nvme.Volume:
         (subsystem,) = self.host.subsystems.values()
-        subsystem.namespaces[3].size = 96 * MIB
+        return subsystem.namespaces[3]
 
 
 def _round(
@@ -123,11 +162,18 @@ CASES = [
     (Nvme, True, attach),
     (Nvme, True, detach),
     (Nvme, False, extend),
+    (Iscsi, False, undo),
+    (FibreChannel, False, undo),
 ]
 if breadth.EVERYTHING:
-    CASES = list(
-        itertools.product((Iscsi, FibreChannel, Nvme), (False, True), (attach, detach, extend))
-    )
+    # A failing attach of several iSCSI paths goes on trying for more acts than can be struck.
+    CASES = [
+        (kind, multipath, course)
+        for kind in (Iscsi, FibreChannel, Nvme)
+        for multipath in (False, True)
+        for course in (attach, detach, extend, undo)
+        if (kind, multipath, course) != (Iscsi, True, undo)
+    ]
 
 
 @pytest.mark.parametrize('case', CASES)

@@ -258,6 +258,7 @@ def host(*, native: bool, multipath: bool) -> Iterator[History]:
 @example(steps('attach vol_uuid', 'reuse', 'attach', 'detach vol_uuid', 'look'), True, True)
 @example(steps('attach', 'remap', 'detach', 'attach', 'detach'), True, True)
 @example(steps('attach', 'remap', 'attach vol_uuid', 'detach', 'look vol_uuid'), False, False)
+@example(steps('attach', 'unmap', 'remap', 'attach nothing'), False, False)
 @given(
     st.lists(any_step('ns_id', 'old', 'vol_uuid', 'volume_nguid', 'nothing'), max_size=12),
     st.booleans(),
