@@ -140,3 +140,24 @@ def test_an_interrupt_while_undoing_keeps_no_step_from_its_turn() -> None:
     with pytest.raises(KeyboardInterrupt):
         undo.take_back()
     assert done == ['a']
+
+
+class _Timeout(BaseException):
+    """As eventlet.Timeout is."""
+
+
+@pytest.mark.parametrize('kind', [KeyboardInterrupt, SystemExit, GeneratorExit, _Timeout])
+def test_an_interrupt_of_any_kind_in_a_step_keeps_no_other_from_its_turn(
+    kind: type[BaseException],
+) -> None:
+    done: list[str] = []
+
+    def interrupted() -> None:
+        raise kind
+
+    with pytest.raises(kind), core_undo.Undo() as undo:  # noqa: PT012
+        undo.add(done.append, 'a')
+        undo.add(interrupted)
+        undo.add(done.append, 'b')
+        raise ZeroDivisionError
+    assert done == ['b', 'a']
