@@ -75,7 +75,7 @@ class Search:
         if self._wanted.nsid is not None or self._wanted.is_unique:
             return True
         if self._alone is None:
-            self._alone = wait.Deadline.after(min(_OTHERS_SECONDS, self._deadline.remaining / 4))
+            self._alone = wait.Deadline.after(min(_OTHERS_SECONDS, self._deadline.remaining * 0.7))
             with contextlib.suppress(OSError, exception.OperationTimedOut):
                 nvme.rescan(self._controller.name, self._deadline)
         return self._alone.passed
