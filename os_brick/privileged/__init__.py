@@ -23,9 +23,8 @@ _SECTION = 'privsep_osbrick'
 _PATH = 'os_brick.privileged.default'
 
 # SYS_ADMIN for the kernel's interfaces of storage. DAC_READ_SEARCH so that the
-# daemon can import this code from a directory of another user. SYS_PTRACE to see which
-# devices processes of other users have open (Linux, fs/proc/fd.c, proc_fd_access_allowed).
-capabilities = [c.CAP_SYS_ADMIN, c.CAP_DAC_READ_SEARCH, c.CAP_SYS_PTRACE]
+# daemon can import this code from a directory of another user.
+capabilities = [c.CAP_SYS_ADMIN, c.CAP_DAC_READ_SEARCH]
 
 # oslo.privsep's default is the number of processors: on a small host, two logins
 # that hang would keep every other call waiting. Idle threads cost nothing, they
@@ -49,6 +48,12 @@ brick_privsep_hide_output = default
 
 # Only privsep-helper has this option; it imports this module to become the daemon.
 if 'privsep_context' in cfg.CONF and cfg.CONF.privsep_context == _PATH:
+    # To see which devices processes of other users have open (Linux, fs/proc/fd.c,
+    # proc_fd_access_allowed). A container that was given just the capabilities above has none to
+    # add, and the daemon would not start there with it in its list.
+    if bounding.allows(c.CAP_SYS_PTRACE):
+        _more = [*capabilities, c.CAP_SYS_PTRACE]
+        cfg.CONF.set_default('capabilities', _more, group=_SECTION)
     bounding.reduce(default.conf.capabilities)
 
 _connection = connection.Connection(default)

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The capabilities that programs of the root daemon can have at all.
 
-The daemon gives up all but two of its own. That does not hold for what it starts: a program that
+The daemon gives up all but a few of its own. That does not hold for what it starts: a program that
 user root starts gets every capability of its bounding set (capabilities(7)). So the daemon takes
 out of that set, once and for all its children, what no tool of storage needs.
 
 It has to be done before oslo.privsep gives up CAP_SETPCAP, and in no other process that imports
 this package: ``privsep-helper`` imports it with a command line that names our context.
 
-``no_new_privs`` is not set. With it a program gets no more than the two capabilities of the daemon,
+``no_new_privs`` is not set. With it a program gets no more than the capabilities of the daemon,
 and SELinux does not let it change to a domain of its own: mount.nfs could not bind to a port below
 1024, LVM could not write below an ``LVM_SYSTEM_DIR`` that the service owns, and both would run in
 the domain of the service. setpriv(1) could add it without that loss of capabilities, for 1.5 ms a
@@ -27,6 +27,7 @@ LOG = logging.getLogger(__name__)
 
 _PR_CAPBSET_DROP = 24  # linux/prctl.h
 _LAST = '/proc/sys/kernel/cap_last_cap'
+_STATUS = '/proc/self/status'
 
 # What the tools of storage, the helpers of mount and the daemons that they start have a use for.
 KEPT = frozenset(
@@ -65,6 +66,19 @@ def reduce(also: Iterable[int]) -> None:
         LOG.info(
             'The privileged daemon cannot drop capabilities of the programs it starts: %s', error
         )
+
+
+def allows(capability: int) -> bool:
+    """Whether a process of root can have a capability here: containers often withhold some.
+
+    ``False`` also if that cannot be told.
+    """
+    try:
+        with open(_STATUS) as file:
+            found = [line.split()[1] for line in file if line.startswith('CapBnd:')]
+    except OSError:
+        return False
+    return bool(found) and bool(int(found[0], 16) >> capability & 1)
 
 
 def _last() -> int:

@@ -100,3 +100,36 @@ def test_a_process_that_may_not_change_the_set_goes_on() -> None:
         check=True,
     )
     assert 'cannot drop capabilities of the programs it starts: [Errno 1]' in done.stderr
+
+
+DAEMON = r"""
+import ctypes, sys
+from oslo_config import cfg
+from oslo_privsep import priv_context
+for number in map(int, sys.argv[1].split(',')):
+    ctypes.CDLL(None).prctl(24, number, 0, 0, 0)  # PR_CAPBSET_DROP, as a container runtime does
+cfg.CONF(['--config-file', sys.argv[2]], project='test')
+priv_context.init(['env'])
+from os_brick.privileged import rootwrap
+
+print(rootwrap.execute_root('sh', '-c', 'cat /proc/$PPID/status')[0])
+"""
+
+
+@pytest.mark.parametrize(
+    ('withheld', 'has'),
+    [(c.CAP_SYS_TIME, True), (c.CAP_SYS_PTRACE, False)],
+    ids=['another', 'SYS_PTRACE'],
+)
+def test_the_daemon_sees_the_files_of_other_users_where_it_can(
+    tmp_path: pathlib.Path, withheld: int, has: bool
+) -> None:
+    """What a container withholds it does not ask for: it would not start (capset(2), EPERM)."""
+    configuration = tmp_path / 'test.conf'
+    configuration.write_text('[os_brick]\nextra_root_programs = sh\n')
+    programs = f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}'
+    words = [sys.executable, '-W', 'ignore', '-c', DAEMON, str(withheld), str(configuration)]
+    environment = {**os.environ, 'PATH': programs, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run(words, env=environment, stdout=-1, text=True, timeout=60, check=True)
+    more = [c.CAP_SYS_PTRACE] if has else []
+    assert _masks(done.stdout)['CapEff'] == _set(c.CAP_SYS_ADMIN, c.CAP_DAC_READ_SEARCH, *more)

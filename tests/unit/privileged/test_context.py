@@ -134,7 +134,6 @@ def test_the_context_is_the_one_that_filters_of_services_name() -> None:
     assert privileged.capabilities == [
         capabilities.CAP_SYS_ADMIN,
         capabilities.CAP_DAC_READ_SEARCH,
-        capabilities.CAP_SYS_PTRACE,
     ]
 
 
