@@ -173,8 +173,10 @@ def test_a_daemon_that_stops_answering(tmp_path: pathlib.Path) -> None:
         """
         import signal
         connection.SLACK_SECONDS = connection.BEGIN_SECONDS = 0.5
-        os.kill(int(daemon()), signal.SIGSTOP)
+        stopped = int(daemon())
+        os.kill(stopped, signal.SIGSTOP)
         print(seconds(login, 0.5) < 4)
+        os.kill(stopped, signal.SIGKILL)
         os._exit(0)
         """,
     )
@@ -199,9 +201,11 @@ def test_what_the_daemon_may_take_ends_with_the_operation(tmp_path: pathlib.Path
         connection.START_AGAIN_SECONDS = 0
         with bound.until(time.monotonic() + 1):
             print('start', seconds(daemon) < 3)
-        os.kill(int(daemon()), signal.SIGSTOP)
+        stopped = int(daemon())
+        os.kill(stopped, signal.SIGSTOP)
         with bound.until(time.monotonic() + 1):
             print('answer', seconds(login, 1) < 4)
+        os.kill(stopped, signal.SIGKILL)
         os._exit(0)
         """,
         f'helper_command = {helper} --config-file {tmp_path}/test.conf',
