@@ -13,11 +13,11 @@ import pytest
 
 from os_brick import exception
 from os_brick.local_dev import lvm
+from tests import breadth
 from tests.functional import lab, support
 
 NAME = 'lab-gold'
 MEBI = 1 << 20
-EVERYTHING = 'OS_BRICK_TEST_ALL' in os.environ
 
 
 @pytest.fixture(scope='module')
@@ -198,7 +198,7 @@ def test_a_new_group(group: lab.lvm.Group) -> None:
 
 def test_names_that_lvm_reserves(group: lab.lvm.Group, vg: lvm.LVM) -> None:
     """LVM refuses each that we refuse, and takes what we take."""
-    parts = RESERVED if EVERYTHING else RESERVED[:1]
+    parts = RESERVED if breadth.EVERYTHING else RESERVED[:1]
     for name in ('snapshot-1', 'pvmove9', *(f'x_{part}0' for part in parts)):
         with pytest.raises(exception.InvalidParameterValue, match='reserves'):
             vg.create_volume(name, '4m')
@@ -267,7 +267,7 @@ def test_a_disk_that_does_not_answer(group: lab.lvm.Group, vg: lvm.LVM, options)
     """LVM waits for it for ever; a method does not, and names what it waited for."""
     vg.create_volume('a', '4m')
     options(operation_timeout=4)
-    for what, act in HANGING if EVERYTHING else HANGING[:1]:
+    for what, act in HANGING if breadth.EVERYTHING else HANGING[:1]:
         group.devices[0].suspend()
         began = time.monotonic()
         try:
@@ -318,7 +318,7 @@ def test_tools_that_are_killed(group: lab.lvm.Group, vg: lvm.LVM) -> None:
     """At any moment: the method fails or has done it, what else there is stays, and LVM goes on."""
     vg.create_volume('stays', '4m')
     put('stays', b'stays')
-    for moment in (0.02 * n for n in (range(1, 15) if EVERYTHING else (6,))):
+    for moment in (0.02 * n for n in (range(1, 15) if breadth.EVERYTHING else (6,))):
         for name, act in (
             ('lvcreate', lambda vg: vg.create_volume('a', '4m')),
             ('lvextend', lambda vg: vg.extend_volume('a', '8m')),
@@ -400,7 +400,7 @@ def test_answers_are_those_of_the_reference(
     # The reference reads all of LVM's configuration for some, and its default for others.
     for worker in (ours, theirs):
         worker.group(NAME, lvm_conf=str(group.conf), suppress_fd_warn=True)
-    questions = (*QUESTIONS, *(MORE_QUESTIONS if EVERYTHING else ()))
+    questions = (*QUESTIONS, *(MORE_QUESTIONS if breadth.EVERYTHING else ()))
     answers = {
         question: [worker.call(*question) for worker in (ours, theirs)] for question in questions
     }

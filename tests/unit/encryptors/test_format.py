@@ -14,7 +14,7 @@ import pytest
 from os_brick import encryptors, exception
 from os_brick.model import luks as model
 from os_brick.privileged import luks_states
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.encryptors import support
 from tests.unit.encryptors.support import World
 from tests.unit.fakehost import blkid, luks

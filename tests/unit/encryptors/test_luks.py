@@ -8,7 +8,7 @@ from oslo_concurrency import processutils
 import pytest
 
 from os_brick import exception
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.encryptors import support
 from tests.unit.encryptors.support import World
 from tests.unit.fakehost import luks

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import nvme
 from tests.unit.paths import test_ownership as owners
 

@@ -22,7 +22,7 @@ from os_brick import exception
 from os_brick.core import process
 from os_brick.host import machine
 from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import array, fabric, nvme
 from tests.unit.fakehost import host as fake_host
 

@@ -24,7 +24,7 @@ from os_brick import exception
 from os_brick.core import background, locks, wait
 from os_brick.initiator.connectors import fibre_channel, iscsi
 from os_brick.paths import path_set
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import array, fabric
 from tests.unit.fakehost import host as fake_host
 

@@ -18,7 +18,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import clock, process
 from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import array, fabric, nvme
 from tests.unit.fakehost import clock as fake_clock
 from tests.unit.fakehost import host as fake_host

@@ -14,7 +14,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.initiator.connectors import fibre_channel, fibre_channel_s390x
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import array, fabric, zfcp
 
 # What a caller may have to catch; anything else is a bug.

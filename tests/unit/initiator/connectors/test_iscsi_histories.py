@@ -16,7 +16,7 @@ from oslo_concurrency import processutils
 
 from os_brick import exception
 from os_brick.initiator.connectors import iscsi
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 

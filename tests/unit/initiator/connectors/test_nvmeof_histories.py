@@ -19,7 +19,7 @@ from os_brick import exception
 from os_brick.core import operation, process
 from os_brick.host import links
 from os_brick.initiator.connectors import nvmeof
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import nvme
 
 # Most steps are about one number of one subsystem, where histories meet.

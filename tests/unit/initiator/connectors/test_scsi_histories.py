@@ -25,7 +25,7 @@ from os_brick import exception
 from os_brick.core import background
 from os_brick.host import links
 from os_brick.initiator.connectors import fibre_channel, iscsi
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import array, fabric
 from tests.unit.fakehost import host as fake_host
 

@@ -12,7 +12,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.initiator.connectors import iscsi
-from tests.unit import breadth
+from tests import breadth
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 
