@@ -83,18 +83,19 @@ def ask_to_forget(disk: str) -> str:
         return str(error)
 
 
-def forget_disks(devices: Mapping[str, int]) -> None:
+def forget_disks(devices: Mapping[str, int], seconds: float = ANSWER_SECONDS) -> None:
     """Have multipathd forget disks that are about to go, so that it cannot hold on to them.
 
     Where it does not run there is nothing to be forgotten.
 
     :param devices: the number (:func:`scsi.number_of`) of each disk by its name, which may be
         another disk's by now; 0 of one that has gone.
+    :param seconds: how long its answer is waited for; without one it learns of it from the kernel.
     """
     if not devices:
         return
     try:
-        root_multipathd.remove_paths(tuple(devices.items()), ANSWER_SECONDS)
+        root_multipathd.remove_paths(tuple(devices.items()), seconds)
     except OSError as error:
         LOG.debug('multipathd is not asked to forget disks: %s', error)
 

@@ -194,7 +194,9 @@ def _delete_new_disk(address: scsi.Address, deadline: wait.Deadline) -> None:
         return
     is_mapped = bool(dm.multipaths_over([disk]))
     require_unused(disk)
-    multipathd.forget_disks({disk: number})
+    # The other paths wait for the identity meanwhile, and have no more time than this one: one that
+    # waited for all of a hung multipathd's five seconds would leave them none.
+    multipathd.forget_disks({disk: number}, deadline.limit(deadline.remaining / 2))
     if is_mapped:  # By another process it can have been claimed only since.
         require_unused(disk)
     scsi.remove(disk, deadline, number)
