@@ -294,6 +294,8 @@ def test_suspended_map(shelf, multi):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
+    # While multipathd adds a path it has the map suspended itself, and dmsetup gets EINVAL.
+    support.wait_disks(info['path'], 2)
     lab.shell.run('dmsetup', 'suspend', volume.wwid)
     with support.Stopwatch() as watch:
         multi.disconnect_volume(props, info, force=True, ignore_errors=True)
