@@ -10,24 +10,16 @@ import pytest
 from os_brick import exception
 from os_brick.core import wait
 from os_brick.host import multipathd
-from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 from tests.unit.fakehost import multipathd as fake_multipathd
+from tests.unit.host import two_volumes
 
 Host = fake_host.Host
 
 
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Iterator[Host]:
-    """A host with the map dm-0 over sda, and sdb of another volume without a map."""
-    with Host(tmp_path) as found:
-        target = found.target()
-        target.luns = {1: array.Unit('gold'), 2: array.Unit('silver')}
-        session = found.log_in(target, target.portals[0])
-        for lun in target.luns:
-            found.find_lun(session, lun)
-        found.settle()
-        assert found.claim('sda')
+    with two_volumes.behind_one_port(tmp_path) as found:
         yield found
 
 

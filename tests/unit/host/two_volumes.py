@@ -46,3 +46,17 @@ def map_gold(host: Host) -> Map:
 def units(host: Host) -> dict[str, str]:
     """The disks, and which volume each is to the kernel."""
     return {name: disk.unit.name for name, disk in host.disks.items()}
+
+
+@contextlib.contextmanager
+def behind_one_port(place: pathlib.Path) -> Iterator[Host]:
+    """Another host: gold by one path (sda) below the map dm-0, and silver (sdb) without a map."""
+    with Host(place) as found:
+        target = found.target()
+        target.luns = {1: array.Unit('gold'), 2: array.Unit('silver')}
+        session = found.log_in(target, target.portals[0])
+        for lun in target.luns:
+            found.find_lun(session, lun)
+        found.settle()
+        assert found.claim('sda')
+        yield found

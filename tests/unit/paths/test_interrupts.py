@@ -140,17 +140,12 @@ def _round(
         except (*owners.ERRORS, *KINDS) as error:
             ended.append(error)
         what, host._fault = host.struck, None
-        # At once: what the first one has left may still be under way.
-        info = stage.brick.connect_volume(stage.props)
-        devices = stage.devices(info)
-        host.settle()
-        assert stage.devices(info)[: len(devices)] == devices, f'{what}: not the same any more'
-        if course is extend:
-            assert stage.brick.extend_volume(stage.props) == 96 * MIB, what
-        stage.brick.disconnect_volume(stage.props, info)
-        after = host.snapshot()
-        left = sorted(name for name in before | after if before.get(name) != after.get(name))
-        assert not left, f'{what}: {left[:4]} is left'
+
+        def use() -> None:
+            if course is extend:
+                assert stage.brick.extend_volume(stage.props) == 96 * MIB, what
+
+        owners.second_life(stage, host, before, what, use)
         return what
 
 

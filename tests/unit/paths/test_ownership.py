@@ -117,6 +117,31 @@ def detach(stage: Stage, strike: Callable[[], None]) -> None:
         stage.brick.disconnect_volume(stage.props, info)
 
 
+def second_life(
+    stage: Stage,
+    host: fake_host.Host,
+    before: dict[str, Any],
+    what: str,
+    use: Callable[[], None] = lambda: None,
+) -> None:
+    """A second attach keeps what it was given, and after its detach the host is as it was before.
+
+    It comes at once: what the first one has left may still be under way.
+
+    :param what: what was struck in the first one.
+    :param use: called while the volume is attached.
+    """
+    info = stage.brick.connect_volume(stage.props)
+    devices = stage.devices(info)
+    host.settle()
+    assert stage.devices(info)[: len(devices)] == devices, f'{what}: not the same any more'
+    use()
+    stage.brick.disconnect_volume(stage.props, info)
+    after = host.snapshot()
+    left = sorted(name for name in before | after if before.get(name) != after.get(name))
+    assert not left, f'{what}: {left[:4]} is left'
+
+
 def _round(
     place: pathlib.Path, kind: Any, course: Any, number: int, how: str, *, multipath: bool
 ) -> str:
@@ -126,15 +151,7 @@ def _round(
         before = host.snapshot()
         course(stage, lambda: host.fail(number, how))
         what, host._fault = host.struck, None
-        # At once: what the first one has left may still be under way.
-        info = stage.brick.connect_volume(stage.props)
-        devices = stage.devices(info)
-        host.settle()
-        assert stage.devices(info)[: len(devices)] == devices, f'{what}: not the same any more'
-        stage.brick.disconnect_volume(stage.props, info)
-        after = host.snapshot()
-        left = sorted(name for name in before | after if before.get(name) != after.get(name))
-        assert not left, f'{what}: {left[:4]} is left'
+        second_life(stage, host, before, what)
         return what
 
 
