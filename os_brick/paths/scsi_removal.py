@@ -119,14 +119,16 @@ def take_back(names: Collection[str], deadline: wait.Deadline) -> None:
     steps = _UnlessInUse()
     try:
         # The first looks for users.
-        removal.run(plans.Removal(plan.what, plan.steps[:1]), teardown.RAISING, deadline)
-        removal.run(plans.Removal(plan.what, plan.steps[1:disks]), steps, deadline, force=True)
+        removal.run(dataclasses.replace(plan, steps=plan.steps[:1]), teardown.RAISING, deadline)
+        removal.run(
+            dataclasses.replace(plan, steps=plan.steps[1:disks]), steps, deadline, force=True
+        )
         bare = [name for name in names if block.exists(name) and not dm.multipaths_over([name])]
         idle.require_free(bare)
     except exception.VolumeInUse as error:
         LOG.warning('What a failed attach has made stays: %s', error)
         return
-    removal.run(plans.Removal(plan.what, plan.steps[disks:]), steps, deadline, force=True)
+    removal.run(dataclasses.replace(plan, steps=plan.steps[disks:]), steps, deadline, force=True)
 
 
 class _UnlessInUse:

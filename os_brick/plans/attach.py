@@ -32,7 +32,7 @@ class Verb(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Step:
+class Step(steps.FieldsStep):
     """One act on a path, or with the disks of all paths.
 
     :ivar path: the path, in words; empty for what is done with all of them.

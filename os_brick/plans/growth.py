@@ -72,7 +72,7 @@ class Verb(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Step:
+class Step(steps.FieldsStep):
     """One act, with what proves that its object is still the one that was meant.
 
     :ivar device: a disk or a map.

@@ -20,6 +20,7 @@ from typing import Any
 
 from os_brick.model import fabrics
 from os_brick.plans import nvmeof as plans
+from os_brick.plans.steps import Plan
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -205,19 +206,8 @@ def _plain(value: Any) -> dict[str, Any]:
     return found
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Removal:
-    """The steps that take a volume away, in their order."""
-
-    what: str
-    steps: tuple[Step, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plan in plain values; its form is stable."""
-        return {'removal of': self.what, 'steps': [step.as_dict() for step in self.steps]}
-
-    def __str__(self) -> str:
-        return '\n'.join([f'Removal of {self.what}:', *(f'  {step}' for step in self.steps)])
+Removal = Plan[Step]
+_KIND = 'removal'
 
 
 def plan(choices: Sequence[Choice], array: FoundArray | None = None) -> Removal:
@@ -233,7 +223,7 @@ def plan(choices: Sequence[Choice], array: FoundArray | None = None) -> Removal:
     for each in choices:
         steps += _leave(each)
     steps += _forget(choices)
-    return Removal('; '.join(each.wanted.what for each in choices), tuple(steps))
+    return Plan(_KIND, '; '.join(each.wanted.what for each in choices), tuple(steps))
 
 
 def _of_heads(verb: Verb, choice: Choice) -> Iterable[Step]:

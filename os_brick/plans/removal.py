@@ -13,6 +13,7 @@ import enum
 from typing import Any
 
 from os_brick.plans.choice import Choice, FoundDisk, FoundLink, FoundMap, Wanted
+from os_brick.plans.steps import Plan
 
 
 class Verb(enum.StrEnum):
@@ -74,19 +75,8 @@ class Step:
         return ' '.join(filter(None, words))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Removal:
-    """The steps that take a volume away, in their order."""
-
-    what: str
-    steps: tuple[Step, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The plan in plain values; its form is stable."""
-        return {'removal of': self.what, 'steps': [step.as_dict() for step in self.steps]}
-
-    def __str__(self) -> str:
-        return '\n'.join([f'Removal of {self.what}:', *(f'  {step}' for step in self.steps)])
+Removal = Plan[Step]
+_KIND = 'removal'
 
 
 def numbers(disks: Iterable[FoundDisk]) -> tuple[tuple[str, int], ...]:
@@ -99,7 +89,7 @@ def plan(choice: Choice, wanted: Wanted, links: Iterable[FoundLink] = ()) -> Rem
     steps: list[Step] = []
     if choice.unclear:
         why = (f'Detach of {wanted.what}: {choice.unclear}; nothing was removed',)
-        return Removal(wanted.what, (Step(Verb.REFUSE, notes=why),))
+        return Plan(_KIND, wanted.what, (Step(Verb.REFUSE, notes=why),))
     if choice.disks or choice.maps:
         steps += _take_apart(choice, wanted, links)
     else:
@@ -110,7 +100,7 @@ def plan(choice: Choice, wanted: Wanted, links: Iterable[FoundLink] = ()) -> Rem
     for disk in choice.others:
         notes = tuple(filter(None, (alone, wanted.wwid or wanted.what)))
         steps.append(Step(Verb.TIDY_UP, disk.name, disks=numbers([disk]), notes=notes))
-    return Removal(wanted.what, tuple(steps))
+    return Plan(_KIND, wanted.what, tuple(steps))
 
 
 def _take_apart(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> list[Step]:
@@ -203,13 +193,14 @@ def discard(disk: FoundDisk, above: Sequence[FoundMap], actual: str) -> Removal:
     steps += [Step(Verb.REMOVE_DISKS, disks=disks), Step(Verb.SETTLE)]
     for wwid in sorted(old):
         steps += [Step(Verb.REMOVE_LATE_MAP, wwid=wwid), Step(Verb.FORGET_WWID, wwid=wwid)]
-    return Removal(f'stale disk {disk.name}', tuple(steps))
+    return Plan(_KIND, f'stale disk {disk.name}', tuple(steps))
 
 
 def evict(disks: Sequence[FoundDisk], from_map: str) -> Removal:
     """The steps that take foreign disks out of a volume's map, and remove those that are idle."""
     pairs = numbers(disks)
-    return Removal(
+    return Plan(
+        _KIND,
         f'foreign disks below map {from_map}',
         (
             Step(Verb.CHECK_USERS, disks=pairs, notes=_users(disks, [])),

@@ -9,11 +9,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 
 class Step(Protocol):
-    """One act; a plan's own kind is a dataclass whose fields are plain values."""
+    """One act, which can be written down and, as a text, is a line."""
 
     @property
     def verb(self) -> enum.StrEnum:
         """What is done."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The step in plain values."""
 
 
 S = TypeVar('S', bound=Step)
@@ -33,30 +36,35 @@ class Plan(Generic[S]):
 
     def as_dict(self) -> dict[str, Any]:
         """The plan in plain values; its form is stable."""
-        return {f'{self.kind} of': self.what, 'steps': [plain(step) for step in self.steps]}
+        return {f'{self.kind} of': self.what, 'steps': [step.as_dict() for step in self.steps]}
 
     def __str__(self) -> str:
         heading = f'{self.kind.capitalize()} of {self.what}:'
-        return '\n'.join([heading, *(f'  {in_words(step)}' for step in self.steps)])
+        return '\n'.join([heading, *(f'  {step}' for step in self.steps)])
 
 
-def plain(step: Any) -> dict[str, Any]:
-    """A step in plain values, without what is empty; LUN 0 is not."""
-    found = {each.name: _plain(getattr(step, each.name)) for each in dataclasses.fields(step)}
-    return {name: value for name, value in found.items() if value not in ('', None, [])}
+class FieldsStep:
+    """What shows a step by its fields: the base of dataclasses whose fields are plain values."""
+
+    __slots__ = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """The step in plain values, without what is empty; LUN 0 is not."""
+        fields: Any = dataclasses.fields(self)  # type: ignore[arg-type]
+        found = {each.name: _plain(getattr(self, each.name)) for each in fields}
+        return {name: value for name, value in found.items() if value not in ('', None, [])}
+
+    def __str__(self) -> str:
+        """One line, such as ``scan address=4:0:0:1``."""
+        found = self.as_dict()
+        rest = [f'{name}={_text(value)}' for name, value in found.items() if name != 'verb']
+        return ' '.join([found['verb'], *rest])
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, enum.Enum):
         return value.value
     return [_plain(each) for each in value] if isinstance(value, tuple) else value
-
-
-def in_words(step: Any) -> str:
-    """A step in one line, such as ``scan address=4:0:0:1``."""
-    found = plain(step)
-    rest = [f'{name}={_text(value)}' for name, value in found.items() if name != 'verb']
-    return ' '.join([found['verb'], *rest])
 
 
 def _text(value: Any) -> str:

@@ -14,7 +14,7 @@ class Verb(enum.StrEnum):
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Step:
+class Step(steps.FieldsStep):
     verb: Verb
     address: str = ''
     lun: int | None = None
