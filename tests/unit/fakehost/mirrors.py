@@ -117,6 +117,11 @@ class Mirrors:
         self.tree.directory(f'/sys/block/{name}')
         return name
 
+    def verbs(self) -> list[str]:
+        """What mdadm and blkid were started for, in order."""
+        words = (line.split() for line in self.started)
+        return [line[2] if line[1].startswith('/dev/') else line[1] for line in words]
+
     def raw(self, member: str) -> bytes:
         return self.tree.at(f'/dev/{member}').read_bytes()
 

@@ -54,18 +54,13 @@ def failing(members: tuple[str, ...] = MEMBERS, before: tuple[str, ...] | None =
         raise ZeroDivisionError
 
 
-def verbs(host: mirrors.Mirrors) -> list[str]:
-    words = (line.split() for line in host.started)
-    return [line[2] if line[1].startswith('/dev/') else line[1] for line in words]
-
-
 def test_made_of_blank_members(host: mirrors.Mirrors) -> None:
     for member in MEMBERS:
         host.member(member)
     assert bring() == 'md127'
     assert md.array_named('vol1') == 'md127'
     # Asked for the error's text, and by root itself before it lets mdadm overwrite them.
-    assert verbs(host) == ['-p'] * 4 + ['--create']
+    assert host.verbs() == ['-p'] * 4 + ['--create']
     assert '--assume-clean' not in host.started[-1]
     assert not host.flushed
 
@@ -76,7 +71,7 @@ def test_blkid_that_fails_is_no_blank_member(host: mirrors.Mirrors) -> None:
     host.blkid[TWO] = (4, '')
     with pytest.raises(Exception, match='blkid'):
         bring()
-    assert '--create' not in verbs(host)
+    assert '--create' not in host.verbs()
 
 
 def test_mdadm_that_makes_nothing(host: mirrors.Mirrors) -> None:
@@ -97,7 +92,7 @@ def test_a_new_array_is_stopped_when_the_attach_fails(host: mirrors.Mirrors) -> 
     failing()
     assert not md.arrays_over(MEMBERS)
     assert bring() == 'md127', 'and started by the next one'
-    assert verbs(host).count('--create') == 1
+    assert host.verbs().count('--create') == 1
 
 
 def test_the_path_of_another_array_is_not_taken(host: mirrors.Mirrors) -> None:
@@ -113,19 +108,19 @@ def test_the_path_of_another_array_is_not_taken(host: mirrors.Mirrors) -> None:
 def test_started(host: mirrors.Mirrors, there: tuple[str, ...]) -> None:
     assert bring(there) == 'md127'
     assert host.members_of('md127') == list(there)
-    assert verbs(host) == ['--assemble']
+    assert host.verbs() == ['--assemble']
 
 
 def test_a_stale_member_is_taken_back(host: mirrors.Mirrors) -> None:
     host.member(ONE, mirrors.superblock(events=30, roles=(0, mirrors.MISSING)))
     host.member(TWO, mirrors.superblock(number=1))
     bring()
-    assert verbs(host) == ['--assemble', '--re-add']
+    assert host.verbs() == ['--assemble', '--re-add']
     assert host.members_of('md127') == [ONE, TWO]
     md_acts.stop('md127', wait.Deadline.after(60))
     host.refuses['--re-add'] = 'not possible'
     bring()
-    assert verbs(host)[-3:] == ['--assemble', '--re-add', '--add']
+    assert host.verbs()[-3:] == ['--assemble', '--re-add', '--add']
     md_acts.stop('md127', wait.Deadline.after(60))
     host.refuses['--add'] = 'neither'
     assert bring() == 'md127', 'one member will do'
@@ -136,7 +131,7 @@ def test_a_member_that_came_back_to_a_running_array(host: mirrors.Mirrors) -> No
     host.array(MEMBERS)
     host.tree.value(f'/sys/block/md127/md/dev-{TWO}/state', 'faulty')
     assert bring() == 'md127'
-    assert verbs(host) == ['--re-add']
+    assert host.verbs() == ['--re-add']
 
 
 @pytest.mark.usefixtures('members')
@@ -163,7 +158,7 @@ def test_half_assembled_by_udev(host: mirrors.Mirrors) -> None:
     host.array((TWO,), array='md126', state='inactive')
     assert bring() == 'md127'
     assert host.members_of('md127') == [ONE, TWO]
-    assert verbs(host) == ['--stop', '--stop', '--assemble']
+    assert host.verbs() == ['--stop', '--stop', '--assemble']
 
 
 @pytest.mark.usefixtures('members')
@@ -196,7 +191,7 @@ def test_udev_makes_the_link_late(host: mirrors.Mirrors) -> None:
 def test_running_under_another_name(host: mirrors.Mirrors) -> None:
     host.array(MEMBERS, 'vol1_0', array='md126')
     assert bring() == 'md127'
-    assert verbs(host) == ['--stop', '--assemble']
+    assert host.verbs() == ['--stop', '--assemble']
     md_acts.stop('md127', wait.Deadline.after(60))
     host.array(MEMBERS, 'vol1_0', array='md126')
     host.opened = {'md126'}

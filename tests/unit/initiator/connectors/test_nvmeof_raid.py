@@ -53,11 +53,6 @@ def end(array: str, *, force: bool = False) -> None:
     steps.end()
 
 
-def verbs(host: mirrors.Mirrors) -> list[str]:
-    words = (line.split() for line in host.started)
-    return [line[2] if line[1].startswith('/dev/') else line[1] for line in words]
-
-
 @pytest.mark.parametrize(
     'alias', [None, '', '../etc', 'a/b', '-a', '.', 'a..b', 'x' * 65, 'a\n', 7]
 )
@@ -96,7 +91,7 @@ def test_never_made_of_a_member_with_something_on_it(host: mirrors.Mirrors, kind
     with pytest.raises(error, match='vol1' if kind == 'unreadable' else TWO):
         bring()
     assert host.tree.snapshot() == seen
-    assert '--create' not in verbs(host)
+    assert '--create' not in host.verbs()
 
 
 def test_too_few_members_for_a_new_array(host: mirrors.Mirrors) -> None:
@@ -232,7 +227,7 @@ def test_single(host: mirrors.Mirrors) -> None:
     host.write(ONE, mirrors.superblock(), 4096)
     assert single(ONE, 'vol1') == 'md127'
     assert single(ONE, None) == 'md127'
-    assert verbs(host) == ['--assemble']
+    assert host.verbs() == ['--assemble']
 
 
 @pytest.mark.parametrize('name', ['any:vol2', 'vol2', 'x' * 31])
