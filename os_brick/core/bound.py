@@ -33,6 +33,11 @@ def remaining() -> float:
     return max(0.0, _local.at - clock.monotonic())
 
 
+def within(seconds: float) -> float:
+    """So many seconds, or those that are left, if these are fewer."""
+    return min(seconds, remaining())
+
+
 @contextlib.contextmanager
 def until(moment: float) -> Iterator[None]:
     """Have this thread's operation end by a moment, or sooner if it does already."""

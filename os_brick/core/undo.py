@@ -15,9 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
 import dataclasses
+import importlib
+import re
 import threading
 from types import TracebackType
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 from oslo_log import log as logging
 
@@ -26,16 +28,30 @@ P = ParamSpec('P')
 T = TypeVar('T')
 Data = dict[str, Any]
 
-_verbs: dict[str, Callable[..., object]] = {}
-_names: dict[Callable[..., object], str] = {}
+_PACKAGE = 'os_brick'
+_NAME = re.compile(r'(?P<module>[a-z0-9_]+(?:\.[a-z0-9_]+)*)\.[a-z0-9_]+')
 
 
-def verb(function: Callable[P, T]) -> Callable[P, T]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verb(Generic[P, T]):
+    """A function under a name that another process finds it by; it is called as before."""
+
+    name: str
+    function: Callable[P, T]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.function(*args, **kwargs)
+
+
+_verbs: dict[str, Verb[..., Any]] = {}
+
+
+def verb(function: Callable[P, T]) -> Verb[P, T]:
     """Register a function as a verb, by its module and name; its arguments have to be plain."""
-    name = f'{function.__module__.removeprefix("os_brick.")}.{function.__name__}'
-    _verbs[name] = function
-    _names[function] = name
-    return function
+    name = f'{function.__module__.removeprefix(f"{_PACKAGE}.")}.{function.__name__}'
+    found = Verb(name, function)
+    _verbs[name] = found
+    return found
 
 
 def verbs() -> frozenset[str]:
@@ -43,11 +59,23 @@ def verbs() -> frozenset[str]:
     return frozenset(_verbs)
 
 
+def _verb_of(name: str) -> Verb[..., Any]:
+    """The verb of a name; its module is imported, if it is one of this package.
+
+    :raises KeyError: if there is none.
+    """
+    known = _NAME.fullmatch(name)
+    if name not in _verbs and known:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f'{_PACKAGE}.{known["module"]}')
+    return _verbs[name]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step:
-    """One step as data: a verb and its arguments.
+    """One step: a verb, or what only this process can call, and its arguments.
 
-    :raises TypeError: if an argument is not plain, or the function is not a verb.
+    :raises TypeError: if an argument of a verb is not plain.
     """
 
     function: Callable[..., object]
@@ -55,22 +83,23 @@ class Step:
     kwargs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.function in _names:
+        if isinstance(self.function, Verb):
             for value in (*self.args, *self.kwargs.values()):
                 _require_plain(self.name, value)
 
     @property
     def name(self) -> str:
         """The verb's name; of a function that is not a verb its own."""
-        own = getattr(self.function, '__name__', repr(self.function))
-        return _names.get(self.function, own)
+        if isinstance(self.function, Verb):
+            return self.function.name
+        return getattr(self.function, '__name__', repr(self.function))
 
     def as_dict(self) -> Data:
         """The step as JSON has it."""
         return {'verb': self.name, 'args': list(self.args), 'kwargs': dict(self.kwargs)}
 
     def run(self) -> None:
-        """Do it."""
+        """Run it."""
         self.function(*self.args, **self.kwargs)
 
 
@@ -112,8 +141,20 @@ class Undo:
         self._has_run = False
         self.failures: list[str] = []
 
-    def add(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
-        """Remember one step for the case of an error."""
+    def add(self, step: Verb[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Remember one step for the case of an error.
+
+        :raises TypeError: if it is not a verb, or an argument is not plain.
+        """
+        if not isinstance(step, Verb):
+            raise TypeError(f'{step!r} is not a verb: another process could not run it')
+        self._push(Step(step, args, kwargs))
+
+    def add_local(self, step: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Remember a step that only this process can run, such as a callable of the caller.
+
+        It is not among :meth:`steps`.
+        """
         self._push(Step(step, args, kwargs))
 
     def add_step(self, step: Step) -> None:
@@ -137,12 +178,15 @@ class Undo:
             self._todo.clear()
 
     def steps(self) -> list[Data]:
-        """The steps as data, first made first."""
+        """The verbs among the steps as data, first made first."""
         with self._guard:
             todo = list(self._todo)
         found: list[Data] = []
         for step in todo:
-            found += [step.as_dict()] if isinstance(step, Step) else step.steps()
+            if not isinstance(step, Step):
+                found += step.steps()
+            elif isinstance(step.function, Verb):
+                found.append(step.as_dict())
         return found
 
     def take_back(self) -> None:
@@ -207,12 +251,12 @@ class Undo:
 
 
 def replay(steps: Iterable[Data]) -> list[str]:
-    """Run steps that were listed, last first; return what failed, in words.
+    """Run steps that were listed, by any process, last first; return what failed, in words.
 
     :raises KeyError: if a step's verb is not known; nothing has been run then.
     """
     todo = Undo()
     for step in steps:
-        todo.add(_verbs[step['verb']], *step['args'], **step['kwargs'])
+        todo.add(_verb_of(step['verb']), *step['args'], **step['kwargs'])
     todo.take_back()
     return todo.failures

@@ -12,7 +12,7 @@ encryptor. After a reboot a node is only a hint, as any path is.
 
 from __future__ import annotations
 
-from os_brick.core import files
+from os_brick.core import files, undo
 from os_brick.privileged import links as root
 
 PREFIX = '/dev/disk/by-id/os-brick'
@@ -85,6 +85,7 @@ def where(link: str) -> str:
     return files.readlink(link) if files.is_link(link) else ''
 
 
+@undo.verb
 def restore(link: str, target: str) -> None:
     """Put a link back that was removed.
 
@@ -98,6 +99,7 @@ def mark(link: str) -> str:
     return files.link_mark(link)
 
 
+@undo.verb
 def remove(link: str, seen: str | None = None) -> None:
     """Remove a link of ours; one that has gone already is not an error.
 

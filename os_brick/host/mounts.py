@@ -12,7 +12,7 @@ import os
 import stat
 
 from os_brick import exception
-from os_brick.core import files, process, wait
+from os_brick.core import bound, files, process, undo, wait
 from os_brick.model import mounts
 from os_brick.privileged import mount as root
 
@@ -65,8 +65,10 @@ def make_directory(place: str, deadline: wait.Deadline) -> bool:
     return process.isolated(f'mkdir {place}', deadline.limit(), files.make_directory, place)
 
 
-def remove_directory(place: str, deadline: wait.Deadline) -> None:
+@undo.verb
+def remove_directory(place: str, seconds: float) -> None:
     """Remove a directory if it is empty and nothing is mounted on it."""
+    deadline = wait.Deadline.after(bound.within(seconds))
     process.isolated(f'rmdir {place}', deadline.limit(), files.remove_if_empty, place)
 
 

@@ -9,7 +9,7 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import net, operation, wait
+from os_brick.core import bound, net, operation, undo, wait
 from os_brick.host import mounts
 from os_brick.model import mount_options, shares
 from os_brick.model.mounts import Mount as Mounted
@@ -114,9 +114,12 @@ def _mount(
 ) -> None:
     _require_reachable(wanted, op.work)
     if _has_made(wanted, place, op.work):
-        op.undo.add(mounts.remove_directory, place, op.deadline)
+        op.undo.add(mounts.remove_directory, place, op.deadline.remaining)
     # Added before: a mount that is killed may have been made by then.
-    op.undo.add(_take_back, wanted, place, programs, op.deadline)
+    if isinstance(programs, program_kinds.Own):
+        op.undo.add(unmount, wanted.kind.name, wanted.share, place, op.deadline.remaining)
+    else:
+        op.undo.add_local(_take_back, wanted.kind, wanted.share, place, programs, op.deadline)
     try:
         _mount_versions(wanted, place, programs, op.work)
     except Exception as error:
@@ -152,12 +155,22 @@ def _is_there(wanted: request.Mount, place: str) -> bool:
     return True
 
 
+@undo.verb
+def unmount(kind: str, share: str, place: str, seconds: float) -> None:
+    """Unmount a share that an operation has mounted; the kernel refuses if it is in use."""
+    deadline = wait.Deadline.after(bound.within(seconds))
+    _take_back(shares.KINDS[kind], share, place, program_kinds.Own(), deadline)
+
+
 def _take_back(
-    wanted: request.Mount, place: str, programs: program_kinds.Programs, deadline: wait.Deadline
+    kind: shares.Kind,
+    share: str,
+    place: str,
+    programs: program_kinds.Programs,
+    deadline: wait.Deadline,
 ) -> None:
-    """Unmount a share that this operation has mounted; the kernel refuses if it is in use."""
     found = mounts.at(place)
-    if found is not None and wanted.kind.is_same(wanted.share, found.kind, found.source):
+    if found is not None and kind.is_same(share, found.kind, found.source):
         programs.unmount(place, found.number, deadline)
 
 

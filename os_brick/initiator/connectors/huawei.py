@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 import contextlib
 import os
 import re
 from typing import Any, ClassVar
 
-from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception, opts
-from os_brick.core import files, locks, operation, process, wait
+from os_brick.core import files, locks, operation, wait
 from os_brick.host import block
+from os_brick.host import huawei as host_huawei
 from os_brick.initiator.connectors import base
 from os_brick.model import names
 from os_brick.request import common, result
@@ -24,7 +24,6 @@ Raw = Mapping[str, Any]
 
 _PLACE_VARIABLE = 'HUAWEISDSHYPERVISORCLI_PATH'
 _PLACE = '/usr/local/bin/sds/sds_cli'
-_ANSWERS = ('ret_code', 'ret_desc', 'dev_addr')
 # A volume's name is a word on a command line: never an option.
 _VOLUME = names.Rule(
     'name of a volume',
@@ -32,10 +31,6 @@ _VOLUME = names.Rule(
     255,
     'letters, digits and "_.:@-"',
 )
-_DEVICE = re.compile(r'/dev/[A-Za-z0-9_.:@/-]{1,254}')
-_CODE = re.compile(r'[0-9]{1,18}')
-# Of what the program prints, in an error.
-_LONGEST_MESSAGE = 1000
 # udev's node may come after the agent's answer.
 _NODE_SECONDS = 5.0
 
@@ -43,11 +38,11 @@ _NODE_SECONDS = 5.0
 class HuaweiStorHyperConnector(base.BaseLinuxConnector):
     """Attaches volumes through the storage's agent on this host."""
 
-    attached_success_code: ClassVar[int] = 0
-    has_been_attached_code: ClassVar[int] = 50151401
-    attach_mnid_done_code: ClassVar[int] = 50151405
-    vbs_unnormal_code: ClassVar[int] = 50151209
-    not_mount_node_code: ClassVar[int] = 50155007
+    attached_success_code: ClassVar[int] = host_huawei.DONE
+    has_been_attached_code: ClassVar[int] = host_huawei.ATTACHED_BEFORE
+    attach_mnid_done_code: ClassVar[int] = host_huawei.ATTACHED_BY_ANOTHER_NODE
+    vbs_unnormal_code: ClassVar[int] = host_huawei.AGENT_NOT_NORMAL
+    not_mount_node_code: ClassVar[int] = host_huawei.NOT_ATTACHED
     iscliexist = True
 
     def __init__(
@@ -84,14 +79,16 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
 
         :raises BrickException: if it is not attached.
         """
-        return [self._device_of(_volume(connection_properties), _deadline())]
+        volume = _volume(connection_properties)
+        return [host_huawei.device_of(self._program(), volume, _deadline())]
 
     def is_volume_connected(self, volume_name: str) -> bool:
         """Whether a volume is attached to this host.
 
         :raises BrickException: if the program does not answer.
         """
-        return self._is_attached(common.parsed('volume_id', volume_name, _name), _deadline())
+        volume = common.parsed('volume_id', volume_name, _name)
+        return host_huawei.is_attached(self._program(), volume, _deadline())
 
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Attach a volume; one that is attached already is not an error.
@@ -103,10 +100,11 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         with _operation('connect', volume) as op:
             # Whatever an attach ends in may have attached the volume; the agent tells only
             # before it whether another process has.
-            if not self._is_attached(volume, op.work):
-                op.undo.add(self._detach, volume, op.deadline)
-            self._attach(volume, op)
-            return result.BlockDevice(self._block_device_of(volume, op.work)).as_dict()
+            program = self._program()
+            if not host_huawei.is_attached(program, volume, op.work):
+                op.undo.add(host_huawei.detach, program, volume, op.deadline.remaining)
+            _attach(program, volume, op)
+            return result.BlockDevice(_block_device_of(program, volume, op.work)).as_dict()
 
     def disconnect_volume(
         self,
@@ -121,7 +119,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         """
         volume = _volume(connection_properties)
         with _operation('disconnect', volume) as op:
-            self._detach(volume, op.deadline)
+            host_huawei.detach(self._program(), volume, op.deadline.remaining)
 
     def extend_volume(self, connection_properties: Raw) -> int | None:
         """Refuse: the storage's program has no word for it.
@@ -130,63 +128,32 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         """
         raise NotImplementedError
 
-    def _is_attached(self, volume: str, deadline: wait.Deadline) -> bool:
-        answer = self._ask('querydev', volume, deadline)
-        if _code(answer) is None:
-            raise _failure('querydev', volume, answer)
-        return _code(answer) == self.attached_success_code
+    def _program(self) -> str:
+        """The path of the storage's program.
 
-    def _attach(self, volume: str, op: operation.Operation) -> None:
-        was_attached = (self.has_been_attached_code, self.attach_mnid_done_code)
-        known = (self.attached_success_code, *was_attached)
-        if self._do('attach', volume, known, op.work) in was_attached:
-            op.undo.drop()
-
-    def _detach(self, volume: str, deadline: wait.Deadline) -> None:
-        known = (self.attached_success_code, self.vbs_unnormal_code, self.not_mount_node_code)
-        self._do('detach', volume, known, deadline)
-
-    def _device_of(self, volume: str, deadline: wait.Deadline) -> str:
-        answer = self._ask('querydev', volume, deadline)
-        path = answer.get('dev_addr', '')
-        if _code(answer) != self.attached_success_code or not _DEVICE.fullmatch(path):
-            raise _failure('querydev', volume, answer)
-        return path
-
-    def _block_device_of(self, volume: str, deadline: wait.Deadline) -> str:
-        """The path of an attached volume, once there is a block device at it."""
-        path = self._device_of(volume, deadline)
-        limit = deadline.within(_NODE_SECONDS)
-        if not wait.holds(lambda: block.name_of(path) is not None, limit):
-            raise exception.VolumeDeviceNotFound(device=f'{path}, where volume {volume} is to be')
-        return path
-
-    def _do(self, verb: str, volume: str, known: Collection[int], deadline: wait.Deadline) -> int:
-        """Have the program do something; return its code, which is one of the known ones."""
-        answer = self._ask(verb, volume, deadline)
-        code = _code(answer)
-        if code is None or code not in known:
-            raise _failure(verb, volume, answer)
-        return code
-
-    def _ask(self, verb: str, volume: str, deadline: wait.Deadline) -> dict[str, str]:
-        """What the program answers: its words, or none."""
+        :raises BrickException: if it was not there when the connector was made.
+        """
         if not self.iscliexist:
             raise exception.BrickException(
                 f'The program of the storage is missing: {self.cli_path}'
             )
-        words = (self.cli_path, '-c', verb, '-v', volume)
-        try:
-            done = process.run(*words, timeout=deadline.limit())
-        except processutils.ProcessExecutionError as error:
-            text = str(error)[:_LONGEST_MESSAGE]
-            raise exception.BrickException(f'{" ".join(words)} failed: {text}') from error
-        pairs = (line.partition('=') for line in done.stdout.splitlines())
-        return {
-            key.strip(): text.strip()[:_LONGEST_MESSAGE]
-            for key, _, text in pairs
-            if key.strip() in _ANSWERS
-        }
+        return self.cli_path
+
+
+def _attach(program: str, volume: str, op: operation.Operation) -> None:
+    was_attached = (host_huawei.ATTACHED_BEFORE, host_huawei.ATTACHED_BY_ANOTHER_NODE)
+    accepted = (host_huawei.DONE, *was_attached)
+    if host_huawei.order(program, 'attach', volume, accepted, op.work) in was_attached:
+        op.undo.drop()
+
+
+def _block_device_of(program: str, volume: str, deadline: wait.Deadline) -> str:
+    """The path of an attached volume, once there is a block device at it."""
+    path = host_huawei.device_of(program, volume, deadline)
+    limit = deadline.within(_NODE_SECONDS)
+    if not wait.holds(lambda: block.name_of(path) is not None, limit):
+        raise exception.VolumeDeviceNotFound(device=f'{path}, where volume {volume} is to be')
+    return path
 
 
 def _operation(name: str, volume: str) -> contextlib.AbstractContextManager[operation.Operation]:
@@ -203,13 +170,3 @@ def _volume(connection_properties: Raw) -> str:
 
 def _name(raw: object) -> str:
     return _VOLUME.parse(raw)
-
-
-def _code(answer: dict[str, str]) -> int | None:
-    text = answer.get('ret_code', '')
-    return int(text) if _CODE.fullmatch(text) else None
-
-
-def _failure(verb: str, volume: str, answer: dict[str, str]) -> exception.BrickException:
-    found = ', '.join(f'{key}={text}' for key, text in answer.items()) or 'nothing'
-    return exception.BrickException(f'{verb} of volume {volume}: the storage answered {found}')

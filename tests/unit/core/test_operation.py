@@ -53,7 +53,7 @@ def test_what_is_taken_back_is_taken_back_under_the_lock():
 
     def act():
         with begin() as op:
-            op.undo.add(lambda: seen.append(is_locked()))
+            op.undo.add_local(lambda: seen.append(is_locked()))
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -64,7 +64,7 @@ def test_what_is_taken_back_is_taken_back_under_the_lock():
 
 def test_nothing_is_taken_back_of_what_succeeded():
     with begin() as op:
-        op.undo.add(lambda: pytest.fail('taken back'))
+        op.undo.add_local(lambda: pytest.fail('taken back'))
     assert not is_locked()
 
 

@@ -12,15 +12,15 @@ from os_brick.core import undo as core_undo
 def test_success_drops_the_steps() -> None:
     done: list[str] = []
     with core_undo.Undo() as undo:
-        undo.add(done.append, 'a')
+        undo.add_local(done.append, 'a')
     assert done == []
 
 
 def test_last_first() -> None:
     done: list[str] = []
     with pytest.raises(ZeroDivisionError), core_undo.Undo() as undo:  # noqa: PT012
-        undo.add(done.append, 'a')
-        undo.add(done.append, 'b')
+        undo.add_local(done.append, 'a')
+        undo.add_local(done.append, 'b')
         raise ZeroDivisionError
     assert done == ['b', 'a']
 
@@ -29,7 +29,7 @@ def test_last_first() -> None:
 def test_interrupts_undo_as_well(kind: type[BaseException]) -> None:
     done: list[str] = []
     with pytest.raises(kind), core_undo.Undo() as undo:  # noqa: PT012
-        undo.add(done.append, 'a')
+        undo.add_local(done.append, 'a')
         raise kind
     assert done == ['a']
 
@@ -41,9 +41,9 @@ def test_a_step_that_fails_is_noted_and_stops_nothing() -> None:
         raise OSError('cannot')
 
     with pytest.raises(ZeroDivisionError) as caught, core_undo.Undo() as undo:  # noqa: PT012
-        undo.add(done.append, 'a')
-        undo.add(broken)
-        undo.add(done.append, 'b')
+        undo.add_local(done.append, 'a')
+        undo.add_local(broken)
+        undo.add_local(done.append, 'b')
         raise ZeroDivisionError
     assert done == ['b', 'a']
     (note,) = caught.value.__notes__
@@ -59,7 +59,7 @@ def test_keywords_reach_the_step() -> None:
         done.append({'a': a, 'b': b})
 
     with pytest.raises(ZeroDivisionError), core_undo.Undo() as undo:  # noqa: PT012
-        undo.add(step, 1, b=2)
+        undo.add_local(step, 1, b=2)
         raise ZeroDivisionError
     assert done == [{'a': 1, 'b': 2}]
 
@@ -68,7 +68,7 @@ def test_steps_without_a_name() -> None:
     """A partial or another callable is a step as well."""
     done: list[str] = []
     with pytest.raises(ZeroDivisionError), core_undo.Undo() as undo:  # noqa: PT012
-        undo.add(functools.partial(done.append, 'a'))
+        undo.add_local(functools.partial(done.append, 'a'))
         raise ZeroDivisionError
     assert done == ['a']
 
@@ -76,9 +76,9 @@ def test_steps_without_a_name() -> None:
 def test_inner_then_outer() -> None:
     done: list[str] = []
     with pytest.raises(ZeroDivisionError), core_undo.Undo() as outer:  # noqa: PT012
-        outer.add(done.append, 'outer')
+        outer.add_local(done.append, 'outer')
         with core_undo.Undo() as inner:
-            inner.add(done.append, 'inner')
+            inner.add_local(done.append, 'inner')
             raise ZeroDivisionError
     assert done == ['inner', 'outer']
 
@@ -105,17 +105,30 @@ def test_steps_are_data_and_can_be_replayed() -> None:
     assert DONE == [('b', [], True), ('a', [1, 2], False)]
 
 
+def test_a_function_that_is_not_a_verb_is_refused() -> None:
+    """Another process could not run it."""
+    undo = core_undo.Undo()
+    with pytest.raises(TypeError, match='not a verb'):
+        undo.add(DONE.append, 'a')  # type: ignore[arg-type]
+    undo.add_local(DONE.append, 'a')
+    undo.add(note, 'b', [])
+    assert [step['args'] for step in undo.steps()] == [['b', []]]
+
+
 @pytest.mark.parametrize('value', [object(), {1: 'a'}, [b'bytes'], {'a': {1, 2}}])
 def test_arguments_of_a_verb_have_to_be_plain(value: object) -> None:
     with pytest.raises(TypeError, match='note'):
         core_undo.Undo().add(note, value, [])  # type: ignore[arg-type]
 
 
-def test_an_unknown_verb_runs_nothing() -> None:
+@pytest.mark.parametrize(
+    'name', ['unknown', 'host.unknown.verb', 'core.undo.replay', 'os.system', '..os.system', '']
+)
+def test_an_unknown_verb_runs_nothing(name: str) -> None:
     DONE.clear()
     known = core_undo.Step(note, ('a', [])).as_dict()
     with pytest.raises(KeyError):
-        core_undo.replay([known, {**known, 'verb': 'unknown'}])
+        core_undo.replay([known, {**known, 'verb': name}])
     assert DONE == []
 
 
@@ -124,7 +137,7 @@ def test_a_step_added_after_the_others_have_run_is_run_at_once() -> None:
     done: list[str] = []
     with pytest.raises(KeyboardInterrupt), core_undo.Undo() as undo:
         raise KeyboardInterrupt
-    undo.add(done.append, 'late')
+    undo.add_local(done.append, 'late')
     assert done == ['late']
 
 
@@ -135,8 +148,8 @@ def test_an_interrupt_while_undoing_keeps_no_step_from_its_turn() -> None:
         raise KeyboardInterrupt
 
     undo = core_undo.Undo()
-    undo.add(done.append, 'a')
-    undo.add(interrupted)
+    undo.add_local(done.append, 'a')
+    undo.add_local(interrupted)
     with pytest.raises(KeyboardInterrupt):
         undo.take_back()
     assert done == ['a']
@@ -156,8 +169,8 @@ def test_an_interrupt_of_any_kind_in_a_step_keeps_no_other_from_its_turn(
         raise kind
 
     with pytest.raises(kind), core_undo.Undo() as undo:  # noqa: PT012
-        undo.add(done.append, 'a')
-        undo.add(interrupted)
-        undo.add(done.append, 'b')
+        undo.add_local(done.append, 'a')
+        undo.add_local(interrupted)
+        undo.add_local(done.append, 'b')
         raise ZeroDivisionError
     assert done == ['b', 'a']
