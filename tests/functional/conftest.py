@@ -140,6 +140,38 @@ def nvme_single(library: None) -> Any:
 
 
 @pytest.fixture(scope='session')
+def whole_ceph(testbed: lab.Testbed) -> Iterator[lab.ceph.Cluster]:
+    """A Ceph for the whole run, started for the first test that asks for it."""
+    cluster = lab.ceph.Cluster()
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def ceph(whole_ceph: lab.ceph.Cluster, clean_host: object) -> Iterator[lab.ceph.Cluster]:
+    """The Ceph, with no image, before the test and after it."""
+    yield whole_ceph
+    whole_ceph.reset()
+
+
+@pytest.fixture(scope='session')
+def whole_second_ceph(testbed: lab.Testbed) -> Iterator[lab.ceph.Cluster]:
+    """Another cluster, whose monitor has an address of IPv6."""
+    cluster = lab.ceph.Cluster(lab.ceph.V6)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def second_ceph(
+    whole_second_ceph: lab.ceph.Cluster, clean_host: object
+) -> Iterator[lab.ceph.Cluster]:
+    """The other cluster, with no image, before the test and after it."""
+    yield whole_second_ceph
+    whole_second_ceph.reset()
+
+
+@pytest.fixture(scope='session')
 def nursery(testbed: lab.Testbed) -> Iterator[lab.bricks.Nursery]:
     """Processes of ours, forked when asked for."""
     python = lab.bricks.REFERENCE if lab.bricks.instead_of_ours() else sys.executable

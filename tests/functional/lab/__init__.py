@@ -28,6 +28,7 @@ Modules
     lio       Volume, Target, Group (a portal group): map, unmap, remap, chap, enable
     net       addresses of the lab, cut()/heal(), unresponsive and refusing addresses, host names
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
+    ceph      Cluster: a Ceph of one node in RAM; its daemons hung, stopped and started
     nfs       Server: an NFS server in namespaces of its own, cut off like another host
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
     programs  Recorder: programs started by us and not by udev, with their command lines
@@ -59,6 +60,7 @@ The reference in processes of its own (the import is paid once, a worker is a fo
 
 from tests.functional.lab import (
     bricks,
+    ceph,
     daemons,
     fc,
     fcloop,
@@ -79,6 +81,7 @@ from tests.functional.lab.testbed import Testbed
 __all__ = [
     'Testbed',
     'bricks',
+    'ceph',
     'daemons',
     'fc',
     'fcloop',

@@ -10,7 +10,7 @@ import pathlib
 import re
 import time
 
-from tests.functional.lab import daemons, shell
+from tests.functional.lab import ceph, daemons, shell
 
 LOG = logging.getLogger(__name__)
 
@@ -218,6 +218,7 @@ _PARTS = {
     'session': sessions,
     'controller': controllers,
     'subsystem': subsystems,
+    'rbd': ceph.mapped,
     'array': arrays,
     'identity': identity,
     'record': records,
@@ -282,6 +283,7 @@ def sweep(before: Snapshot) -> None:
         _quietly('umount', '-l', line.split()[1])
     _sweep_maps(before)
     _sweep_arrays(before)
+    ceph.sweep(before['rbd'])
     _sweep_controllers(before)
     _sweep_disks(before)
     _sweep_iscsi(before)

@@ -54,13 +54,12 @@ def _build(target: pathlib.Path) -> None:
 def _debian(work: pathlib.Path, rootfs: pathlib.Path) -> None:
     """Unpack a minimal Debian with the recipe's packages."""
     tarball = work / 'rootfs.tar'
-    excluded = ('/usr/share/man/*', '/usr/share/doc/*', '/usr/share/locale/*')
     _run(
         f'Debian {recipe.SUITE} with {len(recipe.PACKAGES)} packages and what they need',
         [
             'mmdebstrap',
             '--variant=minbase',
-            *(f'--dpkgopt=path-exclude={pattern}' for pattern in excluded),
+            *(f'--dpkgopt=path-exclude={pattern}' for pattern in recipe.EXCLUDED),
             *(f'--aptopt={option}' for option in _apt_options()),
             f'--include={",".join(recipe.PACKAGES)}',
             recipe.SUITE,
@@ -122,6 +121,7 @@ def _python_environments(rootfs: pathlib.Path) -> None:
             PYTHONHOME=str(rootfs / 'usr'),
         )
         _as_environment(home, prefix, packages)
+        _link_distribution_modules(rootfs, packages)
     _point_to_checkout(rootfs)
     for place in (*recipe.ENVIRONMENTS, f'/usr/lib/python{recipe.PYTHON}'):
         _compile(rootfs, python, place)
@@ -163,6 +163,13 @@ def _as_environment(home: pathlib.Path, prefix: str, packages: pathlib.Path) -> 
     else:
         (programs / 'python').symlink_to(f'python{recipe.PYTHON}')
     (programs / 'python3').symlink_to('python')
+
+
+def _link_distribution_modules(rootfs: pathlib.Path, packages: pathlib.Path) -> None:
+    """Let an environment import these modules of Debian's, and no other that it may lack."""
+    for name in recipe.DISTRIBUTION_MODULES:
+        (module,) = rootfs.glob(f'usr/lib/python3/dist-packages/{name}.*.so')
+        (packages / module.name).symlink_to(f'/usr/lib/python3/dist-packages/{module.name}')
 
 
 def _point_to_checkout(rootfs: pathlib.Path) -> None:

@@ -31,6 +31,11 @@ PACKAGES = (
     'thin-provisioning-tools',
     'nfs-kernel-server',
     'nfs-common',
+    'ceph-mon',  # one monitor and one OSD are enough for RBD; no manager, no `ceph` orchestration
+    'ceph-osd',
+    'ceph-common',
+    'python3-rbd',
+    'python3-rados',
     'rdma-core',
     'ibverbs-providers',
     'iproute2',
@@ -56,6 +61,15 @@ OS_BRICK_ENV = (
 )
 # Run as a black box for comparison, never read.
 REFERENCE_ENV = ('os-brick==7.1.1',)
+
+# Not unpacked: half of what Ceph would add, and nothing here starts them.
+EXCLUDED = (
+    *('/usr/share/man/*', '/usr/share/doc/*', '/usr/share/locale/*'),
+    *('/usr/bin/radosgw-admin', '/usr/bin/ceph-syn', '/usr/bin/ceph-*-tool', '/usr/bin/cephfs-*'),
+)
+
+# The distribution's modules that both environments see: pip has no librados and no librbd.
+DISTRIBUTION_MODULES = ('rados', 'rbd')
 
 ENVIRONMENTS = {'/opt/os-brick': OS_BRICK_ENV, '/opt/reference': REFERENCE_ENV}
 CHECKOUT = '/opt/checkout'
