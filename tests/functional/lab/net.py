@@ -12,9 +12,17 @@ import pathlib
 
 from tests.functional.lab import shell
 
-V4 = tuple(f'10.99.0.{n}' for n in range(1, 9))
-V6 = tuple(f'fd00:99::{n}' for n in range(1, 5))
-REFUSING = '10.99.0.200'
+# The network of each device of the lab. One guest has them all at once, and some stay until it
+# ends: a network that two devices share is answered by the wrong one.
+PORTALS, NFS_SERVER, ROCE = (
+    ('10.99.0', 'fd00:99::'),
+    ('10.98.0', 'fd00:98::'),
+    ('10.97.0', 'fd00:97::'),
+)
+
+V4 = tuple(f'{PORTALS[0]}.{n}' for n in range(1, 9))
+V6 = tuple(f'{PORTALS[1]}{n}' for n in range(1, 5))
+REFUSING = f'{PORTALS[0]}.200'
 UNRESPONSIVE = ('10.99.9.1', '10.99.9.2')
 _HOSTS = pathlib.Path('/etc/hosts')
 _TABLE = """\
@@ -47,6 +55,15 @@ def down() -> None:
         if pathlib.Path(f'/sys/class/net/{device}').exists():
             shell.run('ip', 'link', 'del', device)
     shell.run('nft', 'delete', 'table', 'inet', 'labcut', check=False)
+
+
+def assert_leads(address: str, device: str) -> None:
+    """Check that packets to an address leave through a device.
+
+    :raises AssertionError: if they do not: another device of this host has the address.
+    """
+    route = shell.run('ip', 'route', 'get', address)
+    assert f' dev {device} ' in route, f'{address} is not behind {device}: {route}'
 
 
 def _set(address: str) -> str:

@@ -10,10 +10,10 @@ import pathlib
 import subprocess
 import tempfile
 
-from tests.functional.lab import shell
+from tests.functional.lab import net, shell
 
-V4, V6 = '10.98.0.1', 'fd00:98::1'
-_HERE = ('10.98.0.254/24', 'fd00:98::fe/64')
+V4, V6 = (f'{net.NFS_SERVER[0]}.1', f'{net.NFS_SERVER[1]}1')
+_HERE = (f'{net.NFS_SERVER[0]}.254/24', f'{net.NFS_SERVER[1]}fe/64')
 _DEVICE, _FAR = 'labnfs0', 'labnfs1'
 NFSD = '/proc/fs/nfsd'
 
@@ -45,6 +45,7 @@ class Server:
         for address in _HERE:
             shell.run('ip', 'addr', 'add', address, 'dev', _DEVICE, 'nodad')
         shell.run('ip', 'link', 'set', _DEVICE, 'up')
+        net.assert_leads(V4, _DEVICE)
         exports = '\n'.join(
             f'"/srv/{name}" *(rw,no_root_squash,no_subtree_check,insecure,fsid={number})'
             for number, name in enumerate(self._names, 1)

@@ -7,9 +7,9 @@ later connect hangs. Disable the target's portal group (or unlink nvmet's port) 
 
 import pathlib
 
-from tests.functional.lab import shell
+from tests.functional.lab import net, shell
 
-ADDRESSES = ('10.98.0.1', '10.98.0.2')
+ADDRESSES = (f'{net.ROCE[0]}.1', f'{net.ROCE[0]}.2')
 ADDRESS = ADDRESSES[0]
 
 
