@@ -12,10 +12,6 @@ LEAST_LINES = 25
 # Without one so far; this table gets shorter, and nothing is added to it. Where the module is
 # tested today stands beside it.
 ELSEWHERE = {
-    'host/blank': 'encryptors/test_format.py',
-    'host/crypt': 'encryptors/test_luks.py',
-    'host/lvm': 'local_dev',
-    'host/mounts': 'remotefs',
     'paths/fibre_channel': 'initiator/connectors/test_fibre_channel.py',
     'paths/fibre_channel_search': 'initiator/connectors/test_fibre_channel.py',
     'paths/scsi': 'initiator/connectors/test_iscsi.py',

@@ -5,10 +5,10 @@ from typing import Any
 
 from os_brick import encryptors
 from os_brick.encryptors import dmcrypt
-from tests.unit.fakehost import cryptsetup
+from tests.unit.fakehost import contents, cryptsetup
 from tests.unit.fakehost.host import Host
 
-SIZE = 20 << 20
+SIZE = contents.SIZE
 PASSPHRASE = 'correct horse\nbattery'
 WRONG = 'wrong staple'
 ENCRYPTION = {

@@ -12,12 +12,12 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import encryptors, exception
-from os_brick.model import luks as model
 from os_brick.privileged import luks_states
 from tests import breadth
 from tests.unit.encryptors import support
 from tests.unit.encryptors.support import World
 from tests.unit.fakehost import blkid, luks
+from tests.unit.fakehost.contents import KNOWN, UNKNOWN
 
 SIZE = support.SIZE
 VERSIONS = pytest.mark.parametrize('version', ['luks', 'luks2'])
@@ -26,30 +26,6 @@ FAILURES = (
     *(OSError, exception.BrickException, KeyboardInterrupt),
     processutils.ProcessExecutionError,
 )
-GPT_AT_THE_END = {SIZE - 512: b'EFI PART'}
-PAYLOADS: dict[str, dict[int, bytes]] = {
-    **{kind: {place: magic} for kind, (place, magic) in blkid.SIGNATURES.items()},
-    'dos': {510: b'\x55\xaa'},
-    'gpt at the end': GPT_AT_THE_END,
-    'gpt at the end, 4 KiB blocks': {SIZE - 4096: b'EFI PART'},
-    'md 0.90': {SIZE - (64 << 10): b'\xfc\x4e\x2b\xa9'},
-    'md 1.0': {SIZE - 8192: b'\xfc\x4e\x2b\xa9'},
-    **{
-        f'second header at {place}': {place: b'SKUL\xba\xbe\x00\x02'}
-        for place in (model.SIZES[0], model.SIZES[-1])
-    },
-    'luks1': {0: luks.luks1(b'other')},
-    'luks2': {0: luks.luks2(b'other')},
-}
-UNKNOWN: dict[str, dict[int, bytes]] = {
-    'random': {0: os.urandom(1 << 20)},
-    'one byte': {0: b'\x01'},
-    'at 2 MiB': {(2 << 20) - 1: b'\x01'},
-    'before the data of LUKS2': {(16 << 20) - 1: b'\x01'},
-    'at the last MiB': {SIZE - (1 << 20): b'\x01'},
-    'the last byte': {SIZE - 1: b'\x01'},
-    'all ones': {0: b'\xff' * (1 << 20)},
-}
 
 
 @pytest.fixture(autouse=True)
@@ -110,10 +86,10 @@ def test_only_header_and_keys_are_written(world: World) -> None:
     assert not data[used:].strip(b'\0')
 
 
-@pytest.mark.parametrize('found', [*PAYLOADS, *UNKNOWN])
+@pytest.mark.parametrize('found', [*KNOWN, *UNKNOWN])
 @pytest.mark.parametrize('direct', [False, True])
 def test_nothing_is_formatted_that_has_anything_on_it(world, found, direct) -> None:
-    for place, data in {**PAYLOADS, **UNKNOWN}[found].items():
+    for place, data in {**KNOWN, **UNKNOWN}[found].items():
         world.crypt.write('sdx', place, data)
     before = world.state()
     brick = support.encryptor(world.link, 'luks' if direct else 'luks2')
@@ -132,10 +108,11 @@ def test_nothing_is_formatted_that_has_anything_on_it(world, found, direct) -> N
     assert ('luks_format = unsigned' in str(caught.value)) == (found in UNKNOWN)
 
 
-@pytest.mark.parametrize('found', PAYLOADS)
+@pytest.mark.parametrize('found', ['xfs', 'gpt at the end', 'luks2'])
 def test_unsigned_refuses_what_a_probe_knows(world: World, option: Any, found: str) -> None:
+    """All of these are in ``host/test_blank``."""
     option('luks_format', 'unsigned')
-    for place, data in {0: os.urandom(1 << 16), **PAYLOADS[found]}.items():
+    for place, data in {0: os.urandom(1 << 16), **KNOWN[found]}.items():
         world.crypt.write('sdx', place, data)
     before = world.state()
     with pytest.raises((exception.NotLUKS, exception.WrongPassphrase)):
@@ -178,7 +155,7 @@ def test_unsigned_refuses_what_changes_between_the_looks(world, option, found: s
 
     def turn(what: str) -> None:
         if 'luksFormat' in what:
-            for place, data in {**PAYLOADS, **UNKNOWN}[found].items():
+            for place, data in {**KNOWN, **UNKNOWN}[found].items():
                 world.crypt.write('sdx', place, data)
 
     world.host.before_act = turn

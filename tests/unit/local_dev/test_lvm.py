@@ -2,7 +2,6 @@
 """Logical volumes through tools that keep their state: what is there before, and after."""
 
 import inspect
-import subprocess
 
 from oslo_concurrency import processutils
 import pytest
@@ -309,27 +308,6 @@ def test_an_origin_is_not_removed_with_its_snapshots(host, gold):
     assert not names(host)
 
 
-def test_a_snapshot_that_comes_in_between(host, gold):
-    """LVM looks again under its lock: that is what the selection is for."""
-    gold.create_volume('a', '8m')
-    host.before(
-        'lvremove *',
-        lambda: host.groups['gold'].volumes.update(s=simulated.Volume(MEBI, 's', origin='a')),
-    )
-    with pytest.raises(exception.VolumeInUse):
-        gold.delete('a')
-    assert names(host) == {'a', 's'}
-
-
-def test_the_part_of_another_volume_is_not_removed(host, gold):
-    """LVM would end the cache of that volume."""
-    gold.create_volume('cp_cpool', '8m')
-    host.groups['gold'].volumes['cp_cpool'].hidden = True
-    with pytest.raises(exception.VolumeDeviceNotFound, match='gold/cp_cpool'):
-        gold.delete('cp_cpool')
-    assert names(host) == {'cp_cpool'}
-
-
 def test_a_volume_that_is_only_called_like_a_part_is_removed(host, gold):
     gold.create_volume('cp_cpool', '8m')
     gold.delete('cp_cpool')
@@ -422,35 +400,6 @@ def test_a_number_of_mirrors_that_cannot_be(host, gold, count):
     assert not host.started
 
 
-def test_a_volume_that_takes_the_name_before_the_second_try(host, gold):
-    """What was asked to go is gone then, and the new one stays."""
-    gold.create_volume('a', '8m')
-    host.held.add('a')
-
-    def act():
-        host.held.clear()
-        host.groups['gold'].volumes['a'] = simulated.Volume(MEBI)
-
-    host.before('udevadm *', act)
-    gold.delete('a')
-    assert names(host) == {'a'}
-    assert host.groups['gold'].volumes['a'].size == MEBI
-
-
-def test_tools_that_report_nothing_but_what_is_asked(host, gold):
-    """``log { silent = 1 }``: LVM does not say that it has removed the volume."""
-    host.silent = True
-    gold.create_volume('a', '8m')
-    gold.create_lv_snapshot('s', 'a')
-    with pytest.raises(exception.VolumeInUse):
-        gold.delete('a')
-    gold.delete('s')
-    gold.delete('a')
-    assert not names(host)
-    with pytest.raises(exception.VolumeDeviceNotFound):
-        gold.delete('a')
-
-
 # What is missing, exported, in use.
 
 
@@ -505,177 +454,3 @@ def test_a_group_that_cannot_be_changed_says_why(host, gold, trouble, text):
             act()
         assert len(host.started) <= 2  # Nothing is tried again.
     assert names(host) == {'a'}
-
-
-def test_lists_of_an_exported_group_are_an_error_and_not_empty(host, gold):
-    host.groups['gold'].exported = True
-    with pytest.raises(processutils.ProcessExecutionError, match='is exported'):
-        gold.get_volumes()
-
-
-def test_what_is_in_use_is_tried_again_when_udev_is_done(host, gold):
-    gold.create_volume('a', '8m')
-    host.held.add('a')
-    host.before('udevadm *', host.held.clear)
-    gold.delete('a')
-    assert not names(host)
-    assert 'ignore_suspended_devices' in host.started[-1]
-
-
-def test_what_stays_in_use_is_an_error(host, gold):
-    gold.create_volume('a', '8m')
-    host.held.add('a')
-    with pytest.raises(processutils.ProcessExecutionError, match='in use'):
-        gold.delete('a')
-    with pytest.raises(processutils.ProcessExecutionError, match='in use'):
-        gold.deactivate_lv('a')
-    assert names(host) == {'a'}
-
-
-def test_growing_an_origin_leaves_it_active(host, gold):
-    gold.create_volume('a', '8m')
-    gold.create_lv_snapshot('s', 'a')
-    gold.extend_volume('a', '16m')
-    assert host.groups['gold'].volumes['a'].size == 16 * MEBI
-    assert host.groups['gold'].volumes['a'].active
-    with pytest.raises(processutils.ProcessExecutionError, match='nsufficient'):
-        gold.extend_volume('a', '16g')
-    assert host.groups['gold'].volumes['a'].active
-    gold.deactivate_lv('a')
-    gold.extend_volume('a', '+8m')
-    assert not host.groups['gold'].volumes['a'].active
-
-
-def test_an_origin_that_cannot_be_grown_in_time_is_active_again(host, gold):
-    gold.create_volume('a', '8m')
-    gold.create_lv_snapshot('s', 'a')
-
-    def hang():
-        clock.sleep(host.keywords[-1]['timeout'])
-        raise exception.ExecutionTimeout(cmd='lvextend')
-
-    host.before('lvextend *', hang)
-    with pytest.raises(exception.OperationTimedOut, match='lvextend of logical volume gold/a'):
-        gold.extend_volume('a', '16m')
-    assert host.groups['gold'].volumes['a'].active
-
-
-def test_growing_to_the_same_size_is_done(gold):
-    gold.create_volume('a', '8m')
-    gold.extend_volume('a', '8m')
-    with pytest.raises(processutils.ProcessExecutionError, match='not larger'):
-        gold.extend_volume('a', '4m')
-
-
-def test_deactivation_is_waited_for(host, gold):
-    gold.create_volume('a', '8m')
-    host.refused.add('a')  # LVM says it is done, and the kernel is not.
-    volume = host.groups['gold'].volumes['a']
-    host.before('lvs *', lambda: None)
-    host.before('lvs *', lambda: setattr(volume, 'active', False))
-    gold.deactivate_lv('a')
-    volume.active = True
-    with pytest.raises(exception.VolumeNotDeactivated, match='a was not'):
-        gold.deactivate_lv('a')
-
-
-def test_an_activation_that_the_configuration_forbids(host, gold):
-    gold.create_volume('a', '8m')
-    gold.deactivate_lv('a')
-    host.refused.add('a')
-    with pytest.raises(exception.VolumeDeviceNotFound, match='/dev/gold/a'):
-        gold.activate_lv('a')
-
-
-def test_activated_for_good(host, gold):
-    gold.create_volume('a', '8m')
-    host.groups['gold'].volumes['a'].skip = True
-    gold.activate_lv('a')
-    assert host.groups['gold'].volumes['a'].skip
-    gold.activate_lv('a', permanent=True)
-    assert not host.groups['gold'].volumes['a'].skip
-
-
-# Programs that go wrong.
-
-
-def test_a_crash_is_tried_again(host, gold):
-    host.before('lvs *', host.crash)
-    host.before('lvs *', host.crash)
-    assert gold.get_volumes() == []
-    for _number in range(3):
-        host.before('lvs *', host.crash)
-    with pytest.raises(processutils.ProcessExecutionError) as caught:
-        gold.get_volumes()
-    assert caught.value.exit_code == 139
-    host.before('lvcreate *', host.crash)
-    gold.create_volume('a', '8m')
-
-
-def test_a_removal_that_crashes_after_it_is_done(host, gold):
-    gold.create_volume('a', '8m')
-
-    def act():
-        host.groups['gold'].volumes.clear()
-        host.crash()
-
-    host.before('lvremove *', act)
-    gold.delete('a')
-
-
-def _raise(error):
-    raise error
-
-
-TIMEOUTS = [
-    exception.ExecutionTimeout(cmd='lvs', description='Killed after 120 s without an end'),
-    subprocess.TimeoutExpired('lvs', 120),
-]
-
-
-@pytest.mark.parametrize('error', TIMEOUTS, ids=['ours', 'oslo'])
-def test_a_program_that_hangs_names_what_it_is_about(host, gold, error):
-    gold.create_volume('a', '8m')
-    for pattern, act, what in (
-        ('lvs *', lambda: gold.get_volumes(), 'lvs of volume group gold'),
-        ('lvremove *', lambda: gold.delete('a'), 'lvremove of logical volume gold/a'),
-        ('lvcreate *', lambda: gold.create_volume('b', '8m'), 'lvcreate of volume group gold'),
-        ('pvs *', lambda: gold.get_physical_volumes(), 'pvs of this host'),
-    ):
-        host.before(pattern, lambda: _raise(error))
-        with pytest.raises(exception.OperationTimedOut, match=what):
-            act()
-
-
-def test_nothing_is_begun_after_the_deadline(host, gold):
-    gold.create_volume('a', '8m')
-    host.started.clear()
-    host.before('lvs *', lambda: clock.sleep(200))
-    with pytest.raises(exception.OperationTimedOut):
-        gold.create_lv_snapshot('s', 'a')
-    assert [line.split()[0] for line in host.started] == ['lvs']
-
-
-def test_tools_that_are_not_there(host, gold):
-    """``env`` says that it does not find the program: that is not a missing volume."""
-    error = processutils.ProcessExecutionError(
-        stderr="env: 'lvs': No such file or directory; not found", exit_code=127, cmd='env'
-    )
-    host.before('lvs *', lambda: _raise(error))
-    with pytest.raises(processutils.ProcessExecutionError):
-        gold.get_volumes()
-    missing = processutils.ProcessExecutionError(
-        cmd='env', description='No such file', exit_code=None
-    )
-    missing.stderr = missing.stdout = None
-    host.before('lvs *', lambda: _raise(missing))
-    with pytest.raises(processutils.ProcessExecutionError):
-        gold.get_volumes()
-
-
-def test_an_answer_that_is_not_a_report(gold):
-    gold.set_execute(lambda *_cmd, **_kw: ('something else', ''))
-    with pytest.raises(processutils.ProcessExecutionError, match='not a report'):
-        gold.get_volumes()
-    with pytest.raises(exception.BrickException, match='version'):
-        gold.get_lvm_version('sudo')

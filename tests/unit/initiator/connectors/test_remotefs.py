@@ -148,25 +148,14 @@ def test_a_directory_is_a_volume(host: fake.Shares, brick: Any) -> None:
     assert brick.connect_volume(inner) == {'path': f'{PLACE}/ploop/root.hds'}
 
 
-@pytest.mark.parametrize('target', ['/etc/passwd', '../other', '/mnt'])
-def test_a_link_that_leads_out_of_the_share(host: fake.Shares, brick: Any, target: str) -> None:
+def test_a_link_that_leads_out_of_the_share(host: fake.Shares, brick: Any) -> None:
     """A share is another machine's."""
     host.tree.file('/etc/passwd', 'root')
-    host.tree.file('/mnt/other', 'x')
     brick.connect_volume(PROPS)
-    os.symlink(
-        str(host.tree.at(target)) if target.startswith('/') else target,
-        host.tree.at(f'{PLACE}/link'),
-    )
+    os.symlink(host.tree.at('/etc/passwd'), host.tree.at(f'{PLACE}/link'))
     with pytest.raises(exception.VolumeIdentityMismatch, match='link'):
         brick.connect_volume({**PROPS, 'name': 'link'})
     assert brick.get_volume_paths({**PROPS, 'name': 'link'}) == []
-
-
-def test_a_link_within_the_share(host: fake.Shares, brick: Any) -> None:
-    brick.connect_volume(PROPS)
-    os.symlink('volume-1', host.tree.at(f'{PLACE}/link'))
-    assert brick.connect_volume({**PROPS, 'name': 'link'}) == {'path': f'{PLACE}/link'}
 
 
 def test_a_pipe_is_not_a_volume(host: fake.Shares, brick: Any) -> None:
