@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import errno
 import os
 import socket
 import threading
@@ -18,6 +19,8 @@ from os_brick.core import clock, wait
 # A handshake in a data centre takes a millisecond; this long covers one lost packet (the first
 # SYN is sent again after 1 s).
 REACH_SECONDS = 3.0
+# The same for a server that is not on the storage network: two lost packets.
+DIAL_SECONDS = 8.0
 # glibc waits 5 s for each of up to three name servers, twice; who has an answer has it at once.
 RESOLVE_SECONDS = 10.0
 # A look-up, good or bad, holds so long: a wait that looks every 0.1 s asks once, and so do the
@@ -40,6 +43,12 @@ class Network(Protocol):
         :raises OSError: if none comes about in time.
         """
 
+    def open(self, address: str, port: int, seconds: float) -> socket.socket:
+        """Make a TCP connection, to be used and closed by the caller.
+
+        :raises OSError: if none comes about in time.
+        """
+
 
 class _SystemNetwork:
     def lookup(self, name: str) -> tuple[str, ...]:
@@ -49,6 +58,12 @@ class _SystemNetwork:
     def connect(self, address: str, port: int, seconds: float, source: str) -> None:
         own = (source, 0) if source else None
         socket.create_connection((address, port), timeout=seconds, source_address=own).close()
+
+    def open(self, address: str, port: int, seconds: float) -> socket.socket:
+        opened = socket.create_connection((address, port), timeout=seconds)
+        # A request is one piece or two: the second must not wait for an acknowledgement.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return opened
 
 
 class _Lookup:
@@ -144,6 +159,22 @@ def why_unreachable(
     except OSError as error:
         return str(error) or type(error).__name__
     return None
+
+
+def dial(host: str, port: int, deadline: wait.Deadline) -> socket.socket:
+    """A TCP connection to the first address of a host that takes one; the caller closes it.
+
+    :param host: an IP address or a host name.
+    :raises OSError: if no address takes one in time; the error of the last.
+    """
+    found = (host,) if is_ip(host) else resolve(host, deadline)
+    for number, address in enumerate(found, 1):
+        try:
+            return _current.network.open(address, port, deadline.limit(DIAL_SECONDS))
+        except OSError:
+            if number == len(found) or deadline.passed:
+                raise
+    raise OSError(errno.EADDRNOTAVAIL, f'{host} has no address')
 
 
 def _connect_to_any(

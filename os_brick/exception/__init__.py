@@ -32,6 +32,10 @@
     │   │   │   └── LoginRefused
     │   │   ├── NoFibreChannelHostsFound
     │   │   └── NoFibreChannelVolumeDeviceFound
+    │   ├── servers
+    │   │   └── StorageServerError
+    │   │       └── StorageServerUnreachable
+    │   │           └── StorageServerNotTrusted
     │   ├── encryption
     │   │   ├── NotLUKS
     │   │   └── WrongPassphrase
@@ -91,6 +95,11 @@ from os_brick.exception.request import (
     VolumeEncryptionNotSupported,
     VolumeLocalCacheNotSupported,
 )
+from os_brick.exception.server import (
+    StorageServerError,
+    StorageServerNotTrusted,
+    StorageServerUnreachable,
+)
 from os_brick.exception.volume import (
     BlockDeviceReadOnly,
     MultipathdPathsNotRemoved,
@@ -131,6 +140,9 @@ __all__ = [  # noqa: RUF022
     'LoginRefused',
     'NoFibreChannelHostsFound',
     'NoFibreChannelVolumeDeviceFound',
+    'StorageServerError',
+    'StorageServerUnreachable',
+    'StorageServerNotTrusted',
     'NotLUKS',
     'WrongPassphrase',
     'VolumeGroupNotFound',

@@ -116,6 +116,12 @@ OWNERS = {
         'os_brick/privileged/daemon_start.py',
         'os_brick/initiator/connector.py',
     },
+    # core/http.py alone speaks HTTP, through a channel that has one deadline for all of it.
+    'http': {'os_brick/core/http.py'},
+    'ssl': {'os_brick/core/http.py', 'os_brick/core/channel.py'},
+    'requests': set(),
+    'urllib3': set(),
+    'urllib.request': set(),
     'oslo_privsep.priv_context': {'os_brick/privileged/__init__.py'},
     'glob': {'os_brick/core/files.py'},
     'pathlib': set(),

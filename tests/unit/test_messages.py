@@ -51,6 +51,7 @@ OUR_CLASSES = {
 # Words of the language, or of storage, that a class of ours has for a name, too.
 WORDS = {
     'LUKS',
+    *('Answer', 'Channel', 'Client', 'Request', 'Server'),
     *('Array', 'Controller', 'Device', 'Disk', 'Identity', 'Map', 'Namespace', 'Path', 'Portal'),
     *(
         'Session',

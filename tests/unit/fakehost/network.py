@@ -6,6 +6,7 @@ Portals open and close here by address and port; no socket of this machine is us
 
 import errno
 import itertools
+import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,12 +37,14 @@ class Network:
 
     :ivar names: the addresses of each host name; an error is raised, ``None`` hangs for 20 s.
     :ivar unresponsive: the addresses that answer nothing.
+    :ivar servers: the real port on this machine, by the address and the port of a fake server.
     """
 
     def __init__(self, clock: 'Clock') -> None:
         self._clock = clock
         self.names: dict[str, tuple[str, ...] | OSError | None] = {}
         self.unresponsive: set[str] = set()
+        self.servers: dict[tuple[str, int], int] = {}
         self.lookups: list[str] = []
 
     def lookup(self, name: str) -> tuple[str, ...]:
@@ -60,3 +63,9 @@ class Network:
             raise TimeoutError('timed out')
         if not is_open(address, port):
             raise ConnectionRefusedError(errno.ECONNREFUSED, 'Connection refused')
+
+    def open(self, address: str, port: int, seconds: float) -> socket.socket:
+        if (address, port) not in self.servers:
+            self.connect(address, port, seconds, '')
+        real = self.servers[address, port]
+        return socket.create_connection(('127.0.0.1', real), timeout=seconds)
