@@ -14,7 +14,8 @@ from oslo_log import log as logging
 
 from os_brick import exception, executor, initiator, opts
 from os_brick.core import files, teardown, wait
-from os_brick.host import block, dm, iscsi, links, multipath, multipathd, removal, scsi, scsi_growth
+from os_brick.host import block, iscsi, links, multipath, multipathd, removal, scsi, scsi_growth
+from os_brick.host import dm as host_dm
 from os_brick.host import volume as host_volume
 from os_brick.model import addresses
 
@@ -126,7 +127,7 @@ class LinuxSCSI(executor.Executor):
 
     def get_sysfs_wwn(self, device_names: Iterable[str], mpath: str | None = None) -> str:
         """Return the WWID of a map, or else of its disks, in udev's spelling, or ``''``."""
-        return (dm.wwid(mpath) if mpath else '') or self.get_sysfs_wwid(device_names)
+        return (host_dm.wwid(mpath) if mpath else '') or self.get_sysfs_wwid(device_names)
 
     def get_scsi_wwn(self, path: str) -> str:
         """Return the WWID that a disk itself reports.
@@ -135,32 +136,32 @@ class LinuxSCSI(executor.Executor):
         """
         return scsi.identity(_name(path)).wwid
 
-    def get_dm_name(self, dm_name: str) -> str:
+    def get_dm_name(self, dm: str) -> str:
         """Return the name of ``dm-N`` below ``/dev/mapper``, or ``''``."""
-        return dm.name(dm_name)
+        return host_dm.name(dm)
 
     def find_sysfs_multipath_dm(self, device_names: Iterable[str]) -> str | None:
         """Return the multipath map over one of the disks, such as ``dm-4``, or ``None``."""
-        return dm.multipath_over([_name(device) for device in device_names])
+        return host_dm.multipath_over([_name(device) for device in device_names])
 
     def find_multipath_device_path(self, wwn: str) -> str | None:
         """Return the path of a volume's multipath map, or ``None``."""
-        found = dm.multipath_of(wwn)
+        found = host_dm.multipath_of(wwn)
         if found is None:
             return None
         link = f'/dev/disk/by-id/dm-uuid-mpath-{wwn}'
-        return link if files.exists(link) else f'/dev/mapper/{dm.name(found)}'
+        return link if files.exists(link) else f'/dev/mapper/{host_dm.name(found)}'
 
     def find_multipath_device(self, device: str) -> dict[str, Any] | None:
         """Return ``device``, ``id``, ``name`` and ``devices`` of the map at or over a device."""
         name = _name(device)
-        found = name if dm.wwid(name) else dm.multipath_over([name])
+        found = name if host_dm.wwid(name) else host_dm.multipath_over([name])
         if found is None:
             return None
-        map_name = dm.name(found)
+        map_name = host_dm.name(found)
         return {
             'device': f'/dev/mapper/{map_name}',
-            'id': dm.wwid(found),
+            'id': host_dm.wwid(found),
             'name': map_name,
             'devices': [self.get_device_info(f'/dev/{disk}') for disk in block.members(found)],
         }
@@ -240,13 +241,13 @@ class LinuxSCSI(executor.Executor):
         if not names:
             return None
         chain = exception.ExceptionChainer() if exc is None else exc
-        found = dm.multipath_over(names)
-        map_name = dm.name(found) if found else ''
+        found = host_dm.multipath_over(names)
+        map_name = host_dm.name(found) if found else ''
         with chain.context(force, 'Removing %s failed', ', '.join(names)):
             steps = teardown.Teardown(teardown.OnError.of(force, ignore_errors=False))
             removal.remove_disks(names, steps, _deadline(), force=force)
             steps.end()
-        return map_name if found and dm.name(found) == map_name else None
+        return map_name if found and host_dm.name(found) == map_name else None
 
     @staticmethod
     def requires_flush(path: str, path_used: str | None, was_multipath: bool) -> bool:
@@ -271,7 +272,7 @@ class LinuxSCSI(executor.Executor):
         """
         found = block.name_of(f'/dev/mapper/{device_map_name}') or _map_called(device_map_name)
         if found is not None:
-            number, wwid = block.inode(found), dm.wwid(found)
+            number, wwid = block.inode(found), host_dm.wwid(found)
             block.flush(found, number, _deadline().limit())
             multipath.release(found, wwid, _deadline(), give_up_io=False)
 
@@ -309,7 +310,7 @@ class LinuxSCSI(executor.Executor):
 
         :raises VolumeInUse: if a process has it open.
         """
-        multipath.release(mpath, dm.wwid(mpath), _deadline(), give_up_io=True)
+        multipath.release(mpath, host_dm.wwid(mpath), _deadline(), give_up_io=True)
 
     def multipath_resize_map(self, dm_path: str) -> None:
         """Give a map the size of its smallest disk.
@@ -341,4 +342,4 @@ def _number(part: Any) -> int:
 
 def _map_called(name: str) -> str | None:
     devices = [each for each in files.names('/sys/block') if each.startswith('dm-')]
-    return next((each for each in devices if dm.name(each) == name), None)
+    return next((each for each in devices if host_dm.name(each) == name), None)

@@ -100,7 +100,8 @@ class NVMeOFConnector(block.BlockConnector):
         out, err = self._execute('nvme', *words, run_as_root=True, root_helper=self._root_helper)
         return out, err
 
-    def get_search_path(self) -> str:
+    @staticmethod
+    def get_search_path() -> str:
         """Return the directory of the devices."""
         return DEV_SEARCH_PATH
 
