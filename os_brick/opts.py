@@ -184,12 +184,40 @@ _opts: list[cfg.Opt] = [
     ),
 ]
 
-cfg.CONF.register_opts(_opts, group=_GROUP)
+# Listed under an entry point of its own.
+_lightos_opts: list[cfg.Opt] = [
+    cfg.HostAddressOpt(
+        'lightos_discovery_client_address',
+        default='localhost',
+        help="Where the discovery client of Lightbits' clusters tells of itself over HTTP.",
+    ),
+    cfg.PortOpt(
+        'lightos_discovery_client_port',
+        default=6060,
+        help='The port of that.',
+    ),
+    cfg.StrOpt(
+        'lightos_discovery_client_dir_path',
+        default='/etc/discovery-client/discovery.d/',
+        help=(
+            'The directory in which the discovery client looks for files (its clientConfigDir). '
+            'Another one than the default is also read by the root daemon: it has to be in a '
+            'configuration file that the daemon is started with.'
+        ),
+    ),
+]
+
+cfg.CONF.register_opts([*_opts, *_lightos_opts], group=_GROUP)
 
 
 def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     """Return the options by group, for oslo-config-generator."""
     return [(_GROUP, _opts)]
+
+
+def list_lightos_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    """Return the options of Lightbits' discovery client by group, as above."""
+    return [(_GROUP, _lightos_opts)]
 
 
 def current() -> settings.Settings:
@@ -216,6 +244,11 @@ def current() -> settings.Settings:
                 field.name: conf[f'luks_{field.name}']
                 for field in dataclasses.fields(settings.Luks)
             }
+        ),
+        lightos=settings.DiscoveryClient(
+            conf.lightos_discovery_client_address,
+            conf.lightos_discovery_client_port,
+            conf.lightos_discovery_client_dir_path.rstrip('/'),
         ),
     )
 

@@ -21,33 +21,40 @@ from os_brick.core import files
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
 
 _LARGEST_TEXT = 1 << 20
+# What new files are called until they are in their place.
+_PREFIX = '.os-brick-'
 # XFS and ext4 may leave NULs where data did not reach the disk.
 _NOTHING = '\0 \t\r\n'
 
 
-def replace(path: str, data: bytes, mode: int = 0o600) -> None:
+def replace(path: str, data: bytes, mode: int = 0o600, *, prefix: str = _PREFIX) -> None:
     """Put a whole file in the place of ``path`` at once, so that no reader sees half of it.
 
     A symbolic link at ``path`` is replaced, not followed.
 
+    :param prefix: what the file is called until then, before a random end.
     :raises OSError: if its directory does not exist or cannot be written.
     """
     directory, _, name = files.real(path).rpartition('/')
     descriptor = os.open(directory, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        replace_in(descriptor, name, data, mode, durable=True)
+        replace_in(descriptor, name, data, mode, durable=True, prefix=prefix)
     finally:
         os.close(descriptor)
 
 
-def replace_in(directory: int, name: str, data: bytes, mode: int, *, durable: bool) -> None:
+def replace_in(
+    directory: int, name: str, data: bytes, mode: int, *, durable: bool, prefix: str = _PREFIX
+) -> None:
     """Put a whole file into an open directory at once, whatever is at its name.
 
     :param durable: whether it is on the disk when this returns; else after a crash of the host the
         old one may be back.
+    :param prefix: as of :func:`replace`.
     :raises OSError: if it cannot be written; what was there is there still then.
     """
-    fresh = _new_in(directory, data, mode, durable=durable)
+    fresh = f'{prefix}{secrets.token_hex(8)}'
+    _make_in(directory, fresh, data, mode, durable=durable)
     try:
         os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
     except BaseException:
@@ -58,13 +65,12 @@ def replace_in(directory: int, name: str, data: bytes, mode: int, *, durable: bo
         _sync_directory(directory)
 
 
-def _new_in(directory: int, data: bytes, mode: int, *, durable: bool) -> str:
-    """The random name of a new file with ``data``, in an open directory.
+def _make_in(directory: int, name: str, data: bytes, mode: int, *, durable: bool) -> None:
+    """Make a new file with ``data`` in an open directory.
 
     It gets its name when it is complete, where the file system can (O_TMPFILE): a process that is
     killed before leaves nothing, which open-iscsi would take for a record.
     """
-    name = f'.os-brick-{secrets.token_hex(8)}'
     flags = os.O_WRONLY | os.O_CLOEXEC
     try:
         file = os.open('.', flags | os.O_TMPFILE, 0o600, dir_fd=directory)
@@ -86,7 +92,6 @@ def _new_in(directory: int, data: bytes, mode: int, *, durable: bool) -> str:
         raise
     finally:
         os.close(file)
-    return name
 
 
 def _fill(file: int, data: bytes, mode: int, *, durable: bool) -> None:

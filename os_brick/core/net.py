@@ -14,7 +14,7 @@ import socket
 import threading
 from typing import Protocol
 
-from os_brick.core import clock, wait
+from os_brick.core import clock, netlink, wait
 
 # A handshake in a data centre takes a millisecond; this long covers one lost packet (the first
 # SYN is sent again after 1 s).
@@ -26,6 +26,7 @@ RESOLVE_SECONDS = 10.0
 # A look-up, good or bad, holds so long: a wait that looks every 0.1 s asks once, and so do the
 # paths of one operation.
 HOLDS_SECONDS = 5.0
+_DATAGRAM_BYTES = 1 << 16
 
 
 class Network(Protocol):
@@ -49,6 +50,12 @@ class Network(Protocol):
         :raises OSError: if none comes about in time.
         """
 
+    def addresses(self) -> list[tuple[str, str]]:
+        """The IP addresses of this host, each after the name of its interface.
+
+        :raises OSError: if the kernel does not tell.
+        """
+
 
 class _SystemNetwork:
     def lookup(self, name: str) -> tuple[str, ...]:
@@ -64,6 +71,21 @@ class _SystemNetwork:
         # A request is one piece or two: the second must not wait for an acknowledgement.
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return opened
+
+    def addresses(self) -> list[tuple[str, str]]:
+        found: list[tuple[int, str]] = []
+        is_last = False
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as link:
+            link.settimeout(REACH_SECONDS)
+            link.sendto(netlink.GET_ADDRESSES, (0, 0))
+            while not is_last:
+                try:
+                    more, is_last = netlink.addresses(link.recv(_DATAGRAM_BYTES))
+                except ValueError as error:
+                    raise OSError(str(error)) from None
+                found += more
+        names = dict(socket.if_nameindex())
+        return [(names[index], address) for index, address in found if index in names]
 
 
 class _Lookup:
@@ -188,6 +210,14 @@ def _connect_to_any(
                 raise
         else:
             return
+
+
+def own_addresses() -> list[tuple[str, str]]:
+    """The IP addresses of this host, each after the name of its interface.
+
+    :raises OSError: if the kernel does not tell.
+    """
+    return _current.network.addresses()
 
 
 def is_ip(address: str) -> bool:

@@ -52,6 +52,14 @@ def host_nqn(of_uuid: str | None = None) -> str | None:
         return None
 
 
+def written_host_nqn() -> str:
+    """The NVMe name in this host's file; empty if there is none.
+
+    :raises BrickException: if there is something else than a name in the file.
+    """
+    return _read(_NQN, host_files.nvme_host_nqn)
+
+
 def known_host_nqn() -> str | None:
     """The NVMe name by which this host would connect, as far as that is known; nothing is written.
 

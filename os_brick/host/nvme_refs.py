@@ -221,3 +221,18 @@ def release(controller: fabrics.Controller, names: Iterable[str]) -> References:
             released=known.released | gone,
         ),
     )
+
+
+def drop(controller: fabrics.Controller, names: Iterable[str]) -> None:
+    """Take back that attaches use namespaces behind a controller that is not to be disconnected.
+
+    They are not entered as released, for which a controller may be disconnected.
+    """
+    gone = set(names)
+    _change(
+        controller,
+        lambda known: dataclasses.replace(
+            known,
+            attached={name: uses for name, uses in known.attached.items() if name not in gone},
+        ),
+    )

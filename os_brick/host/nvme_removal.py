@@ -21,7 +21,16 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, locks, teardown, wait
-from os_brick.host import block, md, md_acts, nvme, nvme_connect, nvme_refs, nvme_volume
+from os_brick.host import (
+    block,
+    md,
+    md_acts,
+    nvme,
+    nvme_adopt,
+    nvme_connect,
+    nvme_refs,
+    nvme_volume,
+)
 from os_brick.model import fabrics
 from os_brick.plans import nvme_removal as plans
 from os_brick.plans import nvmeof
@@ -119,6 +128,10 @@ def _leave(state: _Run, step: plans.Step) -> None:
         )
 
 
+def _free(state: _Run, step: plans.Step) -> None:
+    nvme_adopt.leave(step.controllers, set(step.names), state.deadline)
+
+
 def _wait_gone(state: _Run, step: plans.Step) -> None:
     nvme_volume.wait_gone(step.device, step.number, state.deadline)
 
@@ -137,6 +150,7 @@ _ACTS: dict[plans.Verb, Callable[[_Run, plans.Step], None]] = {
     plans.Verb.CHECK_USERS: _check_users,
     plans.Verb.FLUSH: _flush,
     plans.Verb.LEAVE: _leave,
+    plans.Verb.FREE: _free,
     plans.Verb.WAIT_GONE: _wait_gone,
     plans.Verb.FORGET: _forget,
 }

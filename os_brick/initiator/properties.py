@@ -104,6 +104,22 @@ class NVMeOF(Namespace, Common, total=False):
     alias: str
 
 
+class LightOSNode(TypedDict, total=False):
+    """The discovery service of one node of a cluster."""
+
+    target_portal: str
+    target_port: int | str
+    transport_type: str
+
+
+class LightOS(Common, total=False):
+    """Properties of a volume of one of Lightbits' clusters."""
+
+    uuid: str
+    subsysnqn: str
+    lightos_nodes: Mapping[str, LightOSNode]
+
+
 class Local(Common, total=False):
     """Properties of a LOCAL or GPFS volume: ``device_path`` alone is used."""
 

@@ -135,6 +135,13 @@ FABRICS_OPTION = _rule(
     255,
     'it has to be one line without commas',
 )
+# Lightbits' discovery client splits a line at white space and "=", and ends it at "#".
+DISCOVERY_WORD = _rule(
+    'word of a file of the discovery client',
+    rf'[^\s=#{_CONTROL}]+',
+    255,
+    'it has to be without blanks, "=" and "#"',
+)
 # Linux, net/core/dev.c, dev_valid_name(): fewer than IFNAMSIZ (16) bytes. A comma would end an
 # option of nvme-fabrics.
 INTERFACE = _rule(

@@ -37,6 +37,19 @@ class Luks:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class DiscoveryClient:
+    """Lightbits' discovery client on this host.
+
+    :ivar address: where it tells of itself over HTTP.
+    :ivar directory: where it looks for files.
+    """
+
+    address: str = 'localhost'
+    port: int = 6060
+    directory: str = '/etc/discovery-client/discovery.d'
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Settings:
     """The group ``[os_brick]``, but for the directory of the locks.
 
@@ -50,3 +63,4 @@ class Settings:
     map_ready_seconds: float = 14.0
     nvme: NVMe = NVMe()
     luks: Luks = Luks()
+    lightos: DiscoveryClient = DiscoveryClient()

@@ -149,6 +149,7 @@ class Verb(enum.StrEnum):
     CHECK_USERS = 'check users'
     FLUSH = 'flush'
     LEAVE = 'leave'
+    FREE = 'leave connected'
     WAIT_GONE = 'wait until the kernel has removed'
     FORGET = 'forget controllers that have gone'
 
@@ -210,10 +211,13 @@ Removal = Plan[Step]
 _KIND = 'removal'
 
 
-def plan(choices: Sequence[Choice], array: FoundArray | None = None) -> Removal:
+def plan(
+    choices: Sequence[Choice], array: FoundArray | None = None, *, keep_connected: bool = False
+) -> Removal:
     """The steps that take a volume away: what is unclear first, then from the top down.
 
     :param choices: its namespaces: one, or the members of an array.
+    :param keep_connected: whether its controllers are another program's, which stay.
     """
     steps = [Step(Verb.REFUSE, notes=(each.unclear,)) for each in choices if each.unclear]
     steps += _stop(array) if array is not None else []
@@ -221,7 +225,7 @@ def plan(choices: Sequence[Choice], array: FoundArray | None = None) -> Removal:
         for each in choices:
             steps += _of_heads(verb, each)
     for each in choices:
-        steps += _leave(each)
+        steps += _leave(each, keep_connected=keep_connected)
     steps += _forget(choices)
     return Plan(_KIND, '; '.join(each.wanted.what for each in choices), tuple(steps))
 
@@ -246,7 +250,7 @@ def _stop(array: FoundArray) -> Iterable[Step]:
     yield Step(Verb.STOP_ARRAY, *what)
 
 
-def _leave(choice: Choice) -> Iterable[Step]:
+def _leave(choice: Choice, *, keep_connected: bool) -> Iterable[Step]:
     """Release a namespace behind all controllers at its portals, those that do not show it, too.
 
     Whether a controller ends is decided when it is left, under its lock: two volumes that are
@@ -257,6 +261,9 @@ def _leave(choice: Choice) -> Iterable[Step]:
         return
     names = tuple(dict.fromkeys(str(path.identity) for path in choice.paths))
     notes = tuple(f'also shows {path.name}' for path in choice.others)
+    if keep_connected:
+        yield Step(Verb.FREE, controllers=controllers, names=names)
+        return
     yield Step(Verb.LEAVE, controllers=controllers, names=names, notes=notes)
     yield from _of_heads(Verb.WAIT_GONE, choice)
 

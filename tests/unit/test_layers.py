@@ -129,10 +129,12 @@ OWNERS = {
     'oslo_service': set(),
     # What is configured is read once an operation (opts.current) and handed down. The directory of
     # the locks belongs to the process, and the size of the daemon's pool to the daemon. Which
-    # programs may run as root is the daemon's own to know: a caller must not tell it.
+    # programs may run as root, and into which directory root may write the files of LightOS, is the
+    # daemon's own to know: a caller must not tell it.
     'oslo_config.cfg': {
         *('os_brick/__init__.py', 'os_brick/opts.py', 'os_brick/core/locks.py'),
         *('os_brick/privileged/__init__.py', 'os_brick/privileged/programs.py'),
+        'os_brick/privileged/lightos.py',
     },
 }
 

@@ -65,7 +65,18 @@ WORDS = {
         'Mirror',
         'State',
     ),
-    *('Settings', 'NVMe', 'LVM', 'Local', 'Found', 'Record', 'Address', 'Protocol', 'SCSI'),
+    *(
+        'Settings',
+        'NVMe',
+        'LightOS',
+        'LVM',
+        'Local',
+        'Found',
+        'Record',
+        'Address',
+        'Protocol',
+        'SCSI',
+    ),
 }
 
 

@@ -1,11 +1,307 @@
 # SPDX-License-Identifier: Apache-2.0
-"""LightOS; not written yet."""
+"""Volumes of Lightbits' clusters (LightOS), which the vendor's discovery client connects."""
 
-from os_brick import initiator
-from os_brick.initiator.connectors import unwritten
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+import functools
+from typing import Any, NoReturn
+
+from oslo_log import log as logging
+
+from os_brick import exception, opts
+from os_brick.core import clock, locks, operation, teardown, wait
+from os_brick.host import (
+    lightos,
+    machine,
+    nvme,
+    nvme_adopt,
+    nvme_removal,
+    nvme_survey,
+    nvme_volume,
+)
+from os_brick.initiator.connectors import block
+from os_brick.model import lightos as model
+from os_brick.model import settings
+from os_brick.plans import nvme_removal as plans
+from os_brick.request import lightos as request_lightos
+from os_brick.request import result
+
+LOG = logging.getLogger(__name__)
+Raw = Mapping[str, Any]
+Volume = request_lightos.LightOSRequest
+
+DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
+# The monitor: its first look, and the distance of the others; how long it waits for a volume that
+# is being attached or detached.
+_FIRST_SECONDS = 5.0
+_MONITOR_SECONDS = 1.0
+_BUSY_SECONDS = 1.0
 
 
-class LightOSConnector(unwritten.UnwrittenConnector):
-    """The name alone."""
+def list_opts() -> list[tuple[str, list[Any]]]:
+    """Return the options of the discovery client by group, for oslo-config-generator."""
+    return opts.list_lightos_opts()
 
-    protocol = initiator.LIGHTOS
+
+class LightOSConnector(block.BlockConnector):
+    """Attaches volumes of Lightbits' clusters.
+
+    :param message_queue: told of each volume that is attached and detached, for
+        :meth:`lightos_monitor`, which may run in another process.
+    """
+
+    Request = Volume
+    # For the client's first connection: it tries again every few seconds.
+    WAIT_DEVICE_TIMEOUT = 60
+    # For a client that is being started.
+    CLIENT_TIMEOUT = 5
+
+    def __init__(
+        self,
+        root_helper: str | None,
+        driver: Any = None,
+        execute: Callable[..., Any] | None = None,
+        device_scan_attempts: int = DEVICE_SCAN_ATTEMPTS_DEFAULT,
+        message_queue: Any = None,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(root_helper, driver, execute, device_scan_attempts, *args, **kwargs)
+        self.message_queue = message_queue
+
+    @staticmethod
+    def get_connector_properties(
+        root_helper: str | None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return who this host is to a cluster, and whether the discovery client runs.
+
+        Nothing is made, and nothing is returned, on a host that has neither an NVMe name nor
+        nvme-cli to make one. The client is asked only where it is installed.
+        """
+        nqn = _host_nqn()
+        if not nqn:
+            return {}
+        return {
+            'nqn': nqn,
+            'found_dsc': _find_dsc(),
+            'host_ips': lightos.own_addresses(),
+        }
+
+    @staticmethod
+    def get_ip_addresses() -> list[str]:
+        """Return the addresses of this host's interfaces, but for the loopback."""
+        return lightos.own_addresses()
+
+    def find_dsc(self) -> str:
+        """Return ``found`` if the discovery client runs on this host, else an empty text."""
+        return _find_dsc()
+
+    def get_search_path(self) -> str:
+        """Return the directory of the devices."""
+        return '/dev'
+
+    def get_volume_paths(
+        self, connection_properties: Raw | Volume, device_info: Raw | None = None
+    ) -> list[str]:
+        """Return the device of a volume if it is here."""
+        request = (
+            connection_properties
+            if isinstance(connection_properties, Volume)
+            else Volume.parse(connection_properties, device_info)
+        )
+        return [f'/dev/{head}' for head in self._survey(request).heads]
+
+    def supports_multipath(self) -> bool:
+        """Return whether the kernel's own multipath is on."""
+        return nvme.has_native_multipath()
+
+    def _attach(self, request: Volume, op: operation.Operation) -> result.BlockDevice:
+        client = op.settings.lightos
+        entry = _entry(request)
+        wanted = _wanted(request, entry.host_nqn)
+        _require_client(wanted, client, op.work.within(self.CLIENT_TIMEOUT))
+        lightos.add(client, entry, op.undo)
+        limit = op.work.within(self.WAIT_DEVICE_TIMEOUT)
+        found = nvme_adopt.attach(wanted, limit, op)
+        self._tell('add', request)
+        return result.BlockDevice(f'/dev/{found.head}')
+
+    def _survey(self, request: Volume, *, for_removal: bool = False) -> plans.Choice:
+        """What there is of the volume, behind every controller of its cluster."""
+        found = _wanted(request, machine.or_none(machine.known_host_nqn))
+        places = nvme_survey.Places(
+            nqn=request.nqn,
+            portals=tuple(dict.fromkeys(each.portal for each in found.controllers())),
+            host_nqn=found.host_nqn,
+            volume=request.key,
+        )
+        wanted = plans.Wanted(str(request), request.identity)
+        survey = nvme_survey.for_removal if for_removal else nvme_survey.namespace
+        return plans.choose(survey(places, wanted), wanted)
+
+    def _detach(
+        self, request: Volume, steps: teardown.Teardown, op: operation.Operation
+    ) -> Collection[str]:
+        choice = self._survey(request, for_removal=True)
+        if not choice.heads:
+            LOG.warning('Detach: there is no %s on this host', request)
+        removal = plans.plan([choice], keep_connected=True)
+        nvme_removal.run(removal, steps, op.deadline, force=steps.on_error.is_forced)
+        # Before the file goes, or the monitor would take it for lost.
+        steps.run('message to the monitor', functools.partial(self._tell, 'delete', request))
+        directory = op.settings.lightos.directory
+        remove = functools.partial(lightos.remove_file, directory, request.uuid)
+        steps.run(f'removal of {lightos.path_of(op.settings.lightos, request.uuid)}', remove)
+        return choice.heads
+
+    def _still_shows(self, request: Volume, device: str) -> bool:
+        # The cluster maps it to this host until the caller has it unmapped.
+        return device in self.get_volume_paths(request)
+
+    def _extend(self, request: Volume, op: operation.Operation) -> int:
+        choice = self._survey(request)
+        if not choice.heads:
+            raise exception.VolumePathsNotFound(f'There is no {request} on this host')
+        return nvme_volume.grow(request.identity, choice.paths, op.deadline)
+
+    def _tell(self, what: str, request: Volume) -> None:
+        if self.message_queue is not None:
+            self.message_queue.put((what, dict(request.properties)))
+
+    # The files of the discovery client, for the monitor and callers outside.
+
+    def dsc_file_name(self, uuid: str) -> str:
+        """Return the path of a volume's file."""
+        return lightos.path_of(opts.current().lightos, uuid)
+
+    def dsc_need_connect(self, connection_info: Raw) -> bool:
+        """Return whether a volume has no file."""
+        return not lightos.has_file(opts.current().lightos, Volume.parse(connection_info).uuid)
+
+    def dsc_connect_volume(self, connection_info: Raw) -> None:
+        """Write a volume's file, of which the client learns where its cluster is.
+
+        :raises BrickException: if it cannot be written, or this host has no NVMe name.
+        """
+        lightos.add(opts.current().lightos, _entry(Volume.parse(connection_info)))
+
+    def dsc_disconnect_volume(self, connection_info: Raw) -> None:
+        """Remove a volume's file; what the client has connected stays.
+
+        :raises OSError: if it stays.
+        """
+        uuid = Volume.parse(connection_info).uuid
+        lightos.remove_file(opts.current().lightos.directory, uuid)
+
+    def lightos_monitor(self, lightos_db: MutableMapping[str, Raw], message_queue: Any) -> NoReturn:
+        """Keep the files of attached volumes there, for ever; for a thread or process of its own.
+
+        :param lightos_db: the volumes, by UUID; what the queue tells is entered there.
+        :param message_queue: the ``message_queue`` of the connectors.
+        """
+        clock.sleep(_FIRST_SECONDS)
+        while True:
+            self.monitor_message_queue(message_queue, lightos_db)
+            self._restore(lightos_db, message_queue)
+            clock.sleep(_MONITOR_SECONDS)
+
+    def monitor_db(self, lightos_db: MutableMapping[str, Raw]) -> None:
+        """Write the files that are missing, once.
+
+        A volume that is being attached or detached now is left for the next time.
+        """
+        self._restore(lightos_db, self.message_queue)
+
+    def _restore(self, lightos_db: MutableMapping[str, Raw], message_queue: Any) -> None:
+        for uuid in list(lightos_db):
+            try:
+                self._restore_one(uuid, lightos_db, message_queue)
+            except exception.OperationTimedOut:
+                LOG.debug('Volume %s is being attached or detached', uuid)
+            except Exception as error:  # noqa: BLE001 the others have to be looked at as well
+                LOG.warning('The discovery client is not told of volume %s: %s', uuid, error)
+
+    def _restore_one(
+        self, uuid: str, lightos_db: MutableMapping[str, Raw], message_queue: Any
+    ) -> None:
+        connection = lightos_db.get(uuid)
+        if connection is None or not self.dsc_need_connect(connection):
+            return
+        deadline = wait.Deadline.after(_BUSY_SECONDS)
+        with locks.hold(locks.VOLUME, Volume.parse(connection).key, deadline):
+            # A detach tells of itself under the lock before it removes the file.
+            if message_queue is not None:
+                self.monitor_message_queue(message_queue, lightos_db)
+            if uuid in lightos_db and self.dsc_need_connect(connection):
+                self.dsc_connect_volume(connection)
+
+    def monitor_message_queue(
+        self, message_queue: Any, lightos_db: MutableMapping[str, Raw]
+    ) -> None:
+        """Enter what the queue tells of volumes, until it is empty."""
+        while not message_queue.empty():
+            what, connection = message_queue.get()
+            uuid = connection['uuid']
+            if what == 'add':
+                lightos_db[uuid] = connection
+            elif what == 'delete' and lightos_db.pop(uuid, None) is None:
+                LOG.warning('Volume %s is not known to the monitor, and was detached', uuid)
+
+
+def _host_nqn() -> str:
+    """The name of this host, as NVMe over Fabrics volumes have it; empty if there is none."""
+    if machine.has_nvme_cli():
+        system = machine.system_uuid()
+        return machine.or_none(lambda: machine.host_nqn(system or None)) or ''
+    return machine.or_none(machine.written_host_nqn) or ''
+
+
+def _find_dsc() -> str:
+    client = opts.current().lightos
+    return 'found' if lightos.is_installed(client) and lightos.answers(client) else ''
+
+
+def _entry(request: Volume) -> model.Entry:
+    """What the file of a volume says.
+
+    :raises InvalidParameterValue: if the properties name no discovery service.
+    :raises BrickException: if this host has no name.
+    """
+    services = request.require_services()
+    host_nqn = machine.host_nqn(machine.system_uuid() or None)
+    if not host_nqn:
+        raise exception.BrickException(
+            'This host has no NVMe name, by which a cluster of LightOS knows it: write one into '
+            '/etc/nvme/hostnqn, such as nvme gen-hostnqn prints'
+        )
+    return model.Entry(request.uuid, host_nqn, request.nqn, services)
+
+
+def _wanted(request: Volume, host_nqn: str | None) -> nvme_adopt.Wanted:
+    what = str(request)
+    return nvme_adopt.Wanted(what, request.nqn, request.identity, host_nqn, request.key)
+
+
+def _require_client(
+    wanted: nvme_adopt.Wanted, client: settings.DiscoveryClient, deadline: wait.Deadline
+) -> None:
+    """Have a client that can be told of the volume, or a cluster that is connected already.
+
+    :raises BrickException: if there is neither.
+    """
+    if not lightos.is_installed(client):
+        raise exception.BrickException(
+            f'The discovery client of LightOS is not installed on this host: there is no directory '
+            f'{client.directory} ([os_brick] lightos_discovery_client_dir_path)'
+        )
+
+    def may_attach() -> bool:
+        return bool(wanted.controllers()) or lightos.answers(client)
+
+    if not wait.holds(may_attach, deadline):
+        raise exception.VolumeDeviceNotFound(
+            f'{wanted.what}: this host is not connected to it, and the discovery client of LightOS '
+            f'does not answer at {client.address} port {client.port}: start it (systemctl start '
+            'discovery-client)'
+        )

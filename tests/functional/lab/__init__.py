@@ -30,6 +30,7 @@ Modules
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
     ceph      Cluster: a Ceph of one node in RAM; its daemons hung, stopped and started
     nfs       Server: an NFS server in namespaces of its own, cut off like another host
+    discovery_client  a double of Lightbits' client, which connects what files name
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
     programs  Recorder: programs started by us and not by udev, with their command lines
     bricks    ours() in this process; Nursery and Worker: ours or the reference in processes
@@ -62,6 +63,7 @@ from tests.functional.lab import (
     bricks,
     ceph,
     daemons,
+    discovery_client,
     fc,
     fcloop,
     lio,
@@ -83,6 +85,7 @@ __all__ = [
     'bricks',
     'ceph',
     'daemons',
+    'discovery_client',
     'fc',
     'fcloop',
     'lio',

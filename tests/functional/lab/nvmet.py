@@ -412,6 +412,11 @@ def controllers(nqn: str = NQN) -> list[str]:
     return sorted(n for n in names if shell.read(CLASS / n / 'subsysnqn').startswith(nqn))
 
 
+def address_of(name: str) -> str:
+    """Where a controller is connected to, as the kernel has it."""
+    return shell.read(CLASS / name / 'address')
+
+
 def clear() -> None:
     """Remove what an earlier, killed run left: arrays, controllers, ports, subsystems, stores."""
     _stop_arrays()

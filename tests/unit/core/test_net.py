@@ -94,3 +94,10 @@ def test_why_unreachable(network: fake_network.Network) -> None:
 )
 def test_is_ip(text: str, expected: bool) -> None:
     assert net.is_ip(text) is expected
+
+
+def test_own_addresses() -> None:
+    """Of this very machine: the loopback is there, and each is an address."""
+    found = net.own_addresses()
+    assert ('lo', '127.0.0.1') in found
+    assert all(net.is_ip(address) for _name, address in found)

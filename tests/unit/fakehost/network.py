@@ -38,6 +38,7 @@ class Network:
     :ivar names: the addresses of each host name; an error is raised, ``None`` hangs for 20 s.
     :ivar unresponsive: the addresses that answer nothing.
     :ivar servers: the real port on this machine, by the address and the port of a fake server.
+    :ivar own: this host's interfaces and addresses.
     """
 
     def __init__(self, clock: 'Clock') -> None:
@@ -46,6 +47,7 @@ class Network:
         self.unresponsive: set[str] = set()
         self.servers: dict[tuple[str, int], int] = {}
         self.lookups: list[str] = []
+        self.own: list[tuple[str, str]] = [('lo', '127.0.0.1'), ('lo', '::1')]
 
     def lookup(self, name: str) -> tuple[str, ...]:
         self.lookups.append(name)
@@ -69,3 +71,6 @@ class Network:
             self.connect(address, port, seconds, '')
         real = self.servers[address, port]
         return socket.create_connection(('127.0.0.1', real), timeout=seconds)
+
+    def addresses(self) -> list[tuple[str, str]]:
+        return self.own

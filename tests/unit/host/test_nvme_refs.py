@@ -169,3 +169,18 @@ def test_what_has_gone_by_itself_is_forgotten_with_the_next_change(host: Host, c
         assert 'gold' not in host.states()[0].read_text()
     nvme_refs.forget(new)
     assert not host.states()
+
+
+def test_what_is_dropped_is_not_released(host: Host) -> None:
+    """So no later failure disconnects a controller that is another program's."""
+    one = host.controller
+    with locks.lifeline() as token:
+        nvme_refs.confirm(one, 'volume', token, 'gold')
+        nvme_refs.confirm(one, 'other', token, 'silver')
+    nvme_refs.drop(one, ['gold', 'unknown'])
+    known = nvme_refs.read(one)
+    assert set(known.attached) == {'silver'}
+    assert not known.released
+    nvme_refs.drop(one, ['silver'])
+    assert nvme_refs.read(one) == NOTHING
+    assert not host.states()

@@ -37,6 +37,11 @@ VALID = {
         # RFC 3722: what is left after string preparation may be beyond ASCII.
         'iqn.2001-04.com.example:größe-江月',
     ],
+    names.DISCOVERY_WORD: [
+        'nqn.2016-01.com.lightbitslabs:uuid:6bbb54a0-6a7c-4b7c-9c57-0d0f3a1b2c3d',
+        '10.0.0.1',
+        'fd00::1',
+    ],
     names.NQN: [
         # NVM Express Base Specification 2.0, 4.5.
         'nqn.2014-08.com.example:nvme:nvm-subsystem-sn-d78432',
@@ -126,6 +131,7 @@ INVALID = {
         *('iqn.' + 'a' * 220, 'iqn.' + 'é' * 110, '-iqn.a', 'iqn.a\0'),
     ],
     names.NQN: ['', ' ', 'a,b', 'a\nb', 'a\0', 'x' * 223, 'é' * 112, ' a', 'a\u2028b', '\ud800'],
+    names.DISCOVERY_WORD: ['', 'a b', 'a=b', 'a#b', 'a\n', 'a\t', '\ud800', 'x' * 256],
     names.HOST_NQN: ['# a comment', '"nqn.a"', "'nqn.a'", 'a,b', '', '\ufeffnqn.a'],
     names.IFACE: ['', '.', '..', '../a', 'a/b', 'a,b', '-a', ' a', 'a ', 'a' * 65, 'a\tb'],
     names.INTERFACE: ['', '.', '..', 'a/b', 'a:b', 'a b', 'a,b', 'a' * 16, 'é' * 8, 'a\0'],

@@ -274,3 +274,17 @@ def test_a_plan_tells_nothing_was_looked_for_from_nothing_was_found() -> None:
         host = found(path('nvme5c0n1', GOLD), users=users)
         step = removal.plan([removal.choose(host, wanted(uuid=GOLD))]).steps[0].as_dict()
         assert {key: step[key] for key in step if key == 'users'} == plain
+
+
+def test_controllers_of_another_program_are_left_connected() -> None:
+    """Nothing is waited for, either: the namespace shows until the array unmaps it."""
+    host = found(path('nvme5c0n1', GOLD), path('nvme5c1n1', GOLD), users=())
+    choice = removal.choose(host, wanted(uuid=GOLD))
+    steps = removal.plan([choice], keep_connected=True).steps
+    assert [step.verb for step in steps] == [
+        removal.Verb.CHECK_USERS,
+        removal.Verb.FLUSH,
+        removal.Verb.FREE,
+    ]
+    assert steps[-1].controllers == host.controllers
+    assert steps[-1].names == (str(host.paths[0].identity),)

@@ -31,6 +31,7 @@ ZFCP = {'device': '0.0.1700', 'wwpn': f'0x{1:016x}', 'lun': f'0x{1:016x}'}
 OPTIONS = {'transport': 'tcp', 'traddr': '10.0.0.1', 'trsvcid': '4420', 'nqn': 'nqn.2026-11.org:a'}
 CRYPT = {'name': 'crypt-sda', 'passphrase': 'pa55-word'}
 SHARE = {'share': 'h:/a', 'place': f'/mnt/{hashlib.md5(b"h:/a").hexdigest()}'}
+DSC = {'directory': '/etc/discovery-client/discovery.d', 'uuid': UUID}
 CHAP = {'node.session.auth.password': 'pa55-word'}
 
 # Arguments that a function takes; the host that they are for is the fixture's.
@@ -72,6 +73,14 @@ VALID: dict[str, dict[str, Any]] = {
     'iscsiadm.logout': {'session': 1},
     'iscsiadm.discover': {name: PORTAL[name] for name in ('address', 'port', 'iface')},
     'iscsiadm.show_iface': {'iface': 'default'},
+    'lightos.has_dsc_file': DSC,
+    'lightos.write_dsc_file': {
+        **DSC,
+        'host_nqn': 'nqn.2014-08.org.nvmexpress:uuid:x',
+        'nqn': OPTIONS['nqn'],
+        'services': (('10.0.0.1', '8009'),),
+    },
+    'lightos.delete_dsc_file': DSC,
     'links.link_root': {
         'target': '/dev/sda',
         'link_name': '/dev/disk/by-id/os-brick+dev+sda',
@@ -164,6 +173,7 @@ RULES = {
     'wwids.remove': names.WWID,
     'iface': names.IFACE,
     'address': names.HOST_NAME,
+    'host_nqn': names.HOST_NQN,
     'name': names.MAP,
     'alias': names.MD_ALIAS,
     'passphrase': names.Rule('passphrase', re.compile(r'[^\ud800-\udfff]+'), 8192),

@@ -28,6 +28,7 @@ EVENTLET = (
     'tests/unit/initiator/connectors/test_iscsi_names.py',
     'tests/unit/initiator/connectors/test_fibre_channel.py',
     'tests/unit/initiator/connectors/test_nvmeof.py',
+    'tests/unit/initiator/connectors/test_lightos.py',
 )
 _EVENTLET_RUNNER = 'tools/lib/green.py'
 UNIT_SECONDS = 900.0
