@@ -222,3 +222,34 @@ LV_RESERVED = re.compile(
 LV_PART = re.compile(rf'{LV_RESERVED.pattern}|.*_(?:cpool|tpool|vpool)')
 # One word that LVM takes for a device: its first letter makes a tag or an option of others.
 PV_PATH = _rule('path of a device', rf'/dev/[^\s,{_CONTROL}]+', 4095, 'it has to begin with /dev/')
+
+# Ceph takes any text for pools, namespaces, images and snapshots; "/" and "@" stand between them.
+# Objects are named after them (osd_max_object_name_len is 2048), and Linux takes one page in all.
+RBD = _rule(
+    'name of a pool, a namespace, an image or a snapshot of Ceph',
+    rf'[^/@{_CONTROL}]+',
+    1024,
+    'it has to be without slashes, "@" and control characters',
+)
+# Linux, drivers/block/rbd.c, splits what it is given at white space.
+RBD_MAPPED = _rule(
+    'name that the kernel can map',
+    rf'[^\s/@{_CONTROL}]+',
+    1024,
+    'it has to be without blanks, slashes and "@"',
+)
+# The ID of an entity of Ceph: part of a section's name, of an option of the kernel and of the name
+# of a keyring.
+CEPH_USER = _rule(
+    'name of a user of Ceph',
+    rf'[^\s/,=\[\]$;#"\'{_CONTROL}]+',
+    255,
+    'it has to be without blanks, slashes, commas, brackets, quotes and "=$;#"',
+)
+# Part of the names of files in /etc/ceph (ceph(8), --cluster).
+CEPH_CLUSTER = _rule(
+    'name of a cluster of Ceph',
+    r'[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?',
+    255,
+    'it has to be of letters, digits and "_.-"',
+)

@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images of Ceph that the kernel has mapped: which there are, who they are, mapped and unmapped.
+
+A device is an image's by what the kernel shows of it: cluster, pool, namespace, image, snapshot. A
+name alone says nothing: two clusters may have an image of one name, and an image that is deleted
+and made again is another one. udev's link to a name leads to whichever was mapped last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+import dataclasses
+import errno
+import secrets
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import files, net, undo, wait
+from os_brick.host import block, idle
+from os_brick.model import addresses
+from os_brick.model import rbd as model
+from os_brick.privileged import rbd as root
+
+LOG = logging.getLogger(__name__)
+
+# udev looks at a device that is new, or was written to, for a moment.
+_UDEV_SECONDS = 5.0
+_NO_SNAPSHOT = '-'
+# What the kernel's errors mean here (drivers/block/rbd.c and net/ceph of Linux 6.12; measured).
+_REASONS = {
+    errno.ENOENT: 'the cluster has no such pool, namespace, image or snapshot',
+    errno.EPERM: 'the user may not use the pool or namespace: look at its capabilities',
+    errno.EACCES: 'the monitors reject the user or its key',
+    errno.EINVAL: 'the kernel rejects the request; a cluster that wants keys needs a user',
+    errno.ENXIO: 'the image has features that this kernel does not support: take them from it with '
+    '"rbd feature disable"',
+    errno.ETIMEDOUT: 'no monitor answers',
+    errno.EROFS: 'another client has locked the image for itself and does not let it go',
+    errno.ENOKEY: 'this host has no key of the user',
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Source:
+    """Where an image is had from: its cluster's monitors, and who asks them.
+
+    :ivar secret: the user's; empty: this host has it in a keyring.
+    """
+
+    image: model.Image
+    monitors: tuple[addresses.Portal, ...]
+    user: str
+    cluster: str
+    secret: str = dataclasses.field(repr=False)
+
+
+def of_image(image: model.Image) -> list[model.Mapped]:
+    """The mapped images of this name, of whatever cluster."""
+    numbers = sorted(int(each) for each in files.names(root.DEVICES) if each.isdigit())
+    found = (_mapped(number) for number in numbers)
+    return [each for each in found if each.image == image]
+
+
+def _mapped(number: int) -> model.Mapped:
+    def shown(name: str) -> str:
+        return files.read_or(f'{root.DEVICES}/{number}/{name}')
+
+    snapshot = shown('current_snap')
+    image = model.Image(
+        pool=shown('pool'),
+        name=shown('name'),
+        namespace=shown('pool_ns'),
+        snapshot='' if snapshot == _NO_SNAPSHOT else snapshot,
+    )
+    return model.Mapped(number, image, tuple(shown(name) for name in model.IDENTITY))
+
+
+def is_there(mapped: model.Mapped) -> bool:
+    """Whether a device is still mapped, and the same."""
+    return _mapped(mapped.number) == mapped
+
+
+def configurations() -> dict[int, model.Configuration]:
+    """What the kernel was told of each mapped image, by its number."""
+    return {
+        number: model.Configuration(frozenset(model.monitors_of(','.join(monitors))), mark)
+        for number, monitors, mark in root.configurations()
+    }
+
+
+def monitors_of_host(cluster: str) -> tuple[addresses.Portal, ...]:
+    """The monitors that this host's configuration file of a cluster names; none without one."""
+    text = files.read_or(f'/etc/ceph/{cluster}.conf')
+    return model.monitors_of(model.settings(text, ['global', 'client']).get('mon_host', ''))
+
+
+def resolved(
+    monitors: Iterable[addresses.Portal], deadline: wait.Deadline
+) -> tuple[addresses.Portal, ...]:
+    """Monitors with addresses for names; those that do not resolve are left out.
+
+    :raises OSError: if none is left.
+    """
+    found: list[addresses.Portal] = []
+    failed: OSError | None = None
+    for each in monitors:
+        try:
+            where = (each.address,) if each.is_ip else net.resolve(each.address, deadline)
+        except OSError as error:
+            LOG.warning('The host name of monitor %s does not resolve: %s', each, error)
+            failed = error
+        else:
+            found += [addresses.Portal(address, each.port) for address in where]
+    if failed is not None and not found:
+        raise failed
+    return tuple(dict.fromkeys(found))
+
+
+def new_mark(*, probe: bool = False) -> str:
+    """A name for the key of one map, which no other has."""
+    return (model.PROBE_MARK if probe else model.MARK) + secrets.token_hex(8)
+
+
+def map_image(
+    source: Source, steps: undo.Undo, deadline: wait.Deadline, clean_up_seconds: float
+) -> model.Mapped:
+    """Have an image mapped, by a new map.
+
+    :raises VolumeDeviceNotFound: saying why it cannot be mapped.
+    :raises VolumeInUse: if another client has locked it.
+    :raises OperationTimedOut: if the cluster does not answer in time.
+    """
+    mark, known = new_mark(), [each.number for each in of_image(source.image)]
+    steps.add(take_back, _words(source.image), mark, known, clean_up_seconds)
+    found = _added(source, mark, deadline, read_only=bool(source.image.snapshot))
+    if found.image != source.image:
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{found.name}', expected=str(source.image), actual=str(found.image)
+        )
+    return found
+
+
+def _words(image: model.Image) -> tuple[str, str, str, str]:
+    return (image.pool, image.name, image.namespace, image.snapshot)
+
+
+def _added(source: Source, mark: str, deadline: wait.Deadline, *, read_only: bool) -> model.Mapped:
+    try:
+        number = root.add(
+            monitors=tuple(map(str, source.monitors)),
+            user=source.user,
+            cluster=source.cluster,
+            secret=source.secret,
+            image=_words(source.image),
+            mark=mark,
+            read_only=read_only,
+            timeout=deadline.limit(),
+        )
+    except OSError as error:
+        raise _why_not_mapped(source, error) from error
+    return _mapped(number)
+
+
+def _why_not_mapped(source: Source, error: OSError) -> exception.BrickException:
+    who = f'client.{source.user}' if source.user else 'no user'
+    where = ', '.join(map(str, source.monitors))
+    why = _REASONS.get(error.errno or 0, str(error))
+    text = f'Image {source.image} cannot be mapped as {who} with monitors {where}: {why}'
+    if error.errno == errno.ENOKEY:
+        text = f'{text} ({error.strerror})'
+    if error.errno == errno.EROFS:
+        return exception.VolumeInUse(text)
+    return exception.VolumeDeviceNotFound(text)
+
+
+@undo.verb
+def take_back(
+    image: tuple[str, str, str, str], mark: str, known: list[int], seconds: float
+) -> None:
+    """Unmap what a failed attach has mapped: by its mark, or where there is no key as new.
+
+    :param known: the numbers of the images of this name that were mapped before.
+    """
+    deadline = wait.Deadline.after(seconds)
+    told = configurations()
+    for each in of_image(model.Image(*image)):
+        own = told.get(each.number)
+        if own is not None and (own.mark == mark or (not own.mark and each.number not in known)):
+            _remove(each, deadline, force=False)
+
+
+def learn_identity(
+    source: Source, steps: undo.Undo, deadline: wait.Deadline, clean_up_seconds: float
+) -> tuple[str, ...]:
+    """The identity of the image that the monitors have under its name now.
+
+    The image is mapped for a moment, read-only: such a map takes no lock and watches nothing, so it
+    does not disturb those that use the image (Linux 5.5 and later).
+
+    :raises VolumeDeviceNotFound: saying why it cannot be mapped.
+    :raises OperationTimedOut: if the cluster does not answer in time.
+    """
+    mark, known = new_mark(probe=True), [each.number for each in of_image(source.image)]
+    steps.add(take_back, _words(source.image), mark, known, clean_up_seconds)
+    found = _added(source, mark, deadline, read_only=True)
+    _remove(found, deadline, force=False)
+    return found.identity
+
+
+def sweep_probes(image: model.Image, deadline: wait.Deadline) -> None:
+    """Unmap what a process that was killed has mapped only to learn an identity.
+
+    Called with the lock of the image held, under which every other one ends.
+    """
+    told = configurations()
+    for each in of_image(image):
+        if each.number in told and told[each.number].is_probe:
+            LOG.warning('Detach: %s was mapped by a process that was killed', each)
+            _remove(each, deadline, force=False)
+
+
+def unmap(mapped: model.Mapped, deadline: wait.Deadline, *, force: bool) -> None:
+    """Have the kernel unmap an image; one that has gone already is not an error.
+
+    :param force: whether it matters that something has it open.
+    :raises VolumeInUse: if something uses it, without ``force``.
+    :raises OperationTimedOut: if the cluster does not answer in time.
+    """
+    if not force:
+        require_unused(mapped)
+    _remove(mapped, deadline, force=force)
+    if not wait.holds(lambda: not is_there(mapped), deadline):
+        raise exception.VolumePathNotRemoved(volume_path=str(mapped))
+
+
+def require_unused(mapped: model.Mapped) -> None:
+    """Have nothing use a mapped image.
+
+    :raises VolumeInUse: if something does.
+    """
+    users = block.users(mapped.name)
+    if users:
+        raise exception.VolumeInUse(device=f'/dev/{mapped.name}', holder='; '.join(users))
+    idle.require_free([mapped.name])
+
+
+def _remove(mapped: model.Mapped, deadline: wait.Deadline, *, force: bool) -> None:
+    """Unmap, again and again while udev looks at the device."""
+    limit = deadline.within(_UDEV_SECONDS)
+
+    def is_removed() -> bool:
+        try:
+            root.remove(mapped.number, mapped.identity, force, deadline.limit())
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return True
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+        return True
+
+    if not wait.holds(is_removed, limit):
+        holder = '; '.join(block.openers(mapped.name)) or 'a process that has it open'
+        raise exception.VolumeInUse(device=f'/dev/{mapped.name}', holder=holder)
+
+
+def grow(mapped: model.Mapped, deadline: wait.Deadline) -> int:
+    """Have the kernel see the size of an image; return it in bytes.
+
+    :raises VolumePathsNotFound: if it is not mapped any more.
+    :raises OperationTimedOut: if the cluster does not answer in time.
+    """
+    try:
+        root.refresh(mapped.number, mapped.identity, deadline.limit())
+    except OSError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        raise exception.VolumePathsNotFound(f'{mapped} is not mapped any more') from error
+    size = int(files.read_or(f'{root.DEVICES}/{mapped.number}/size', '0'))
+    # The block device follows in a work item of the kernel.
+    wait.holds(lambda: block.size_bytes(mapped.name) == size, deadline.within(_UDEV_SECONDS))
+    return block.size_bytes(mapped.name)
+
+
+def remove_old_conf(path: str) -> None:
+    """Remove a configuration file, with a key in it, that os-brick 7.1.1 has made for a map.
+
+    :raises BrickException: if it is not one.
+    :raises OSError: if it stays.
+    """
+    root.remove_old_conf(path)

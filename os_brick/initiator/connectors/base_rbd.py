@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes of Ceph that the kernel maps as block devices: attach, detach and extend of one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+import functools
+import re
+
+from oslo_log import log as logging
+
+from os_brick import exception
+from os_brick.core import operation, teardown, wait
+from os_brick.host import block, krbd, links
+from os_brick.model import addresses
+from os_brick.model import rbd as model
+from os_brick.plans import rbd as plans
+from os_brick.request import rbd as request_rbd
+from os_brick.request import result
+
+LOG = logging.getLogger(__name__)
+Request = request_rbd.RbdRequest
+
+_READ_SECONDS = 10.0
+_DEVICE = re.compile(r'rbd[0-9]+')
+
+
+class RBDConnectorMixin:
+    """What the kernel is asked to do with an image; ``block.BlockConnector`` has the course."""
+
+    def _attach(self, request: Request, op: operation.Operation) -> result.BlockDevice:
+        source = _source(request, op.work)
+        krbd.sweep_probes(request.image, op.work)
+        found = _reusable(source, op) if krbd.of_image(request.image) else None
+        if found is None:
+            found = krbd.map_image(source, op.undo, op.work, op.clean_up_seconds)
+        why = block.why_unusable(found.name, op.work.limit(_READ_SECONDS))
+        if why is not None:
+            raise exception.VolumeDeviceNotFound(f'{found} cannot be read: {why}') from why
+        # Not udev's link: of two clusters with an image of this name it leads to the last one.
+        return result.BlockDevice(f'/dev/{found.name}')
+
+    def _detach(
+        self, request: Request, steps: teardown.Teardown, op: operation.Operation
+    ) -> Collection[str]:
+        krbd.sweep_probes(request.image, op.work)
+        own = _of_volume(request, op)
+        if not own:
+            LOG.warning('Detach: image %s is not mapped on this host', request.image)
+        gone = [each.name for each in own if _removed(each, steps, op)]
+        if request.conf:
+            remove = functools.partial(krbd.remove_old_conf, request.conf)
+            steps.run(f'removal of {request.conf}', remove)
+        return gone
+
+    def _extend(self, request: Request, op: operation.Operation) -> int:
+        own = _of_volume(request, op)
+        if not own:
+            raise exception.VolumePathsNotFound(f'Image {request.image} is not mapped on this host')
+        sizes = [krbd.grow(each, op.work) for each in own]
+        return sizes[0]
+
+    @staticmethod
+    def _paths(request: Request, deadline: wait.Deadline) -> list[str]:
+        """The devices of a volume, without asking its cluster."""
+        found = krbd.of_image(request.image)
+        told = krbd.configurations() if found else {}
+        monitors = _known_monitors(request, deadline)
+        return [f'/dev/{each.name}' for each in plans.of_monitors(found, told, monitors)]
+
+
+def _removed(mapped: model.Mapped, steps: teardown.Teardown, op: operation.Operation) -> bool:
+    """Flush and unmap one device; whether it has gone."""
+    force = steps.on_error.is_forced
+    if not force:
+        krbd.require_unused(mapped)
+    number, limit = block.inode(mapped.name), teardown.flush_limit(op.deadline, force)
+    flush = functools.partial(block.flush, mapped.name, number, limit)
+    steps.run(f'flush of {mapped}', flush)
+    unmap = functools.partial(krbd.unmap, mapped, op.deadline, force=force)
+    return steps.run(f'unmap of {mapped}', unmap)
+
+
+def _source(request: Request, deadline: wait.Deadline) -> krbd.Source:
+    """Where the image is had from, with the addresses of monitors for their names.
+
+    :raises InvalidParameterValue: if neither the caller nor this host says where that is.
+    :raises VolumeDeviceNotFound: if no monitor's name resolves.
+    """
+    request.require_mappable()
+    named = request.monitors or krbd.monitors_of_host(request.cluster)
+    if not named:
+        request.require_monitors()
+    try:
+        monitors = krbd.resolved(named, deadline)
+    except OSError as error:
+        raise exception.VolumeDeviceNotFound(
+            f'Image {request.image}: no name of its monitors resolves: {error}'
+        ) from error
+    return krbd.Source(
+        image=request.image,
+        monitors=monitors,
+        user=request.user,
+        cluster=request.cluster,
+        secret=request.secret or '',
+    )
+
+
+def _known_monitors(request: Request, deadline: wait.Deadline) -> tuple[addresses.Portal, ...]:
+    named = request.monitors or krbd.monitors_of_host(request.cluster)
+    try:
+        return krbd.resolved(named, deadline)
+    except OSError as error:
+        LOG.warning('No name of the monitors of image %s resolves: %s', request.image, error)
+        return ()
+
+
+def _reusable(source: krbd.Source, op: operation.Operation) -> model.Mapped | None:
+    """The map of the image that is there already, if it is this cluster's."""
+    identity = krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
+    found = krbd.of_image(source.image)
+    same = [each for each in found if each.identity == identity]
+    for each in found:
+        if each not in same:
+            LOG.warning('%s is not the volume, which is of cluster %s', each, identity[0])
+    needs_writes = not source.image.snapshot
+    unfit = {each.number for each in same if needs_writes and block.is_read_only(each.name)}
+    return plans.to_reuse(same, krbd.configurations(), unfit)
+
+
+def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped, ...]:
+    """The maps of the volume, of several its own ones.
+
+    Which cluster a map is of is known by the monitors that the kernel was told. Where they are not
+    those of the properties, the cluster is asked.
+    """
+    found = krbd.of_image(request.image)
+    if not found:
+        return ()
+    told = krbd.configurations()
+    used = _used(request)
+    own = plans.of_monitors(found, told, _known_monitors(request, op.work))
+    # A device that the caller had and that is none of these has gone.
+    if not own and (used is None or used in {each.name for each in found}):
+        source = _source(request, op.work)
+        identity = krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
+        own = tuple(each for each in found if each.fsid == identity[0])
+    return plans.to_remove(own, told, used)
+
+
+def _used(request: Request) -> str | None:
+    """The name of the device that the caller had, ``rbd0``; ``None`` if its path does not say it.
+
+    The path of an encrypted volume leads elsewhere, and says the device below by its name.
+    """
+    path = links.device_of(request.device_path or '')
+    name = block.name_of(path) or path.rpartition('/')[2]
+    return name if _DEVICE.fullmatch(name) else None

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which of the mapped images of a name is a volume, and which of them goes with a detach."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from os_brick.model import addresses
+from os_brick.model import rbd as model
+
+Found = Sequence[model.Mapped]
+Told = Mapping[int, model.Configuration]
+
+
+def of_monitors(
+    found: Found, told: Told, monitors: Collection[addresses.Portal]
+) -> tuple[model.Mapped, ...]:
+    """Those of the cluster that has these monitors: the kernel was told one of them.
+
+    That another one is of another cluster is not said thereby: a cluster may have been given other
+    monitors since.
+    """
+    return tuple(
+        each
+        for each in found
+        if each.number in told and model.is_same_cluster(told[each.number].monitors, monitors)
+    )
+
+
+def to_reuse(found: Found, told: Told, unfit: Collection[int]) -> model.Mapped | None:
+    """The one of several maps of one image that an attach hands out; rather one of ours.
+
+    :param unfit: the numbers of those that are read-only, for an image that is to be written to.
+    """
+    fit = [each for each in found if each.number not in unfit]
+    fit.sort(key=lambda each: (not _is_ours(each, told), each.number))
+    return fit[0] if fit else None
+
+
+def to_remove(found: Found, told: Told, used: str | None) -> tuple[model.Mapped, ...]:
+    """Of several maps of one image those that a detach takes away: ours, and the one in use.
+
+    Another one was made by the host's operator, and stays. If none is known to be ours, all go:
+    os-brick 7.1.1 left no mark, and not every caller keeps the path.
+
+    :param used: the device that the caller had.
+    """
+    own = [each for each in found if _is_ours(each, told) or each.name == used]
+    return tuple(own or found)
+
+
+def _is_ours(mapped: model.Mapped, told: Told) -> bool:
+    return mapped.number in told and told[mapped.number].is_ours
