@@ -25,7 +25,7 @@ from os_brick.privileged import rbd as root
 LOG = logging.getLogger(__name__)
 
 # udev looks at a device that is new, or was written to, for a moment.
-_UDEV_SECONDS = 5.0
+_UDEV_SECONDS = 10.0
 _NO_SNAPSHOT = '-'
 # What the kernel's errors mean here (drivers/block/rbd.c and net/ceph of Linux 6.12; measured).
 _REASONS = {
@@ -247,22 +247,29 @@ def require_unused(mapped: model.Mapped) -> None:
 
 def _remove(mapped: model.Mapped, deadline: wait.Deadline, *, force: bool) -> None:
     """Unmap, again and again while udev looks at the device."""
-    limit = deadline.within(_UDEV_SECONDS)
+    holders: list[str] = []
 
     def is_removed() -> bool:
         try:
             root.remove(mapped.number, mapped.identity, force, deadline.limit())
         except OSError as error:
-            if error.errno == errno.ENOENT:
-                return True
             if error.errno != errno.EBUSY:
-                raise
-            return False
+                return _has_gone(error)
+            holders[:] = block.openers(mapped.name)
+            return bool(holders)
         return True
 
-    if not wait.holds(is_removed, limit):
-        holder = '; '.join(block.openers(mapped.name)) or 'a process that has it open'
+    is_done = wait.holds(is_removed, deadline.within(_UDEV_SECONDS))
+    if holders or not is_done:
+        holder = '; '.join(holders) or 'a process that has it open'
         raise exception.VolumeInUse(device=f'/dev/{mapped.name}', holder=holder)
+
+
+def _has_gone(error: OSError) -> bool:
+    """Whether an unmap has found nothing to unmap; any other error is raised."""
+    if error.errno != errno.ENOENT:
+        raise error
+    return True
 
 
 def grow(mapped: model.Mapped, deadline: wait.Deadline) -> int:

@@ -238,6 +238,13 @@ RBD_MAPPED = _rule(
     1024,
     'it has to be without blanks, slashes and "@"',
 )
+# It is an option there, which ends with a comma.
+RBD_OPTION = _rule(
+    'name of a namespace that the kernel can map',
+    rf'[^\s/@,{_CONTROL}]+',
+    1024,
+    'it has to be without blanks, slashes, commas and "@"',
+)
 # The ID of an entity of Ceph: part of a section's name, of an option of the kernel and of the name
 # of a keyring.
 CEPH_USER = _rule(

@@ -68,6 +68,16 @@ class Image:
             names.RBD.parse(part)
         return cls(parts[0], parts[-1], parts[1] if len(parts) == 3 else '', snapshot)
 
+    def require_mappable(self) -> None:
+        """Refuse names that the kernel would take for several words, or for options.
+
+        :raises ValueError: saying which.
+        """
+        for part in filter(None, (self.pool, self.name, self.snapshot)):
+            names.RBD_MAPPED.parse(part)
+        if self.namespace:
+            names.RBD_OPTION.parse(self.namespace)
+
     @property
     def base(self) -> str:
         """The image without its snapshot."""
@@ -206,7 +216,12 @@ def _lines(text: str) -> Iterator[tuple[str, str, str]]:
         if match := _SECTION.fullmatch(bare):
             section = match[1].strip()
         elif match := _LINE.fullmatch(bare):
-            yield section, re.sub(r'[\s_-]+', '_', match[1]), match[2].strip('\'"')
+            yield section, re.sub(r'[\s_-]+', '_', match[1]), _unquoted(match[2])
+
+
+def _unquoted(text: str) -> str:
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '\'"'
+    return text[1:-1] if is_quoted else text
 
 
 def secret_of(keyring: object, user: str) -> str:
@@ -267,7 +282,7 @@ def keyring_places(cluster: str, user: str, conf_text: str) -> tuple[str, ...]:
         ]
     )
     words = {'$cluster': cluster, '$name': f'client.{user}', '$id': user, '$type': 'client'}
-    return tuple(_expanded(place, words) for place in places)
+    return tuple(_expanded(_unquoted(place), words) for place in places)
 
 
 def _expanded(text: str, words: dict[str, str]) -> str:

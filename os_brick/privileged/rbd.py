@@ -75,11 +75,16 @@ def add(
 
 
 def _image(value: object) -> model.Image:
-    parts = check.items(value, 4, 'parts of the name of an image')
-    pool, name, namespace, snapshot = (*parts, '', '')[:4] if len(parts) >= 2 else ('', '', '', '')
-    for part in (pool, name, *filter(None, (namespace, snapshot))):
+    parts = [str(each) for each in check.items(value, 4, 'parts of the name of an image')]
+    pool, name, namespace, snapshot = parts if len(parts) == 4 else ('', '', '', '')
+    for part in (pool, name):
         check.full(names.RBD_MAPPED, part)
-    return model.Image(pool, name, namespace or '', snapshot or '')
+    image = model.Image(pool, name, namespace, snapshot)
+    try:
+        image.require_mappable()
+    except ValueError as error:
+        raise exception.InvalidParameterValue(err=str(error)) from None
+    return image
 
 
 def _require_mark(mark: object) -> None:

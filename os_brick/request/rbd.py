@@ -59,13 +59,14 @@ class RbdRequest(common.BlockRequest):
         )
 
     def require_mappable(self) -> None:
-        """Refuse names that the kernel would take for several words.
+        """Refuse names that the kernel would take for several words, or for options.
 
         :raises InvalidParameterValue: naming the key.
         """
-        image = self.image
-        for part in filter(None, (image.pool, image.namespace, image.name, image.snapshot)):
-            common.parsed('name', part, names.RBD_MAPPED.parse)
+        try:
+            self.image.require_mappable()
+        except ValueError as error:
+            raise common.bad('name', str(error)) from None
 
     def require_monitors(self) -> None:
         """Refuse a request that does not say where its cluster is.

@@ -84,7 +84,7 @@ def test_map_grow_unmap(ceph, local, caplog):
     image = stamped(ceph, 'gold')
     given = props(ceph, image)
     secret = ceph.user('cinder')
-    with lab.programs.watch_cmdlines(secret) as leaks, lab.programs.Recorder() as recorder:
+    with lab.programs.watch_cmdlines(secret) as leaks:
         info = local.connect_volume(given)
         assert info == {'type': 'block', 'path': info['path']}
         assert_is(info['path'], ceph, image)
@@ -103,6 +103,8 @@ def test_map_grow_unmap(ceph, local, caplog):
         local.disconnect_volume(given, info)
         assert not lab.ceph.devices()
         local.disconnect_volume(given, info)
+    with lab.programs.Recorder() as recorder:
+        local.disconnect_volume(given, local.connect_volume(given))
     assert not recorder.ours()
     support.assert_nowhere(secret, caplog, leaks, local, info)
 
@@ -149,7 +151,7 @@ def test_namespaces_pools_and_snapshots(ceph, local):
         assert_is(info['path'], ceph, image)
     assert support.read(frozen['path'], 4096, 8192) == bytes(4096)
     assert support.read(infos[0]['path'], 4096, 8192) == b'x' * 4096
-    with pytest.raises(OSError, match='(?i)permitted|read-only'):
+    with pytest.raises(OSError, match=r'(?i)permitted|read-only'):
         support.write(frozen['path'], bytes(4096))
     local.disconnect_volume(given[1], infos[1])
     assert [local.get_volume_paths(each) for each in (*given, snapshot)] == [
@@ -206,7 +208,7 @@ def test_watchers(ceph, local):
         import rbd
 
         handle.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
-        with pytest.raises(exception.VolumeInUse, match='rbd/watched.*locked'):
+        with pytest.raises(exception.VolumeInUse, match=r'rbd/watched.*locked'):
             local.connect_volume(given)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from os_brick import initiator, opts
+from os_brick import exception, initiator, opts
 from os_brick.core import wait
 from os_brick.initiator.connectors import base_rbd, block
 from os_brick.request import rbd as request_rbd
@@ -56,6 +56,22 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
     def get_all_available_volumes(self, connection_properties: Raw | None = None) -> list[str]:
         """Return nothing, for the same reason."""
         return []
+
+    def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
+        """Attach a volume.
+
+        :return: ``type`` and ``path`` of a block device.
+        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises VolumeDeviceNotFound: if the image cannot be mapped or read, with the reason.
+        :raises VolumeInUse: if another client has locked the image.
+        :raises OperationTimedOut: if the cluster does not answer in time.
+        :raises ProtocolNotSupported: without ``do_local_attach``: it is not written yet.
+        """
+        if not self._is_local(self.Request.parse(connection_properties)):
+            raise exception.ProtocolNotSupported(
+                'RBD without do_local_attach is not supported by this version: it is not written yet.'
+            )
+        return super().connect_volume(connection_properties)
 
     def get_volume_paths(self, connection_properties: Raw) -> list[str]:
         """Return the devices of a volume that the kernel has mapped; its cluster is not asked."""

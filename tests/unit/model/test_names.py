@@ -124,6 +124,12 @@ VALID = {
     names.MD_ALIAS: ['vol-1', 'volume-6f0c1c1e-2222-4333-8444-555566667777', 'a_b.c:d'],
     names.MD_ARRAY: ['md127', 'md_vol-1', 'md_Gold.1'],
     names.BLOCK: ['sda', 'nvme0c1n1', 'md_Gold.1', 'dm-4', 'zram0', 'rbd0p1', 'nbd15'],
+    # cinder's and glance's names; ceph(8), rbd(8).
+    names.RBD: ['volumes', 'volume-6f0c1c1e-2222-4333-8444-555566667777', 'my pool', '-', 'größe'],
+    names.RBD_MAPPED: ['volumes', 'volume-1', '.mgr', 'a,b', 'größe'],
+    names.RBD_OPTION: ['gold', 'größe', 'a=b'],
+    names.CEPH_USER: ['cinder', 'cinder-backup', 'rbd.a_b', 'a@b', 'a:b'],
+    names.CEPH_CLUSTER: ['ceph', 'backup-2', 'a.b_c', 'x'],
 }
 INVALID = {
     names.ISCSI_NAME: [
@@ -152,6 +158,24 @@ INVALID = {
     names.MD_ALIAS: ['', 'a/b', '..', 'a..b', '-a', 'a b', 'x' * 65],
     names.MD_ARRAY: ['md', 'md_', 'md_a/b', 'sda', 'md_..', 'md_' + 'a' * 29],
     names.BLOCK: ['', 'a/b', 'cciss!c0d0', '..', 'a..b', '-a', 'a' * 32, 'a b'],
+    names.RBD: ['', 'a/b', 'a@b', 'a\n', 'a\0', 'x' * 1025, '\u2028'],
+    names.RBD_MAPPED: ['', 'a b', 'a\tb', 'a/b', 'a@b', 'a\n', '\xa0'],
+    names.RBD_OPTION: ['', 'a,ro', 'a b', 'a/b', 'a@b', 'a\n'],
+    names.CEPH_USER: [
+        '',
+        'a,ro',
+        'a b',
+        '../a',
+        'a]',
+        '[a',
+        'a=b',
+        '$id',
+        'a;b',
+        '#a',
+        'a"',
+        'a\n',
+    ],
+    names.CEPH_CLUSTER: ['', '.', '..', '../a', 'a/b', '-a', 'a.', '$a', 'a b', 'a\n', 'é'],
 }
 RULES = [rule for rule in vars(names).values() if isinstance(rule, names.Rule)]
 

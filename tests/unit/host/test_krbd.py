@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mapped images: found, mapped, asked, grown and unmapped; ``connectors/test_rbd`` has courses."""
+
+from collections.abc import Iterator
+import pathlib
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import undo, wait
+from os_brick.host import krbd
+from os_brick.model import addresses
+from os_brick.model import rbd as model
+from tests.unit.fakehost import ceph
+
+IMAGE = model.Image('rbd', 'v1')
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[ceph.RbdHost]:
+    with ceph.RbdHost(tmp_path) as found:
+        found.cluster().image('v1')
+        yield found
+
+
+@pytest.fixture
+def steps(host: ceph.RbdHost) -> undo.Undo:
+    return undo.Undo()
+
+
+def soon() -> wait.Deadline:
+    return wait.Deadline.after(30)
+
+
+def source(cluster: ceph.Cluster, image: model.Image = IMAGE) -> krbd.Source:
+    monitors = tuple(addresses.Portal.parse(each) for each in sorted(cluster.monitors))
+    return krbd.Source(image, monitors, 'cinder', 'ceph', cluster.users['cinder'])
+
+
+def map_one(host: ceph.RbdHost, steps: undo.Undo) -> model.Mapped:
+    return krbd.map_image(source(host.clusters[0]), steps, soon(), 2.0)
+
+
+def test_a_source_hides_its_secret(host: ceph.RbdHost) -> None:
+    assert ceph.SECRET not in repr(source(host.clusters[0]))
+
+
+def test_found_by_the_whole_name(host: ceph.RbdHost, steps: undo.Undo) -> None:
+    found = map_one(host, steps)
+    assert krbd.of_image(IMAGE) == [found]
+    assert (found.name, found.fsid) == ('rbd0', host.clusters[0].fsid)
+    for other in ('rbd/v2', 'other/v1', 'rbd/gold/v1', 'rbd/v1@s'):
+        assert not krbd.of_image(model.Image.parse(other))
+    assert krbd.is_there(found)
+    krbd.unmap(found, soon(), force=False)
+    assert not krbd.is_there(found)
+    krbd.unmap(found, soon(), force=False)
+
+
+def test_what_a_failed_attach_has_mapped_goes(host: ceph.RbdHost, steps: undo.Undo) -> None:
+    kept = map_one(host, undo.Undo())
+    map_one(host, steps)
+    steps.__exit__(RuntimeError, RuntimeError(), None)
+    assert krbd.of_image(IMAGE) == [kept]
+
+
+def test_a_probe_leaves_nothing(host: ceph.RbdHost, steps: undo.Undo) -> None:
+    found = map_one(host, steps)
+    assert krbd.learn_identity(source(host.clusters[0]), steps, soon(), 2.0) == found.identity
+    assert host.rbd[0].number == 0
+    assert len(host.rbd) == 1
+    assert ',ro ' in host.written[1]
+
+
+def test_a_probe_of_a_killed_process_goes(host: ceph.RbdHost, steps: undo.Undo) -> None:
+    cluster = host.clusters[0]
+    found = map_one(host, steps)
+    number = host.map_by_hand(cluster, 'v1').number
+    host.rbd[number].told = f'10.0.0.1:6789 name=cinder,key={krbd.new_mark(probe=True)},ro rbd v1 -'
+    host.show(host.rbd[number])
+    krbd.sweep_probes(IMAGE, soon())
+    assert krbd.of_image(IMAGE) == [found]
+
+
+def test_in_use_by_what_is_built_on_it(host: ceph.RbdHost, steps: undo.Undo) -> None:
+    found = map_one(host, steps)
+    host.tree.directory('/sys/devices/rbd/0/block/rbd0/holders/dm-7')
+    with pytest.raises(exception.VolumeInUse, match='dm-7'):
+        krbd.unmap(found, soon(), force=False)
+    assert krbd.is_there(found)
+
+
+def test_growth(host: ceph.RbdHost, steps: undo.Undo) -> None:
+    found = map_one(host, steps)
+    host.clusters[0].images['rbd', '', 'v1'].size = 1 << 30
+    assert krbd.grow(found, soon()) == 1 << 30
+    host.clusters[0].hung = True
+    with pytest.raises(exception.OperationTimedOut):
+        krbd.grow(found, soon())
+    host.forget(host.rbd[0])
+    with pytest.raises(exception.VolumePathsNotFound):
+        krbd.grow(found, soon())
+
+
+def test_monitors_of_this_host(host: ceph.RbdHost) -> None:
+    assert krbd.monitors_of_host('ceph') == ()
+    host.tree.file('/etc/ceph/ceph.conf', '[global]\nmon host = 10.0.0.1, [fd00::1]\n')
+    assert [str(each) for each in krbd.monitors_of_host('ceph')] == [
+        '10.0.0.1:6789',
+        '[fd00::1]:6789',
+    ]
