@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import tempfile
 
@@ -33,7 +34,7 @@ _MOST_BYTES = 4095
 _MONITORS_SECONDS = 30
 _LARGEST_KEYRING = 1 << 20
 # What os-brick 7.1.1 called the configuration files that it made as root.
-_OLD_CONF = 'brickrbd_'
+_OLD_CONF = re.compile(r'brickrbd_[A-Za-z0-9_]+')
 
 
 @privileged.entrypoint
@@ -247,8 +248,7 @@ def remove_old_conf(path: str) -> None:
     :raises OSError: if the file stays.
     """
     directory, _, name = str(path).rpartition('/')
-    is_named_so = name.startswith(_OLD_CONF) and '..' not in str(path)
-    if not is_named_so or directory != tempfile.gettempdir():
+    if directory != tempfile.gettempdir() or _OLD_CONF.fullmatch(name) is None:
         raise exception.InvalidParameterValue(err=f'{names.shown(path)} is not a file of os-brick')
     try:
         found = os.lstat(files.real(path))

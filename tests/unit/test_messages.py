@@ -52,7 +52,19 @@ OUR_CLASSES = {
 WORDS = {
     'LUKS',
     *('Answer', 'Channel', 'Client', 'Request', 'Server'),
-    *('Array', 'Controller', 'Device', 'Disk', 'Identity', 'Map', 'Namespace', 'Path', 'Portal'),
+    'RBD',
+    *(
+        'Array',
+        'Controller',
+        'Device',
+        'Disk',
+        'Identity',
+        'Image',
+        'Map',
+        'Namespace',
+        'Path',
+        'Portal',
+    ),
     *(
         'Session',
         'Target',

@@ -69,7 +69,7 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         """
         if not self._is_local(self.Request.parse(connection_properties)):
             raise exception.ProtocolNotSupported(
-                'RBD without do_local_attach is not supported by this version: it is not written yet.'
+                'RBD without do_local_attach is not supported by this version.'
             )
         return super().connect_volume(connection_properties)
 

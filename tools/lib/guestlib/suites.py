@@ -29,6 +29,7 @@ EVENTLET = (
     'tests/unit/initiator/connectors/test_fibre_channel.py',
     'tests/unit/initiator/connectors/test_nvmeof.py',
     'tests/unit/initiator/connectors/test_lightos.py',
+    'tests/unit/initiator/connectors/test_rbd.py',
 )
 _EVENTLET_RUNNER = 'tools/lib/green.py'
 UNIT_SECONDS = 900.0

@@ -16,10 +16,19 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import process
-from os_brick.initiator.connectors import fibre_channel, gpfs, huawei, iscsi, local, nvmeof
+from os_brick.initiator.connectors import (
+    fibre_channel,
+    gpfs,
+    huawei,
+    iscsi,
+    local,
+    nvmeof,
+    rbd,
+)
 from os_brick.request import fibre_channel as request_fc
 from os_brick.request import iscsi as request_iscsi
 from os_brick.request import nvmeof as request_nvmeof
+from os_brick.request import rbd as request_rbd
 from tests.unit import seams
 from tests.unit.fakehost import nvme
 
@@ -100,6 +109,22 @@ BASES: dict[str, tuple[Any, list[dict[str, Any]]]] = {
                 'volume_replicas': [REPLICA, REPLICA],
                 'replica_count': 2,
                 'alias': 'gold',
+            },
+        ],
+    ),
+    'rbd': (
+        rbd.RBDConnector,
+        [
+            {
+                'device_path': '/dev/rbd0',
+                'encrypted': False,
+                'name': 'volumes/volume-1',
+                'hosts': ['10.0.0.1'],
+                'ports': ['6789'],
+                'cluster_name': 'ceph',
+                'auth_username': 'cinder',
+                'keyring': '[client.cinder]\nkey = AQAAAAAAAAAAABAAZ2VoZWltIDQ3MTEgaGVyZQ==\n',
+                'do_local_attach': True,
             },
         ],
     ),
@@ -198,6 +223,7 @@ _PARSERS: dict[Any, Callable[[Any], object]] = {
     iscsi.ISCSIConnector: request_iscsi.IscsiRequest.parse,
     fibre_channel.FibreChannelConnector: request_fc.FcRequest.parse,
     nvmeof.NVMeOFConnector: request_nvmeof.NvmeRequest.parse,
+    rbd.RBDConnector: request_rbd.RbdRequest.parse,
 }
 
 
