@@ -158,7 +158,7 @@ def create(path: str, text: str, mode: int = 0o644) -> str:
         return found
     target = files.realpath(path)
     directory, _, name = files.real(target).rpartition('/')
-    os.makedirs(directory, mode=0o755, exist_ok=True)
+    files.make_directories(directory, 0o755)
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         # Taken by every caller of this function, in whatever process; ends with the descriptor.

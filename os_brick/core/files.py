@@ -210,13 +210,33 @@ def mode(path: str) -> int:
     return os.stat(_inside(path)).st_mode
 
 
+def make_directories(real_path: str, mode: int) -> None:
+    """Have a directory and those above it, none of which any user may write to.
+
+    ``os.makedirs`` makes those above without a mode, and the umask of oslo.privsep's daemon is 0:
+    they would be open to every user. Here they are made with 0755.
+
+    :param real_path: as :func:`real` returns it.
+    :param mode: of the last one, if it is made here.
+    :raises OSError: if there is something else, or it cannot be made.
+    """
+    above = os.path.dirname(real_path)
+    if above and not os.path.isdir(above):
+        make_directories(above, 0o755)
+    try:
+        os.mkdir(real_path, mode)
+    except FileExistsError:
+        if not os.path.isdir(real_path):
+            raise
+
+
 def make_directory(path: str) -> bool:
     """Have a directory, and those above it; return whether it was made.
 
     :raises OSError: if there is something else, or it cannot be made.
     """
     try:
-        os.makedirs(_inside(path))
+        os.makedirs(_inside(path))  # by the service itself, whose umask counts
     except FileExistsError:
         if not is_directory(path):
             raise

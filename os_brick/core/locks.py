@@ -111,7 +111,7 @@ def hold(kind: str, key: str, deadline: wait.Deadline) -> Iterator[None]:
     """Hold the lock of one thing, against threads and processes, during the block.
 
     :raises OperationTimedOut: if another operation holds it until the deadline.
-    :raises RequiredOptError: if no directory for lock files is configured.
+    :raises HostNotReady: if no directory for lock files is configured.
     """
     with _hold(_bucket(kind, key), f'the lock on {kind} {key}', deadline):
         yield
@@ -208,7 +208,14 @@ def _file_lock(name: str, what: str, deadline: wait.Deadline) -> Iterator[None]:
     if cfg.CONF.oslo_concurrency.disable_process_locking:
         yield
         return
-    outer = lockutils.external_lock(name, PREFIX, directory())
+    place = directory()
+    if place is None:
+        raise exception.HostNotReady(
+            missing='a directory for lock files ([os_brick] lock_path)',
+            remedy='Set it, or [oslo_concurrency] lock_path, to an absolute path that all services '
+            'on this host share, such as /run/lock/os-brick.',
+        )
+    outer = lockutils.external_lock(name, PREFIX, place)
     _prepare(str(outer.path, 'utf-8') if isinstance(outer.path, bytes) else outer.path)
     acquired = outer.acquire(
         delay=FIRST_PAUSE_SECONDS,

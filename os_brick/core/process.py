@@ -127,6 +127,11 @@ def run(
     return ended
 
 
+def is_missing(program: str, error: processutils.ProcessExecutionError) -> bool:
+    """Whether a program that :func:`run` has failed with is not installed."""
+    return f'No such file or directory: {program!r}' in (error.description or '')
+
+
 def _ended(words: tuple[str, ...], **keywords: Any) -> Result | TimeLimit | str:
     """What a program left behind, how it was ended, or why it cannot be started."""
     try:

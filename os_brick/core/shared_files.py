@@ -29,7 +29,7 @@ def open_file(path: str) -> int:
 
     :raises OSError: if it cannot be made, is not a regular file, or this user may not write to it.
     """
-    os.makedirs(os.path.dirname(path), mode=0o770, exist_ok=True)
+    files.make_directories(os.path.dirname(path), 0o770)
     # No waiting for the other end of a FIFO, and no link to a file of another user.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     descriptor = os.open(path, flags, 0o660)
@@ -54,7 +54,7 @@ def directory(path: str, mode: int | None = None) -> Iterator[int]:
     :raises OSError: if it cannot be made or opened.
     """
     if mode is not None:
-        os.makedirs(path, mode=mode, exist_ok=True)
+        files.make_directories(path, mode)
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor).st_mode

@@ -12,6 +12,7 @@
     │   │   └── VolumeLocalCacheNotSupported
     │   ├── ProtocolNotSupported
     │   ├── OperationTimedOut
+    │   ├── HostNotReady
     │   ├── CommandExecutionFailed
     │   ├── InvalidIOHandleObject
     │   ├── VolumeDriverException
@@ -79,6 +80,7 @@ from os_brick.exception.paths import (
 from os_brick.exception.program import (
     CommandExecutionFailed,
     ExecutionTimeout,
+    HostNotReady,
     OperationTimedOut,
     VolumeDriverException,
     VolumeGroupCreationFailed,
@@ -122,6 +124,7 @@ __all__ = [  # noqa: RUF022
     'VolumeLocalCacheNotSupported',
     'ProtocolNotSupported',
     'OperationTimedOut',
+    'HostNotReady',
     'CommandExecutionFailed',
     'InvalidIOHandleObject',
     'VolumeDriverException',

@@ -22,6 +22,20 @@ class OperationTimedOut(BrickException):
     message = 'Timed out after %(seconds)s s waiting for %(what)s.'
 
 
+class HostNotReady(BrickException):
+    """A program, a module of the kernel or a setting that the volume needs is missing here.
+
+    Nothing was changed. Another try fails too, until the host has been prepared.
+
+    :ivar missing: what is missing.
+    :ivar remedy: what helps, as a sentence.
+    """
+
+    missing: str | None
+    remedy: str | None
+    message = 'This host is not ready: %(missing)s is missing. %(remedy)s'
+
+
 class CommandExecutionFailed(BrickException):
     """A program failed. Its output is in the log, at debug level."""
 

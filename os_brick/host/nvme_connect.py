@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import dataclasses
 import errno
 
+from oslo_concurrency import processutils
 from oslo_log import log as logging
 
+from os_brick import exception
 from os_brick.core import files, net, wait
 from os_brick.host import nvme
 from os_brick.model import fabrics, nvme_psk, settings
@@ -64,9 +66,10 @@ def connect(
     :param tls: the keys for TLS, of which the subsystem knows one; empty for no TLS.
     :raises FileExistsError: if the kernel has that connection already.
     :raises OperationTimedOut: if the target does not answer in time.
+    :raises HostNotReady: if the kernel has no NVMe over fabrics.
     :raises OSError: what the kernel reports.
     """
-    _require_fabrics(deadline)
+    require_fabrics(deadline)
     if portal.transport == fabrics.FC:
         options = dataclasses.replace(options, ctrl_loss_tmo=_FIRST_CONTACT_SECONDS)
     words = _words(nqn, portal, host, options)
@@ -118,12 +121,28 @@ def _connect(
     return root.connect(options, deadline.limit(), last)
 
 
-def _require_fabrics(deadline: wait.Deadline) -> None:
+def require_fabrics(deadline: wait.Deadline) -> None:
+    """Have the kernel's module that connects.
+
+    :raises HostNotReady: if there is none.
+    """
     if files.exists(root.FABRICS):
         return
-    root.load_fabrics()
+    try:
+        root.load_fabrics()
+    except processutils.ProcessExecutionError as error:
+        raise exception.HostNotReady(
+            missing=f"the kernel's module nvme-fabrics (modprobe: {_reason(error)})",
+            remedy='Install the package with the further modules of the running kernel (such as '
+            'linux-modules-extra or kernel-modules), or run modprobe nvme-fabrics on the host if '
+            'this is a container.',
+        ) from error
     limit = deadline.within(_NODE_SECONDS)
     wait.until(lambda: files.exists(root.FABRICS) or None, limit, f'{root.FABRICS} to appear')
+
+
+def _reason(error: processutils.ProcessExecutionError) -> str:
+    return (error.stderr or error.description or str(error.exit_code)).strip().rpartition('\n')[2]
 
 
 def delete(controller: fabrics.Controller, deadline: wait.Deadline) -> None:

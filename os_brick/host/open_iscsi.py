@@ -10,7 +10,7 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import locks, wait
+from os_brick.core import locks, process, wait
 from os_brick.host import iscsi
 from os_brick.model import addresses
 from os_brick.privileged import iscsi_db, iscsiadm
@@ -61,6 +61,7 @@ def ensure_node(
     with :func:`restore_node` or :func:`forget_nodes`.
 
     :param secret: CHAP user name and password, or ``None``.
+    :raises HostNotReady: if open-iscsi is not installed.
     :raises BrickException: if open-iscsi does not make the record, or it cannot be used.
     """
     settings = dict(_SETTINGS)
@@ -75,9 +76,20 @@ def ensure_node(
         limit = deadline.limit(iscsiadm.DATABASE_SECONDS)
         return iscsi_db.prepare_node(target, portal.address, portal.port, iface, settings, limit)
     except processutils.ProcessExecutionError as error:
+        _require_program(error)
         raise exception.BrickException(
             f'No node record for {target} at {portal} ({iface}): iscsiadm does not end '
             f'({error.description}); does another iscsiadm hang?'
+        ) from error
+
+
+def _require_program(error: processutils.ProcessExecutionError) -> None:
+    """Raise the error that says what to install, if iscsiadm is not there."""
+    if process.is_missing('iscsiadm', error):
+        raise exception.HostNotReady(
+            missing='iscsiadm',
+            remedy='Install open-iscsi (Debian, Ubuntu, SUSE) or iscsi-initiator-utils (Fedora and '
+            'its kind), where the root daemon of this service finds it.',
         ) from error
 
 
@@ -166,6 +178,7 @@ def discover(
     """The portals and target names that a portal tells of; nothing is written down for it.
 
     :param secret: CHAP user name and password of discoveries, or ``None``.
+    :raises HostNotReady: if open-iscsi is not installed.
     :raises TargetPortalNotFound: if it does not tell.
     """
     limit = deadline.limit(DISCOVERY_SECONDS)
@@ -175,6 +188,7 @@ def discover(
         else:
             code, stdout, stderr = _discover_with(portal, iface, secret, deadline)
     except processutils.ProcessExecutionError as error:
+        _require_program(error)
         code, stdout, stderr = -1, '', str(error.description or error)
     found = [each for line in stdout.splitlines() if (each := _discovered(line))]
     if not found:

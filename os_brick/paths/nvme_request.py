@@ -27,6 +27,9 @@ def request_of(
 ) -> nvme_paths.Request:
     """How the paths to a namespace are connected: by the caller's properties, then the settings."""
     conf = op.settings.nvme
+    # First: the names of this host are made here if there are none, and a host that cannot connect
+    # is left as it is.
+    nvme_connect.require_fabrics(op.work)
     system = machine.system_uuid() or None
     # A file that is not right does no harm where the caller gives a name.
     own = functools.partial(machine.host_nqn, system)

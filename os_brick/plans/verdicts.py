@@ -53,6 +53,7 @@ class NotAuthenticated(HostRefused):
 # has refused would log in, scan and log out again for as long as the volume is attached.
 VERDICTS: tuple[tuple[type[BaseException], Verdict], ...] = (
     (CalledOff, Verdict.RETRY),
+    (exception.HostNotReady, Verdict.FOR_ALL),
     (PathUnreachable, Verdict.UNREACHABLE),
     (exception.OperationTimedOut, Verdict.RETRY),
     (exception.TargetPortalNotFound, Verdict.RETRY),  # Its host name does not resolve now.

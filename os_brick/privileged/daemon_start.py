@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
+import os
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -102,7 +104,7 @@ class _StandIn:
     def helper_command(self, place: str) -> Any:
         """What is started; it connects to the socket at this place."""
         self._place = place
-        return self._context.helper_command(place)
+        return for_root(self._context.helper_command(place))
 
     def has_lost_its_helper(self) -> bool:
         """Whether the program has ended, and nothing has connected."""
@@ -126,6 +128,20 @@ class _StandIn:
             # What it may have sent already is not dropped before it has read the end.
             connection.shutdown(socket.SHUT_RDWR)
             ended.wait(LEAST_SECONDS)
+
+
+def for_root(command: list[str]) -> list[str]:
+    """Return what starts the daemon, by this Python's own helper where nothing is configured.
+
+    oslo.privsep's default is ``sudo privsep-helper``. A process that is root needs no sudo, which
+    containers do not have, and the first helper in PATH may be another Python's, without os-brick.
+    """
+    if os.geteuid() != 0 or command[:2] != ['sudo', 'privsep-helper']:
+        return command
+    own = os.path.join(os.path.dirname(sys.executable), 'privsep-helper')
+    code = 'from oslo_privsep.daemon import helper_main; helper_main()'
+    helper = [own] if os.access(own, os.X_OK) else [sys.executable, '-c', code]
+    return [*helper, *command[2:]]
 
 
 def within(seconds: float, left: float) -> float:

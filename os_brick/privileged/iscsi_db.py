@@ -63,7 +63,7 @@ def prepare_node(
     name, portal = check.target(target), _checked_portal(address, port)
     check.iface(iface)
     wanted, limit = _checked(settings), check.seconds(timeout)
-    database = Database.here()
+    database = _database(iface)
     key = f'{name} {portal}'
     kept = noted = iscsi_kept.load(database.homes, NODE, key)
     ours, others = _sorted(database.nodes(name, [portal])[portal], iface, kept)
@@ -89,6 +89,14 @@ def prepare_node(
     if not others and noted != known:
         iscsi_kept.save(database.homes, NODE, key, known)
     return not others
+
+
+def _database(iface: str) -> Database:
+    """open-iscsi's database; without open-iscsi the error that says so, and nothing is made."""
+    found = Database.here()
+    if not found.homes:
+        iscsiadm.show_iface(iface)
+    return found
 
 
 def _sorted(

@@ -39,7 +39,7 @@ def link_root(target: str, link_name: str, force: bool = True) -> None:
             err=f'{names.shown(target)} is not a valid path of a device'
         )
     try:
-        os.makedirs(files.real(_DIRECTORY), mode=0o755, exist_ok=True)
+        files.make_directories(files.real(_DIRECTORY), 0o755)
         if force:
             _replace_link(target, files.real(link))
         else:

@@ -34,7 +34,7 @@ def keep(device: str, number: int, uuid: str, sequence: int, timeout: float) -> 
     if files.exists(kept):
         return kept
     directory = files.real(DIRECTORY)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    files.make_directories(directory, 0o700)
     os.chmod(directory, 0o700)
     temporary = f'{directory}/.{secrets.token_hex(8)}'
     try:

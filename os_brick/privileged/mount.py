@@ -181,7 +181,7 @@ def set_virtuozzo_servers(cluster: str, servers: tuple[str, ...]) -> None:
     name = check.full(shares.CLUSTER, cluster)
     lines = [check.full(shares.SERVER, each) for each in _list(servers, 'servers')]
     directory = f'{_CLUSTERS}/{name}'
-    os.makedirs(files.real(directory), mode=0o755, exist_ok=True)
+    files.make_directories(files.real(directory), 0o755)
     atomic.replace(f'{directory}/bs_list', ''.join(f'{x}\n' for x in lines).encode(), 0o644)
 
 

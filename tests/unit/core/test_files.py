@@ -60,3 +60,29 @@ def test_the_root_comes_back(tmp_path: pathlib.Path) -> None:
         assert files.names('/') == []
     assert files.names('/') == sorted(os.listdir('/'))
     assert files.real('/x') == '/x'
+
+
+def test_directories_that_are_made_are_no_other_users(tmp_path: pathlib.Path) -> None:
+    """The daemon's umask is 0; those above the last one were open to every user (0777)."""
+    before = os.umask(0)
+    try:
+        files.make_directories(str(tmp_path / 'a' / 'b' / 'c'), 0o700)
+        files.make_directories(str(tmp_path / 'a' / 'b' / 'c'), 0o700)
+    finally:
+        os.umask(before)
+    assert [(tmp_path / each).stat().st_mode & 0o7777 for each in ('a', 'a/b', 'a/b/c')] == [
+        *(0o755, 0o755, 0o700)
+    ]
+
+
+def test_a_file_in_the_place_of_a_directory(tmp_path: pathlib.Path) -> None:
+    (tmp_path / 'a').touch()
+    for path in ('a', 'a/b'):
+        with pytest.raises(OSError, match=r'File exists|Not a directory'):
+            files.make_directories(str(tmp_path / path), 0o755)
+
+
+def test_only_one_place_makes_directories_with_those_above() -> None:
+    package = pathlib.Path(files.__file__).parents[1]
+    users = [path for path in package.rglob('*.py') if 'os.makedirs(' in path.read_text()]
+    assert [path.relative_to(package).as_posix() for path in users] == ['core/files.py']

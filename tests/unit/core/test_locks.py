@@ -343,3 +343,21 @@ def test_a_lock_file_is_a_file_of_its_own(place: pathlib.Path, kind: str) -> Non
     ):
         pass
     assert not victim.exists() or victim.read_text() == 'theirs'
+
+
+def test_without_a_directory_the_error_says_which_option_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It was an error of oslo.config that named another group."""
+    monkeypatch.delenv('OSLO_LOCK_PATH', raising=False)
+    cfg.CONF.set_override('lock_path', None, group='os_brick')
+    cfg.CONF.set_override('lock_path', None, group='oslo_concurrency')
+    try:
+        with (
+            pytest.raises(exception.HostNotReady, match=r'\[os_brick\] lock_path') as caught,
+            locks.hold(locks.VOLUME, 'v', wait.Deadline.after(1)),
+        ):
+            pass
+    finally:
+        cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
+    assert '/run/lock/os-brick' in str(caught.value.remedy)
