@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of encryptors share: a key manager, the encryptor of a service, who sees what."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import contextlib
 import hashlib
 import os
@@ -119,14 +119,20 @@ def watch_processes(*secrets: str) -> Iterator[list[str]]:
     end = threading.Event()
     wanted = [secret.encode() for secret in secrets]
 
+    def check(pids: Iterable[str]) -> None:
+        for path in (f'/proc/{pid}/{name}' for pid in pids for name in ('cmdline', 'environ')):
+            with contextlib.suppress(OSError), open(path, 'rb', buffering=0) as file:
+                data = file.read()
+                leaks.extend(path for each in wanted if each in data)
+
+    # Those that are there are looked at first and last, and all the time whoever comes: to read
+    # everyone's takes a processor for itself under emulation.
+    there = set(lab.shell.processes())
+    check(there)
+
     def look() -> None:
         while not end.wait(0.02):
-            for process in pathlib.Path('/proc').glob('[0-9]*'):
-                for name in ('cmdline', 'environ'):
-                    with contextlib.suppress(OSError):
-                        data = (process / name).read_bytes()
-                        if any(each in data for each in wanted):
-                            leaks.append(f'{process}/{name}')
+            check(set(lab.shell.processes()) - there)
 
     thread = threading.Thread(target=look)
     thread.start()
@@ -135,14 +141,15 @@ def watch_processes(*secrets: str) -> Iterator[list[str]]:
     finally:
         end.set()
         thread.join()
+        check(lab.shell.processes())
 
 
 def running(*words: str) -> int:
     """The PID of cryptsetup with these words on its command line; 0 if none runs."""
-    for process in pathlib.Path('/proc').glob('[0-9]*'):
-        line = lab.shell.read(process / 'cmdline').split('\0')
+    for pid in lab.shell.processes():
+        line = lab.shell.read(f'/proc/{pid}/cmdline').split('\0')
         if line[0].endswith('cryptsetup') and set(words) <= set(line):
-            return int(process.name)
+            return int(pid)
     return 0
 
 

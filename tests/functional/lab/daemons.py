@@ -87,11 +87,7 @@ def restore() -> None:
 
 def pids(name: str) -> list[int]:
     """The processes whose command name is exactly this."""
-    found = []
-    for comm in pathlib.Path('/proc').glob('[0-9]*/comm'):
-        if shell.read(comm) == name:
-            found.append(int(comm.parent.name))
-    return found
+    return [int(pid) for pid in shell.processes() if shell.read(f'/proc/{pid}/comm') == name]
 
 
 def start_iscsid() -> None:
@@ -181,6 +177,15 @@ def stop_multipathd() -> None:
     """Stop multipathd (maps stay in the kernel)."""
     if pids('multipathd'):
         _end('multipathd')
+
+
+def revive() -> None:
+    """Have both daemons run and answer, whatever a failed test has done to them."""
+    for name in ('iscsid', 'multipathd'):
+        for pid in pids(name):
+            os.kill(pid, signal.SIGCONT)
+    start_iscsid()
+    start_multipathd()
 
 
 def freeze_multipathd() -> None:

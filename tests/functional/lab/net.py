@@ -25,6 +25,8 @@ V6 = tuple(f'{PORTALS[1]}{n}' for n in range(1, 5))
 REFUSING = f'{PORTALS[0]}.200'
 UNRESPONSIVE = ('10.99.9.1', '10.99.9.2')
 _HOSTS = pathlib.Path('/etc/hosts')
+# Whether the table is there.
+_cutting = False
 _TABLE = """\
 table inet labcut {
  set dead4 { type ipv4_addr; }
@@ -54,7 +56,8 @@ def down() -> None:
     for device in ('lab0', 'hole0'):
         if pathlib.Path(f'/sys/class/net/{device}').exists():
             shell.run('ip', 'link', 'del', device)
-    shell.run('nft', 'delete', 'table', 'inet', 'labcut', check=False)
+    # A run that was killed may have left the table.
+    _drop_table()
 
 
 def assert_leads(address: str, device: str) -> None:
@@ -72,9 +75,11 @@ def _set(address: str) -> str:
 
 def cut(address: str) -> None:
     """Drop every packet from and to a portal's address from now on, live connections included."""
-    if 'table inet labcut' not in shell.run('nft', 'list', 'tables', check=False):
-        shell.run('nft', '-f', '-', stdin=_TABLE)
-    shell.run('nft', 'add', 'element', 'inet', 'labcut', _set(address), f'{{ {address} }}')
+    global _cutting
+    table = '' if _cutting else _TABLE
+    element = f'add element inet labcut {_set(address)} {{ {address} }}\n'
+    shell.run('nft', '-f', '-', stdin=table + element)
+    _cutting = True
 
 
 def heal(address: str) -> None:
@@ -83,8 +88,15 @@ def heal(address: str) -> None:
 
 
 def heal_all() -> None:
-    """Let all packets pass."""
+    """Let all packets pass; costs nothing where nothing was cut."""
+    if _cutting:
+        _drop_table()
+
+
+def _drop_table() -> None:
+    global _cutting
     shell.run('nft', 'delete', 'table', 'inet', 'labcut', check=False)
+    _cutting = False
 
 
 @contextlib.contextmanager

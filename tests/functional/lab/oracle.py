@@ -159,14 +159,23 @@ _MARKS = 'os-brick-handed-out'
 
 def locks() -> frozenset[str]:
     """Who holds a lock on a file in one of ``lock_paths`` (the files themselves may stay)."""
+    table = shell.read('/proc/locks')
+    # The directories have hundreds of files; mostly there is no lock on their file system at all.
+    roots = [path for path in map(pathlib.Path, lock_paths) if path.exists()]
     files = {}
-    for root in lock_paths:
-        for path in pathlib.Path(root).glob('**/*'):
+    for root in roots:
+        for path in root.glob('**/*') if _device(root) in table else ():
             if path.name == _MARKS:
                 continue
             with contextlib.suppress(FileNotFoundError):
                 files[_place(path)] = path
-    return frozenset(_holders(shell.read('/proc/locks'), files))
+    return frozenset(_holders(table, files))
+
+
+def _device(path: pathlib.Path) -> str:
+    """``00:19:``, as ``/proc/locks`` names a file system, with the blank before it."""
+    device = path.stat().st_dev
+    return f' {os.major(device):02x}:{os.minor(device):02x}:'
 
 
 def _place(path: pathlib.Path) -> str:
@@ -199,17 +208,15 @@ def stuck() -> frozenset[str]:
 
 
 def _stuck() -> Iterator[str]:
-    for entry in os.scandir('/proc'):
-        if not entry.name.isdigit():
-            continue
-        text = shell.read(f'/proc/{entry.name}/stat')
+    for pid in shell.processes():
+        text = shell.read(f'/proc/{pid}/stat')
         if not text:
             continue
         name = text[text.find('(') + 1 : text.rfind(')')]
         state, parent = text[text.rfind(')') + 2 :].split(maxsplit=2)[:2]
         kernel = parent in {'0', '2'}
         if (state == 'Z' and int(parent) == os.getpid()) or (state == 'D' and not kernel):
-            yield f'{entry.name} {name} {state}'
+            yield f'{pid} {name} {state}'
 
 
 _PARTS = {
@@ -247,21 +254,23 @@ def difference(before: Snapshot, after: Snapshot) -> str:
     return '\n'.join(lines)
 
 
-def assert_same(before: Snapshot, seconds: float = 20, ignoring: tuple[str, ...] = ()) -> None:
-    """Return when the host is as it was; udev and multipathd get a moment to follow.
+def assert_same(before: Snapshot, seconds: float = 20, ignoring: tuple[str, ...] = ()) -> Snapshot:
+    """Return what the host is when it is as it was; udev and multipathd get a moment to follow.
 
     :raises AssertionError: if it is not in ``seconds``; the text lists the differences.
     """
     wanted = {name: lines for name, lines in before.items() if name not in ignoring}
     end = time.monotonic() + seconds
-    while difference(wanted, snapshot()):
+    while True:
         # udev makes and removes links long after the kernel's devices came and went.
         shell.settle(10)
-        if time.monotonic() > end:
-            left = difference(wanted, snapshot())
-            assert not left, f'the host is not as it was:\n{left}'
-            return
-        time.sleep(0.2)
+        late = time.monotonic() > end
+        after = snapshot()
+        left = difference(wanted, after)
+        if not left:
+            return after
+        assert not late, f'the host is not as it was:\n{left}'
+        time.sleep(0.05)
 
 
 def text(before: Snapshot, after: Snapshot) -> str:
@@ -275,6 +284,26 @@ def _quietly(*argv: str) -> None:
         shell.run(*argv, check=False, timeout=20)
     except Exception as error:
         print(f'sweep: {" ".join(argv)}: {error}')  # noqa: T201
+
+
+def put_right(before: Snapshot, seconds: float = 20) -> None:
+    """Sweep until the host is as it was; what the library still does in the background may add.
+
+    What no sweep takes away, since a process has it open for example, is printed.
+    """
+    end = time.monotonic() + seconds
+    left = ''
+    while True:
+        sweep(before)
+        try:
+            assert_same(before, 2)
+        except AssertionError as error:
+            if str(error) == left or time.monotonic() > end:
+                print(f'sweep: {error}')  # noqa: T201
+                return
+            left = str(error)
+        else:
+            return
 
 
 def sweep(before: Snapshot) -> None:

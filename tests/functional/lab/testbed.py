@@ -47,13 +47,19 @@ class Testbed:
             self._base.close()
 
     def reset(self) -> None:
-        """Remove every volume and target, heal the network; the daemons stay."""
+        """Remove every volume and target, heal the network; the daemons stay.
+
+        What cannot be removed one by one is removed by force, before the error is raised.
+        """
         net.heal_all()
         self._ports.clear()
         try:
-            self._targets.close()
-        finally:
-            self._volumes.close()
+            with self._volumes, self._targets:
+                pass
+        except BaseException:
+            lio.clear()
+            nvmet.sweep()
+            raise
 
     def volume(
         self, name: str, megabytes: int = 32, serial: str | None = None, layer: str = ''
