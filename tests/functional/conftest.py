@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The testbed of the whole run, and the check after each test that the host is as it was."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 import contextlib
 import os
 import pathlib
@@ -14,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from tests.functional import lab
 
+_FAILED = pytest.StashKey[bool]()
 _MARKS = (
     'leaves(*parts): parts of the host that this test (not the library) may change',
     'reference: needs the reference, os-brick 7.1.1, in an environment of its own',
@@ -60,7 +61,11 @@ def shelf(testbed: lab.Testbed) -> Iterator[lab.Testbed]:
 def clean_host(
     shelf: lab.Testbed, library: None, request: pytest.FixtureRequest
 ) -> Iterator[lab.oracle.Snapshot]:
-    """The host before the test; after it, the host must be the same."""
+    """The host before the test; after it, the host must be the same.
+
+    What a failed test has left is shown, not one failure more, and taken away: it is the next
+    one's no more.
+    """
     mark = request.node.get_closest_marker('leaves')
     ignored = (*(mark.args if mark else ()), *(['wwid'] if lab.bricks.instead_of_ours() else []))
     lab.shell.settle()
@@ -68,11 +73,31 @@ def clean_host(
     yield before
     lab.bricks.reset_here()
     lab.net.heal_all()
+    failed = request.node.stash.get(_FAILED, False)
+    after = None
     try:
-        lab.oracle.assert_same(before, ignoring=ignored)
+        after = lab.oracle.assert_same(before, seconds=5 if failed else 20, ignoring=ignored)
+    except AssertionError as left:
+        if not failed:
+            raise
+        print(left)  # noqa: T201
     finally:
-        if lab.oracle.difference(before, lab.oracle.snapshot()):
+        if after is None:
+            lab.daemons.revive()
+            lab.oracle.put_right(before)
+        elif lab.oracle.difference(before, after):
             lab.oracle.sweep(before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note that a test has failed, for ``clean_host``."""
+    report = yield
+    if report.failed:
+        item.stash[_FAILED] = True
+    return report
 
 
 @pytest.fixture
