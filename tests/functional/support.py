@@ -90,10 +90,17 @@ def wait_disks(path: str, count: int) -> None:
     And when its thread is done with it: it asks a disk once more that is in the map, and removes
     one that a test has given to another volume by then. A thread may also wait for another path.
     """
-    lab.shell.until(lambda: len(disks_of(path)) == count, 6, f'{count} disks of {path}')
+    lab.shell.until(lambda: len(disks_of(path)) == count, 20, f'{count} disks of {path}')
     ends = time.monotonic() + 2
     while background._running and time.monotonic() < ends:
         time.sleep(0.05)
+
+
+def mapper(name: str) -> str:
+    """The link ``/dev/mapper/NAME`` of a map, once udev has made it: a map is used before that."""
+    link = f'/dev/mapper/{name}'
+    lab.shell.until(lambda: os.path.exists(link), 20, f'udev makes {link}')
+    return link
 
 
 def is_multipath(path: str) -> bool:

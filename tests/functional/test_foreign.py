@@ -211,7 +211,7 @@ def test_partition_map_that_is_open(shelf, multi):
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
     support.wait_disks(info['path'], 2)
-    lab.shell.run('kpartx', '-a', '-s', f'/dev/mapper/{volume.wwid}')
+    lab.shell.run('kpartx', '-a', '-s', support.mapper(volume.wwid))
     before = lab.oracle.maps()
     parts = sorted(pathlib.Path('/dev/mapper').glob(f'{volume.wwid}?*'))
     assert len(parts) == 3

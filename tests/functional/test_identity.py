@@ -2,7 +2,6 @@
 """Never the wrong volume."""
 
 import os
-import time
 
 import pytest
 
@@ -67,9 +66,11 @@ def test_multipathd_believes_the_new_identity(shelf, multi):
     target = shelf.target('believe', 2)
     target.map(1, old)
     props = target.properties(1, plural=True)
-    multi.connect_volume(props)
+    first = multi.connect_volume(props)
+    support.wait_disks(first['path'], 2)
     target.remap(1, new)
     info = multi.connect_volume(props)
+    support.wait_disks(info['path'], 2)
     assert len(lab.daemons.map_paths(new.wwid)) == 2
     assert lab.daemons.map_paths(old.wwid) == {}
     assert not any(old.wwid in line for line in lab.oracle.maps())
@@ -161,24 +162,26 @@ def test_multipathd_takes_another_attribute_for_the_wwid(shelf, multi, multipath
 
 @pytest.fixture(params=['iscsi', 'fc'])
 def served(request, shelf):
-    """Where volumes are mapped, a connector for multipath, its properties of a LUN, its paths."""
+    """Where volumes are mapped, a connector for multipath, its properties of a LUN; how many paths
+    there are."""
     if request.param == 'iscsi':
         target = shelf.target('served', 2)
-        return target, lab.bricks.ours(multipath=True), lambda n: target.properties(n, plural=True)
+        connector = lab.bricks.ours(multipath=True)
+        return target, connector, lambda n: target.properties(n, plural=True), 2
     fabric = request.getfixturevalue('fabric')
-    return fabric, lab.bricks.ours('FIBRE_CHANNEL', multipath=True), fabric.properties
+    connector = lab.bricks.ours('FIBRE_CHANNEL', multipath=True)
+    return fabric, connector, fabric.properties, len(fabric.initiators) * len(fabric.targets)
 
 
 @pytest.mark.parametrize('is_rescanned', [False, True])
 def test_volume_that_has_moved_to_another_lun(shelf, served, is_rescanned):
     """No one detached it, and its old LUN is another volume now: no old disk is below its map, and
     no write reaches the other volume."""
-    array, connector, properties = served
+    array, connector, properties, paths = served
     moved, intruder = support.stamped(shelf, 'moved'), support.stamped(shelf, 'intruder')
     array.map(2, moved)
     first = connector.connect_volume(properties(2))
-    support.wait_disks(first['path'], len(support.disks_of(first['path'])))
-    time.sleep(1)
+    support.wait_disks(first['path'], paths)
     stale = support.disks_of(first['path'])
     array.remap(2, intruder)
     array.map(1, moved)
@@ -187,7 +190,7 @@ def test_volume_that_has_moved_to_another_lun(shelf, served, is_rescanned):
     before = intruder.read(intruder.size)
     info = connector.connect_volume({**properties(1), 'expected_wwid': moved.wwid})
     assert info['scsi_wwn'] == moved.wwid
-    support.wait_disks(info['path'], len(stale))
+    support.wait_disks(info['path'], paths)
     for number in range(20):
         support.assert_is(info['path'], moved)
         support.write(info['path'], bytes([number]) * support.BLOCK, (2 + number) << 20)
@@ -203,13 +206,13 @@ def test_volume_that_has_moved_to_another_lun(shelf, served, is_rescanned):
 def test_one_disk_is_still_below_the_old_map(shelf, served, multipathd):
     """All disks of the LUN but one have left the old map, which someone has open: no attach of
     the new volume without the one, and no detach; afterwards everything goes."""
-    array, connector, properties = served
+    array, connector, properties, paths = served
     multipathd(find_multipaths='strict', no_path_retry='queue')
     old, new = support.stamped(shelf, 'oldest'), support.stamped(shelf, 'newest', 40)
     array.map(1, old)
     props = properties(1)
     first = connector.connect_volume(props)
-    time.sleep(1)
+    support.wait_disks(first['path'], paths)
     disks = support.disks_of(first['path'])
     descriptor = os.open(first['path'], os.O_RDONLY)
     try:
