@@ -6,6 +6,7 @@ import os
 import pytest
 
 from os_brick import exception
+from tests import breadth
 from tests.functional import lab, nvme_support, support
 from tests.functional.lab import nvmet
 
@@ -129,11 +130,11 @@ def test_member_lost_during_io(mirror, nvme):
     assert mirror.gone()
 
 
-def test_ten_cycles_leave_nothing(mirror, nvme):
-    """Ten times attach and detach, each with what the last one wrote, and nothing left."""
+def test_cycles_leave_nothing(mirror, nvme):
+    """Attach and detach again and again, each with what the last one wrote, and nothing left."""
     props = mirror.properties()
     data = b''
-    for number in range(10):
+    for number in range(breadth.examples(3, 10)):
         info = nvme.connect_volume(props)
         if data:
             assert support.read(info['path'], offset=1 << 20) == data

@@ -78,14 +78,14 @@ def test_second_attach_keeps_its_device(shelf, options, multipath):
     connector = lab.bricks.ours(multipath=multipath)
     with frozen_iscsid():
         thread, ended = broken_off(connector, props)
-        timer = threading.Timer(4, thaw_iscsid)
+        timer = threading.Timer(2, thaw_iscsid)
         timer.start()
         info = connector.connect_volume(props)
         timer.join()
     assert support.is_multipath(info['path']) is multipath
     thread.join(60)
     assert isinstance(ended[0], KeyboardInterrupt)
-    never(lambda: not os.path.exists(info['path']), 5)
+    never(lambda: not os.path.exists(info['path']), 3)
     support.assert_is(info['path'], volume)
     assert support.session_count(target.iqn) == 1
     connector.disconnect_volume(props, info)

@@ -5,6 +5,7 @@ import concurrent.futures
 
 import pytest
 
+from tests import breadth
 from tests.functional import lab, support
 
 
@@ -91,7 +92,7 @@ def test_attach_while_the_last_other_volume_is_detached(shelf, multi):
     _target, made, props = volumes(shelf, 'meet', 2, 2)
     info = multi.connect_volume(props[0])
     here, there = 0, 1
-    for _round in range(4):
+    for _round in range(breadth.examples(2, 4)):
 
         def leave(here=here, info=info):
             multi.disconnect_volume(props[here], info)
@@ -128,9 +129,9 @@ def test_unresponsive_target_beside_a_healthy_one(shelf, multi, options):
 
 
 def test_many_rounds_leave_nothing(shelf, multi):
-    """Ten attaches and detaches in a row: each gives the volume, none leaves anything."""
+    """Attaches and detaches in a row: each gives the volume, none leaves anything."""
     _target, made, props = volumes(shelf, 'rounds', 1, 2)
-    for _round in range(10):
+    for _round in range(breadth.examples(4, 10)):
         info = multi.connect_volume(props[0])
         support.assert_is(info['path'], made[0])
         multi.disconnect_volume(props[0], info)

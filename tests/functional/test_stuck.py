@@ -306,7 +306,7 @@ def test_suspended_map(shelf, multi):
 def test_device_that_hangs(shelf, options, multipath):
     """A device that hangs blocks a child process, not the caller: the attach ends at its
     deadline; once the device answers again, nothing is left or a detach removes it."""
-    options(operation_timeout=12)
+    options(operation_timeout=8)
     volume = support.stamped(shelf, 'hang', layer='linear DEVICE 0')
     target = shelf.target('hang', 1)
     target.map(1, volume)
@@ -316,8 +316,8 @@ def test_device_that_hangs(shelf, options, multipath):
     try:
         with support.Stopwatch() as watch, pytest.raises(exception.BrickException):
             connector.connect_volume(props)
-        # What cleaning up asks of multipathd has limits of its own: 24 s were seen with a map.
-        assert watch.seconds < 12 + 4 * MARGIN
+        # What cleaning up asks of multipathd has limits of its own: 12 s more were seen with a map.
+        assert watch.seconds < 8 + 4 * MARGIN
     finally:
         volume.thaw()
     with contextlib.suppress(exception.BrickException):
@@ -327,7 +327,7 @@ def test_device_that_hangs(shelf, options, multipath):
 def test_detach_of_a_device_that_hangs(shelf, multi, options):
     """The flush of a hanging device ends at the deadline, with an error or by giving it up;
     nothing written is lost, and the detach works when the device answers again."""
-    options(operation_timeout=10)
+    options(operation_timeout=6)
     volume = support.stamped(shelf, 'freeze', layer='linear DEVICE 0')
     target = shelf.target('freeze', 1)
     target.map(1, volume)
@@ -338,7 +338,7 @@ def test_detach_of_a_device_that_hangs(shelf, multi, options):
     try:
         with support.Stopwatch() as watch, pytest.raises(support.FAILURES):
             multi.disconnect_volume(props, info)
-        assert watch.seconds < 10 + 2 * MARGIN
+        assert watch.seconds < 6 + 2 * MARGIN
     finally:
         volume.thaw()
     with contextlib.suppress(exception.VolumeDeviceNotFound, exception.VolumePathsNotFound):
