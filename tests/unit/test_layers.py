@@ -37,6 +37,7 @@ AREAS = {
     'os_brick.remotefs': 'services',
     'os_brick.local_dev': 'services',
     'os_brick.initiator.linuxrbd': 'services',
+    'os_brick.initiator.linuxrbd_io': 'services',
     'os_brick.initiator.storpool_utils': 'services',
     'os_brick.initiator.initiator_connector': 'connectors',
     'os_brick.initiator.connectors': 'connectors',
