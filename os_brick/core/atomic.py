@@ -125,23 +125,92 @@ def unlink_in(directory: int, name: str, *, durable: bool) -> None:
             _sync_directory(directory)
 
 
+class Private:
+    """A file in a new directory of its own, which only this user may look into.
+
+    Both go with :meth:`remove`. If the process ends before, :func:`sweep` removes them: the lock on
+    the directory has ended then, too.
+
+    :ivar path: the file.
+    """
+
+    def __init__(self, place: str, prefix: str, name: str, data: bytes) -> None:
+        self._pid = os.getpid()
+        self._directory, self._lock = _new_directory(files.real(place), prefix)
+        self.path = f'{self._directory.removeprefix(files.real(""))}/{name}'
+        try:
+            replace(self.path, data)
+        except BaseException:
+            self.remove()
+            raise
+
+    def remove(self) -> None:
+        """Remove the file and its directory, if they are there; they stay in a forked child."""
+        lock, self._lock = self._lock, -1
+        if lock < 0:
+            return
+        try:
+            if os.getpid() == self._pid:
+                _remove_directory(self._directory)
+        finally:
+            os.close(lock)
+
+
+def _new_directory(place: str, prefix: str) -> tuple[str, int]:
+    """A new directory and a descriptor of it, with its lock."""
+    while True:
+        made = tempfile.mkdtemp(prefix=prefix, dir=place)
+        lock = -1
+        try:
+            lock = os.open(made, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.stat(made)
+        except (FileNotFoundError, BlockingIOError):
+            # A sweep of another process was there first.
+            if lock >= 0:
+                os.close(lock)
+        else:
+            return made, lock
+
+
+def _remove_directory(directory: str) -> None:
+    for name in os.listdir(directory):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f'{directory}/{name}')
+    os.rmdir(directory)
+
+
+def sweep(place: str, prefix: str) -> None:
+    """Remove the :class:`Private` files of this user whose processes have ended."""
+    for name in files.names(place):
+        if not name.startswith(prefix):
+            continue
+        # Another user's cannot be opened; a link is not followed.
+        with contextlib.suppress(OSError):
+            _sweep_one(f'{files.real(place)}/{name}')
+
+
+def _sweep_one(directory: str) -> None:
+    lock = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(lock).st_uid == os.geteuid():
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove_directory(directory)
+    finally:
+        os.close(lock)
+
+
 @contextlib.contextmanager
 def temporary(place: str, prefix: str, name: str, data: bytes) -> Iterator[str]:
-    """The path of a file in a new directory of its own, which only this user may look into.
+    """The path of a :class:`Private` file, which is gone after the block.
 
-    Both are gone after the block.
-
-    :raises OSError: if they cannot be made.
+    :raises OSError: if it cannot be made.
     """
-    directory = tempfile.mkdtemp(prefix=prefix, dir=files.real(place))
-    path = f'{directory.removeprefix(files.real(""))}/{name}'
+    file = Private(place, prefix, name, data)
     try:
-        replace(path, data)
-        yield path
+        yield file.path
     finally:
-        with contextlib.suppress(OSError):
-            files.unlink(path)
-        os.rmdir(directory)
+        file.remove()
 
 
 def create(path: str, text: str, mode: int = 0o644) -> str:

@@ -26,6 +26,8 @@ LOG = logging.getLogger(__name__)
 
 # udev looks at a device that is new, or was written to, for a moment.
 _UDEV_SECONDS = 10.0
+# A map whose process is killed ends, or is there, in a fraction of this.
+_LATE_SECONDS = 1.0
 _NO_SNAPSHOT = '-'
 # What the kernel's errors mean here (drivers/block/rbd.c and net/ceph of Linux 6.12; measured).
 _REASONS = {
@@ -159,6 +161,11 @@ def _added(source: Source, mark: str, deadline: wait.Deadline, *, read_only: boo
         )
     except OSError as error:
         raise _why_not_mapped(source, error) from error
+    except exception.OperationTimedOut:
+        # What was killed may have done it all the same, and is taken back then.
+        late = wait.Deadline.after(_LATE_SECONDS)
+        wait.holds(lambda: any(each.mark == mark for each in configurations().values()), late)
+        raise
     return _mapped(number)
 
 
@@ -213,10 +220,11 @@ def sweep_probes(image: model.Image, deadline: wait.Deadline) -> None:
 
     Called with the lock of the image held, under which every other one ends.
     """
-    told = configurations()
-    for each in of_image(image):
+    found = of_image(image)
+    told = configurations() if found else {}
+    for each in found:
         if each.number in told and told[each.number].is_probe:
-            LOG.warning('Detach: %s was mapped by a process that was killed', each)
+            LOG.warning('%s was mapped by a process that was killed', each)
             _remove(each, deadline, force=False)
 
 

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import os
 from typing import Any
 
-from os_brick import exception, initiator, opts
-from os_brick.core import wait
-from os_brick.initiator.connectors import base_rbd, block
+from os_brick import initiator, opts
+from os_brick.core import teardown, wait
+from os_brick.initiator import linuxrbd
+from os_brick.initiator.connectors import base_rbd, block, rbd_handle
 from os_brick.request import rbd as request_rbd
+from os_brick.request import result
 
 Raw = Mapping[str, Any]
 
@@ -57,21 +60,68 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         """Return nothing, for the same reason."""
         return []
 
+    def check_valid_device(self, path: Any, run_as_root: bool = True) -> bool:
+        """Whether the start of a volume can be read: of a device, or of an open image.
+
+        :param run_as_root: ignored; a device is read as root, and an image by this process.
+        """
+        if not path:
+            return False
+        if isinstance(path, (str, bytes)):
+            return super().check_valid_device(os.fsdecode(path), run_as_root)
+        return rbd_handle.is_readable(path)
+
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Attach a volume.
 
-        :return: ``type`` and ``path`` of a block device.
-        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :return: ``type`` and ``path`` of a block device; without ``do_local_attach`` a ``path``
+            that is the open image, which :meth:`disconnect_volume` closes.
+        :raises InvalidParameterValue: naming the property that is missing or wrong; or without
+            Ceph's Python bindings.
         :raises VolumeDeviceNotFound: if the image cannot be mapped or read, with the reason.
         :raises VolumeInUse: if another client has locked the image.
         :raises OperationTimedOut: if the cluster does not answer in time.
-        :raises ProtocolNotSupported: without ``do_local_attach``: it is not written yet.
         """
         if not self._is_local(self.Request.parse(connection_properties)):
-            raise exception.ProtocolNotSupported(
-                'RBD without do_local_attach is not supported by this version.'
-            )
+            return result.Handle(self._get_rbd_handle(connection_properties)).as_dict()
         return super().connect_volume(connection_properties)
+
+    def _get_rbd_handle(self, connection_properties: Raw) -> linuxrbd.RBDVolumeIOWrapper:
+        """Return an open image; closing it removes its configuration file. Cinder calls this."""
+        return rbd_handle.opened(self.Request.parse(connection_properties))
+
+    def disconnect_volume(
+        self,
+        connection_properties: Raw,
+        device_info: Raw | None,
+        force: bool = False,
+        ignore_errors: bool = False,
+    ) -> None:
+        """Detach a volume; one that is not there is detached already.
+
+        :param device_info: what ``connect_volume`` returned, ``None`` or ``{}``.
+        :param force: go on where its data could not be written back, or it is in use.
+        :param ignore_errors: with ``force``, do not raise what went wrong.
+        :raises VolumeInUse: if it is in use, without ``force``.
+        :raises OSError: if an open image had data that could not be written back.
+        :raises ExceptionChainer: with ``force``, all that went wrong.
+        """
+        path = device_info.get('path') if isinstance(device_info, Mapping) else None
+        if path is not None and not isinstance(path, (str, bytes)):
+            rbd_handle.close(path, teardown.OnError.of(force, ignore_errors))
+        elif path or self._is_local(self.Request.parse(connection_properties, device_info)):
+            super().disconnect_volume(connection_properties, device_info, force, ignore_errors)
+
+    def extend_volume(self, connection_properties: Raw) -> int:
+        """Have the host see a volume's new size; an open image sees it by itself.
+
+        :return: the size in bytes; of an encrypted volume that of the device below.
+        :raises VolumePathsNotFound: if the volume is to be mapped and is not.
+        """
+        request = self.Request.parse(connection_properties)
+        if self._is_local(request):
+            return super().extend_volume(connection_properties)
+        return rbd_handle.size(request)
 
     def get_volume_paths(self, connection_properties: Raw) -> list[str]:
         """Return the devices of a volume that the kernel has mapped; its cluster is not asked."""
