@@ -8,22 +8,31 @@ import subprocess
 import setuptools
 
 
-def _number_a_clone_of_one_commit() -> None:
-    """Have pbr not take a clone of depth 1 for version 0.0.0, which nobody's requirements allow.
+def _number_without_history() -> None:
+    """Give pbr the version of setup.cfg where there is no history to count.
 
-    pbr counts the commits before HEAD; with none it forgets the version of setup.cfg.
+    In a clone of depth 1 pbr says 0.0.0, which no one's requirements allow; in an archive without
+    git it fails. A source distribution has its version in PKG-INFO.
     """
-    if not os.path.exists('.git') or os.path.exists('PKG-INFO') or 'PBR_VERSION' in os.environ:
+    if os.path.exists('PKG-INFO') or 'PBR_VERSION' in os.environ:
         return
-    git = ['git', 'rev-list', '--count', 'HEAD']
-    count = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
-    tags = ['git', 'tag', '--points-at', 'HEAD']
-    tag = subprocess.run(tags, capture_output=True, text=True, check=False).stdout.strip()
-    if count == '1' and not tag:
-        setup = configparser.ConfigParser()
-        setup.read('setup.cfg')
-        os.environ['PBR_VERSION'] = f'{setup["metadata"]["version"]}.dev1'
+    if os.path.exists('.git'):
+        commits = _git('rev-list', '--count', 'HEAD')
+        if _git('tag', '--points-at', 'HEAD') or commits not in {'', '1'}:
+            return
+    setup = configparser.ConfigParser()
+    setup.read('setup.cfg')
+    os.environ['PBR_VERSION'] = f'{setup["metadata"]["version"]}.dev1'
 
 
-_number_a_clone_of_one_commit()
+def _git(*words: str) -> str:
+    """What git prints; nothing where it is not installed or fails."""
+    try:
+        done = subprocess.run(['git', *words], capture_output=True, text=True, check=False)
+    except OSError:
+        return ''
+    return done.stdout.strip()
+
+
+_number_without_history()
 setuptools.setup(setup_requires=['pbr>=6.1.1'], pbr=True)

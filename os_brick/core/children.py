@@ -27,6 +27,7 @@ import struct
 import sys
 import threading
 from typing import Any, NoReturn
+import warnings
 
 from os_brick.core import clock, files
 from os_brick.core.reaper import reaper
@@ -39,6 +40,13 @@ _LENGTH = struct.Struct('=Q')
 # A child sends it when it has read a call, and before it does anything about it.
 _BEGUN = b'!'
 _CHANNEL = 0
+
+# Python 3.12 warns of each fork in a process with threads: the child may wait for a lock that a
+# thread of its parent held. Ours takes none: it neither logs nor imports, and what it runs is
+# loaded before the fork.
+warnings.filterwarnings(
+    'ignore', r'This process .*is multi-threaded', DeprecationWarning, r'os_brick\.core\.children'
+)
 
 
 class _NotBegun(Exception):
