@@ -124,7 +124,8 @@ class Hold:
     takes back is the thread's own, and no other operation on the same thing begins before.
     """
 
-    def __init__(self, release: Callable[[], object]) -> None:
+    def __init__(self, key: str, release: Callable[[], object]) -> None:
+        self.key = key
         self._release = release
         self._guard = threading.Lock()
         self._holders = 1
@@ -153,7 +154,7 @@ def shared(kind: str, key: str, deadline: wait.Deadline) -> Iterator[Hold]:
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(hold(kind, key, deadline))
-        held = Hold(stack.pop_all().close)
+        held = Hold(key, stack.pop_all().close)
     try:
         yield held
     finally:

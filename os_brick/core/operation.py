@@ -49,6 +49,11 @@ class Operation:
     settings: Settings
     lock: locks.Hold
 
+    @property
+    def key(self) -> str:
+        """The key of its lock: what its late work is known by, too."""
+        return self.lock.key
+
 
 def of(
     deadline: wait.Deadline, steps: undo.Undo, settings: Settings, lock: locks.Hold

@@ -9,15 +9,12 @@ import dataclasses
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, wait
+from os_brick.core import wait
 from os_brick.host import block, lun_state, multipathd, removal, scsi
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
 
-# A disk that is there for the kernel has its node in /dev at once (devtmpfs), unless a
-# container's /dev is filled by another udev.
-NODE_SECONDS = 5.0
 # How long the removal of a disk that has just come may take.
 TAKE_BACK_SECONDS = 5.0
 # A healthy disk needs a millisecond to report its identity once more.
@@ -90,7 +87,7 @@ def find(
         if actual is not None:
             size = _capacity(known, address, deadline, waiting)
             return Disk(known, address, actual, size)
-    name = _appear(address, scan, scan_times, deadline, waiting.check)
+    name = lun_state.await_disk(address, scan, scan_times, deadline, waiting.check)
     try:
         actual = _identified(name, address, deadline)
         _confirm_cached(name, actual, deadline)
@@ -156,47 +153,6 @@ def _confirm_cached(disk: str, actual: vpd.UnitIdentity, deadline: wait.Deadline
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}', expected=str(cached), actual=str(actual)
         )
-
-
-def _appear(
-    address: scsi.Address,
-    scan: Callable[[], None],
-    scan_times: Iterable[float],
-    deadline: wait.Deadline,
-    check: Callable[[], object],
-) -> str:
-    schedule = [wait.Deadline.after(seconds) for seconds in sorted(scan_times)]
-
-    repair = lun_state.Repair(address, deadline)
-
-    def probe() -> str | None:
-        check()
-        if schedule and schedule[0].passed and not scsi.is_known(address):
-            del schedule[0]
-            _scan(scan, address)
-        disk = scsi.disk_at(address)
-        if disk is None and repair.is_due() and repair.replace():
-            schedule.insert(0, wait.Deadline.after(0))
-        # A disk is listed at its address a moment before it is among the block devices, and a
-        # moment after the kernel has begun to remove it.
-        is_there = disk is not None and scsi.address_of(disk) == address
-        return disk if is_there and not lun_state.is_going(address) else None
-
-    disk = wait.poll(probe, deadline)
-    if disk is None:
-        raise exception.VolumeDeviceNotFound(device=f'SCSI address {address} ({repair.why()})')
-    wait.holds(lambda: files.exists(f'/dev/{disk}'), deadline.within(NODE_SECONDS))
-    return disk
-
-
-def _scan(scan: Callable[[], None], address: scsi.Address) -> None:
-    try:
-        scan()
-    except OSError as error:
-        # EINVAL means that the adapter's driver has no such LUN (Linux, scsi_scan_host_selected).
-        raise exception.VolumeDeviceNotFound(
-            f'The kernel refuses to scan for SCSI address {address}: {error}'
-        ) from error
 
 
 def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> vpd.UnitIdentity:

@@ -7,12 +7,12 @@ doc/source/contributor/lun_states.rst has all of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import wait
+from os_brick.core import files, wait
 from os_brick.host import block, scsi
 
 LOG = logging.getLogger(__name__)
@@ -24,6 +24,9 @@ UNBOUND_SECONDS = 2.0
 # How long a device that is blocked or made ready is waited for; its path may join later.
 STATE_SECONDS = 1.0
 CAPACITY_SECONDS = 1.0
+# A disk that is there for the kernel has its node in /dev at once (devtmpfs), unless a
+# container's /dev is filled by another udev.
+NODE_SECONDS = 5.0
 # Between two readings of a capacity that is not there yet.
 _FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
@@ -34,6 +37,53 @@ DISK_TYPES = (0x00, 0x07, 0x0E, 0x14)
 def is_going(address: scsi.Address) -> bool:
     """Whether the kernel is removing the device at an address."""
     return scsi.state_at(address) in _GOING
+
+
+def await_disk(
+    address: scsi.Address,
+    scan: Callable[[], None],
+    scan_times: Iterable[float],
+    deadline: wait.Deadline,
+    check: Callable[[], object],
+) -> str:
+    """Wait until there is a disk at an address, and its node in ``/dev``; return its name.
+
+    :param scan: has the kernel look for the logical unit.
+    :param scan_times: when to scan, in seconds from now.
+    :param check: called again and again; raises if the disk is not wanted any more.
+    :raises VolumeDeviceNotFound: if there is none in time.
+    """
+    schedule = [wait.Deadline.after(seconds) for seconds in sorted(scan_times)]
+    repair = Repair(address, deadline)
+
+    def probe() -> str | None:
+        check()
+        if schedule and schedule[0].passed and not scsi.is_known(address):
+            del schedule[0]
+            _scan(scan, address)
+        disk = scsi.disk_at(address)
+        if disk is None and repair.is_due() and repair.replace():
+            schedule.insert(0, wait.Deadline.after(0))
+        # A disk is listed at its address a moment before it is among the block devices, and a
+        # moment after the kernel has begun to remove it.
+        is_there = disk is not None and scsi.address_of(disk) == address
+        return disk if is_there and not is_going(address) else None
+
+    disk = wait.poll(probe, deadline)
+    if disk is None:
+        raise exception.VolumeDeviceNotFound(device=f'SCSI address {address} ({repair.why()})')
+    wait.holds(lambda: files.exists(f'/dev/{disk}'), deadline.within(NODE_SECONDS))
+    return disk
+
+
+def _scan(scan: Callable[[], None], address: scsi.Address) -> None:
+    try:
+        scan()
+    except OSError as error:
+        # EINVAL means that the adapter's driver has no such LUN (Linux, scsi_scan_host_selected).
+        raise exception.VolumeDeviceNotFound(
+            f'The kernel refuses to scan for SCSI address {address}: {error}'
+        ) from error
 
 
 def await_running(disk: str, address: scsi.Address, deadline: wait.Deadline) -> bool:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A namespace as a volume: readable, used, flushed, grown and gone."""
+"""A namespace as a volume: readable, used, flushed and gone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 
 from oslo_log import log as logging
 
@@ -16,8 +16,6 @@ LOG = logging.getLogger(__name__)
 
 # udev's workers are done with a device within seconds.
 _BUSY_SECONDS = 3.0
-# The kernel shows a new size as soon as it has looked at the namespace again.
-_RESIZE_SECONDS = 30.0
 
 
 def wait_readable(path: fabrics.Path, deadline: wait.Deadline) -> None:
@@ -138,77 +136,3 @@ def wait_gone(head: str, number: int, deadline: wait.Deadline) -> None:
 
     if number and not wait.holds(has_gone, deadline.within(_BUSY_SECONDS)):
         LOG.warning('The kernel still has the device %s: a process has it open', head)
-
-
-def grow(
-    wanted: fabrics.NamespaceIdentity, paths: Sequence[fabrics.Path], deadline: wait.Deadline
-) -> int:
-    """Have the kernel see the size that the subsystem reports of a namespace; return it in bytes.
-
-    :raises VolumeIdentityMismatch: if it is another namespace by now.
-    :raises VolumePathsNotFound: if no controller reports a size.
-    :raises BrickException: if it has shrunk; what is in use is not cut.
-    """
-    live = [path for path in paths if nvme.why_unusable(path) is None]
-    size = _reported_size(wanted, paths, live, deadline)
-    heads = list(dict.fromkeys(path.head for path in live))
-    shown = {head: block.size_bytes(head) for head in heads}
-    _refuse_to_shrink(wanted, shown, size)
-    if set(shown.values()) != {size}:
-        _rescan({path.controller for path in paths}, deadline)
-    return _wait_grown(heads, size, deadline.within(_RESIZE_SECONDS))
-
-
-def _wait_grown(heads: Sequence[str], size: int, deadline: wait.Deadline) -> int:
-    def probe() -> int | None:
-        shown = {block.size_bytes(head) for head in heads}
-        return shown.pop() if len(shown) == 1 and max(shown) >= size else None
-
-    names = ', '.join(f'/dev/{head}' for head in heads)
-    what = f'{names} to have the {size} bytes that its subsystem reports'
-    return wait.until(probe, deadline, what)
-
-
-def _refuse_to_shrink(
-    wanted: fabrics.NamespaceIdentity, shown: Mapping[str, int], size: int
-) -> None:
-    for head, before in shown.items():
-        if size < before:
-            raise exception.BrickException(
-                f'Namespace {wanted} has shrunk: its subsystem reports {size} bytes, and '
-                f'/dev/{head} has {before}. Detach it before it is used with its new size'
-            )
-
-
-def _rescan(controllers: Iterable[str], deadline: wait.Deadline) -> None:
-    for name in sorted(controllers):
-        if nvme.state(name) == nvme.LIVE:
-            nvme.rescan(name, deadline)
-
-
-def _reported_size(
-    wanted: fabrics.NamespaceIdentity,
-    paths: Sequence[fabrics.Path],
-    live: Sequence[fabrics.Path],
-    deadline: wait.Deadline,
-) -> int:
-    """The size of a namespace, from the first live path that reports one."""
-    reasons = [why for path in paths if (why := nvme.why_unusable(path)) is not None]
-    for path in live:
-        try:
-            actual = nvme.report(path, deadline.limit(nvme.IDENTIFY_SECONDS))
-        except (OSError, exception.OperationTimedOut) as error:
-            reasons.append(f'path {path.name}: {error}')
-            continue
-        if not (wanted.matches(actual.identity) and path.identity.matches(actual.identity)):
-            raise exception.VolumeIdentityMismatch(
-                device=f'/dev/{path.head}',
-                expected=str(path.identity),
-                actual=str(actual.identity),
-            )
-        if actual.size_bytes:
-            return actual.size_bytes
-        reasons.append(f'path {path.name} reports no capacity')
-    raise exception.VolumePathsNotFound(
-        f'The size of namespace {wanted} is unknown: {"; ".join(reasons)}'
-    )

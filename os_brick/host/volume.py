@@ -122,7 +122,8 @@ def _evict_foreign_disks(
     :raises VolumeIdentityMismatch: if such a disk has a user besides the map.
     """
     foreign = _foreign_disks(found, identity, own, deadline)
-    removal.evict(foreign, found, str(identity), deadline)
+    if foreign:
+        removal.evict(foreign, found, str(identity), deadline)
 
 
 def _foreign_disks(

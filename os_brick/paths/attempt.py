@@ -17,6 +17,9 @@ class Attempt:
     :ivar ask: whether a portal that does not answer is not worth a try.
     :ivar clean_up_seconds: how long a step that takes something back may take.
     :ivar made: what takes back what the attempt has made.
+    :ivar is_begun: whether it may have made something; like the next two read under the guard.
+    :ivar is_called_off: whether it is to end.
+    :ivar is_responding: whether it is worth waiting for.
     """
 
     def __init__(
@@ -26,7 +29,6 @@ class Attempt:
         lock: locks.Hold,
         deadline: wait.Deadline,
         is_wanted: Callable[[], bool],
-        on_response: Callable[..., None],
         *,
         ask: bool,
         clean_up_seconds: float,
@@ -40,38 +42,30 @@ class Attempt:
         self._guard = guard
         self._lock = lock
         self._is_wanted = is_wanted
-        self._on_response = on_response
-        self._is_begun = False
-        self._is_called_off = False
+        self.is_begun = False
+        self.is_called_off = False
+        self.is_responding = False
         self.deadline = deadline
         self.ask = ask
         self.clean_up_seconds = clean_up_seconds
         self.made = undo.Undo()
 
     @property
-    def is_begun(self) -> bool:
-        """Whether it may have made something; the caller holds the guard."""
-        return self._is_begun
-
-    @property
-    def is_called_off(self) -> bool:
-        """Whether it is to end; the caller holds the guard."""
-        return self._is_called_off
-
-    @property
     def is_wanted(self) -> bool:
         """Whether the path is of use to anyone still."""
         with self._guard:
-            is_called_off = self._is_called_off
+            is_called_off = self.is_called_off
         return not is_called_off and self._is_wanted()
 
     def respond(self) -> None:
         """Note that the portal has answered, so that the path is worth waiting for."""
-        self._on_response(is_worth_waiting=True)
+        with self._guard:
+            self.is_responding = True
 
     def stall(self) -> None:
         """Note that its device is not ready: only an attach without another path waits for it."""
-        self._on_response(is_worth_waiting=False)
+        with self._guard:
+            self.is_responding = False
 
     def begin(self) -> None:
         """To be called before each act that makes something: shares the volume's lock.
@@ -80,9 +74,9 @@ class Attempt:
         """
         with self._guard:
             self._require_wanted()
-            if not self._is_begun:
+            if not self.is_begun:
                 self._lock.share()
-                self._is_begun = True
+                self.is_begun = True
 
     def check(self) -> None:
         """To be called while something is waited for.
@@ -93,7 +87,7 @@ class Attempt:
             self._require_wanted()
 
     def _require_wanted(self) -> None:
-        if self._is_called_off:
+        if self.is_called_off:
             raise verdicts.CalledOff(path=self._what)
 
     def call_off(self, *, unless_begun: bool = False) -> None:
@@ -101,13 +95,13 @@ class Attempt:
 
         :param unless_begun: only if it has made nothing.
         """
-        if not (unless_begun and self._is_begun):
-            self._is_called_off = True
+        if not (unless_begun and self.is_begun):
+            self.is_called_off = True
 
     def end(self) -> None:
         """Give its share of the lock back: what it has made has another owner, or is gone."""
         with self._guard:
-            is_begun, self._is_begun = self._is_begun, False
+            is_begun, self.is_begun = self.is_begun, False
             self._guard.notify_all()
         if is_begun:
             self._lock.release()

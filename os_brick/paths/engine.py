@@ -28,7 +28,6 @@ def open_first(
     driver: Driver[P, O],
     assembly: Assembly[O],
     paths: Sequence[P],
-    key: str,
     op: operation.Operation,
     use: Callable[[O, wait.Deadline, undo.Undo], D],
 ) -> D:
@@ -41,8 +40,7 @@ def open_first(
     failures: list[Exception] = []
     for path, share in zip(paths, plans.shares(len(paths)), strict=True):
         deadline = op.work.leaving(1 - share)
-        one = PathSet(driver, assembly, (path,), plans.Policy(), key, op, deadline)
-        op.undo.adopt(one)
+        one = PathSet(driver, assembly, (path,), plans.Policy(), op, deadline)
         try:
             with undo.Undo() as alone:
                 alone.adopt(one)
@@ -58,21 +56,3 @@ def open_first(
     if deciding is not None:
         raise deciding
     raise driver.summary([str(error) for error in failures], failures) from failures[0]
-
-
-def open_all(
-    driver: Driver[P, O],
-    assembly: Assembly[O],
-    paths: Sequence[P],
-    policy: plans.Policy,
-    key: str,
-    op: operation.Operation,
-) -> tuple[PathSet[P, O], list[O]]:
-    """All paths that are worth waiting for, side by side; they are closed if the operation fails.
-
-    :return: the set, for what comes after, and the open paths.
-    :raises BrickException: if none can be opened.
-    """
-    paths_of = PathSet(driver, assembly, paths, policy, key, op)
-    op.undo.adopt(paths_of)
-    return paths_of, paths_of.open()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 from typing import Any
 
@@ -13,7 +13,7 @@ from os_brick import exception
 from os_brick.core import undo, wait
 from os_brick.host import block, fc, fc_paths, fc_platform, fc_zfcp, lun_state, scsi
 from os_brick.host import disks as host_disks
-from os_brick.paths import scsi as scsi_paths
+from os_brick.paths import scsi_undo
 from os_brick.paths.attempt import Attempt
 from os_brick.plans import attach as plans_attach
 from os_brick.plans import fibre_channel as plans
@@ -135,12 +135,18 @@ class Driver:
         :raises NoFibreChannelVolumeDeviceFound: if there is no disk.
         :raises VolumeIdentityMismatch: if it is another volume's.
         """
-        options, place = self.options, path.address
         attempt.begin()
         is_new = plans_attach.has(self.steps(path), Verb.SCAN)
-        until = attempt.deadline.within(options.scan_seconds)
-        if options.until is not None and not options.until.passed:
-            until = options.until
+        if is_new:
+            self._remember(path, attempt)
+        disk = self._find(path, attempt, is_new=is_new)
+        if disk.is_new and not is_new:  # In the place of a stale one.
+            self._remember(path, attempt)
+        host_disks.require_expected(disk, self.options.request.expected_wwid)
+        return OpenPath(path, (disk,))
+
+    def _find(self, path: Path, attempt: Attempt, *, is_new: bool) -> host_disks.Disk:
+        options, place, until = self.options, path.address, self._until(attempt)
         times = plans_paths.scan_times(options.scans, options.scan_seconds)
 
         def look() -> None:
@@ -149,24 +155,25 @@ class Driver:
             if scsi.is_known(place):
                 attempt.respond()
 
-        if is_new:
-            self._remember(path, attempt)
+        waiting = host_disks.Waiting(
+            on_response=attempt.respond,
+            on_stall=attempt.stall,
+            check=attempt.check,
+            ready_seconds=options.ready_seconds,
+        )
         try:
-            waiting = host_disks.Waiting(
-                on_response=attempt.respond,
-                on_stall=attempt.stall,
-                check=attempt.check,
-                ready_seconds=options.ready_seconds,
-            )
-            disk = host_disks.find(place, look, times, until, is_new=is_new, waiting=waiting)
+            return host_disks.find(place, look, times, until, is_new=is_new, waiting=waiting)
         except exception.PathNotReady:
             raise
         except exception.VolumeDeviceNotFound as error:
             raise self._not_found(path, error) from error
-        if disk.is_new and not is_new:  # In the place of a stale one.
-            self._remember(path, attempt)
-        host_disks.require_expected(disk, options.request.expected_wwid)
-        return OpenPath(path, (disk,))
+
+    def _until(self, attempt: Attempt) -> wait.Deadline:
+        """By when the disk is to be there."""
+        common_end = self.options.until
+        if common_end is not None and not common_end.passed:
+            return common_end
+        return attempt.deadline.within(self.options.scan_seconds)
 
     def _remember(self, path: Path, attempt: Attempt) -> None:
         attempt.made.add(delete_disk, plain(path), self.options.clean_up_seconds)
@@ -187,7 +194,13 @@ class Driver:
             return 'its port has gone'
         return f'{found[0].port} is {found[0].port.state}, port {found[0].remote}'
 
-    def prepare(self, disks: list[host_disks.Disk], deadline: wait.Deadline) -> None:
+    def own_disks(
+        self, opened: Sequence[OpenPath], exclude: Callable[[Path], None]
+    ) -> list[host_disks.Disk]:
+        """The disks of the open paths, which have to be one volume."""
+        return [disk for one in opened for disk in one.disks]
+
+    def prepare(self, disks: Sequence[host_disks.Disk], deadline: wait.Deadline) -> None:
         """Wait a while for disks that are read-only at first: a map over one would stay so."""
         if self.options.request.is_read_only:
             return
@@ -223,6 +236,6 @@ def delete_disk(path: dict[str, Any], seconds: float) -> None:
     at = (remote.host, remote.channel, remote.target_id)
     there = {r.wwpn for r in fc.remote_ports() if (r.host, r.channel, r.target_id) == at}
     if there <= {remote.wwpn}:
-        scsi_paths.delete_new_disk(gone.address, seconds)
+        scsi_undo.delete_new_disk(gone.address, seconds)
     if fc_zfcp.device_of(port):
         fc_zfcp.forget(gone, wait.Deadline.after(seconds))

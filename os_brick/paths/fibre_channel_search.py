@@ -10,8 +10,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import locks, operation, undo, wait
 from os_brick.host import fc, fc_paths, fc_platform, scsi
-from os_brick.paths import fibre_channel
-from os_brick.paths import scsi as scsi_paths
+from os_brick.paths import fibre_channel, scsi_undo
 from os_brick.request import fibre_channel as request_fc
 
 LOG = logging.getLogger(__name__)
@@ -136,4 +135,4 @@ def remove_foreign(host: int, lun: int, keep: list[str], seconds: float) -> None
         )
         for place in foreign:
             with contextlib.suppress(exception.VolumeInUse):
-                scsi_paths.delete_new_disk(place, deadline.limit())
+                scsi_undo.delete_new_disk(place, deadline.limit())

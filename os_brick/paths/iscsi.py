@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 
 from oslo_concurrency import processutils
@@ -156,43 +156,40 @@ class Driver:
 
     def _open(self, path: IscsiPath, attempt: Attempt, until: wait.Deadline | None) -> OpenPath:
         deadline = attempt.deadline
+        # Scanned under the portal's lock: no session ends before its first LUN.
         with iscsi_removal.portal_lock([(path.name, path.portal)], deadline):
-            steps = self.steps(path, deadline)
-            if not plans_attach.has(steps, Verb.USE_SESSION):
-                self._log_in(path, attempt)
-                steps = self.steps(path, deadline)
-                if not plans_attach.has(steps, Verb.USE_SESSION):
-                    raise _SessionEnded(f'The session to {path} has ended at once')
+            steps = self._behind_session(path, attempt)
             until = until or deadline.within(self.options.scan_seconds)
-            new = {step.address for step in steps if step.verb is Verb.SCAN}
-            for step in steps:
-                if step.verb is Verb.SCAN:
-                    attempt.begin()
-                    self._remember(path, step, attempt)
-                    # Under the portal's lock: no session ends before its first LUN.
-                    scsi.scan(scsi.Address.parse(step.address), until)
-        disks = []
-        for step in steps:
-            if step.verb is Verb.VERIFY:
-                disk = self._find(path, step, attempt, until, is_new=step.address in new)
-                if disk.is_new and step.address not in new:  # In the place of a stale one.
-                    self._remember(path, step, attempt)
-                disks.append(disk)
-                host_disks.require_expected(disk, step.wwid or None)
+            new = self._scan(path, steps, attempt, until)
+        disks = [
+            self._verified(path, step, attempt, until, is_new=step.address in new)
+            for step in steps
+            if step.verb is Verb.VERIFY
+        ]
         return OpenPath(path, tuple(disks))
 
-    def _remember(self, path: IscsiPath, step: plans_attach.Step, attempt: Attempt) -> None:
-        seconds = self.options.clean_up_seconds
-        attempt.made.add(iscsi_removal.delete_disk, step.session or 0, path.lun, seconds)
+    def _behind_session(self, path: IscsiPath, attempt: Attempt) -> tuple[plans_attach.Step, ...]:
+        """The steps behind a session that works, which is made if there is none."""
+        sessions = iscsi.sessions_at(path.name, path.portal, attempt.deadline)
+        steps = self._steps(path, sessions)
+        if plans_attach.has(steps, Verb.USE_SESSION):
+            return steps
+        self._log_in(path, attempt, [session.number for session in sessions])
+        steps = self.steps(path, attempt.deadline)
+        if not plans_attach.has(steps, Verb.USE_SESSION):
+            raise _SessionEnded(f'The session to {path} has ended at once')
+        return steps
 
-    def _log_in(self, path: IscsiPath, attempt: Attempt) -> None:
-        """Make a node record and a session."""
+    def _log_in(self, path: IscsiPath, attempt: Attempt, known: list[int]) -> None:
+        """Make a node record and a session.
+
+        :param known: the numbers of the sessions that are there.
+        """
         options, made = self.options, attempt.made
-        before = iscsi.sessions_at(path.name, path.portal, attempt.deadline)
         attempt.begin()
         where = (path.name, path.portal.address, path.portal.port)
         # Noted before it is made: open-iscsi may be late with it, or fail in the middle.
-        known, seconds = [s.number for s in before], options.clean_up_seconds
+        seconds = options.clean_up_seconds
         made.add(iscsi_removal.end_login, *where, path.lun, known, seconds)
         chap = options.request.chap
         secret = (chap.username, chap.password) if chap else None
@@ -204,6 +201,41 @@ class Driver:
             if isinstance(error.__cause__, processutils.ProcessExecutionError):
                 made.add(iscsi_removal.await_login, *where, seconds)
             raise
+
+    def _scan(
+        self,
+        path: IscsiPath,
+        steps: Iterable[plans_attach.Step],
+        attempt: Attempt,
+        until: wait.Deadline,
+    ) -> set[str]:
+        """Have the kernel look where it has no device; return where that is."""
+        new = [step for step in steps if step.verb is Verb.SCAN]
+        for step in new:
+            attempt.begin()
+            self._remember(path, step, attempt)
+            scsi.scan(scsi.Address.parse(step.address), until)
+        return {step.address for step in new}
+
+    def _remember(self, path: IscsiPath, step: plans_attach.Step, attempt: Attempt) -> None:
+        seconds = self.options.clean_up_seconds
+        attempt.made.add(iscsi_removal.delete_disk, step.session or 0, path.lun, seconds)
+
+    def _verified(
+        self,
+        path: IscsiPath,
+        step: plans_attach.Step,
+        attempt: Attempt,
+        until: wait.Deadline,
+        *,
+        is_new: bool,
+    ) -> host_disks.Disk:
+        """The disk behind a session, which is the volume that the caller expects."""
+        disk = self._find(path, step, attempt, until, is_new=is_new)
+        if disk.is_new and not is_new:  # In the place of a stale one.
+            self._remember(path, step, attempt)
+        host_disks.require_expected(disk, step.wwid or None)
+        return disk
 
     def _find(
         self,
@@ -225,10 +257,10 @@ class Driver:
 
         times = times[1:] if is_new else times
         attempt.begin()  # A disk that is stale is removed.
+        waiting = host_disks.Waiting(
+            check=attempt.check, on_stall=attempt.stall, ready_seconds=options.ready_seconds
+        )
         try:
-            waiting = host_disks.Waiting(
-                check=attempt.check, on_stall=attempt.stall, ready_seconds=options.ready_seconds
-            )
             return host_disks.find(place, scan, times, until, is_new=is_new, waiting=waiting)
         except exception.PathNotReady:
             raise
@@ -243,6 +275,28 @@ class Driver:
         if iscsi.session(step.session or 0) is None:
             ended = f'Session {step.session} to {path.name} at {path.portal} has ended'
             raise _SessionEnded(ended) from cause
+
+    def own_disks(
+        self, opened: Sequence[OpenPath], exclude: Callable[[IscsiPath], None]
+    ) -> list[host_disks.Disk]:
+        """The disks of the volume among those of the open paths.
+
+        Paths that were only discovered may lead to other volumes with the same LUN; these are
+        closed.
+        """
+        first = opened[0].disks[0]
+        disks: list[host_disks.Disk] = []
+        for one in opened:
+            is_another = one.disks[0].identity.is_another(first.identity)
+            if is_another and not self.options.request.explicit:
+                LOG.warning('%s leads to another volume (%s)', one.path, one.disks[0])
+                exclude(one.path)
+                continue
+            disks += one.disks
+        return disks
+
+    def prepare(self, disks: Sequence[host_disks.Disk], deadline: wait.Deadline) -> None:
+        """Need nothing more."""
 
     def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         """The error of an attach for which no path has opened."""

@@ -13,7 +13,7 @@ import contextlib
 from os_brick.core import fanout, locks, undo, wait
 from os_brick.host import iscsi, open_iscsi, scsi
 from os_brick.model import addresses
-from os_brick.paths import scsi as scsi_paths
+from os_brick.paths import scsi_undo
 from os_brick.plans import iscsi as plans
 from os_brick.request.iscsi import IscsiPath
 
@@ -39,7 +39,7 @@ def delete_disk(session: int, lun: int, seconds: float) -> None:
     """Remove the disk that a scan behind a session has added, unless someone uses it."""
     found = iscsi.session(session)
     if found is not None:
-        scsi_paths.delete_new_disk(found.address(lun), seconds)
+        scsi_undo.delete_new_disk(found.address(lun), seconds)
 
 
 @undo.verb
@@ -66,7 +66,7 @@ def end_login(
             if is_ours and plans.may_end(found.luns(), lun, is_forced=True):
                 disk = scsi.disk_at(found.address(lun))
                 if disk is not None:  # It goes with its session.
-                    scsi_paths.require_unused(disk)
+                    scsi_undo.require_unused(disk)
                 open_iscsi.logout(found, deadline)
         if not iscsi.sessions_of_record(name, portal):
             open_iscsi.restore_node(name, portal)

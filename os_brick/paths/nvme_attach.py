@@ -9,7 +9,7 @@ from os_brick import exception
 from os_brick.core import operation, undo, wait
 from os_brick.host import nvme, nvme_connect, nvme_volume
 from os_brick.model import fabrics
-from os_brick.paths import engine
+from os_brick.paths import engine, path_set
 from os_brick.paths.nvme import Driver, NvmePath, OpenPath
 from os_brick.plans import paths as plans_paths
 
@@ -63,7 +63,7 @@ class NvmeHead:
 
 
 def attach_all(
-    driver: Driver, paths: Sequence[NvmePath], wanted: int, key: str, op: operation.Operation
+    driver: Driver, paths: Sequence[NvmePath], wanted: int, op: operation.Operation
 ) -> str:
     """Use all paths that lead to the namespace, and return its head.
 
@@ -72,7 +72,8 @@ def attach_all(
     """
     policy = plans_paths.Policy(wanted=wanted, is_mismatch_fatal=False)
     assembly = NvmeHead()
-    path_set, opened = engine.open_all(driver, assembly, paths, policy, key, op)
+    paths_open = path_set.PathSet(driver, assembly, paths, policy, op)
+    opened = paths_open.open()
     first = opened[0].namespace
     alike = [one for one in opened if one.namespace.head == first.head]
     _require_same(opened)
@@ -80,18 +81,16 @@ def attach_all(
     if len(alike) < wanted:
         raise exception.BrickException(
             f'Multipath is enforced, and only {len(alike)} path leads to /dev/{first.head} '
-            f'({opened[0].path.namespace}); {"; ".join(path_set.failures())}'
+            f'({opened[0].path.namespace}); {"; ".join(paths_open.failures())}'
         )
     if op.settings.nvme.io_policy:
         nvme_connect.set_io_policy(opened[0].path.namespace.nqn, op.settings.nvme.io_policy)
     assembly.record(opened[0])
-    path_set.add_in_background()
+    paths_open.add_in_background()
     return first.head
 
 
-def attach_first(
-    driver: Driver, paths: Sequence[NvmePath], key: str, op: operation.Operation
-) -> str:
+def attach_first(driver: Driver, paths: Sequence[NvmePath], op: operation.Operation) -> str:
     """Use the first path that leads to a readable namespace, and return its head.
 
     One that is open comes before others.
@@ -103,7 +102,7 @@ def attach_first(
 
     if len(paths) > 1:
         paths = sorted(paths, key=lambda path: not driver.existing(path))
-    return engine.open_first(driver, NvmeHead(), paths, key, op, use)
+    return engine.open_first(driver, NvmeHead(), paths, op, use)
 
 
 def _require_same(opened: list[OpenPath]) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import enum
-import functools
 import threading
 from typing import Generic, TypeVar
 
@@ -48,8 +47,8 @@ class _State(enum.Enum):
 class PathSet(Generic[P, O]):
     """The paths of one attach.
 
-    ``_state``, ``_open``, ``_paths``, ``_attempts`` and ``_responded`` are read and written under
-    ``_guard``. The other fields are set once. Nothing that waits is done under the guard.
+    ``_state``, ``_open``, ``_paths`` and ``_attempts`` are read and written under ``_guard``. The
+    other fields are set once. Nothing that waits is done under the guard.
     """
 
     def __init__(
@@ -58,18 +57,15 @@ class PathSet(Generic[P, O]):
         assembly: Assembly[O],
         paths: Sequence[P],
         policy: plans.Policy,
-        key: str,
         op: operation.Operation,
         deadline: wait.Deadline | None = None,
     ) -> None:
         """Prepare for opening.
 
-        :param key: what the volume is locked by.
         :param deadline: by when the paths are to be open; by default the operation's work.
         """
         self._driver = driver
         self._assembly = assembly
-        self._key = key
         self._op = op
         self._deadline = deadline or op.work
         self._guard = threading.Condition()
@@ -77,27 +73,29 @@ class PathSet(Generic[P, O]):
         self._paths = tuple(paths)
         self._open: dict[P, Held[O]] = {}
         self._attempts: dict[P, Attempt] = {}
-        self._responded: set[P] = set()
         self._ask = True  # Written before the threads that read it are started.
         self._joining = threading.Lock()
         self._tries = FirstTries(self._first_try, policy, self._deadline, self._counts)
         self._work: background.Work | None = None
 
     def __str__(self) -> str:
-        return f'paths to {self._key}'
+        return f'paths to {self._op.key}'
 
     # The attach's own thread.
 
     def open(self) -> list[O]:
         """Open the paths; return those that are open when no other is worth waiting for.
 
+        From here on they are closed if the operation fails.
+
         :raises BrickException: if none is open by the deadline.
         """
+        self._op.undo.adopt(self)
         if self._deadline.passed:
             raise exception.OperationTimedOut(
                 what=f'{self._paths[0]}', seconds=round(self._deadline.seconds, 1)
             )
-        self._work = background.Work([self._key], f'{self}', self._interrupt_attempts)
+        self._work = background.Work([self._op.key], f'{self}', self._interrupt_attempts)
         self._tries.make(self._paths)
         if self._tries.are_unreachable() and not self._counts(frozenset())[0]:
             # This process may see another network than the initiator does: that one decides.
@@ -113,7 +111,8 @@ class PathSet(Generic[P, O]):
 
     def _counts(self, pending: frozenset[P]) -> tuple[int, int]:
         with self._guard:
-            return len(self._open), len(pending & self._responded)
+            responding = [path for path, each in self._attempts.items() if each.is_responding]
+            return len(self._open), len(pending.intersection(responding))
 
     def failures(self) -> list[str]:
         """What the paths that could not be opened ended in."""
@@ -161,7 +160,7 @@ class PathSet(Generic[P, O]):
 
     def _follow(self, path: P) -> None:
         background.follow(
-            [self._key, self._assembly.wwid],
+            [self._op.key, self._assembly.wwid],
             f'{path} joins its volume',
             lambda called_off: self._late_try(path, called_off),
             RETRY_PAUSES,
@@ -214,7 +213,6 @@ class PathSet(Generic[P, O]):
             lock,
             deadline,
             self._is_wanted,
-            functools.partial(self._respond, path),
             ask=ask,
             clean_up_seconds=self._op.clean_up_seconds,
         )
@@ -285,7 +283,7 @@ class PathSet(Generic[P, O]):
         deadline = wait.Deadline.after(LATE_SECONDS)
         try:
             self._driver.reachable(path, deadline.within(_REACH_SECONDS), ask=True)
-            with locks.shared(locks.VOLUME, self._key, deadline) as lock:
+            with locks.shared(locks.VOLUME, self._op.key, deadline) as lock:
                 self._open_late(path, called_off, lock, deadline)
         except exception.BrickException as error:
             if verdicts.verdict(error).may_retry:
@@ -307,13 +305,6 @@ class PathSet(Generic[P, O]):
                 self._deliver(path, opened, attempt)
         finally:
             self._forget(path, attempt)
-
-    def _respond(self, path: P, *, is_worth_waiting: bool) -> None:
-        with self._guard:
-            if is_worth_waiting:
-                self._responded.add(path)
-            else:
-                self._responded.discard(path)
 
     def _forget(self, path: P, attempt: Attempt) -> None:
         attempt.end()

@@ -63,8 +63,9 @@ class BlockConnector(base.BaseLinuxConnector):
         name: str, request: Any
     ) -> contextlib.AbstractContextManager[operation.Operation]:
         # A late path holds the lock while it opens, and ends soon if it is told to.
-        background.interrupt(request.key)
-        return operation.begin(name, request, (locks.VOLUME, request.key), opts.current())
+        key = request.key
+        background.interrupt(key)
+        return operation.begin(name, request, (locks.VOLUME, key), opts.current())
 
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Attach a volume.

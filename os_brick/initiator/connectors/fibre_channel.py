@@ -15,7 +15,7 @@ from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import fc, fc_platform, lun_state, removal, scsi, survey, udev_links, volume
 from os_brick.initiator.connectors import block
 from os_brick.paths import fibre_channel as fc_paths
-from os_brick.paths import fibre_channel_search, scsi_removal
+from os_brick.paths import fibre_channel_search, scsi_extend, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import choice as plans_choice
 from os_brick.plans import paths as plans_paths
@@ -105,7 +105,7 @@ class FibreChannelConnector(block.BlockConnector):
         several = self.use_multipath and self._has_multipath(request.enforce_multipath)
         if not fc.has_ports():
             raise exception.NoFibreChannelHostsFound
-        background.stop(request.key)
+        background.stop(op.key)
         scan = op.work.within(op.settings.scan_seconds)
         search = fibre_channel_search.Search(request, self.fibre_channel_platform, op)
         found = search.run(scan)
@@ -165,7 +165,7 @@ class FibreChannelConnector(block.BlockConnector):
             known = {scsi.number_at(path.address) for path in seen.paths}
             volume = scsi_removal.look(request, seen.places, str(request))
             scsi_removal.remove(volume, steps, op.work)
-            background.stop(request.key, *volume.choice.wwids)
+            background.stop(op.key, *volume.choice.wwids)
             _remove_late(volume, seen, known, steps, op)
             for path in seen.paths:
                 if scsi.disk_at(path.address) is None:
@@ -179,7 +179,7 @@ class FibreChannelConnector(block.BlockConnector):
         seen = self._seen(request)
         with scsi_removal.identity_lock(request, seen.places, op.work):
             volume = scsi_removal.look(request, seen.places, str(request), with_users=False)
-            return scsi_paths.grow(request.key, volume.require(), op.deadline)
+            return scsi_extend.grow(volume.require(), op)
 
 
 def _existing(paths: list[str]) -> list[str] | None:
@@ -194,20 +194,16 @@ def _attach(
     several: bool,
 ) -> volume.Device:
     """Use all paths that lead to the volume, through a multipath map, or the first one."""
-    driver, key = fc_paths.Driver(options), options.request.key
+    driver = fc_paths.Driver(options)
     if not several:
         # Those that have a disk already come first.
         paths = sorted(paths, key=lambda path: not scsi.is_known(path.address))
     if LOG.isEnabledFor(logging.DEBUG):
         LOG.debug('%s', driver.plan(paths, is_multipath=several))
     if not several:
-        return scsi_paths.attach_first(driver, paths, key, op, driver.prepare)
+        return scsi_paths.attach_first(driver, paths, op)
     policy = plans_paths.Policy(grace_seconds=fc_paths.GRACE_SECONDS)
-    return scsi_paths.attach_all(
-        *(driver, paths, policy, key, op),
-        lambda _, opened: scsi_paths.disks_of(opened),
-        driver.prepare,
-    )
+    return scsi_paths.attach_all(driver, paths, policy, op)
 
 
 def _remove_late(

@@ -12,12 +12,11 @@ from oslo_log import log as logging
 
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
-from os_brick.host import disks as host_disks
 from os_brick.host import iscsi, lun_state, open_iscsi, scsi, survey, udev_links
 from os_brick.initiator.connectors import base_iscsi, block
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
-from os_brick.paths import iscsi_removal, path_set, scsi_removal
+from os_brick.paths import iscsi_removal, scsi_extend, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import iscsi as plans
 from os_brick.plans import paths as plans_paths
@@ -131,10 +130,26 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
         self, request: request_iscsi.IscsiRequest, op: operation.Operation
     ) -> result.BlockDevice:
         several = self.use_multipath and self._has_multipath(request.enforce_multipath)
-        # Without multipath the paths are tried one after the other.
+        driver = iscsi_paths.Driver(self._options(request, op, several=several))
+        background.stop(op.key)
+        paths = self._paths(request, op.work) if several else request.paths
+        if LOG.isEnabledFor(logging.DEBUG):
+            LOG.debug('%s', driver.plan(paths))
+        if several:
+            # What only discovery has told of may lead anywhere.
+            policy = plans_paths.Policy(is_mismatch_fatal=request.explicit)
+            device = scsi_paths.attach_all(driver, paths, policy, op)
+        else:
+            device = scsi_paths.attach_first(driver, paths, op)
+        return result.BlockDevice(device.path, device.wwid, device.is_multipath)
+
+    def _options(
+        self, request: request_iscsi.IscsiRequest, op: operation.Operation, *, several: bool
+    ) -> iscsi_paths.Options:
+        """What an attach wants of each path; without multipath they are tried one by one."""
         scan_seconds = op.settings.scan_seconds / (1 if several else len(request.paths))
         is_only = several or len(request.paths) == 1
-        options = iscsi_paths.Options(
+        return iscsi_paths.Options(
             request=request,
             iface=self.transport,
             scans=self.device_scan_attempts,
@@ -143,19 +158,6 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
             every_session=several,
             ready_seconds=scan_seconds if is_only else lun_state.CAPACITY_SECONDS,
         )
-        driver = iscsi_paths.Driver(options)
-        background.stop(request.key)
-        paths = self._paths(request, op.work) if several else request.paths
-        if LOG.isEnabledFor(logging.DEBUG):
-            LOG.debug('%s', driver.plan(paths))
-        if not several:
-            device = scsi_paths.attach_first(driver, paths, request.key, op)
-        else:
-            # What only discovery has told of may lead anywhere.
-            policy = plans_paths.Policy(is_mismatch_fatal=request.explicit)
-            select = functools.partial(_select, request)
-            device = scsi_paths.attach_all(driver, paths, policy, request.key, op, select)
-        return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
     def _paths(
         self, request: request_iscsi.IscsiRequest, deadline: wait.Deadline
@@ -192,7 +194,7 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
         with scsi_removal.identity_lock(request, seen.places, op.work):
             found = self._survey(request, seen)
             scsi_removal.remove(found.volume, steps, op.work)
-            background.stop(request.key, *found.volume.choice.wwids)
+            background.stop(op.key, *found.volume.choice.wwids)
             sessions = [
                 (session, lun)
                 for session, lun in found.sessions
@@ -208,27 +210,7 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
         with scsi_removal.identity_lock(request, seen.places, op.work):
             what = _paths_in_words(request)
             volume = scsi_removal.look(request, seen.places, what, with_users=False)
-            return scsi_paths.grow(request.key, volume.require(), op.deadline)
-
-
-def _select(
-    request: request_iscsi.IscsiRequest,
-    paths_open: path_set.PathSet[IscsiPath, iscsi_paths.OpenPath],
-    opened: list[iscsi_paths.OpenPath],
-) -> list[host_disks.Disk]:
-    """The disks of the volume among those of the open paths.
-
-    Paths that were only discovered may lead to other volumes with the same LUN; these are closed.
-    """
-    first = opened[0].disks[0]
-    disks: list[host_disks.Disk] = []
-    for one in opened:
-        if not request.explicit and one.disks[0].identity.is_another(first.identity):
-            LOG.warning('%s leads to another volume (%s)', one.path, one.disks[0])
-            paths_open.exclude(one.path)
-            continue
-        disks += one.disks
-    return disks
+            return scsi_extend.grow(volume.require(), op)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

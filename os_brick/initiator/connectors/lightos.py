@@ -16,9 +16,9 @@ from os_brick.host import (
     machine,
     nvme,
     nvme_adopt,
+    nvme_growth,
     nvme_removal,
     nvme_survey,
-    nvme_volume,
 )
 from os_brick.initiator.connectors import block
 from os_brick.model import lightos as model
@@ -163,7 +163,7 @@ class LightOSConnector(block.BlockConnector):
         choice = self._survey(request)
         if not choice.heads:
             raise exception.VolumePathsNotFound(f'There is no {request} on this host')
-        return nvme_volume.grow(request.identity, choice.paths, op.deadline)
+        return nvme_growth.grow(request.identity, choice.paths, op.deadline)
 
     def _tell(self, what: str, request: Volume) -> None:
         if self.message_queue is not None:

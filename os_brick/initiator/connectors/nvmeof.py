@@ -16,9 +16,9 @@ from os_brick.host import (
     machine,
     mirror_undo,
     nvme,
+    nvme_growth,
     nvme_removal,
     nvme_survey,
-    nvme_volume,
 )
 from os_brick.initiator.connectors import block, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
@@ -129,7 +129,7 @@ class NVMeOFConnector(block.BlockConnector):
         if request.replication is not Replication.NONE:
             nvmeof_raid.require_alias(request.alias)
         several = self._wants_multipath(request)
-        background.stop(request.key)
+        background.stop(op.key)
         attach = functools.partial(self._attach_target, request, several, op)
         if request.replication is Replication.NONE:
             return result.BlockDevice(f'/dev/{attach(request.namespaces[0])}')
@@ -197,8 +197,8 @@ class NVMeOFConnector(block.BlockConnector):
         paths = nvme_request.paths_of(namespace, op.work)
         if several:
             wanted = min(2, len(paths)) if request.enforce_multipath else 1
-            return nvme_attach.attach_all(driver, paths, wanted, request.key, op)
-        return nvme_attach.attach_first(driver, paths, request.key, op)
+            return nvme_attach.attach_all(driver, paths, wanted, op)
+        return nvme_attach.attach_first(driver, paths, op)
 
     def _survey(
         self,
@@ -233,7 +233,7 @@ class NVMeOFConnector(block.BlockConnector):
     def _detach(
         self, request: Volume, steps: teardown.Teardown, op: operation.Operation
     ) -> Collection[str]:
-        background.stop(request.key)
+        background.stop(op.key)
         here = [
             self._survey(request, each, op.work, for_removal=True) for each in request.namespaces
         ]
@@ -258,7 +258,7 @@ class NVMeOFConnector(block.BlockConnector):
             raise exception.VolumePathsNotFound(f'There is no {_named(request)} on this host')
 
         def grow(each: plans_removal.Choice) -> int:
-            return nvme_volume.grow(each.wanted.identity, each.paths, op.deadline)
+            return nvme_growth.grow(each.wanted.identity, each.paths, op.deadline)
 
         sizes, errors = fanout.fanout(grow, here)
         array = self._array(request, heads)
@@ -268,7 +268,9 @@ class NVMeOFConnector(block.BlockConnector):
             )
         if errors and (array is None or not sizes):
             raise next(iter(errors.values()))
-        return min(sizes.values()) if array is None else nvmeof_raid.grow(array, op.deadline)
+        if array is None:
+            return min(sizes.values())
+        return nvme_growth.grow_array(nvme_survey.array(array), op.deadline)
 
     @staticmethod
     def _array(request: Volume, heads: tuple[str, ...]) -> str | None:

@@ -15,7 +15,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import undo as core_undo
 from os_brick.core import wait
-from os_brick.host import block, md, md_acts, mirror, mirror_members
+from os_brick.host import block, md, mirror, mirror_members
 from os_brick.model import md_superblock, names
 
 LOG = logging.getLogger(__name__)
@@ -159,11 +159,3 @@ def _read(devices: Iterable[str]) -> Iterator[md_superblock.Superblock | None]:
     for device in devices:
         with contextlib.suppress(OSError, exception.OperationTimedOut):
             yield md.superblock(device)
-
-
-def grow(array: str, deadline: wait.Deadline) -> int:
-    """Have an array use its members' new size; return its size in bytes.
-
-    :raises BrickException: if it does not.
-    """
-    return md_acts.grow(array, deadline)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A namespace as a volume: in use, flushed, gone, grown; never another one than was looked at."""
+"""A namespace as a volume: in use, flushed, gone; never another one than was looked at."""
 
 from collections.abc import Callable, Iterator
 import pathlib
@@ -7,35 +7,18 @@ import pathlib
 import pytest
 
 from os_brick import exception
-from os_brick.core import process, wait
-from os_brick.host import block, nvme, nvme_volume
+from os_brick.core import wait
+from os_brick.host import block, nvme_volume
 from os_brick.model import fabrics
 from tests.unit.fakehost import nvme as fake_nvme
+from tests.unit.host import one_namespace
+from tests.unit.host.one_namespace import Here
 
 
 @pytest.fixture
 def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with (
-        fake_nvme.configured(tmp_path) as root,
-        fake_nvme.StrikingFabric(root) as found,
-        process.use(found),
-    ):
+    with one_namespace.fabric(tmp_path) as found:
         yield found
-
-
-class Here:
-    """A namespace over two controllers that someone has made."""
-
-    def __init__(self, fabric: fake_nvme.StrikingFabric) -> None:
-        self.subsystem = fabric.subsystem('one', portals=2)
-        self.volume = self.subsystem.namespaces[1] = fake_nvme.Volume('gold')
-        self.names = [
-            fabric.by_hand(self.subsystem, each) for each in sorted(self.subsystem.portals)
-        ]
-        self.head = fabric.head(self.names[0], 1)
-        self.number = block.inode(self.head)
-        self.paths = nvme.paths_of(self.head)
-        assert len(self.paths) == 2
 
 
 @pytest.fixture
@@ -141,59 +124,6 @@ def test_a_device_that_stays_is_named(
     kept.rename(head)
     nvme_volume.wait_gone(here.head, here.number, deadline(0.2))
     assert f'still has the device {here.head}' in caplog.text
-
-
-@pytest.mark.parametrize(
-    ('happen', 'error', 'words'),
-    [
-        (
-            lambda fabric, here: setattr(here.volume, 'size', 32 << 20),
-            exception.BrickException,
-            'shrunk',
-        ),
-        (
-            lambda fabric, here: setattr(here.volume, 'size', 0),
-            exception.VolumePathsNotFound,
-            'no capacity',
-        ),
-        (
-            lambda fabric, here: here.subsystem.namespaces.update({1: fake_nvme.Volume('silver')}),
-            exception.VolumeIdentityMismatch,
-            'NSID 1',
-        ),
-        (
-            lambda fabric, here: [fabric.becomes(name, 'connecting') for name in here.names],
-            exception.VolumePathsNotFound,
-            'nvme0 is connecting',
-        ),
-        (
-            lambda fabric, here: here.subsystem.namespaces.clear(),
-            exception.VolumePathsNotFound,
-            'Identify of namespace 1',
-        ),
-    ],
-    ids=['shrunk', 'no capacity', 'another volume', 'no path', 'unmapped'],
-)
-def test_not_grown(
-    fabric: fake_nvme.StrikingFabric,
-    here: Here,
-    happen: Callable[[fake_nvme.StrikingFabric, Here], object],
-    error: type[Exception],
-    words: str,
-) -> None:
-    happen(fabric, here)
-    before = block.size_bytes(here.head)
-    identity = here.paths[0].identity
-    with pytest.raises(error, match=words):
-        nvme_volume.grow(identity, here.paths, deadline())
-    assert block.size_bytes(here.head) == before
-
-
-def test_grown(fabric: fake_nvme.StrikingFabric, here: Here) -> None:
-    here.volume.size = 96 << 20
-    fabric.becomes(here.names[0], 'connecting')
-    assert nvme_volume.grow(here.paths[0].identity, here.paths, deadline()) == 96 << 20
-    assert block.size_bytes(here.head) == 96 << 20
 
 
 def test_readable_and_still_the_same(fabric: fake_nvme.StrikingFabric, here: Here) -> None:

@@ -36,12 +36,10 @@ class Try:
 
     def __init__(self, lock: locks.Hold) -> None:
         self.is_wanted = True
-        self.responses: list[bool] = []
         self.guard = threading.Condition()
         self.attempt = attempt.Attempt(
             *('path a', self.guard, lock, wait.Deadline.after(30)),
             lambda: self.is_wanted,
-            lambda *, is_worth_waiting: self.responses.append(is_worth_waiting),
             ask=True,
             clean_up_seconds=3.0,
         )
@@ -102,6 +100,9 @@ def test_a_path_that_no_one_wants_any_more_is_not_wanted() -> None:
 def test_whether_it_is_worth_waiting_for() -> None:
     with locks.shared(locks.VOLUME, KEY, wait.Deadline.after(5)) as lock:
         one = Try(lock)
-        one.attempt.respond()
-        one.attempt.stall()
-    assert one.responses == [True, False]
+        found = []
+        for act in (lambda: None, one.attempt.respond, one.attempt.stall):
+            act()
+            with one.guard:
+                found.append(one.attempt.is_responding)
+    assert found == [False, True, False]

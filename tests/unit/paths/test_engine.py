@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paths opened one after the other, or side by side, by a driver that needs no host."""
+"""Paths opened one after the other, by a driver that needs no host."""
 
 from collections.abc import Iterator, Sequence
 import pathlib
@@ -13,7 +13,6 @@ from os_brick.core import locks, operation, undo, wait
 from os_brick.model import settings
 from os_brick.paths import engine
 from os_brick.paths.attempt import Attempt
-from os_brick.plans import paths as plans
 
 KEY = 'fake 1'
 SETTINGS = settings.Settings(operation_seconds=60.0)
@@ -86,7 +85,7 @@ def first(driver: Driver, *paths: str, bad: str = '') -> str:
         return f'/dev/{opened}'
 
     with begin() as op:
-        return engine.open_first(driver, Assembly(), paths, KEY, op, use)
+        return engine.open_first(driver, Assembly(), paths, op, use)
 
 
 def test_the_first_path_that_can_be_used_is_used_alone() -> None:
@@ -108,52 +107,3 @@ def test_without_a_path_all_of_them_are_named_and_nothing_is_left() -> None:
     with pytest.raises(exception.VolumeDeviceNotFound, match=r'a has no disk.*b has no disk'):
         first(Driver(a=gone('a'), b=gone('b')), 'a', 'b')
     assert set() == HOST
-
-
-def test_side_by_side_those_that_open_are_used() -> None:
-    with begin() as op:
-        driver, policy = Driver(b=gone('b')), plans.Policy(wanted=3)
-        paths, opened = engine.open_all(driver, Assembly(), 'abc', policy, KEY, op)
-        assert opened == ['a', 'c']
-        assert paths.failures() == ['b has no disk']
-        paths.keep()
-    assert {'a', 'c'} == HOST
-
-
-def test_an_operation_that_fails_later_closes_them() -> None:
-    def attach() -> None:
-        with begin() as op:
-            engine.open_all(Driver(), Assembly(), 'ab', plans.Policy(wanted=2), KEY, op)
-            assert {'a', 'b'} == HOST
-            raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        attach()
-    assert set() == HOST
-
-
-def test_a_path_to_another_volume_forbids_the_attach() -> None:
-    other = exception.VolumeIdentityMismatch(device='/dev/b', expected='gold', actual='silver')
-
-    def attach() -> None:
-        with begin() as op:
-            engine.open_all(Driver(b=other), Assembly(), 'ab', plans.Policy(wanted=2), KEY, op)
-
-    with pytest.raises(exception.VolumeIdentityMismatch):
-        attach()
-    assert set() == HOST
-
-
-def test_one_that_is_excluded_is_taken_back_and_the_others_stay() -> None:
-    with begin() as op:
-        paths, _ = engine.open_all(Driver(), Assembly(), 'ab', plans.Policy(wanted=2), KEY, op)
-        paths.exclude('a')
-        paths.keep()
-    assert {'b'} == HOST
-
-
-def test_what_would_be_taken_back_is_data() -> None:
-    with begin() as op:
-        paths, _ = engine.open_all(Driver(), Assembly(), 'ab', plans.Policy(wanted=2), KEY, op)
-        assert sorted(step['args'] for step in paths.steps()) == [['a'], ['b']]
-        paths.keep()

@@ -15,8 +15,8 @@ import pytest
 from os_brick import exception, opts
 from os_brick.core import background, locks, operation, undo
 from os_brick.initiator.connectors import fibre_channel, iscsi
-from os_brick.paths import engine
 from os_brick.paths import iscsi as iscsi_paths
+from os_brick.paths import path_set
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import paths as plans
 from os_brick.request import iscsi as request_iscsi
@@ -226,9 +226,8 @@ def test_steps_are_data_that_another_process_replays(host: Host) -> None:
     assembly: scsi_paths.MultipathMap[iscsi_paths.OpenPath] = scsi_paths.MultipathMap()
     lock = locks.VOLUME, props.key
     with operation.begin('connect', None, lock, opts.current()) as op:
-        opening, opened = engine.open_all(
-            driver, assembly, props.paths, plans.Policy(wanted=2), props.key, op
-        )
+        opening = path_set.PathSet(driver, assembly, props.paths, plans.Policy(wanted=2), op)
+        opened = opening.open()
         assembly.build(scsi_paths.disks_of(opened), op)
         steps = json.loads(json.dumps(op.undo.steps()))
         opening.keep()

@@ -46,8 +46,8 @@ class Stage:
         conf = settings.Settings(scan_seconds=1.0, nvme=settings.NVMe(io_policy='round-robin'))
         with operation.begin('connect', None, (locks.VOLUME, self.props.key), conf) as op:
             if not wanted:
-                return nvme_attach.attach_first(self.driver, self.paths, self.props.key, op)
-            return nvme_attach.attach_all(self.driver, self.paths, wanted, self.props.key, op)
+                return nvme_attach.attach_first(self.driver, self.paths, op)
+            return nvme_attach.attach_all(self.driver, self.paths, wanted, op)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Paths that come late: they join the volume, are called off, or are taken back."""
+"""Paths side by side: used, closed, excluded; late ones join, are called off, or are taken back."""
 
 from collections.abc import Iterator, Sequence
+import contextlib
 import pathlib
 import threading
 
@@ -26,11 +27,15 @@ def leave_late(name: str) -> None:
 
 
 class Driver:
-    """Path ``b`` answers when ``answer`` is set; whether it has begun before that is told."""
+    """Path ``b`` answers when ``answer`` is set; whether it has begun before that is told.
 
-    def __init__(self, *, has_begun: bool = False) -> None:
+    Those that there are errors for have made something when they fail.
+    """
+
+    def __init__(self, *, has_begun: bool = False, **errors: Exception) -> None:
         self.answer = threading.Event()
         self.has_begun = has_begun
+        self.errors = errors
 
     def reachable(self, path: str, deadline: wait.Deadline, *, ask: bool) -> bool:
         return False  # Nothing is known yet, so that no one waits long for it.
@@ -43,6 +48,8 @@ class Driver:
         attempt.begin()
         attempt.made.add(leave_late, path)
         HOST.add(path)
+        if path in self.errors:
+            raise self.errors[path]
         return path
 
     def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
@@ -82,11 +89,23 @@ def _host(tmp_path: pathlib.Path) -> Iterator[None]:
     cfg.CONF.clear_override('lock_path', group='os_brick')
 
 
+def begin() -> contextlib.AbstractContextManager[operation.Operation]:
+    return operation.begin('connect', {}, (locks.VOLUME, KEY), SETTINGS)
+
+
+def path_set_of(
+    op: operation.Operation, names: str, **errors: Exception
+) -> path_set.PathSet[str, str]:
+    """A set of paths that all answer, and are all waited for."""
+    driver = Driver(**errors)
+    driver.answer.set()
+    return path_set.PathSet(driver, Assembly(), names, plans.Policy(wanted=len(names)), op)
+
+
 def attach(driver: Driver, assembly: Assembly) -> None:
     """An attach that has its volume by the path ``a``, and ``b`` is late."""
-    with operation.begin('connect', {}, (locks.VOLUME, KEY), SETTINGS) as op:
-        paths = path_set.PathSet(driver, assembly, 'ab', plans.Policy(), KEY, op)
-        op.undo.adopt(paths)
+    with begin() as op:
+        paths = path_set.PathSet(driver, assembly, 'ab', plans.Policy(), op)
         assert paths.open() == ['a']
         paths.add_in_background()
 
@@ -97,6 +116,51 @@ def unlocked() -> bool:
             return True
     except exception.OperationTimedOut:
         return False
+
+
+def test_side_by_side_those_that_open_are_used() -> None:
+    with begin() as op:
+        paths = path_set_of(op, 'abc', b=exception.VolumeDeviceNotFound('b has no disk'))
+        assert paths.open() == ['a', 'c']
+        assert paths.failures() == ['b has no disk']
+        paths.keep()
+    assert {'a', 'c'} == HOST
+
+
+def test_an_operation_that_fails_later_closes_them() -> None:
+    def attach_and_fail() -> None:
+        with begin() as op:
+            path_set_of(op, 'ab').open()
+            assert {'a', 'b'} == HOST
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        attach_and_fail()
+    assert set() == HOST
+
+
+def test_a_path_to_another_volume_forbids_the_attach() -> None:
+    other = exception.VolumeIdentityMismatch(device='/dev/b', expected='gold', actual='silver')
+    with pytest.raises(exception.VolumeIdentityMismatch), begin() as op:
+        path_set_of(op, 'ab', b=other).open()
+    assert set() == HOST
+
+
+def test_one_that_is_excluded_is_taken_back_and_the_others_stay() -> None:
+    with begin() as op:
+        paths = path_set_of(op, 'ab')
+        paths.open()
+        paths.exclude('a')
+        paths.keep()
+    assert {'b'} == HOST
+
+
+def test_what_would_be_taken_back_is_data() -> None:
+    with begin() as op:
+        paths = path_set_of(op, 'ab')
+        paths.open()
+        assert sorted(step['args'] for step in paths.steps()) == [['a'], ['b']]
+        paths.keep()
 
 
 def test_one_in_the_middle_of_something_joins_and_holds_the_lock_until_then() -> None:
@@ -135,9 +199,8 @@ def test_an_attach_that_fails_waits_for_what_is_under_way() -> None:
     driver, assembly = Driver(has_begun=True), Assembly()
 
     def fail() -> None:
-        with operation.begin('connect', {}, (locks.VOLUME, KEY), SETTINGS) as op:
-            paths = path_set.PathSet(driver, assembly, 'ab', plans.Policy(), KEY, op)
-            op.undo.adopt(paths)
+        with begin() as op:
+            paths = path_set.PathSet(driver, assembly, 'ab', plans.Policy(), op)
             paths.open()
             threading.Timer(0.1, driver.answer.set).start()
             raise ZeroDivisionError

@@ -24,6 +24,7 @@ from os_brick import exception
 from os_brick.core import background, locks, wait
 from os_brick.initiator.connectors import fibre_channel, iscsi
 from os_brick.paths import path_set
+from os_brick.request import iscsi as request_iscsi
 from tests import breadth
 from tests.unit.fakehost import array, fabric
 from tests.unit.fakehost import host as fake_host
@@ -411,9 +412,7 @@ def test_a_disk_that_was_handed_out_is_not_taken_back(two: Two, multipath: bool)
 
     def attach() -> None:
         infos.append(brick.connect_volume(props))
-        (work,) = background._running if multipath else [None]
-        if work is not None:
-            work.stop()
+        background.stop(request_iscsi.IscsiRequest.parse(props).key)
 
     acts = itertools.count()
     other = threading.Thread(target=attach, daemon=True)

@@ -715,21 +715,6 @@ def test_link_not_made(host: Host, storage: fabric.Storage, multipath: bool) -> 
     assert host.snapshot() == before
 
 
-def test_a_read_only_disk_is_read_anew(host: Host, storage: fabric.Storage) -> None:
-    """It becomes writable a moment later; a volume that is read-only anyway is not waited for."""
-    info = connector(multipath=False).connect_volume(storage.properties())
-    place = f'/sys/class/block/{host.node(info["path"])}/ro'
-    host.tree.value(place, 1)
-    host.clock.after(3, lambda: host.tree.value(place, 0))
-    begun = host.clock.monotonic()
-    assert connector(multipath=False).connect_volume(storage.properties()) == info
-    assert 2 < host.clock.monotonic() - begun < 6
-    host.tree.value(place, 1)
-    begun = host.clock.monotonic()
-    connector(multipath=False).connect_volume(storage.properties(access_mode='ro'))
-    assert host.clock.monotonic() - begun < 2
-
-
 # Scans of all that an adapter has.
 
 
@@ -749,43 +734,6 @@ def test_a_driver_that_shows_no_targets(host: Host) -> None:
     assert {disk.unit.name for disk in host.disks.values()} == {'gold'}
     brick.disconnect_volume(storage.properties(), info)
     assert host.snapshot() == before
-
-
-@pytest.mark.parametrize('wanted', [True, False])
-def test_no_wide_scan_where_targets_are_shown_or_it_is_forbidden(host: Host, wanted: bool) -> None:
-    host.tells_nothing = not wanted
-    storage = host.storage()
-    foreign = host.storage()
-    foreign.luns[1] = array.Unit('foreign')
-    host.adapter(foreign)
-    before = host.snapshot()
-    with pytest.raises(exception.NoFibreChannelVolumeDeviceFound):
-        connector().connect_volume(storage.properties(enable_wildcard_scan=wanted))
-    assert host.scans == []
-    assert host.snapshot() == before
-
-
-def test_a_wide_scan_that_finds_the_wrong_thing_leaves_nothing(host: Host) -> None:
-    host.tells_nothing = True
-    storage, foreign = host.storage(), host.storage()
-    foreign.luns[1] = array.Unit('foreign')
-    host.adapter(foreign)
-    before = host.snapshot()
-    with pytest.raises(exception.NoFibreChannelVolumeDeviceFound):
-        connector().connect_volume(storage.properties())
-    assert host.scans
-    assert host.snapshot() == before
-
-
-def test_a_port_that_is_no_target_yet(host: Host) -> None:
-    """It logged in before the array knew this host: the error says so."""
-    storage = host.storage()
-    storage.luns[1] = array.Unit()
-    adapter = host.adapter()
-    host.see(adapter, storage, storage.ports[0], shown_id=-1)
-    with pytest.raises(exception.NoFibreChannelVolumeDeviceFound, match='no target id'):
-        connector().connect_volume(storage.properties())
-    assert host.scans == [(adapter.host, '- - 1')]
 
 
 # Questions.

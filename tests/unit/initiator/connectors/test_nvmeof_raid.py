@@ -352,11 +352,3 @@ def test_all_members_have_gone(host: mirrors.Mirrors) -> None:
     host.broken = {'md127'}
     end('md127')
     assert not md.is_array('md127')
-
-
-@pytest.mark.usefixtures('members')
-def test_grown(host: mirrors.Mirrors) -> None:
-    host.array(MEMBERS)
-    for member in MEMBERS:
-        host.tree.value(f'/sys/class/block/{member}/size', 40960)
-    assert nvmeof_raid.grow('md127', wait.Deadline.after(60)) == (40960 - 2048) * 512
