@@ -259,4 +259,17 @@ CEPH_CLUSTER = _rule(
     r'[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?',
     255,
     'it has to be of letters, digits and "_.-"',
+# StorPool, reference of the API 21.0, VolumeNameOrGlobalId: of 200 bytes at most.
+STORPOOL_VOLUME = _rule(
+    'name of a StorPool volume',
+    r'#?[A-Za-z0-9_.:-]+',
+    200,
+    'it has to be of letters, digits and "_.:-"',
+)
+# The same, Global Volume Id; with "~" before it, it takes the place of a name.
+STORPOOL_GLOBAL_ID = _rule(
+    'global id of a StorPool volume',
+    r'[a-z0-9]+\.[a-z0-9]+\.[a-z0-9]+',
+    199,
+    'it has to be three words of lower-case letters and digits with dots between them',
 )
