@@ -120,6 +120,13 @@ class LightOS(Common, total=False):
     lightos_nodes: Mapping[str, LightOSNode]
 
 
+class StorPool(Common, total=False):
+    """Properties of a StorPool volume; ``volume`` is Cinder's id, ``access_mode`` rw or ro."""
+
+    client_id: int
+    volume: str
+
+
 class Local(Common, total=False):
     """Properties of a LOCAL or GPFS volume: ``device_path`` alone is used."""
 

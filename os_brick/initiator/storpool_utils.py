@@ -28,7 +28,8 @@ import urllib.parse
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import clock, files, http, wait
+from os_brick.core import clock, http, wait
+from os_brick.host import storpool_conf
 from os_brick.model import addresses
 from os_brick.model import storpool as model
 
@@ -39,9 +40,6 @@ DEV_STORPOOL_BYID = pathlib.Path(model.BYID)
 STORPOOL_CONF_DEFAULTS = {'SP_API_HTTP_HOST': '127.0.0.1', 'SP_API_HTTP_PORT': '81'}
 ENV_OVERRIDE = ['SP_AUTH_TOKEN', 'SP_API_HTTP_HOST', 'SP_API_HTTP_PORT']
 
-_CONF = '/etc/storpool.conf'
-_CONF_DIRECTORY = '/etc/storpool.conf.d'
-_LARGEST_CONF = 1 << 20
 _HIGHEST_PORT = 65535
 
 _PREFIX = '/ctrl/1.0'
@@ -64,33 +62,9 @@ def get_conf(section: str | None = None, use_env: bool = True) -> dict[str, Any]
     :param use_env: whether :data:`ENV_OVERRIDE` are read from the environment.
     :raises BrickException: if a file is missing, cannot be read, or has a line that is not one.
     """
-    wanted = platform.node() if section is None else section
-    for_all: model.Section = {}
-    for_one: model.Section = {}
-    for path in (_CONF, *_further_files()):
-        found = _sections(path)
-        for_all |= found['']
-        for_one |= found.get(wanted, {}) if wanted else {}
+    found = storpool_conf.read(platform.node() if section is None else section)
     given = {name: os.environ[name] for name in ENV_OVERRIDE if use_env and name in os.environ}
-    return {**STORPOOL_CONF_DEFAULTS, **for_all, **for_one, **given}
-
-
-def _further_files() -> list[str]:
-    found = [name for name in files.names(_CONF_DIRECTORY) if name.endswith('.conf')]
-    return [f'{_CONF_DIRECTORY}/{name}' for name in found if not name.startswith('.')]
-
-
-def _sections(path: str) -> dict[str, model.Section]:
-    try:
-        return model.sections(files.read_regular(path, _LARGEST_CONF).decode())
-    except UnicodeDecodeError:
-        why = 'it is not text in UTF-8'
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-    except ValueError as error:
-        why = str(error)
-    # Not chained: what is read there may be the token.
-    raise exception.BrickException(f'The configuration of StorPool, {path}, cannot be used: {why}')
+    return {**STORPOOL_CONF_DEFAULTS, **found, **given}
 
 
 def os_to_sp_volume_name(prefix: str, volume_id: str) -> str:
@@ -99,7 +73,10 @@ def os_to_sp_volume_name(prefix: str, volume_id: str) -> str:
 
 
 def os_to_sp_snapshot_name(
-    prefix: str, type: str, snapshot_id: str, more: str | None = None
+    prefix: str,
+    type: str,  # noqa: A002 the name that callers know
+    snapshot_id: str,
+    more: str | None = None,
 ) -> str:
     """Return StorPool's name of a Cinder snapshot."""
     return f'{prefix}--{type}--{"none" if more is None else more}--snapshot-{snapshot_id}'
@@ -115,20 +92,20 @@ class StorPoolAPIError(exception.BrickException):
     :ivar transient: whether the same request may succeed soon.
     """
 
-    status: Any
-    name: str
-    desc: str
+    status: Any = 0
+    json: Any = None
+    name: str = _MISSING_NAME
+    desc: str = _MISSING_DESC
+    transient: bool = False
     message = 'StorPool: HTTP status %(status)s, %(name)s: %(desc)s'
 
     def __init__(self, status: Any, json: Any) -> None:
         error = json.get('error') if isinstance(json, Mapping) else None
         facts = error if isinstance(error, Mapping) else {}
-        super().__init__(
-            status=status,
-            name=str(facts.get('name', _MISSING_NAME)),
-            desc=str(facts.get('descr', _MISSING_DESC))[:_LONGEST_DESC],
-        )
-        self.json = json
+        self.status, self.json = status, json
+        self.name = str(facts.get('name', self.name))
+        self.desc = str(facts.get('descr', self.desc))[:_LONGEST_DESC]
+        super().__init__(status=status, name=self.name, desc=self.desc)
         self.transient = bool(facts.get('transient', False))
 
     def portable_args(self) -> tuple[Any, ...]:
@@ -311,7 +288,7 @@ class StorPoolAPI:
         return self._get('iSCSIConfig', _LARGEST_LIST)
 
     def post_iscsi_config(self, data: Any) -> Any:
-        """Change what the cluster exports by iSCSI. Where the answer is lost it is not tried again."""
+        """Change what the cluster exports by iSCSI; not again where the answer is lost."""
         return self._post('iSCSIConfig', data, repeatable=False)
 
 

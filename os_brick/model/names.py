@@ -259,6 +259,7 @@ CEPH_CLUSTER = _rule(
     r'[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9_-])?',
     255,
     'it has to be of letters, digits and "_.-"',
+)
 # StorPool, reference of the API 21.0, VolumeNameOrGlobalId: of 200 bytes at most.
 STORPOOL_VOLUME = _rule(
     'name of a StorPool volume',

@@ -116,7 +116,9 @@ def class_gaps(dotted: str, found: Any, spec: Mapping[str, Any]) -> Iterator[Gap
 
 def text_gaps(dotted: str, error: Any, words: list[str]) -> Iterator[Gap]:
     """Whether an error's text leaves out what it is given."""
-    text = str(error(**{word: f'<{word}>' for word in words})) if words else ''
+    if not words or '__init__' in vars(error):  # One of its own is not given the words.
+        return
+    text = str(error(**{word: f'<{word}>' for word in words}))
     for word in words:
         if f'<{word}>' not in text:
             yield dotted, f'its text leaves {word} out'

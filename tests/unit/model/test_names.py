@@ -114,6 +114,8 @@ VALID = {
         'VG00',
         'x' * 127,
     ],
+    names.STORPOOL_VOLUME: ['v', 'os--volume-6f0c1c1e-2222', '#a', 'A.b:c_d', 'x' * 200],
+    names.STORPOOL_GLOBAL_ID: ['zx4.b.9', 'a.1.f'],
     names.LV: ['root', 'volume-6f0c1c1e-2222-4333-8444-555566667777', 'a+b._-c', '_snapshot-1'],
     names.PV_PATH: [
         '/dev/sdb',
@@ -153,6 +155,8 @@ INVALID = {
     names.WWID_TEXT: ['', 'a\nb', 'a\0b', 'a\rb', 'x' * 1025, '\ud800'],
     names.RECORD_VALUE: [' a', 'a ', 'a\n', '\ta', 'a\x85b', 'a\u2028b', 'x' * 256, 'a\x0cb'],
     names.VG: ['', '.', '..', '-a', 'a/b', 'a b', '@tag', 'é', 'a\n', 'x' * 128],
+    names.STORPOOL_VOLUME: ['', '~a.b.c', 'a/b', 'a b', '#', 'é', 'a\n', 'x' * 201],
+    names.STORPOOL_GLOBAL_ID: ['', 'a.b', 'A.b.c', '../..', 'a.b.c.d', '~a.b.c', 'a.b.c\n'],
     names.LV: ['', '.', '..', '-a', 'gold/a', 'a b', '@tag', '[a]', 'a:b', 'x' * 128],
     names.PV_PATH: ['', 'sdb', '-f', '/dev/', '/dev/a,/dev/b', '/dev/a b', '@tag', '/dev/a\n'],
     names.MD_ALIAS: ['', 'a/b', '..', 'a..b', '-a', 'a b', 'x' * 65],

@@ -30,6 +30,7 @@ EVENTLET = (
     'tests/unit/initiator/connectors/test_nvmeof.py',
     'tests/unit/initiator/connectors/test_lightos.py',
     'tests/unit/initiator/connectors/test_rbd.py',
+    'tests/unit/initiator/connectors/test_storpool.py',
 )
 _EVENTLET_RUNNER = 'tools/lib/green.py'
 UNIT_SECONDS = 900.0

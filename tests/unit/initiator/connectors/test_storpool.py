@@ -296,7 +296,7 @@ class TestInUse:
         self, cluster: StorPool, connector: Connector, info: dict[str, Any]
     ) -> None:
         cluster.host.other_devices.discard('sp-0')
-        with pytest.raises(OSError, match='flush|Input'):
+        with pytest.raises(OSError, match='Input'):
             connector.disconnect_volume(cluster.properties(), info)
         assert len(cluster.attached()) == 1
         with pytest.raises(exception.ExceptionChainer):
@@ -400,7 +400,7 @@ class TestConfiguration:
         """Nova makes one of each protocol; a host without StorPool has no such file."""
         made = factory.InitiatorConnector.factory('STORPOOL', None)
         assert made.get_connector_properties(None, multipath=False, enforce_multipath=False) == {}
-        with pytest.raises(exception.BrickException, match='storpool.conf'):
+        with pytest.raises(exception.BrickException, match='/etc/storpool'):
             made.connect_volume(StorPool.properties())
 
     @pytest.mark.parametrize('ours', ['', '0', '4096', 'x', '1.5'])
@@ -536,7 +536,7 @@ def _together(*acts: Callable[[], object]) -> list[BaseException]:
     def run(act: Callable[[], object]) -> None:
         try:
             act()
-        except BaseException as error:  # noqa: BLE001 shown by the test
+        except BaseException as error:
             errors.append(error)
 
     threads = [threading.Thread(target=run, args=(act,)) for act in acts]

@@ -299,7 +299,7 @@ def test_attachments_that_cannot_be_used(cluster: StorPool, monkeypatch: Any, da
 
 def test_steps_can_be_written_down_and_run_by_another_process(cluster: StorPool) -> None:
     """No secret is in them: the configuration is read again."""
-    from os_brick.core import undo  # noqa: PLC0415 used here alone
+    from os_brick.core import undo
 
     steps: list[Any] = []
     before = undo.Undo.take_back
