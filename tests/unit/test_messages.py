@@ -81,6 +81,7 @@ WORDS = {
         'Settings',
         'NVMe',
         'LightOS',
+        'StorPool',
         'LVM',
         'Local',
         'Found',
