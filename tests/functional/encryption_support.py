@@ -127,7 +127,7 @@ def watch_processes(*secrets: str) -> Iterator[list[str]]:
                 data = file.read()
                 leaks.extend(path for each in wanted if each in data)
 
-    # Those that are there are looked at first and last, and all the time whoever comes: to read
+    # Those that are there are looked at first and last, and all the time those that come: to read
     # everyone's takes a processor for itself under emulation.
     there = set(lab.shell.processes())
     check(there)

@@ -81,8 +81,9 @@ def test_the_map_of_initiators(shelf, fabric, fc):
 @pytest.mark.parametrize('multipath', [False, True])
 @pytest.mark.parametrize('form', ['lists', 'map of LUNs'])
 def test_another_lun_behind_each_port(shelf, fabric, form, multipath):
-    """A volume is LUN 1 of one port and LUN 5 of the other. Whoever crosses the two gets disks of
-    another volume."""
+    """A volume is LUN 1 of one port and LUN 5 of the other. An attach that crosses the two gets
+    disks of another volume.
+    """
     volume, foreign = support.stamped(shelf, 'split'), support.stamped(shelf, 'foreign')
     one, two = fabric.targets
     for target, lun in ((one, 1), (two, 5)):

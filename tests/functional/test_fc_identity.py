@@ -14,7 +14,7 @@ EITHER = pytest.mark.parametrize('multipath', [False, True])
 
 
 @EITHER
-def test_remapped_lun_that_nobody_detached(shelf, fabric, multipath):
+def test_remapped_lun_that_was_never_detached(shelf, fabric, multipath):
     """The array maps another volume to a LUN that the host still has disks for: the stale disks
     are replaced, and the new volume's identity and data are returned."""
     old, new = fc_support.served(shelf, fabric, 'old'), support.stamped(shelf, 'new')
@@ -30,7 +30,7 @@ def test_remapped_lun_that_nobody_detached(shelf, fabric, multipath):
 
 
 @pytest.mark.parametrize('detaches', [True, False])
-def test_remapped_lun_that_somebody_rescanned(shelf, fabric, fc, detaches):
+def test_remapped_lun_that_was_rescanned(shelf, fabric, fc, detaches):
     """The kernel believes the new volume, the old one's map is still there: a detach of the old
     one takes it away, and the new volume gets a map of its own."""
     old, new = fc_support.served(shelf, fabric, 'rold'), support.stamped(shelf, 'rnew')

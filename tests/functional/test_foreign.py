@@ -58,7 +58,7 @@ def test_session_with_other_luns_stays(shelf, multipath):
 
 
 @pytest.mark.leaves('wwid')
-def test_session_of_somebody_else_with_a_lun_stays(shelf, single):
+def test_session_of_someone_else_with_a_lun_stays(shelf, single):
     """A session that was there before, with a disk of someone else, stays; and its record."""
     theirs, ours = support.stamped(shelf, 'theirs'), support.stamped(shelf, 'ours')
     target = shelf.target('elsewhere', 1)

@@ -25,7 +25,7 @@ def attach_new_or_refuse(connector, props, old, new):
 
 @pytest.mark.parametrize('portals', [1, 2])
 @pytest.mark.parametrize('multipath', [False, True])
-def test_remapped_lun_that_nobody_detached(shelf, multipath, portals):
+def test_remapped_lun_that_was_never_detached(shelf, multipath, portals):
     """The array maps another volume to a LUN that the host still has a disk for (no one
     detached): attach returns the new volume's identity and data, or a clear error, never the old
     disk with the old WWID. A stale disk is removed, the LUN scanned again and verified again."""
@@ -38,7 +38,7 @@ def test_remapped_lun_that_nobody_detached(shelf, multipath, portals):
     assert first['scsi_wwn'] == old.wwid
     target.remap(1, new)
     info = attach_new_or_refuse(connector, props, old, new)
-    assert info is not None, 'nobody used the stale disk: it should have been repaired'
+    assert info is not None, 'nothing used the stale disk: it should have been repaired'
     connector.disconnect_volume(props, info)
 
 
@@ -91,7 +91,7 @@ def rescanned(shelf, multi):
     return props, info, new
 
 
-def test_remapped_lun_that_somebody_rescanned(rescanned, multi):
+def test_remapped_lun_that_was_rescanned(rescanned, multi):
     """The kernel believes the new volume, the old one's map is still there: the new volume gets
     a map of its own."""
     props, old, new = rescanned
@@ -104,7 +104,7 @@ def test_remapped_lun_that_somebody_rescanned(rescanned, multi):
 
 
 @pytest.mark.parametrize('knows', [True, False])
-def test_detach_after_somebody_rescanned(rescanned, multi, knows):
+def test_detach_after_a_rescan(rescanned, multi, knows):
     """The old volume is detached: its map and its disks go, and nothing is written to the new."""
     props, old, new = rescanned
     content = new.read(new.size)
@@ -114,7 +114,7 @@ def test_detach_after_somebody_rescanned(rescanned, multi, knows):
     assert new.read(new.size) == content
 
 
-def test_single_path_after_somebody_rescanned(rescanned, single, multi):
+def test_single_path_after_a_rescan(rescanned, single, multi):
     """Without multipath the new volume is not a disk below the old map."""
     props, old, new = rescanned
     info = single.connect_volume(props)
@@ -125,7 +125,7 @@ def test_single_path_after_somebody_rescanned(rescanned, single, multi):
     multi.disconnect_volume(props, old)
 
 
-def test_map_in_use_after_somebody_rescanned(rescanned, multi):
+def test_map_in_use_after_a_rescan(rescanned, multi):
     """Someone has the old map open: an error with both identities, and nothing is touched."""
     props, old, new = rescanned
     descriptor = os.open(old['path'], os.O_RDONLY)

@@ -33,7 +33,7 @@ def test_reused_nsid(shelf, nvme, options, key):
 
 
 @pytest.mark.parametrize('down', [False, True])
-def test_replaced_volume_that_nobody_detached(shelf, nvme, options, down):
+def test_replaced_volume_that_was_never_detached(shelf, nvme, options, down):
     """The array puts another volume behind a namespace id that the host still has (told, or
     while every path was down): attach returns the new one, and never again the old."""
     options(scan_timeout=5)

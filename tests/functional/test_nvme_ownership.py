@@ -59,7 +59,7 @@ def test_second_attach_of_an_attached_volume(shelf, nvme, options):
 
 
 def test_attach_that_races_with_a_connection_by_hand(shelf, nvme):
-    """Whoever is first, both succeed or the other is told "already connected": the attach
+    """Whichever is first, both succeed or the other is told "already connected": the attach
     returns the device, and there is one controller for each portal."""
     store, subsystem = nvme_support.served(shelf, 'race', 2)
     props = subsystem.properties(1)

@@ -197,6 +197,25 @@ def test_no_retired_word_comes_back(name: str) -> None:
     assert not [*found, *sorted(word for word in given if RETIRED_NAMES.search(word))]
 
 
+# Words that stay away from tests and tools, too, where others of the list are plain English.
+RETIRED_IN_TESTS = re.compile(
+    r'(?<![a-z])(nobody|somebody|whoever|strangers?|readmit\w*|his|him)(?![a-z])', re.IGNORECASE
+)
+SAMPLES = ('test_messages.py', 'test_discovery.py', 'test_leftovers.py', 'record.py', 'oracle.py')
+
+
+def test_nor_does_one_in_tests_and_tools() -> None:
+    """In names of tests, in their comments and docstrings; values may be called as they like."""
+    found = []
+    for path in sorted(each for top in ('tests', 'tools') for each in (ROOT / top).rglob('*.py')):
+        if path.name in SAMPLES:
+            continue
+        texts = [text for _, text in _prose(path)]
+        texts += re.findall(r'^\s*(?:def|class) (\w+)', path.read_text(), re.MULTILINE)
+        found += [f'{path.name}: {m[0]}' for text in texts if (m := RETIRED_IN_TESTS.search(text))]
+    assert not found
+
+
 @pytest.mark.parametrize(
     ('text', 'is_retired'),
     [

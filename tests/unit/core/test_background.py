@@ -53,7 +53,7 @@ def test_called_off() -> None:
 
 def test_only_what_belongs_to_the_key_is_called_off() -> None:
     ended = threading.Event()
-    background.stop('nobody')
+    background.stop('none')
     background.follow(['mine'], 'mine', lambda _: ended.set() or True, PAUSES)  # type: ignore[func-returns-value]
     background.stop('other')
     assert ended.wait(10)

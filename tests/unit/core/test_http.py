@@ -380,7 +380,7 @@ def test_ipv6_has_brackets(server: http.Server, url: str, header: str) -> None:
     assert (str(server), server.header) == (url, header)
 
 
-# What nobody must read.
+# What no one must read.
 
 
 def test_secrets_are_in_no_log_and_no_repr(

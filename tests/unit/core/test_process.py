@@ -115,7 +115,7 @@ def test_grandchildren_are_ended_as_well() -> None:
     assert ends(int(str(caught.value.stdout).split()[0]))
 
 
-def test_a_grandchild_that_holds_the_pipes_holds_nobody_up() -> None:
+def test_a_grandchild_that_holds_the_pipes_holds_no_one_up() -> None:
     """It has left the process group, so it cannot be ended; the caller goes on all the same."""
     script = 'setsid sleep 20 & echo $!; exit 0'
     pid = 0

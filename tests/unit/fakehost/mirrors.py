@@ -24,6 +24,8 @@ OFFSET_SECTORS = 2048
 # What the kernel writes for a member that the array is without.
 MISSING = 0xFFFF
 ARRAY = 'md127'
+# The members of the array vol1.
+ONE, TWO = MEMBERS = 'nvme0n1', 'nvme1n1'
 _FLUSH = 0x1261
 
 
@@ -105,6 +107,11 @@ class Mirrors:
         self._stack.close()
 
     # Members and arrays.
+
+    def pair(self) -> None:
+        """Both members of the array vol1 come, with their superblocks."""
+        for number, name in enumerate(MEMBERS):
+            self.member(name, superblock(number=number))
 
     def member(self, name: str, block: bytes = b'', megabytes: int = 3) -> str:
         """A member, blank or with a superblock."""

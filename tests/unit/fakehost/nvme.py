@@ -533,3 +533,14 @@ class StrikingFabric(Fabric):
         """Every file, once nothing is under way."""
         self.settle()
         return dict.fromkeys(super().snapshot(), '')
+
+
+@contextlib.contextmanager
+def striking(place: pathlib.Path, *, native: bool = True) -> Iterator[StrikingFabric]:
+    """A host with one fabric, below a directory, configured as :func:`configured` does."""
+    with (
+        configured(place) as root,
+        StrikingFabric(root, native=native) as found,
+        process.use(found),
+    ):
+        yield found

@@ -1,24 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host with one NVMe namespace over two controllers."""
 
-from collections.abc import Iterator
-import contextlib
-import pathlib
-
-from os_brick.core import process
 from os_brick.host import block, nvme
 from tests.unit.fakehost import nvme as fake_nvme
-
-
-@contextlib.contextmanager
-def fabric(place: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    """The host."""
-    with (
-        fake_nvme.configured(place) as root,
-        fake_nvme.StrikingFabric(root) as found,
-        process.use(found),
-    ):
-        yield found
 
 
 class Here:

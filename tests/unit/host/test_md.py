@@ -13,8 +13,8 @@ from os_brick.core import wait
 from os_brick.host import md
 from os_brick.model import md_superblock
 from tests.unit.fakehost import mirrors
+from tests.unit.fakehost.mirrors import ONE, TWO
 
-ONE, TWO = 'nvme0n1', 'nvme1n1'
 UUID = ':'.join(['11' * 4] * 4)
 # The first 256 bytes and the roles of an array of mdadm 4.4 on Linux 6.12.107.
 RECORDED = bytes.fromhex(
@@ -35,8 +35,7 @@ RECORDED = bytes.fromhex(
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
     with mirrors.Mirrors(tmp_path) as found:
-        found.member(ONE, mirrors.superblock())
-        found.member(TWO, mirrors.superblock(number=1))
+        found.pair()
         yield found
 
 

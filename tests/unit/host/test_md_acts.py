@@ -10,16 +10,15 @@ from os_brick import exception
 from os_brick.core import files, wait
 from os_brick.host import md, md_acts
 from tests.unit.fakehost import mirrors
+from tests.unit.fakehost.mirrors import ONE, TWO
 
-ONE, TWO = 'nvme0n1', 'nvme1n1'
 UUID = ':'.join(['11' * 4] * 4)
 
 
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
     with mirrors.Mirrors(tmp_path) as found:
-        found.member(ONE, mirrors.superblock())
-        found.member(TWO, mirrors.superblock(number=1))
+        found.pair()
         yield found
 
 

@@ -12,8 +12,8 @@ from os_brick.core import undo as core_undo
 from os_brick.core import wait
 from os_brick.host import md, md_acts, mirror, mirror_members
 from tests.unit.fakehost import mirrors
+from tests.unit.fakehost.mirrors import MEMBERS, ONE, TWO
 
-ONE, TWO = MEMBERS = 'nvme0n1', 'nvme1n1'
 OTHER = '33' * 16
 
 
@@ -26,8 +26,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
 @pytest.fixture
 def members(host: mirrors.Mirrors) -> None:
     """Both members of the array vol1."""
-    host.member(ONE, mirrors.superblock())
-    host.member(TWO, mirrors.superblock(number=1))
+    host.pair()
 
 
 def running(

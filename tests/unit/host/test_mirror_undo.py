@@ -11,16 +11,15 @@ import pytest
 from os_brick.core import undo
 from os_brick.host import md, mirror_undo
 from tests.unit.fakehost import mirrors
+from tests.unit.fakehost.mirrors import MEMBERS, ONE, TWO
 
-ONE, TWO = MEMBERS = 'nvme0n1', 'nvme1n1'
 UUID = ':'.join(['11' * 4] * 4)
 
 
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
     with mirrors.Mirrors(tmp_path) as found:
-        found.member(ONE, mirrors.superblock())
-        found.member(TWO, mirrors.superblock(number=1))
+        found.pair()
         yield found
 
 

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from os_brick.core import files, process
+from os_brick.core import files
 from os_brick.host import nvme
 from os_brick.model import fabrics
 from tests.unit.fakehost import nvme as fake_nvme
@@ -179,11 +179,7 @@ def test_every_namespace_local_ones_too(tree: fake_tree.Tree) -> None:
 
 @pytest.fixture
 def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with (
-        fake_nvme.configured(tmp_path) as root,
-        fake_nvme.StrikingFabric(root) as found,
-        process.use(found),
-    ):
+    with fake_nvme.striking(tmp_path) as found:
         yield found
 
 

@@ -20,11 +20,7 @@ HOST = (fake_nvme.HOST, fake_nvme.HOST.rpartition(':')[2])
 
 @pytest.fixture
 def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with (
-        fake_nvme.configured(tmp_path) as root,
-        fake_nvme.StrikingFabric(root) as found,
-        process.use(found),
-    ):
+    with fake_nvme.striking(tmp_path) as found:
         yield found
 
 

@@ -14,13 +14,12 @@ from os_brick.host import block, nvme_growth, nvme_survey
 from os_brick.plans.nvme_removal import FoundArray
 from tests.unit.fakehost import mirrors
 from tests.unit.fakehost import nvme as fake_nvme
-from tests.unit.host import one_namespace
 from tests.unit.host.one_namespace import Here
 
 
 @pytest.fixture
 def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with one_namespace.fabric(tmp_path) as found:
+    with fake_nvme.striking(tmp_path) as found:
         yield found
 
 

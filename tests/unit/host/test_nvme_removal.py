@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from os_brick import exception
-from os_brick.core import process, teardown, wait
+from os_brick.core import teardown, wait
 from os_brick.host import md, md_acts, nvme_removal, nvme_survey
 from os_brick.initiator.connectors import nvmeof
 from os_brick.model import fabrics
@@ -17,11 +17,7 @@ from tests.unit.fakehost import mirrors, nvme
 
 @pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
 def fabric(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[nvme.Fabric]:
-    with (
-        nvme.configured(tmp_path) as root,
-        nvme.StrikingFabric(root, native=request.param) as found,
-        process.use(found),
-    ):
+    with nvme.striking(tmp_path, native=request.param) as found:
         yield found
 
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from os_brick import exception
-from os_brick.core import process, wait
+from os_brick.core import wait
 from os_brick.host import nvme, nvme_search
 from os_brick.model import fabrics
 from tests.unit.fakehost import nvme as fake_nvme
@@ -16,11 +16,7 @@ from tests.unit.fakehost import nvme as fake_nvme
 
 @pytest.fixture
 def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with (
-        fake_nvme.configured(tmp_path) as root,
-        fake_nvme.StrikingFabric(root) as found,
-        process.use(found),
-    ):
+    with fake_nvme.striking(tmp_path) as found:
         yield found
 
 

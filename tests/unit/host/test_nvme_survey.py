@@ -6,7 +6,6 @@ import pathlib
 
 import pytest
 
-from os_brick.core import process
 from os_brick.host import nvme, nvme_refs, nvme_survey
 from os_brick.model import fabrics
 from os_brick.plans import nvme_removal as plans
@@ -17,11 +16,7 @@ from tests.unit.fakehost import nvme as fake_nvme
 def fabric(
     tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> Iterator[fake_nvme.StrikingFabric]:
-    with (
-        fake_nvme.configured(tmp_path) as root,
-        fake_nvme.StrikingFabric(root, native=request.param) as found,
-        process.use(found),
-    ):
+    with fake_nvme.striking(tmp_path, native=request.param) as found:
         yield found
 
 

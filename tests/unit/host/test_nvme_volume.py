@@ -11,13 +11,12 @@ from os_brick.core import wait
 from os_brick.host import block, nvme_volume
 from os_brick.model import fabrics
 from tests.unit.fakehost import nvme as fake_nvme
-from tests.unit.host import one_namespace
 from tests.unit.host.one_namespace import Here
 
 
 @pytest.fixture
 def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with one_namespace.fabric(tmp_path) as found:
+    with fake_nvme.striking(tmp_path) as found:
         yield found
 
 

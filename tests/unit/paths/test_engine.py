@@ -1,63 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Paths opened one after the other, by a driver that needs no host."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 import pathlib
-from typing import Any
 
 from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import locks, operation, undo, wait
-from os_brick.model import settings
+from os_brick.core import undo, wait
 from os_brick.paths import engine
-from os_brick.paths.attempt import Attempt
-
-KEY = 'fake 1'
-SETTINGS = settings.Settings(operation_seconds=60.0)
-HOST: set[str] = set()
-
-
-@undo.verb
-def leave(name: str) -> None:
-    HOST.discard(name)
-
-
-class Driver:
-    """Opens each path but those that it has errors for; what it has opened is in ``HOST``."""
-
-    def __init__(self, **errors: Exception) -> None:
-        self.errors = errors
-
-    def reachable(self, path: str, deadline: wait.Deadline, *, ask: bool) -> bool:
-        return True
-
-    def open(self, path: str, attempt: Attempt) -> str:
-        attempt.begin()
-        attempt.made.add(leave, path)
-        HOST.add(path)
-        if path in self.errors:
-            raise self.errors[path]
-        return path
-
-    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
-        return exception.VolumeDeviceNotFound('; '.join(texts))
-
-
-class Assembly:
-    wwid = ''
-
-    def add(self, opened: str, deadline: wait.Deadline) -> None: ...
-
-    def is_present(self, *, without: str | None = None) -> bool:
-        return True
-
-    def before(self, opened: Sequence[str], seconds: float) -> list[undo.Step]:
-        return []
-
-    def after(self, opened: Sequence[str]) -> list[undo.Step]:
-        return []
+from tests.unit.paths.doubles import HOST, Assembly, Driver, begin, leave
 
 
 @pytest.fixture(autouse=True)
@@ -66,10 +19,6 @@ def _host(tmp_path: pathlib.Path) -> Iterator[None]:
     cfg.CONF.set_override('lock_path', str(tmp_path), group='os_brick')
     yield
     cfg.CONF.clear_override('lock_path', group='os_brick')
-
-
-def begin() -> Any:
-    return operation.begin('connect', {}, (locks.VOLUME, KEY), SETTINGS)
 
 
 def gone(path: str) -> exception.VolumeDeviceNotFound:

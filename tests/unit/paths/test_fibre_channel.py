@@ -89,9 +89,7 @@ def test_a_port_that_is_down_is_told(host: Host, storage: fabric.Storage) -> Non
     assert not of.reachable(two, wait.Deadline.after(1), ask=True)
 
 
-def test_a_path_is_opened_and_taken_back_by_whoever_has_its_steps(
-    host: Host, storage: fabric.Storage
-) -> None:
+def test_a_path_is_opened_and_taken_back_by_its_steps(host: Host, storage: fabric.Storage) -> None:
     of = driver(storage)
     before = host.snapshot()
     opened, steps = open_path(of, paths(of)[0])

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from os_brick import exception
-from os_brick.core import locks, operation, process, undo, wait
+from os_brick.core import locks, operation, undo, wait
 from os_brick.host import nvme
 from os_brick.model import fabrics, settings
 from os_brick.paths import nvme as nvme_paths
@@ -20,11 +20,7 @@ from tests.unit.fakehost import nvme as fake_nvme
 def fabric(
     tmp_path: pathlib.Path, request: pytest.FixtureRequest
 ) -> Iterator[fake_nvme.StrikingFabric]:
-    with (
-        fake_nvme.configured(tmp_path) as root,
-        fake_nvme.StrikingFabric(root, native=request.param) as found,
-        process.use(found),
-    ):
+    with fake_nvme.striking(tmp_path, native=request.param) as found:
         yield found
 
 

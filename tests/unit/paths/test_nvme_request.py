@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from os_brick import exception
-from os_brick.core import locks, operation, process, undo, wait
+from os_brick.core import locks, operation, undo, wait
 from os_brick.model import fabrics, settings
 from os_brick.paths import nvme_request
 from os_brick.request import nvmeof
@@ -23,11 +23,7 @@ SECRET, OWN = (f'DHHC-1:00:{letter * 48}:' for letter in 'ab')
 
 @pytest.fixture
 def fabric(tmp_path: pathlib.Path) -> Iterator[nvme.StrikingFabric]:
-    with (
-        nvme.configured(tmp_path) as root,
-        nvme.StrikingFabric(root) as found,
-        process.use(found),
-    ):
+    with nvme.striking(tmp_path) as found:
         yield found
 
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Paths side by side: used, closed, excluded; late ones join, are called off, or are taken back."""
 
-from collections.abc import Iterator, Sequence
-import contextlib
+from collections.abc import Iterator
 import pathlib
 import threading
 
@@ -10,74 +9,10 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import background, locks, operation, undo, wait
-from os_brick.model import settings
+from os_brick.core import background, locks, operation, wait
 from os_brick.paths import path_set
-from os_brick.paths.attempt import Attempt
 from os_brick.plans import paths as plans
-
-KEY = 'fake 1'
-SETTINGS = settings.Settings(operation_seconds=60.0)
-HOST: set[str] = set()
-
-
-@undo.verb
-def leave_late(name: str) -> None:
-    HOST.discard(name)
-
-
-class Driver:
-    """Path ``b`` answers when ``answer`` is set; whether it has begun before that is told.
-
-    Those that there are errors for have made something when they fail.
-    """
-
-    def __init__(self, *, has_begun: bool = False, **errors: Exception) -> None:
-        self.answer = threading.Event()
-        self.has_begun = has_begun
-        self.errors = errors
-
-    def reachable(self, path: str, deadline: wait.Deadline, *, ask: bool) -> bool:
-        return False  # Nothing is known yet, so that no one waits long for it.
-
-    def open(self, path: str, attempt: Attempt) -> str:
-        if path == 'b':
-            if self.has_begun:
-                attempt.begin()
-            self.answer.wait(30)
-        attempt.begin()
-        attempt.made.add(leave_late, path)
-        HOST.add(path)
-        if path in self.errors:
-            raise self.errors[path]
-        return path
-
-    def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
-        return exception.VolumeDeviceNotFound('; '.join(texts))
-
-
-class Assembly:
-    """A volume: the paths that have joined it."""
-
-    wwid = 'gold'
-
-    def __init__(self) -> None:
-        self.late: list[str] = []
-        self.joined = threading.Event()
-        self.is_here = True
-
-    def add(self, opened: str, deadline: wait.Deadline) -> None:
-        self.late.append(opened)
-        self.joined.set()
-
-    def is_present(self, *, without: str | None = None) -> bool:
-        return self.is_here
-
-    def before(self, opened: Sequence[str], seconds: float) -> list[undo.Step]:
-        return []
-
-    def after(self, opened: Sequence[str]) -> list[undo.Step]:
-        return []
+from tests.unit.paths.doubles import HOST, KEY, Assembly, Driver, begin
 
 
 @pytest.fixture(autouse=True)
@@ -89,16 +24,11 @@ def _host(tmp_path: pathlib.Path) -> Iterator[None]:
     cfg.CONF.clear_override('lock_path', group='os_brick')
 
 
-def begin() -> contextlib.AbstractContextManager[operation.Operation]:
-    return operation.begin('connect', {}, (locks.VOLUME, KEY), SETTINGS)
-
-
 def path_set_of(
     op: operation.Operation, names: str, **errors: Exception
 ) -> path_set.PathSet[str, str]:
     """A set of paths that all answer, and are all waited for."""
     driver = Driver(**errors)
-    driver.answer.set()
     return path_set.PathSet(driver, Assembly(), names, plans.Policy(wanted=len(names)), op)
 
 
@@ -164,7 +94,7 @@ def test_what_would_be_taken_back_is_data() -> None:
 
 
 def test_one_in_the_middle_of_something_joins_and_holds_the_lock_until_then() -> None:
-    driver, assembly = Driver(has_begun=True), Assembly()
+    driver, assembly = Driver(late='b', has_begun=True), Assembly()
     attach(driver, assembly)
     with (
         pytest.raises(exception.OperationTimedOut),
@@ -178,7 +108,7 @@ def test_one_in_the_middle_of_something_joins_and_holds_the_lock_until_then() ->
 
 
 def test_another_operation_calls_it_off_and_what_it_has_made_goes() -> None:
-    driver, assembly = Driver(has_begun=True), Assembly()
+    driver, assembly = Driver(late='b', has_begun=True), Assembly()
     attach(driver, assembly)
     background.interrupt(KEY)
     driver.answer.set()
@@ -187,7 +117,7 @@ def test_another_operation_calls_it_off_and_what_it_has_made_goes() -> None:
 
 
 def test_a_volume_that_has_gone_gets_no_path() -> None:
-    driver, assembly = Driver(has_begun=True), Assembly()
+    driver, assembly = Driver(late='b', has_begun=True), Assembly()
     attach(driver, assembly)
     assembly.is_here = False
     driver.answer.set()
@@ -196,7 +126,7 @@ def test_a_volume_that_has_gone_gets_no_path() -> None:
 
 
 def test_an_attach_that_fails_waits_for_what_is_under_way() -> None:
-    driver, assembly = Driver(has_begun=True), Assembly()
+    driver, assembly = Driver(late='b', has_begun=True), Assembly()
 
     def fail() -> None:
         with begin() as op:

@@ -141,9 +141,7 @@ def test_a_late_path_of_a_volume_that_has_gone(
         add(assembly, host, 'sdb')
 
 
-def test_a_late_path_waits_for_whoever_has_the_identity(
-    host: Host, assembly: scsi.MultipathMap[Open]
-) -> None:
+def test_a_late_path_waits_for_the_identity(host: Host, assembly: scsi.MultipathMap[Open]) -> None:
     late = Open('sdb', (disk_paths.disk(host, 'sdb'),))
     with (
         locks.hold_identity(assembly.wwid.upper(), wait.Deadline.after(5)),

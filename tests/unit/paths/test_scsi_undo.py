@@ -24,7 +24,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[Host]:
 
 
 def replay(verb: undo.Verb[..., Any], *args: Any) -> list[str]:
-    """Have a step written down, and run by whoever reads it."""
+    """Have a step written down, and run by another process."""
     todo = undo.Undo()
     todo.add(verb, *args)
     return undo.replay(json.loads(json.dumps(todo.steps())))

@@ -199,7 +199,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures('soon')
-def test_a_late_path_waits_for_whoever_has_the_identity(host: Host) -> None:
+def test_a_late_path_waits_for_the_identity(host: Host) -> None:
     """A detach by other paths would take the map apart while the path joins it."""
     target = host.target('t', portals=2)
     target.luns[1] = array.Unit('gold')

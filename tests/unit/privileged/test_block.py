@@ -70,7 +70,7 @@ def test_a_device_that_fails(host: fake_host.Host) -> None:
             act('sda', 5.0)
 
 
-def test_a_map_that_queues_hangs_nobody(host: fake_host.Host) -> None:
+def test_a_map_that_queues_hangs_no_one(host: fake_host.Host) -> None:
     assert host.claim('sda')
     host.maps['dm-0'].queues = True
     host.disks['sda'].state = 'transport-offline'

@@ -253,7 +253,7 @@ def test_a_daemon_that_does_not_start(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize('helper', ['false', 'true'])
-def test_a_program_that_dies_while_a_daemon_starts_and_nobody_is_told(
+def test_a_program_that_dies_while_a_daemon_starts_and_no_one_is_told(
     tmp_path: pathlib.Path, helper: str
 ) -> None:
     """The service ignores SIGCHLD, so that the kernel tells no one how a program has ended."""

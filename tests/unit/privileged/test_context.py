@@ -100,7 +100,7 @@ class Channel(comm.ClientChannel):
     """A connection to a daemon that is not there."""
 
 
-def test_nobody_waits_for_a_daemon_that_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_one_waits_for_a_daemon_that_has_died(monkeypatch: pytest.MonkeyPatch) -> None:
     """It dies with a request that it has not read, which oslo.privsep's reader does not survive."""
     # Its thread ends with an error, which is the point.
     monkeypatch.setattr(threading, 'excepthook', lambda _args: None)

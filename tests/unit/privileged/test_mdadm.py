@@ -12,16 +12,15 @@ from os_brick import exception
 from os_brick.core import files
 from os_brick.privileged import blkid, mdadm
 from tests.unit.fakehost import mirrors
+from tests.unit.fakehost.mirrors import ONE, TWO
 
 UUID = ':'.join(['11' * 4] * 4)
-ONE, TWO = 'nvme0n1', 'nvme1n1'
 
 
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
     with mirrors.Mirrors(tmp_path) as found:
-        found.member(ONE, mirrors.superblock())
-        found.member(TWO, mirrors.superblock(number=1))
+        found.pair()
         yield found
 
 

@@ -470,7 +470,7 @@ def test_a_path_of_another_volume_is_not_believed(host: Host, storage: fabric.St
 
 
 @EITHER
-def test_a_port_that_nobody_sees(host: Host, storage: fabric.Storage, multipath: bool) -> None:
+def test_a_port_that_no_adapter_sees(host: Host, storage: fabric.Storage, multipath: bool) -> None:
     """Ports and LUN are in the message; nothing is left; the scan time-out holds."""
     before = host.snapshot()
     begun = host.clock.monotonic()

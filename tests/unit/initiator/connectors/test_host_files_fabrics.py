@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from os_brick import exception
-from os_brick.core import process
 from os_brick.initiator.connectors import fibre_channel, nvmeof
 from tests.unit.fakehost import array, fabric, nvme
 from tests.unit.initiator.connectors import test_host_files as host_files
@@ -85,11 +84,7 @@ def stage(kind: str, place: pathlib.Path) -> Iterator[FibreChannel | Nvme]:
         with fabric.FabricHost(place) as host:
             yield FibreChannel(host)
         return
-    with (
-        nvme.configured(place) as root,
-        nvme.StrikingFabric(root) as found,
-        process.use(found),
-    ):
+    with nvme.striking(place) as found:
         yield Nvme(found)
 
 

@@ -453,7 +453,7 @@ def test_multipathd_stopped(host: Host, target: array.Target) -> None:
     assert host.snapshot() == before
 
 
-@pytest.mark.parametrize('answer', ['blacklisted', 'fail\nsomebody has it'])
+@pytest.mark.parametrize('answer', ['blacklisted', 'fail\nsomething has it'])
 def test_multipathd_does_not_want_the_disks(host: Host, target: array.Target, answer: str) -> None:
     host.multipath_refusal = answer
     before = host.snapshot()

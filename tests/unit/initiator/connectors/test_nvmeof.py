@@ -137,7 +137,7 @@ def test_the_last_volume_takes_the_controllers_along(fabric: nvme.Fabric) -> Non
 
 
 @pytest.mark.parametrize('ours', [True, False], ids=['made by the attach', 'there before'])
-def test_a_namespace_nobody_attached(fabric: nvme.Fabric, ours: bool) -> None:
+def test_a_namespace_that_was_never_attached(fabric: nvme.Fabric, ours: bool) -> None:
     """Someone may use it behind a controller that was there; who, the kernel does not say. Behind
     one that an attach has made, no one does."""
     subsystem = fabric.subsystem('beside')
@@ -452,7 +452,7 @@ def test_no_plain_connection_where_tls_is_wanted(
 def test_a_subsystem_that_refuses_the_key(
     fabric: nvme.Fabric, encrypted: nvme.Subsystem, given: str | None
 ) -> None:
-    encrypted.tls = {'somebody else': b''}
+    encrypted.tls = {'another one': b''}
     before = fabric.snapshot()
     with pytest.raises(exception.VolumeDeviceNotFound) as caught:
         connector().connect_volume(over_tcp(encrypted, tls_psk=given))
@@ -591,7 +591,7 @@ def test_an_interrupted_attach_of_a_mirror_leaves_nothing(fabric: nvme.Fabric, n
 def test_a_foreign_array_over_the_only_member_is_a_user_of_it(
     fabric: nvme.Fabric, alias: str | None
 ) -> None:
-    """Somebody has made it inside the volume; it was stopped where no alias was passed."""
+    """Another process has made it inside the volume; it was stopped where no alias was passed."""
     subsystem = fabric.subsystem('inside')
     subsystem.namespaces[1] = nvme.Volume('gold')
     member = subsystem.properties(1)

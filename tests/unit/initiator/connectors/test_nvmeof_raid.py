@@ -15,8 +15,8 @@ from os_brick.host import md, mirror_undo, nvme_removal, nvme_survey
 from os_brick.initiator.connectors import nvmeof_raid
 from os_brick.plans import nvme_removal as plans
 from tests.unit.fakehost import mirrors
+from tests.unit.fakehost.mirrors import MEMBERS, ONE, TWO
 
-ONE, TWO = MEMBERS = 'nvme0n1', 'nvme1n1'
 OTHER = '33' * 16
 
 
@@ -29,8 +29,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[mirrors.Mirrors]:
 @pytest.fixture
 def members(host: mirrors.Mirrors) -> None:
     """Both members of the array vol1."""
-    host.member(ONE, mirrors.superblock())
-    host.member(TWO, mirrors.superblock(number=1))
+    host.pair()
 
 
 def bring(
