@@ -211,7 +211,8 @@ def learn_identity(
     mark, known = new_mark(probe=True), [each.number for each in of_image(source.image)]
     steps.add(take_back, _words(source.image), mark, known, clean_up_seconds)
     found = _added(source, mark, deadline, read_only=True)
-    _remove(found, deadline, force=False)
+    # By force: udev alone looks at it, and nothing can be lost of what is read-only.
+    _remove(found, deadline, force=True)
     return found.identity
 
 
@@ -225,7 +226,10 @@ def sweep_probes(image: model.Image, deadline: wait.Deadline) -> None:
     for each in found:
         if each.number in told and told[each.number].is_probe:
             LOG.warning('%s was mapped by a process that was killed', each)
-            _remove(each, deadline, force=False)
+            try:
+                _remove(each, deadline.within(_UDEV_SECONDS), force=True)
+            except (OSError, exception.BrickException) as error:
+                LOG.warning('It stays until the next attach or detach: %s', error)
 
 
 def unmap(mapped: model.Mapped, deadline: wait.Deadline, *, force: bool) -> None:

@@ -25,6 +25,10 @@ MARK, PROBE_MARK = 'os-brick-map-', 'os-brick-probe-'
 # Files of sysfs. An image that is deleted and made again has another ID.
 IDENTITY = ('cluster_fsid', 'pool_id', 'pool_ns', 'image_id', 'snap_id')
 
+# Linux, net/ceph/ceph_common.c: the values of ms_mode; without it version 1 is spoken.
+_V1, _DEFAULT_V2 = 'legacy', 'prefer-crc'
+_MODES = (_V1, 'crc', 'secure', _DEFAULT_V2, 'prefer-secure')
+
 _MARK = re.compile(rf'(?:{MARK}|{PROBE_MARK})[0-9a-f]{{8,32}}')
 
 # include/crypto.h of Ceph, CryptoKey::encode(): type, time, length of the secret.
@@ -258,6 +262,39 @@ def key_data(secret: str) -> bytes:
     :raises ValueError: if it is not one.
     """
     return base64.b64decode(require_secret(secret))
+
+
+def transport_mode(conf_text: str, user: str) -> str:
+    """How the kernel is to speak with a cluster, by ``rbd_default_map_options`` of ceph.conf.
+
+    Empty if it does not say it: then the ports of the monitors do.
+    """
+    found = settings(conf_text, ['global', 'client', f'client.{user}'])
+    options = found.get('rbd_default_map_options', '').split(',')
+    modes = [value for name, value in map(_pair, options) if name.strip() == 'ms_mode']
+    return modes[-1] if modes and modes[-1] in _MODES else ''
+
+
+def for_kernel(
+    monitors: Iterable[addresses.Portal], mode: str
+) -> tuple[tuple[addresses.Portal, ...], str]:
+    """The monitors at the ports of one version of the protocol, and the mode to speak it in.
+
+    The kernel speaks one version with all monitors of a map. The mode is empty for version 1.
+
+    :param mode: what the host is configured for; empty if that is not said.
+    """
+    found = tuple(dict.fromkeys(monitors))
+    if mode not in ('', _V1):
+        return tuple(_of_version_2(each) for each in found), mode
+    first = tuple(each for each in found if each.port != PORT_OF_V2)
+    return (first, '') if first else (found, _DEFAULT_V2)
+
+
+def _of_version_2(monitor: addresses.Portal) -> addresses.Portal:
+    """A monitor at the usual port of version 2, if it is given at that of version 1."""
+    is_v1 = monitor.port == PORT
+    return dataclasses.replace(monitor, port=PORT_OF_V2) if is_v1 else monitor
 
 
 def conf(monitors: Iterable[addresses.Portal], user: str, secret: str) -> str:

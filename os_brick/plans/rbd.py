@@ -27,6 +27,11 @@ def of_monitors(
     )
 
 
+def of_cluster(found: Found, fsid: str) -> tuple[model.Mapped, ...]:
+    """Those of the cluster with this ID; none where the kernel shows none (before Linux 4.9)."""
+    return tuple(each for each in found if fsid and each.fsid == fsid)
+
+
 def to_reuse(found: Found, told: Told, unfit: Collection[int]) -> model.Mapped | None:
     """The one of several maps of one image that an attach hands out; rather one of ours.
 

@@ -60,10 +60,11 @@ def add(
     wanted = _image(image)
     _require_mark(mark)
     who = check.full(names.CEPH_USER, user) if user else ''
-    text = _order(
-        _monitors(monitors), _options(who, mark, wanted, read_only=bool(read_only)), wanted
-    )
-    data = _key_data(who, check.full(names.CEPH_CLUSTER, cluster), secret) if who else b''
+    name = check.full(names.CEPH_CLUSTER, cluster)
+    conf = files.read_or(f'/etc/ceph/{name}.conf')
+    where, mode = model.for_kernel(_monitors(monitors), model.transport_mode(conf, who))
+    text = _order(where, _options(who, mark, mode, wanted, read_only=bool(read_only)), wanted)
+    data = _key_data(who, name, secret, conf) if who else b''
     if not files.exists(BUS):
         process.run('modprobe', 'rbd', timeout=ends.limit(_MODPROBE_SECONDS))
     before = files.names(DEVICES)
@@ -108,41 +109,35 @@ def _monitors(values: object) -> tuple[addresses.Portal, ...]:
     return tuple(found)
 
 
-def _options(user: str, mark: str, image: model.Image, *, read_only: bool) -> list[str]:
+def _options(user: str, mark: str, mode: str, image: model.Image, *, read_only: bool) -> list[str]:
     found = [f'name={user}', f'key={mark}'] if user else []
     found.append(f'mount_timeout={_MONITORS_SECONDS}')
-    if image.namespace:
-        found.append(f'_pool_ns={image.namespace}')
+    found += [f'ms_mode={mode}'] if mode else []
+    found += [f'_pool_ns={image.namespace}'] if image.namespace else []
     return [*found, 'ro'] if read_only else found
 
 
 def _order(monitors: tuple[addresses.Portal, ...], options: list[str], image: model.Image) -> str:
     """What is written (Linux, Documentation/ABI/testing/sysfs-bus-rbd)."""
-    # Of one version of the protocol: the kernel speaks one with all monitors of a map.
-    first = tuple(each for each in monitors if each.port != model.PORT_OF_V2)
-    if not first:
-        options = [*options, 'ms_mode=prefer-crc']
-    where = ','.join(map(str, first or monitors))
-    names_of = (image.pool, image.name, image.snapshot or '-')
-    text = ' '.join((where, ','.join(options), *names_of))
+    words = (image.pool, image.name, image.snapshot or '-')
+    text = ' '.join((','.join(map(str, monitors)), ','.join(options), *words))
     if len(text.encode()) > _MOST_BYTES:
         raise exception.InvalidParameterValue(err=f'the names of image {image} are too long')
     return text
 
 
-def _key_data(user: str, cluster: str, secret: str) -> bytes:
+def _key_data(user: str, cluster: str, secret: str, conf: str) -> bytes:
     try:
-        return model.key_data(secret if secret else _secret_of_host(user, cluster))
+        return model.key_data(secret if secret else _secret_of_host(user, cluster, conf))
     except ValueError as error:
         raise exception.InvalidParameterValue(err=f'key of client.{user}: {error}') from None
 
 
-def _secret_of_host(user: str, cluster: str) -> str:
+def _secret_of_host(user: str, cluster: str, conf: str) -> str:
     """The secret that this host keeps for a user.
 
     :raises OSError: ``ENOKEY`` if there is none.
     """
-    conf = files.read_or(f'/etc/ceph/{cluster}.conf')
     places = model.keyring_places(cluster, user, conf)
     for place in places:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images of a real Ceph, mapped by the kernel."""
+"""Images of a real Ceph: mapped by the kernel, and opened by a process."""
 
 import contextlib
 import logging
@@ -339,3 +339,58 @@ def test_encrypted(ceph, local):
     assert_is(info['path'], ceph, image)
     local.disconnect_volume({**given, 'device_path': info['path']}, None)
     assert not pathlib.Path(info['path']).is_symlink()
+
+
+def confs():
+    """The configuration files of open images."""
+    return list(pathlib.Path(tempfile.gettempdir()).glob('brickrbd_*/*'))
+
+
+def test_open_image(ceph, library, caplog):
+    """An image that this process opens; the file with its key is private, and goes with it."""
+    caplog.set_level(logging.DEBUG)
+    ceph.namespace('team')
+    image = stamped(ceph, 'open', namespace='team')
+    given = props(ceph, image, 'glance')
+    secret = ceph.user('glance', 'rbd', 'team')
+    connector = lab.bricks.ours('RBD')
+    with lab.programs.watch_cmdlines(secret) as leaks:
+        info = connector.connect_volume(given)
+        handle = info['path']
+        (conf,) = confs()
+        assert (handle.rbd_conf, handle.rbd_user, handle.rbd_pool) == (str(conf), 'glance', 'rbd')
+        assert list(files_with(secret)) == [str(conf)]
+        assert stat.S_IMODE(conf.stat().st_mode) == 0o600
+        assert stat.S_IMODE(conf.parent.stat().st_mode) == 0o700
+        assert handle.read(4096) == stamp(ceph, image)
+        handle.write(b'x' * 4096)
+        assert connector.check_valid_device(handle)
+        ceph.grow(image, 32)
+        assert connector.extend_volume(given) == 32 << 20
+        connector.disconnect_volume(given, info)
+        assert not confs()
+    assert ceph.read(image, 4096, 4096) == b'x' * 4096
+    assert not ceph.watchers(image)
+    support.assert_nowhere(secret, caplog, leaks, connector, handle)
+    bad = {**given, 'keyring': f'[client.glance]\n\tkey = {WRONG}\n'}
+    with pytest.raises(exception.BrickException, match='glance') as caught:
+        connector.connect_volume(bad)
+    assert not confs()
+    support.assert_nowhere(WRONG, caplog, [], caught.value)
+
+
+def test_killed_with_an_image_open(ceph, library, workers):
+    """What a killed process has left on this host goes with the next attach."""
+    image = stamped(ceph, 'lost')
+    given = props(ceph, image)
+    worker = workers()
+    worker.make('RBD')
+    worker.call('connect_volume', given)
+    assert len(confs()) == 1
+    worker.kill()
+    ceph.evict(image)
+    connector = lab.bricks.ours('RBD')
+    info = connector.connect_volume(given)
+    assert [str(each) for each in confs()] == [info['path'].rbd_conf]
+    connector.disconnect_volume(given, info)
+    assert not confs()

@@ -119,7 +119,7 @@ def _reusable(source: krbd.Source, op: operation.Operation) -> model.Mapped | No
     """The map of the image that is there already, if it is this cluster's."""
     identity = krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
     found = krbd.of_image(source.image)
-    same = [each for each in found if each.identity == identity]
+    same = [each for each in plans.of_cluster(found, identity[0]) if each.identity == identity]
     for each in found:
         if each not in same:
             LOG.warning('%s is not the volume, which is of cluster %s', each, identity[0])
@@ -144,7 +144,7 @@ def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped,
     if not own and (used is None or used in {each.name for each in found}):
         source = _source(request, op.work)
         identity = krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
-        own = tuple(each for each in found if each.fsid == identity[0])
+        own = plans.of_cluster(found, identity[0])
     return plans.to_remove(own, told, used)
 
 

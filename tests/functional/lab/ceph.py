@@ -220,7 +220,8 @@ class Cluster:
         """The secret of a user who may use images of a pool (or of one namespace of it)."""
         where = f'pool={pool}' + (f' namespace={namespace}' if namespace else '')
         caps = ['mon', 'profile rbd', 'osd', f'profile rbd {where}']
-        self.monitor(prefix='auth get-or-create', entity=f'client.{name}', caps=caps)
+        self.monitor(prefix='auth get-or-create', entity=f'client.{name}')
+        self.monitor(prefix='auth caps', entity=f'client.{name}', caps=caps)
         answer = self.monitor(prefix='auth print-key', entity=f'client.{name}')
         return answer.decode().strip()
 
@@ -276,6 +277,11 @@ class Cluster:
             rbd.Image(pool_io, image.name, read_only=True) as handle,
         ):
             return [each['addr'] for each in handle.watchers_list()]
+
+    def evict(self, image: Image) -> None:
+        """Have the clients that have an image open be gone, as if they had died long ago."""
+        for address in self.watchers(image):
+            self.monitor(prefix='osd blocklist', blocklistop='add', addr=address)
 
     def properties(self, image: Image, user: str = 'cinder', **more: object) -> dict[str, Any]:
         """What cinder passes for a volume that is this image; the user is made."""
@@ -345,6 +351,8 @@ class Cluster:
                 shell.until(lambda image=image: not self.watchers(image), 10, 'none has it open')
             except AssertionError:
                 left.append(f'{image} open by {self.watchers(image)}')
+                self.evict(image)
+                shell.until(lambda image=image: not self.watchers(image), 10, 'none has it open')
             self._remove(image)
         assert not left, f'left of Ceph: {"; ".join(left)}'
 

@@ -91,6 +91,35 @@ def test_monitors(
     assert ('ms_mode' in told[1], option in told[1].split(',')) == (bool(option), bool(option))
 
 
+@pytest.mark.parametrize(
+    ('conf', 'where', 'mode'),
+    [
+        ('rbd_default_map_options = ms_mode=secure', '10.0.0.1:3300', 'secure'),
+        ('rbd default map options = rw,ms_mode=prefer-secure', '10.0.0.1:3300', 'prefer-secure'),
+        ('rbd_default_map_options = ms_mode=legacy', '10.0.0.1:6789', ''),
+        ('rbd_default_map_options = ms_mode=other,x=y', '10.0.0.1:6789', ''),
+        ('rbd_default_map_options = ms_mode=crc ro', '10.0.0.1:6789', ''),
+        ('', '10.0.0.1:6789', ''),
+    ],
+)
+def test_a_host_that_is_configured_for_a_transport(
+    host: ceph.RbdHost, local: rbd.RBDConnector, conf: str, where: str, mode: str
+) -> None:
+    """Encryption to the cluster, where ceph.conf of this host asks for it; no other option."""
+    cluster = host.cluster('one', '10.0.0.1:6789')
+    cluster.image('v1')
+    given = cluster.properties('rbd/v1')
+    cluster.monitors.add('10.0.0.1:3300')
+    host.tree.file('/etc/ceph/ceph.conf', f'[client]\n{conf}\n')
+    info = local.connect_volume(given)
+    told = host.written[0].split(' ')
+    assert told[0] == where
+    assert told[1].count(',') == 2 + bool(mode)
+    assert (f'ms_mode={mode}' in told[1].split(',')) == bool(mode)
+    local.disconnect_volume(given, info)
+    assert not host.rbd
+
+
 def test_names_of_monitors(host: ceph.RbdHost, local: rbd.RBDConnector) -> None:
     cluster = host.cluster()
     cluster.image('v1')

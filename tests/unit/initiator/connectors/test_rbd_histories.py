@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Histories of a host with images of one name in two clusters: no wrong image, ever."""
+
+import contextlib
+import pathlib
+import tempfile
+
+import hypothesis
+from hypothesis import strategies as st
+import pytest
+
+from os_brick import exception
+from os_brick.initiator.connectors import rbd
+from tests.unit.fakehost import ceph
+
+CLUSTERS, NAMES = 2, ('rbd/v1', 'other/v1')
+VOLUMES = st.tuples(st.integers(0, CLUSTERS - 1), st.sampled_from(NAMES))
+ACTS = st.tuples(
+    st.sampled_from(('attach', 'detach', 'forget', 'extend', 'by hand', 'anew', 'move', 'kill')),
+    VOLUMES,
+)
+
+
+class History:
+    """A host, and which device was handed out for which volume."""
+
+    def __init__(self, host: ceph.RbdHost) -> None:
+        self.host = host
+        self.clusters = [host.cluster(f'c{number}') for number in range(CLUSTERS)]
+        for cluster in self.clusters:
+            for name in NAMES:
+                cluster.image('v1', pool=name.partition('/')[0])
+        self.brick = rbd.RBDConnector(None, do_local_attach=True)
+        self.handed: dict[tuple[int, str], dict[str, str]] = {}
+        self.address = 10
+
+    def do(self, what: str, volume: tuple[int, str]) -> None:
+        number, name = volume
+        cluster, pool = self.clusters[number], name.partition('/')[0]
+        given = cluster.properties(name)
+        others = self.others(volume)
+        if what == 'attach':
+            self.handed[volume] = self.brick.connect_volume(given)
+            made = self.host.rbd[int(self.handed[volume]['path'].removeprefix('/dev/rbd'))]
+            assert (made.cluster, made.pool) == (cluster, pool)
+            assert made.image is cluster.images[pool, '', 'v1']
+            assert not made.read_only
+        elif what in ('detach', 'forget'):
+            info = self.handed.pop(volume, None)
+            self.brick.disconnect_volume(given, info if what == 'detach' else None)
+            assert not [each for each in self.of(volume) if 'key=os-brick' in each.told]
+        elif what == 'extend':
+            cluster.images[pool, '', 'v1'].size += 1 << 20
+            if self.of(volume):
+                sizes = {each.image.size for each in self.of(volume)}
+                assert self.brick.extend_volume(given) in sizes
+            else:
+                with pytest.raises(exception.VolumePathsNotFound):
+                    self.brick.extend_volume(given)
+        elif what == 'kill':
+            self.host.fail(number + 1, 'killed')
+            with contextlib.suppress(exception.BrickException, OSError):
+                self.brick.connect_volume(given)
+            self.host.revive()
+        else:
+            self.elsewhere(what, cluster, pool)
+        assert others <= {id(each) for each in self.host.rbd.values()}
+
+    def elsewhere(self, what: str, cluster: ceph.Cluster, pool: str) -> None:
+        """What others do: map it, make the image anew, give the cluster another monitor."""
+        if what == 'by hand':
+            self.host.map_by_hand(cluster, 'v1', pool=pool)
+        elif what == 'anew':
+            cluster.image('v1', pool=pool)
+        else:
+            self.address += 1
+            cluster.monitors = {f'10.0.0.{self.address}:6789'}
+
+    def of(self, volume: tuple[int, str]) -> list[ceph.Map]:
+        """The maps of a volume's cluster and name."""
+        cluster, pool = self.clusters[volume[0]], volume[1].partition('/')[0]
+        return [
+            each
+            for each in self.host.rbd.values()
+            if each.cluster is cluster and each.pool == pool and 'os-brick-probe' not in each.told
+        ]
+
+    def others(self, volume: tuple[int, str]) -> set[int]:
+        """The maps that an act on a volume must not touch: those of all other volumes."""
+        kept = [each for each in self.host.rbd.values() if 'os-brick-probe' not in each.told]
+        own = self.of(volume)
+        return {id(each) for each in kept if each not in own}
+
+
+@hypothesis.settings(max_examples=60)
+@hypothesis.given(st.lists(ACTS, max_size=14))
+def test_no_history_leads_to_a_wrong_image(acts: list[tuple[str, tuple[int, str]]]) -> None:
+    with tempfile.TemporaryDirectory() as place, ceph.RbdHost(pathlib.Path(place)) as host:
+        history = History(host)
+        for what, volume in acts:
+            history.do(what, volume)
