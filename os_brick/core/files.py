@@ -17,6 +17,7 @@ import stat
 _LARGEST_TEXT = 1 << 20
 
 _root = ''
+_epoch = 0
 
 
 def _inside(path: str) -> str:
@@ -171,6 +172,19 @@ def names(directory: str) -> list[str]:
         return []
 
 
+def entries(directory: str) -> dict[str, int]:
+    """The names in a directory with the number of each entry; none if there is no such directory.
+
+    The kernel lists the numbers with the names. They are those of the entries themselves, links
+    too, and sysfs gives none twice (Linux, fs/kernfs/dir.c, ``__kernfs_new_node``).
+    """
+    try:
+        with os.scandir(_inside(directory)) as found:
+            return {each.name: each.inode() for each in found}
+    except OSError:
+        return {}
+
+
 def glob(pattern: str) -> list[str]:
     """The sorted paths that match a shell pattern."""
     return sorted(_outside(path) for path in _glob.glob(_inside(pattern)))
@@ -281,12 +295,19 @@ def realpath(path: str) -> str:
 @contextlib.contextmanager
 def use(root: str) -> Iterator[None]:
     """Have ``root`` stand for ``/`` for a while; a seam for tests."""
-    global _root  # noqa: PLW0603 the seam itself
+    global _root, _epoch  # noqa: PLW0603 the seam itself
     before, _root = _root, os.path.realpath(root).rstrip('/')
+    _epoch += 1
     try:
         yield
     finally:
         _root = before
+        _epoch += 1
+
+
+def epoch() -> int:
+    """A number that changes when another directory stands for ``/``; what was read is void then."""
+    return _epoch
 
 
 def is_substituted() -> bool:

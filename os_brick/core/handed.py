@@ -16,11 +16,16 @@ import fcntl
 import itertools
 import os
 import threading
+from typing import Any, TypeVar
 
 from os_brick.core import files, locks, undo
 
+K = TypeVar('K')
+
 _NAME = 'handed-out'
 _NUMBERS = 2**62
+# More than the disks of one attach: no more are known than were ever here at once, and a few.
+_AT_ONCE = 8
 _guard = threading.Lock()
 # How often this process has handed a device out; a forked child has handed out none.
 _counts: dict[tuple[int, int], int] = {}
@@ -81,14 +86,27 @@ def drop(mark: str) -> None:
 
 
 def forget_gone() -> None:
-    """Forget the disks that are not here any more, whatever has removed them."""
+    """Forget some of the disks that are not here any more, whatever has removed them.
+
+    One that stays known for a while does no harm: no other disk gets its number. So each call looks
+    at a few, those first that no call has looked at for the longest; to look at all would make each
+    attach and detach slower by every volume of the host.
+    """
     with _guard:
-        for key, count in list(_counts.items()):
+        for key in _next_few(_counts):
             if files.inode(f'/sys/block/{_names.get(key[1], "")}/device') != key[1]:
-                _lower(key, by=count)
-        for mark, keys in list(_marks.items()):
-            if not any(key in _counts for key in keys):
+                _lower(key, by=_counts[key])
+        for mark in _next_few(_marks):
+            if not any(key in _counts for key in _marks[mark]):
                 del _marks[mark]
+
+
+def _next_few(table: dict[K, Any]) -> list[K]:
+    """The keys that were looked at first; they are the last ones from now on."""
+    few = list(itertools.islice(table, _AT_ONCE))
+    for key in few:
+        table[key] = table.pop(key)
+    return few
 
 
 def _lower(key: tuple[int, int], by: int) -> None:

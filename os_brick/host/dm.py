@@ -8,7 +8,7 @@ import dataclasses
 import errno
 import re
 
-from os_brick.core import files
+from os_brick.core import facts, files
 from os_brick.host import block
 from os_brick.privileged import dm as root
 
@@ -74,16 +74,27 @@ def multipath_of(wanted: str) -> str | None:
     linked = files.realpath(f'/dev/disk/by-id/dm-uuid-{uuid_of(wanted)}').rpartition('/')[2]
     if linked.startswith('dm-') and wwid(linked) == wanted:
         return linked
-    return next((each for each in _all() if wwid(each) == wanted), None)
+    uuids = _uuids.all()
+    return next((each for each in uuids if uuids[each] == uuid_of(wanted)), None)
+
+
+def _uuid_of_entry(name: str) -> str | None:
+    return uuid(name) if name.startswith('dm-') else None
+
+
+# A UUID may be set after the device was made, once (Linux, drivers/md/dm-ioctl.c,
+# ``dm_hash_rename``); from then on it stays.
+_uuids = facts.Facts('/sys/block', _uuid_of_entry)
 
 
 def called(text: str) -> str | None:
     """The device of a name below ``/dev/mapper``, such as ``mpatha``, or ``None``."""
-    return next((each for each in _all() if name(each) == text), None)
-
-
-def _all() -> list[str]:
-    return [each for each in files.names('/sys/block') if each.startswith('dm-')]
+    # udev's link, if there is one and it is right; a container may have none.
+    linked = files.realpath(f'/dev/mapper/{text}').rpartition('/')[2]
+    if linked.startswith('dm-') and name(linked) == text:
+        return linked
+    every = (each for each in files.names('/sys/block') if each.startswith('dm-'))
+    return next((each for each in every if name(each) == text), None)
 
 
 def partition_maps(dm: str) -> list[str]:

@@ -7,13 +7,12 @@ about sessions come here alone; :mod:`os_brick.host.open_iscsi` makes and ends t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 import contextlib
 import dataclasses
 import re
 
 from os_brick import exception
-from os_brick.core import files, net, wait
+from os_brick.core import facts, files, net, wait
 from os_brick.host import scsi
 from os_brick.model import addresses
 
@@ -22,32 +21,23 @@ _CONNECTIONS = '/sys/class/iscsi_connection'
 _HOST = re.compile(r'/host(\d+)/')
 # The kernel's word for "no target id yet" is -1, printed unsigned by some versions.
 _LARGEST_TARGET = 2**31
+_NO_TARGET_YET = -1
 
 LOGGED_IN = 'LOGGED_IN'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Session:
-    """One session as the kernel shows it.
+class Nexus:
+    """What of a session never changes: its target, and its place among the SCSI devices.
 
     :ivar number: the kernel's number, also iscsiadm's.
-    :ivar portals: where it leads, in each spelling the kernel knows.
-    :ivar state: ``LOGGED_IN``, ``FAILED`` or ``FREE``.
     :ivar host: the SCSI host it belongs to, and of which channel 0 and ``target_id`` are its.
     """
 
     number: int
     target: str
-    portals: frozenset[addresses.Portal]
-    state: str
-    iface: str
     host: int
     target_id: int
-
-    @property
-    def is_logged_in(self) -> bool:
-        """Whether it carries I/O now."""
-        return self.state == LOGGED_IN
 
     def is_to(self, target: str) -> bool:
         """Whether it leads to a target of this name."""
@@ -55,54 +45,81 @@ class Session:
 
     def address(self, lun: int) -> scsi.Address:
         """Where one of its LUNs is."""
-        return scsi.Address(self.host, 0, self.target_id, lun)
+        return scsi.Address(self.host, 0, max(self.target_id, 0), lun)
 
     def luns(self) -> list[int]:
         """The LUNs the kernel has a device for behind this session."""
-        return scsi.luns(self.host, 0, self.target_id)
+        return scsi.luns(self.host, 0, max(self.target_id, 0))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Session(Nexus):
+    """One session as the kernel shows it.
+
+    :ivar portals: where it leads, in each spelling the kernel knows.
+    :ivar state: ``LOGGED_IN``, ``FAILED`` or ``FREE``.
+    """
+
+    portals: frozenset[addresses.Portal]
+    state: str
+    iface: str
+
+    @property
+    def is_logged_in(self) -> bool:
+        """Whether it carries I/O now."""
+        return self.state == LOGGED_IN
 
     def __str__(self) -> str:
         portal = ', '.join(sorted(map(str, self.portals)))
         return f'session {self.number} to {self.target} at {portal}'
 
 
-def sessions(target: str | None = None) -> list[Session]:
-    """The host's iSCSI sessions, or those to one target."""
-    found = []
-    for name in files.names(_SESSIONS):
-        session_target = files.read_or(f'{_SESSIONS}/{name}/targetname')
-        if session_target and (target is None or session_target.lower() == target.lower()):
-            session = _session(int(name.removeprefix('session')), session_target)
-            if session is not None:
-                found.append(session)
-    return found
+def sessions(target: str) -> list[Session]:
+    """The host's iSCSI sessions to a target."""
+    own = (nexus for nexus in nexuses() if nexus.is_to(target))
+    return [session for nexus in own if (session := _session(nexus)) is not None]
+
+
+def nexuses() -> list[Nexus]:
+    """All iSCSI sessions of the host; no file of one that was read before is read again."""
+    return [nexus for _, nexus in sorted(_nexuses.all().items())]
 
 
 def session(number: int) -> Session | None:
     """One session by the kernel's number, or ``None`` if it has gone."""
-    target = files.read_or(f'{_SESSIONS}/session{number}/targetname')
-    return _session(number, target) if target else None
+    nexus = _nexus(f'session{number}')
+    return _session(nexus) if nexus else None
 
 
-def _session(number: int, target: str) -> Session | None:
-    base = f'{_SESSIONS}/session{number}'
+def _nexus(name: str) -> Nexus | None:
+    base = f'{_SESSIONS}/{name}'
+    target = files.read_or(f'{base}/targetname')
     try:
         # The kernel's link to the session's directory: one access, and not one for each part of it.
         host = _HOST.search(files.readlink(base) + '/')
     except OSError:
         return None
-    if host is None:
+    if not target or host is None:
         return None
     target_id = files.read_or(f'{base}/target_id', '0')
-    known = target_id.isdecimal() and int(target_id) < _LARGEST_TARGET
+    is_known = target_id.isdecimal() and int(target_id) < _LARGEST_TARGET
+    number = int(name.removeprefix('session'))
+    return Nexus(number, target, int(host[1]), int(target_id) if is_known else _NO_TARGET_YET)
+
+
+_nexuses = facts.Facts(_SESSIONS, _nexus, lambda nexus: nexus.target_id != _NO_TARGET_YET)
+
+
+def _session(nexus: Nexus) -> Session | None:
+    base = f'{_SESSIONS}/session{nexus.number}'
+    state = files.read_or(f'{base}/state')
+    if not state:
+        return None
     return Session(
-        number=number,
-        target=target,
-        portals=_portals(number),
-        state=files.read_or(f'{base}/state'),
+        *(nexus.number, nexus.target, nexus.host, nexus.target_id),
+        portals=_portals(nexus.number),
+        state=state,
         iface=files.read_or(f'{base}/ifacename'),
-        host=int(host[1]),
-        target_id=int(target_id) if known else 0,
     )
 
 
@@ -125,7 +142,6 @@ def sessions_at(
     target: str,
     portal: addresses.Portal,
     deadline: wait.Deadline | None = None,
-    known: Iterable[Session] | None = None,
 ) -> list[Session]:
     """The sessions to a target through a portal, however the portal was spelled at log in.
 
@@ -134,9 +150,14 @@ def sessions_at(
     :param deadline: for the look-up of a host name, which has a limit of its own as well.
     :raises TargetPortalNotFound: if the portal's host name does not resolve while there are
         sessions to the target, any of which may be through it.
-    :param known: all sessions of this host, if they were read just now.
     """
-    every = sessions(target) if known is None else [s for s in known if s.is_to(target)]
+    return through(sessions(target), portal, deadline)
+
+
+def through(
+    every: list[Session], portal: addresses.Portal, deadline: wait.Deadline | None = None
+) -> list[Session]:
+    """Those of a target's sessions that are through a portal; see :func:`sessions_at`."""
     found = [session for session in every if portal in session.portals]
     if found or not every or portal.is_ip:
         return found

@@ -14,7 +14,7 @@ import errno
 
 from oslo_log import log as logging
 
-from os_brick.core import files, wait
+from os_brick.core import facts, files, wait
 from os_brick.host import block
 from os_brick.model import fabrics, names, nvme_identify
 from os_brick.privileged import nvme as root
@@ -44,12 +44,19 @@ def has_native_multipath() -> bool:
 def controllers(nqn: str | None = None) -> list[fabrics.Controller]:
     """The controllers over fabrics, of one subsystem or of all."""
     found = []
-    for name in files.names(_CLASS):
-        if names.NVME_CONTROLLER.why_not(name) is None:
-            subsystem = _attribute(name, 'subsysnqn')
-            one = _controller(name, subsystem) if nqn in (None, subsystem) else None
-            found += [one] if one is not None else []
+    for name, subsystem in sorted(_subsystems_of_controllers.all().items()):
+        one = _controller(name, subsystem) if nqn in (None, subsystem) else None
+        found += [one] if one is not None else []
     return found
+
+
+def _subsystem_of(name: str) -> str | None:
+    return _attribute(name, 'subsysnqn') if names.NVME_CONTROLLER.why_not(name) is None else None
+
+
+# A controller never changes its subsystem (Linux, drivers/nvme/host/fabrics.c: it is an option of
+# the connect).
+_subsystems_of_controllers = facts.Facts(_CLASS, _subsystem_of)
 
 
 def host_ids(wanted: str) -> dict[str, str]:

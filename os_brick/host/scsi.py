@@ -150,6 +150,15 @@ def cached_identity(disk: str) -> vpd.UnitIdentity:
     return vpd.identity(page80, page83, _inquiry_text(disk))
 
 
+def cached_names_at(address: Address) -> vpd.UnitIdentity | None:
+    """The names alone of the device at an address: one access; ``None`` if the kernel has none."""
+    try:
+        page = files.read_bytes(f'/sys/bus/scsi/devices/{address}/vpd_pg83')
+    except OSError:
+        return None
+    return vpd.identity(b'', page)
+
+
 def _cached_page(disk: str, page: str) -> bytes:
     try:
         return files.read_bytes(f'/sys/block/{disk}/device/vpd_pg{page}')

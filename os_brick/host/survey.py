@@ -8,7 +8,7 @@ names.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 import dataclasses
 
 from oslo_log import log as logging
@@ -24,18 +24,22 @@ LOG = logging.getLogger(__name__)
 _ASK_SECONDS = 3.0
 
 
+def _never(_place: scsi.Address) -> bool:
+    return False
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Places:
     """Where a volume may be.
 
     :ivar named: the addresses on the paths of the caller's properties.
     :ivar elsewhere: other addresses, at which only an identity makes a disk the volume's.
-    :ivar likely: those of them at which it may have been attached by the same properties.
+    :ivar is_likely: whether it may have been attached at one of those by the same properties.
     """
 
     named: tuple[scsi.Address, ...]
     elsewhere: tuple[scsi.Address, ...] = ()
-    likely: frozenset[scsi.Address] = frozenset()
+    is_likely: Callable[[scsi.Address], bool] = _never
 
 
 def volume(
@@ -83,13 +87,28 @@ def _elsewhere(
     :param named: those on the paths of the properties, and what the caller has kept.
     """
     taken = {disk.address for disk in named.disks}
+    candidates = (place for place in dict.fromkeys(places.elsewhere) if str(place) not in taken)
+    if named.disks:
+        # Hundreds of other volumes may be at these places. One page tells nearly all of them.
+        candidates = (place for place in candidates if not _is_another_at(place, own, wanted))
     return [
         disk
-        for place in dict.fromkeys(places.elsewhere)
-        if str(place) not in taken and (disk := _disk_at(place))
+        for place in candidates
+        if (disk := _disk_at(place))
         if plans.is_same(disk, own, wanted)
-        or (not named.disks and place in places.likely and plans.is_kept(disk, named.kept))
+        or (not named.disks and plans.is_kept(disk, named.kept) and places.is_likely(place))
     ]
+
+
+def _is_another_at(
+    place: scsi.Address, own: Sequence[plans.FoundDisk], wanted: plans.Wanted
+) -> bool:
+    """Whether there is nothing at an address, or certainly another volume than the one meant."""
+    meant = list(filter(None, [wanted.wwid, *(disk.identity.wwid for disk in own)]))
+    page = scsi.cached_names_at(place)
+    if page is None:
+        return not scsi.is_known(place)
+    return all(page.contradicts(wwid) for wwid in meant)
 
 
 def _with_members(

@@ -127,10 +127,8 @@ class Driver:
 
     def plan(self, paths: Iterable[IscsiPath]) -> plans_attach.Attach:
         """What an attach is about to do, as far as it can be known without asking a name server."""
-        every = iscsi.sessions()
         each = [
-            self._steps(path, [s for s in every if s.is_to(path.name) and path.portal in s.portals])
-            for path in paths
+            self._steps(path, iscsi.sessions_of_record(path.name, path.portal)) for path in paths
         ]
         key, is_multipath = self.options.request.key, self.options.every_session
         return plans_attach.attach(key, each, self._wanted, is_multipath=is_multipath)

@@ -153,7 +153,7 @@ class FibreChannelConnector(block.BlockConnector):
         )
         elsewhere = tuple(path.address for path in everywhere if path not in named)
         places = survey.Places(
-            tuple(path.address for path in named), elsewhere, frozenset(elsewhere)
+            tuple(path.address for path in named), elsewhere, lambda _place: True
         )
         return _Seen(tuple(dict.fromkeys([*named, *everywhere])), places)
 

@@ -180,11 +180,11 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
         """What there is of the volume: on its paths, and by identity behind other portals."""
         volume = scsi_removal.look(request, seen.places, _paths_in_words(request))
         sessions = dict(seen.named)
-        beyond = {disk.address for disk in volume.choice.disks if not disk.is_named}
-        for session in seen.every if beyond else ():
-            for address in map(scsi.Address.parse, beyond):
-                if session.address(address.lun) == address:
-                    sessions.setdefault(session, address.lun)
+        for disk in volume.choice.disks:
+            nexus = None if disk.is_named else seen.others.get(scsi.Address.parse(disk.address))
+            session = iscsi.session(nexus.number) if nexus else None
+            if session is not None:
+                sessions.setdefault(session, scsi.Address.parse(disk.address).lun)
         return _Found(volume, tuple(sessions.items()))
 
     def _detach(
@@ -215,36 +215,41 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Seen:
-    """The sessions of this host, and where a volume may be behind them.
+    """The sessions behind which a volume may be.
 
     :ivar named: those through the paths of the properties, with the volume's LUN.
+    :ivar others: where the volume may be behind other sessions, if the properties name not all.
     """
 
-    every: tuple[iscsi.Session, ...]
     named: dict[iscsi.Session, int]
+    others: dict[scsi.Address, iscsi.Nexus]
     places: survey.Places
 
 
 def _seen(request: request_iscsi.IscsiRequest, deadline: wait.Deadline) -> _Seen:
-    every = tuple(iscsi.sessions())
+    targets = {path.name: iscsi.sessions(path.name) for path in request.paths}
     named = {
         session: path.lun
         for path in request.paths
-        for session in iscsi.sessions_at(path.name, path.portal, deadline, every)
+        for session in iscsi.through(targets[path.name], path.portal, deadline)
     }
-    others = () if request.explicit else [each for each in every if each not in named]
     asked = request.paths[0]
-    likely = (
-        session.address(asked.lun)
-        for session in others
-        if plans.may_lead(asked, session.target, session.portals, request.volume_id)
-    )
+    numbers = {session.number for session in named}
+    every = () if request.explicit else iscsi.nexuses()
+    others = {each.address(asked.lun): each for each in every if each.number not in numbers}
+
+    def is_likely(place: scsi.Address) -> bool:
+        session = iscsi.session(others[place].number)
+        if session is None:
+            return False
+        return plans.may_lead(asked, session.target, session.portals, request.volume_id)
+
     places = survey.Places(
         named=tuple(session.address(lun) for session, lun in named.items()),
-        elsewhere=tuple(session.address(asked.lun) for session in others),
-        likely=frozenset(likely),
+        elsewhere=tuple(others),
+        is_likely=is_likely,
     )
-    return _Seen(every, named, places)
+    return _Seen(named, others, places)
 
 
 def _paths_in_words(request: request_iscsi.IscsiRequest) -> str:

@@ -51,6 +51,11 @@ _DIRECTORIES = (
     *('/sys/devices/virtual/block', '/dev/mapper', '/dev/bsg', '/dev/disk/by-path'),
     *('/dev/disk/by-id', '/etc/multipath', '/var/lib/iscsi/nodes', '/etc/iscsi'),
 )
+# sda to sdz, sdaa to sdzz, 16 a major number (Linux, drivers/scsi/sd.c, sd_major).
+_NAMES = [
+    f'sd{first}{last}' for first in ('', *string.ascii_lowercase) for last in string.ascii_lowercase
+]
+_MAJORS = (8, *range(65, 72), *range(128, 136))
 # Who hangs does so in steps of this length.
 _STEP_SECONDS = 0.4
 # Threads that a test has left may take so long to end.
@@ -132,7 +137,8 @@ class Disk:
 
     @property
     def number(self) -> str:
-        return f'8:{16 * string.ascii_lowercase.index(self.name[-1])}'
+        number = _NAMES.index(self.name)
+        return f'{_MAJORS[number >> 4 & 15]}:{(number & 15) << 4 | number & 0xFFF00}'
 
 
 @dataclasses.dataclass
@@ -453,8 +459,7 @@ class Host:
             self.clock.after(_DISK_SECONDS, lambda: self._show_disk(disk))
 
     def _free_name(self) -> str:
-        names = (f'sd{letter}' for letter in string.ascii_lowercase)
-        return next(name for name in names if name not in self.disks)
+        return next(name for name in _NAMES if name not in self.disks)
 
     def _show_device(self, disk: Disk) -> None:
         tree, base = self.tree, disk.device

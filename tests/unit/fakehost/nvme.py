@@ -400,7 +400,7 @@ class Fabric:
         nqns = [subsystem.nqn for subsystem, _ in self.controllers.values()]
         for nqn in [nqn for nqn in self._bases if nqn not in nqns]:
             del self._bases[nqn]
-        free = (number for number in range(50, 90) if number not in self._bases.values())
+        free = (number for number in range(50, 999) if number not in self._bases.values())
         return f'nvme{self._bases.setdefault(self.controllers[name][0].nqn, next(free))}'
 
     def _heads(self) -> None:

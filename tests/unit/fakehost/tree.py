@@ -35,15 +35,15 @@ class Tree:
         """A relative link with the target's name at its end, as all of sysfs' are."""
         place, to = self.at(path), self.at(target)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.unlink(missing_ok=True)
+        self.remove(path)
         place.symlink_to(os.path.join(os.path.relpath(to.parent, place.parent), to.name))
 
     def remove(self, path: str) -> None:
         place = self.at(path)
-        if place.is_symlink() or place.is_file():
+        if place.is_file() and not place.is_symlink():
             place.unlink(missing_ok=True)
-        elif place.exists():
-            # Moved and kept: a later directory must not have its number (sysfs gives none again).
+        elif os.path.lexists(place):
+            # Moved and kept: a later one must not have its number (sysfs gives none again).
             grave = tempfile.mkdtemp(prefix='gone-', dir=self.root.parent)
             place.rename(f'{grave}/{place.name}')
 

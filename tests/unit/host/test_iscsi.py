@@ -15,12 +15,12 @@ def where(portal: array.Portal) -> addresses.Portal:
 
 
 def test_sessions(host: fake_host.Host) -> None:
-    assert iscsi.sessions() == []
+    assert iscsi.nexuses() == []
     one, two = host.target('t1', portals=2), host.target('t2')
     for portal in one.portals:
         host.log_in(one, portal)
     host.log_in(two, two.portals[0])
-    assert [found.number for found in iscsi.sessions()] == [1, 2, 3]
+    assert [found.number for found in iscsi.nexuses()] == [1, 2, 3]
     assert [found.number for found in iscsi.sessions(one.iqn.upper())] == [1, 2]
     (found,) = iscsi.sessions_at(one.iqn, where(one.portals[1]))
     assert (found.number, found.host, found.target_id, found.iface) == (2, 4, 0, 'default')
@@ -63,8 +63,23 @@ def test_a_session_without_a_target_number_yet(host: fake_host.Host, target_id: 
     target = host.target()
     session = host.log_in(target, target.portals[0])
     host.tree.value(f'{session.base}/iscsi_session/session1/target_id', target_id)
-    (found,) = iscsi.sessions()
-    assert found.target_id == 0
+    (found,) = iscsi.nexuses()
+    assert str(found.address(2)) == f'{session.host}:0:0:2'
+    host.tree.value(f'{session.base}/iscsi_session/session1/target_id', '3')
+    (found,) = iscsi.sessions(target.iqn)
+    assert str(found.address(2)) == f'{session.host}:0:3:2'
+
+
+def test_a_later_session_of_the_same_number_is_read_anew(host: fake_host.Host) -> None:
+    """The kernel counts from 1 again when the module of its iSCSI transport was loaded again."""
+    one, two = host.target('t1'), host.target('t2')
+    session = host.log_in(one, one.portals[0])
+    assert [each.target for each in iscsi.nexuses()] == [one.iqn]
+    link = f'{session.base}/iscsi_session/session1'
+    host.tree.value(f'{link}/targetname', two.iqn)
+    assert [each.target for each in iscsi.nexuses()] == [one.iqn]
+    host.tree.link('/sys/class/iscsi_session/session1', link)
+    assert [each.target for each in iscsi.nexuses()] == [two.iqn]
 
 
 def test_several_sessions_to_one_portal(host: fake_host.Host) -> None:

@@ -77,11 +77,11 @@ def test_logout(host: fake_host.Host) -> None:
     target = host.target(portals=2)
     for portal in target.portals:
         host.log_in(target, portal)
-    first, second = iscsi.sessions()
+    first, second = iscsi.sessions(target.iqn)
     open_iscsi.logout(first, wait.Deadline.after(60))
-    assert iscsi.sessions() == [second]
+    assert iscsi.sessions(target.iqn) == [second]
     open_iscsi.logout(first, wait.Deadline.after(60))  # It has gone already.
-    assert iscsi.sessions() == [second]
+    assert iscsi.sessions(target.iqn) == [second]
 
 
 def test_discover(host: fake_host.Host) -> None:

@@ -47,7 +47,7 @@ def look(
     with_users: bool = True,
 ) -> plans.Found:
     places = survey.Places(
-        addresses(host, named), addresses(host, elsewhere), frozenset(addresses(host, likely))
+        addresses(host, named), addresses(host, elsewhere), addresses(host, likely).__contains__
     )
     wwid = {'gold': wwid_of(host, 'sda'), 'silver': wwid_of(host, 'sdc')}.get(wwid, wwid)
     wanted = plans.Wanted('the volume', wwid=wwid, may_have_link=link)

@@ -38,7 +38,7 @@ def bring(host: Host, *luns: int) -> None:
 
 def leave(target: array.Target, lun: int = 1) -> None:
     path = IscsiPath(where(target), target.iqn, lun)
-    own = [(session, lun) for session in iscsi.sessions()]
+    own = [(session, lun) for session in iscsi.sessions(target.iqn)]
     iscsi_removal.leave([path], own, wait.Deadline.after(60), is_forced=False)
 
 
@@ -83,7 +83,7 @@ def test_an_undo_ends_the_login_that_was_made(host: Host, target: array.Target) 
 
 
 def test_an_undo_leaves_a_session_that_was_there_before(host: Host, target: array.Target) -> None:
-    end_login(target, [session.number for session in iscsi.sessions()])
+    end_login(target, [each.number for each in iscsi.nexuses()])
     assert len(host.sessions) == 1
     assert len(records(host, target)) == 1
 
@@ -98,7 +98,7 @@ def test_an_undo_leaves_a_session_that_another_volume_has_got(
 
 def test_an_undo_removes_the_disk_that_a_scan_has_brought(host: Host, target: array.Target) -> None:
     bring(host, 1, 2)
-    (session,) = iscsi.sessions()
+    (session,) = iscsi.nexuses()
     iscsi_removal.delete_disk(session.number, 1, 30.0)
     assert [disk.lun for disk in host.disks.values()] == [2]
     iscsi_removal.delete_disk(session.number, 1, 30.0)  # It has gone already.

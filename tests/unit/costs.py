@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts what an operation asks of the host: accesses to files, and calls of root functions.
+
+Calls of the operating system are counted where they are made, in ``core/files``; a call of a root
+function is a call of what oslo.privsep has wrapped.
+"""
+
+import builtins
+import io
+import os
+import sys
+import threading
+from types import FrameType, TracebackType
+
+from oslo_privsep import priv_context
+
+from os_brick.core import files
+
+_ACCESSES = {
+    *(builtins.open, io.open, os.open, os.stat, os.lstat, os.readlink, os.listdir, os.scandir),
+    *(os.access, os.unlink, os.rename, os.mkdir, os.rmdir, os.symlink),
+}
+
+
+class Costs(threading.local):
+    """How deep a thread is in what is counted."""
+
+    def __init__(self) -> None:
+        self.in_files = 0
+        self.in_root = 0
+
+
+class Counter:
+    """Counts in all threads while it is open.
+
+    :ivar accesses: files opened, listed, looked at, followed or changed.
+    :ivar root_calls: calls of root functions, each a trip to the daemon of a service.
+    """
+
+    def __init__(self) -> None:
+        self.accesses = 0
+        self.root_calls = 0
+        self._depth = Costs()
+
+    def __enter__(self) -> 'Counter':
+        self._before = sys.getprofile()
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        sys.setprofile(self._before)
+        threading.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, argument: object) -> None:
+        depth = self._depth
+        if event == 'c_call':
+            # Not every built-in function can be hashed.
+            self.accesses += depth.in_files > 0 and any(argument is each for each in _ACCESSES)
+            return
+        step = {'call': 1, 'return': -1}.get(event, 0)
+        code = frame.f_code
+        if code.co_filename == files.__file__:
+            depth.in_files = max(0, depth.in_files + step)
+        elif code.co_filename == priv_context.__file__ and code.co_name == '_wrap':
+            self.root_calls += step == 1 and not depth.in_root
+            depth.in_root = max(0, depth.in_root + step)
