@@ -15,7 +15,6 @@
 
 import ast
 import importlib
-import importlib.util
 import inspect
 import os
 import pathlib
@@ -46,14 +45,6 @@ def _resolve(dotted: str) -> Any:
                 raise AttributeError(f'{dotted}: no {part}') from error
         found = getattr(found, part)
     return found
-
-
-def _exists(dotted: str) -> bool:
-    try:
-        _resolve(dotted)
-    except AttributeError:
-        return False
-    return True
 
 
 def _check_call(node: ast.Call) -> None:
