@@ -235,6 +235,8 @@ class Host:
         self.interrupt: type[BaseException] = KeyboardInterrupt
         # Whether udev makes its links to disks and maps.
         self.makes_links = True
+        # Character devices that answer ioctls, by their paths.
+        self.ioctls: dict[str, Callable[[int, bytearray], None]] = {}
         # Devices that a process has claimed (O_EXCL), by their names.
         self.claims: set[str] = set()
         # Block devices that are neither SCSI disks nor multipath maps; each answers.

@@ -83,6 +83,8 @@ class Kernel:
             assert request >> 16 & 0x3FFF == _DM.size
             with self._host.act(f'dm {request & 0xFF}'):
                 self._device_mapper(request & 0xFF, argument)
+        elif path in self._host.ioctls:
+            self._host.ioctls[path](request, argument)
         else:
             raise OSError(errno.ENOTTY, f'{path}: {request:#x}')
         return 0
