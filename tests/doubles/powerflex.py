@@ -2,11 +2,12 @@
 """A PowerFlex REST gateway that keeps state.
 
 Written from Dell's public material, not from our client: the "PowerFlex REST API" on
-developer.dell.com, the SDKs dell/python-powerflex (base_client.py, objects/volume.py) and dell/goscaleio
-(api.go, volume.go and their tests, which have the bodies of errors), and the texts that ``scli`` prints.
+developer.dell.com, the SDKs dell/python-powerflex (base_client.py, objects/volume.py) and
+dell/goscaleio (api.go, volume.go and their tests, which have the bodies of errors), and the texts
+that ``scli`` prints.
 
-* ``GET /api/login``, basic: a token as a JSON text. What follows has it as the password (3), or as a
-  bearer (4, whose own login is ``POST /rest/auth/login``).
+* ``GET /api/login``, basic: a token as a JSON text. What follows has it as the password (3), or as
+  a bearer (4, whose own login is ``POST /rest/auth/login``).
 * ``GET /api/types/Volume/instances/getByName::NAME``: an ID as a JSON text. NAME is quoted twice.
 * ``POST /api/instances/Volume::ID/action/...``: addMappedSdc, removeMappedSdc, setMappedSdcLimits.
 * An error is ``{"message": ..., "httpStatusCode": 500, "errorCode": ...}``.

@@ -18,6 +18,7 @@ It speaks HTTP/1.1 as RFC 9112 has it, a request a connection, in a thread for e
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import contextlib
 import dataclasses
 import json
@@ -138,7 +139,7 @@ class Server:
         listener.listen(64)
         self.port = listener.getsockname()[1]
         self._listener = listener
-        threading.Thread(target=self._accept, args=(listener, self._ended), daemon=True).start()
+        _start(self._accept, listener, self._ended)
 
     def stop(self) -> None:
         """Close the port and all connections; what is kept stays."""
@@ -170,7 +171,7 @@ class Server:
                 opened, _address = listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(opened, ended), daemon=True).start()
+            _start(self._serve, opened, ended)
 
     def _serve(self, opened: socket.socket, ended: threading.Event) -> None:
         self._open.add(opened)
@@ -280,6 +281,11 @@ class _Faulty:
             if self._ended.is_set():
                 return
             time.sleep(self._fault.value or 0.05)
+
+
+def _start(target: Callable[..., object], *args: object) -> None:
+    # A fake host waits for all threads but those of this name before it looks at itself.
+    threading.Thread(target=target, args=args, name='os-brick double', daemon=True).start()
 
 
 def _read(opened: socket.socket) -> Seen | None:

@@ -18,9 +18,9 @@ from os_brick.core import clock
 from os_brick.initiator import connector
 from os_brick.initiator.connectors import scaleio
 from os_brick.model import powerflex as model
+from tests import breadth
 from tests.doubles import powerflex, web
 from tests.unit.fakehost import host as fake_host
-from tests.unit.fakehost import network as fake_network
 from tests.unit.fakehost import scini
 
 CONF = model.CONNECTOR_CONF
@@ -204,7 +204,12 @@ def test_a_volume_of_another_system_with_the_same_id(host, gateway, sdc, gold, b
 
 @pytest.mark.parametrize(
     'link',
-    ['emc-vol-{system}-{id}-part1', 'emc-vol-{system}-0{id}', 'x-emc-vol-{system}-{id}', 'emc-vol-{id}'],
+    [
+        'emc-vol-{system}-{id}-part1',
+        'emc-vol-{system}-0{id}',
+        'x-emc-vol-{system}-{id}',
+        'emc-vol-{id}',
+    ],
 )
 def test_links_that_only_look_like_it(link: str, host, gateway, sdc, gold, brick) -> None:
     name = link.format(system=powerflex.SYSTEM, id=gold.id)
@@ -371,30 +376,34 @@ def _attempt(verb: Verb) -> str:
     try:
         verb()
     except exception.BrickException as error:
-        assert PASSWORD not in str(error)
-        return type(error).__name__
+        return f'{type(error).__name__}: {error}'
     return ''
 
 
-KINDS: list[tuple[str, Any]] = [
-    ('closed', None),
-    ('late', None),
-    ('half', None),
-    ('status', 500),
-    ('status', 401),
-    ('status', 503),
-    ('redirect', 'https://127.0.0.1:1/'),
-    ('raw', b'SSH-2.0-OpenSSH\r\n'),
-    ('reply', web.json_reply(['?'])),
-    ('reply', web.Reply(200, b'')),
-    ('huge', None),
+# Kind, value, and whether it lasts.
+FAULTS: list[tuple[str, Any, bool]] = [
+    ('closed', None, True),
+    ('late', None, False),
+    ('half', None, False),
+    ('status', 500, True),
+    ('status', 401, False),
+    ('reply', web.json_reply(['?']), False),
+]
+MORE: list[tuple[str, Any, bool]] = [
+    ('late', None, True),
+    ('half', None, True),
+    ('status', 401, True),
+    ('status', 503, False),
+    ('redirect', 'https://127.0.0.1:1/', False),
+    ('raw', b'SSH-2.0-OpenSSH\r\n', False),
+    ('reply', web.Reply(200, b''), True),
+    ('huge', None, False),
 ]
 
 
-@pytest.mark.parametrize('times', [1, 99])
-@pytest.mark.parametrize(('kind', 'value'), KINDS, ids=lambda each: str(each)[:12])
+@pytest.mark.parametrize(('kind', 'value', 'lasts'), FAULTS + (MORE if breadth.EVERYTHING else []))
 def test_a_fault_at_each_request(
-    kind: str, value: Any, times: int, host, gateway, sdc, gold, brick
+    kind: str, value: Any, lasts: bool, host, gateway, sdc, gold, brick
 ) -> None:
     """Whatever fails, the next try attaches; and a volume that is detached is mapped nowhere.
 
@@ -402,15 +411,15 @@ def test_a_fault_at_each_request(
     """
     props = gateway.properties(gold, iopsLimit=100)
     before = host.snapshot()
-    number, ended = 0, False
+    number, ended, times = 0, False, 99 if lasts else 1
     while not ended:
         seen = len(gateway.seen)
         gateway.faults[:] = [web.Fault(kind, '', number, times, value)]
         failed = _attempt(lambda: brick.connect_volume(props))
         ended = len(gateway.seen) - seen <= number
-        is_healed = times == 1
         gateway.faults.clear()
-        if failed and is_healed:
+        assert PASSWORD not in failed
+        if failed and not lasts:
             assert not gold.mapped, f'{kind} at {number}: {failed}'
         brick.connect_volume(props)
         gateway.faults[:] = [web.Fault(kind, '', number, times, value)]
@@ -520,12 +529,12 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize('verb', ['attach', 'detach'])
-def test_killed_at_each_request(verb: str, host, gateway, sdc, gold, brick, monkeypatch) -> None:
+def test_killed_at_each_request(verb: str, host, gateway, sdc, gold, brick) -> None:
     """What comes after it, an attach or a detach, finds its way from there."""
     props = gateway.properties(gold)
     before = host.snapshot()
     for number in range(6):
-        for follows in ('attach', 'detach'):
+        for follows in ('attach', 'detach') if breadth.EVERYTHING else ('attach',):
             if verb == 'detach':
                 brick.connect_volume(props)
             with _killed_after(gateway, host, number), contextlib.suppress(Killed):
@@ -558,14 +567,13 @@ def _killed_after(gateway: powerflex.Gateway, host: fake_host.Host, number: int)
         del host.network.open  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize('act', range(3))
+@pytest.mark.parametrize('act', range(2))
 def test_an_attach_that_is_interrupted(act: int, host, gateway, gold, brick) -> None:
+    """While the client is asked for its GUID; while the volume is read."""
     before = host.snapshot()
     host.fail(act, 'interrupted')
-    with contextlib.suppress(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt):
         brick.connect_volume(gateway.properties(gold))
-        assert act > 1
-        brick.disconnect_volume(gateway.properties(gold), None)
     assert not gold.mapped
     assert host.snapshot() == before
 
@@ -630,8 +638,3 @@ def test_a_gateway_with_an_ipv6_address(host, gateway, gold, brick) -> None:
     more = {'serverIP': '[fd00::8]', 'serverPort': 443, 'verify_certificate': 'False'}
     assert brick.connect_volume(gateway.properties(gold, **more))
     assert gateway.seen[0].headers['host'] == '[fd00::8]:443'
-
-
-def test_names_of_a_network_are_the_hosts(host) -> None:
-    """The double is reached only by what a test has opened."""
-    assert isinstance(host.network, fake_network.Network)
