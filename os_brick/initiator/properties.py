@@ -127,6 +127,25 @@ class StorPool(Common, total=False):
     volume: str
 
 
+class ScaleIO(Common, total=False):
+    """Properties of a PowerFlex volume; with ``sdc_guid`` Cinder has mapped it."""
+
+    scaleIO_volname: str
+    scaleIO_volume_id: str | None
+    sdc_guid: str
+    serverIP: str
+    serverPort: int | str
+    serverUsername: str
+    serverPassword: str
+    serverToken: str | None
+    config_group: str
+    failed_over: bool
+    iopsLimit: int | str | None
+    bandwidthLimit: int | str | None
+    verify_certificate: bool | None
+    certificate_path: str | None
+
+
 class Local(Common, total=False):
     """Properties of a LOCAL or GPFS volume: ``device_path`` alone is used."""
 

@@ -105,16 +105,30 @@ def get_connector_username_password(
     section = check.full(powerflex.CONFIG_GROUP, config_group)
     prefix = 'replicating_san' if failed_over else 'san'
     user, password = f'{prefix}_username', f'{prefix}_password'
-    found = _section(section)
-    if not found.get(password):
+    parser = _parsed()
+    if not parser.has_section(section):
+        raise exception.BrickException(f'{powerflex.CONNECTOR_CONF} has no section {section}')
+    found = _option(parser, section, password)
+    if not found:
         raise exception.BrickException(
             f'Section {section} of {powerflex.CONNECTOR_CONF} has no option {password}'
         )
-    return found.get(user) or None, _Hidden(found[password])
+    return _option(parser, section, user), _Hidden(found)
 
 
-def _section(section: str) -> dict[str, str]:
-    parser = configparser.RawConfigParser(strict=False)
+def _option(parser: configparser.ConfigParser, section: str, name: str) -> str | None:
+    """An option as os-brick 7.1.1 reads it: ``%%`` is a ``%``, and ``%(other)s`` another option.
+
+    A ``%`` that is neither, which was an error there, is itself.
+    """
+    try:
+        return parser.get(section, name, fallback=None) or None
+    except configparser.InterpolationError:
+        return parser.get(section, name, raw=True) or None
+
+
+def _parsed() -> configparser.ConfigParser:
+    parser = configparser.ConfigParser(strict=False)
     try:
         text = files.read_regular(powerflex.CONNECTOR_CONF, _LARGEST_FILE).decode()
         parser.read_string(text)
@@ -127,6 +141,4 @@ def _section(section: str) -> dict[str, str]:
         raise exception.BrickException(
             f'{powerflex.CONNECTOR_CONF} is not a valid INI file'
         ) from None
-    if not parser.has_section(section):
-        raise exception.BrickException(f'{powerflex.CONNECTOR_CONF} has no section {section}')
-    return dict(parser.items(section))
+    return parser

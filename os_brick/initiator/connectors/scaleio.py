@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from oslo_log import log as logging
 
-from os_brick import exception, opts
+from os_brick import exception, initiator, opts
 from os_brick.core import locks, operation, teardown, wait
 from os_brick.host import block as host_block
 from os_brick.host import powerflex, powerflex_gateway
@@ -23,6 +23,7 @@ Raw = Mapping[str, Any]
 _Request = request_scaleio.ScaleIORequest
 
 CONNECTOR_CONF_PATH = model.CONNECTOR_CONF
+DEVICE_SCAN_ATTEMPTS_DEFAULT = initiator.DEVICE_SCAN_ATTEMPTS_DEFAULT
 
 
 class ScaleIOConnector(block.BlockConnector):

@@ -20,7 +20,7 @@ import pytest
 
 from os_brick import exception, privileged
 from os_brick.core import files, process
-from os_brick.model import names
+from os_brick.model import names, powerflex
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 
@@ -163,6 +163,13 @@ VALID: dict[str, dict[str, Any]] = {
     'rbd.remove': {'number': 0, 'identity': ('a', '1', '', 'b', '2'), 'force': False},
     'rbd.refresh': {'number': 0, 'identity': ('a', '1', '', 'b', '2')},
     'rbd.remove_old_conf': {'path': '/tmp/brickrbd_a'},
+    'scaleio.get_guid': {'op_code': 0x610E},
+    'scaleio.rescan_vols': {'op_code': 0x610A},
+    'scaleio.get_connector_username_password': {
+        'filename': powerflex.CONNECTOR_CONF,
+        'config_group': 'one',
+        'failed_over': False,
+    },
     'scsi.scan': {'host': 3, 'channel': 0, 'target': 0, 'lun': 2},
     'scsi.rescan': {'disk': 'sda'},
     'scsi.delete': {'disk': 'sda', 'number': 0},
@@ -184,6 +191,7 @@ RULES = {
     'luks_states.load': names.WWID_TEXT,
     'luks_states.save': names.WWID_TEXT,
     'wwids.remove': names.WWID,
+    'config_group': powerflex.CONFIG_GROUP,
     'iface': names.IFACE,
     'address': names.HOST_NAME,
     'host_nqn': names.HOST_NQN,

@@ -40,6 +40,23 @@ def test_user_and_password(tree: fake_tree.Tree) -> None:
 
 
 @pytest.mark.parametrize(
+    ('written', 'meant'),
+    [
+        # As os-brick 7.1.1 reads them; the last two are errors there.
+        ('a%%b', 'a%b'),
+        ('%(san_username)s', 'me'),
+        ('"quoted"', '"quoted"'),
+        ('a ; b # c', 'a ; b # c'),
+        ('a%b', 'a%b'),
+        ('%(none)s', '%(none)s'),
+    ],
+)
+def test_passwords_of_any_kind(tree: fake_tree.Tree, written: str, meant: str) -> None:
+    tree.file(PLACE, f'[one]\nsan_username = me\nsan_password = {written}\n')
+    assert _read()[1] == meant
+
+
+@pytest.mark.parametrize(
     ('content', 'why'),
     [
         (None, 'cannot be read'),

@@ -28,6 +28,7 @@ EVENTLET = (
     'tests/unit/initiator/connectors/test_iscsi_names.py',
     'tests/unit/initiator/connectors/test_fibre_channel.py',
     'tests/unit/initiator/connectors/test_nvmeof.py',
+    'tests/unit/host/test_powerflex_gateway.py',
     'tests/unit/initiator/connectors/test_lightos.py',
     'tests/unit/initiator/connectors/test_rbd.py',
     'tests/unit/initiator/connectors/test_storpool.py',
