@@ -25,8 +25,9 @@ V6 = tuple(f'{PORTALS[1]}{n}' for n in range(1, 5))
 REFUSING = f'{PORTALS[0]}.200'
 UNRESPONSIVE = ('10.99.9.1', '10.99.9.2')
 _HOSTS = pathlib.Path('/etc/hosts')
-# Whether the table is there.
-_cutting = False
+# Whether the table is there, and has an address in it. It stays: the first and the last hook have
+# the kernel's code patched where every packet passes, which an emulated guest may not survive.
+_table, _cutting = False, False
 _TABLE = """\
 table inet labcut {
  set dead4 { type ipv4_addr; }
@@ -56,8 +57,10 @@ def down() -> None:
     for device in ('lab0', 'hole0'):
         if pathlib.Path(f'/sys/class/net/{device}').exists():
             shell.run('ip', 'link', 'del', device)
+    global _table, _cutting
     # A run that was killed may have left the table.
-    _drop_table()
+    shell.run('nft', 'delete', 'table', 'inet', 'labcut', check=False)
+    _table = _cutting = False
 
 
 def assert_leads(address: str, device: str) -> None:
@@ -75,11 +78,10 @@ def _set(address: str) -> str:
 
 def cut(address: str) -> None:
     """Drop every packet from and to a portal's address from now on, live connections included."""
-    global _cutting
-    table = '' if _cutting else _TABLE
+    global _table, _cutting
     element = f'add element inet labcut {_set(address)} {{ {address} }}\n'
-    shell.run('nft', '-f', '-', stdin=table + element)
-    _cutting = True
+    shell.run('nft', '-f', '-', stdin=element if _table else _TABLE + element)
+    _table = _cutting = True
 
 
 def heal(address: str) -> None:
@@ -89,13 +91,10 @@ def heal(address: str) -> None:
 
 def heal_all() -> None:
     """Let all packets pass; costs nothing where nothing was cut."""
-    if _cutting:
-        _drop_table()
-
-
-def _drop_table() -> None:
     global _cutting
-    shell.run('nft', 'delete', 'table', 'inet', 'labcut', check=False)
+    if _cutting:
+        flush = 'flush set inet labcut dead4\nflush set inet labcut dead6\n'
+        shell.run('nft', '-f', '-', stdin=flush)
     _cutting = False
 
 

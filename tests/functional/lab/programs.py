@@ -18,6 +18,7 @@ from tests.functional.lab import shell
 
 TRACING = pathlib.Path('/sys/kernel/tracing')
 GROUP, _PROBE = 'osbricklab', 'execve'
+_EVENTS = ('sched/sched_process_fork', 'sched/sched_process_exec', f'{GROUP}/{_PROBE}')
 _ARGUMENTS = 24
 # These and what they start are not us: udev's rules, the daemons, the kernel's helper.
 _FOREIGN = {'systemd-udevd', '(udev-worker)', 'udev-worker', 'iscsid', 'multipathd', 'kthreadd'}
@@ -56,6 +57,20 @@ class Program:
         return ' '.join(self.argv) or self.name
 
 
+def _hold() -> None:
+    """Have the events enabled as long as the machine runs, by a record that takes nothing down.
+
+    The first to enable one and the last to disable it have the kernel's code patched where every
+    process passes. QEMU 7.2 may go on to run what was there in between, an int3: the guest panics.
+    """
+    root = TRACING / 'instances' / 'osbrick-lab-hold'
+    if not root.exists():
+        root.mkdir()
+        shell.write(root / 'tracing_on', 0)
+        for event in _EVENTS:
+            shell.write(root / 'events' / event / 'enable', 1)
+
+
 class Recorder:
     """Records while it is open (``with Recorder() as recorder``); read the answers afterwards."""
 
@@ -76,12 +91,13 @@ class Recorder:
         self._living()
         shell.write(self._root / 'events' / GROUP / _PROBE / 'enable', 1)
         shell.write(self._root / 'events' / 'sched/sched_process_exec' / 'enable', 1)
+        _hold()
         return self
 
     def __exit__(self, *_exc: object) -> None:
         shell.write(self._root / 'tracing_on', 0)
         self._lines = (self._root / 'trace').read_text(errors='replace').splitlines()
-        for event in ('sched/sched_process_fork', 'sched/sched_process_exec', f'{GROUP}/{_PROBE}'):
+        for event in _EVENTS:
             shell.write(self._root / 'events' / event / 'enable', 0)
         self._root.rmdir()
         for line in self._lines:
