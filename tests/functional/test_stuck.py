@@ -82,6 +82,7 @@ def test_portal_dies_in_use(multi, four):
     """A portal that dies in use does not stop detach, and leaves nothing of it."""
     _target, volume, props = four
     info = multi.connect_volume(props)
+    support.wait_disks(info['path'], 4)
     lab.net.cut('10.99.0.2')
     support.assert_is(info['path'], volume)
     with support.Stopwatch() as watch:
@@ -353,6 +354,7 @@ def test_session_that_is_in_recovery(shelf, multi, four):
     target.map(2, second)
     healthy = healthy_seconds(multi, target.properties(2, plural=True))
     info = multi.connect_volume(props)
+    support.wait_disks(info['path'], 4)
     lab.net.cut('10.99.0.3')
     more = target.properties(2, plural=True)
     with support.Stopwatch() as watch:
