@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, lun_state, multipathd, removal, scsi
+from os_brick.host import lun_state, multipathd, removal, scsi
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -39,26 +39,6 @@ class Disk:
         return f'{self.name} at {self.address}: {self.identity}, {self.size_bytes} bytes'
 
 
-def _ignore() -> None:
-    """Do nothing."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Waiting:
-    """What happens while a disk is waited for.
-
-    :ivar on_response: called as soon as a disk that was there has reported its identity.
-    :ivar on_stall: called as soon as the disk is there, and reports no capacity.
-    :ivar check: called again and again; raises if the disk is not wanted any more.
-    :ivar ready_seconds: how long its capacity is waited for.
-    """
-
-    on_response: Callable[[], object] = _ignore
-    on_stall: Callable[[], object] = _ignore
-    check: Callable[[], object] = _ignore
-    ready_seconds: float = lun_state.CAPACITY_SECONDS
-
-
 def find(
     address: scsi.Address,
     scan: Callable[[], None],
@@ -66,7 +46,7 @@ def find(
     deadline: wait.Deadline,
     *,
     is_new: bool,
-    waiting: Waiting = Waiting(),
+    waiting: lun_state.Waiting = lun_state.UNATTENDED,
 ) -> Disk:
     """The disk of a logical unit, as the array maps it now.
 
@@ -85,13 +65,13 @@ def find(
     if known is not None:
         actual = _verified(known, address, deadline, waiting.on_response)
         if actual is not None:
-            size = _capacity(known, address, deadline, waiting)
+            size = lun_state.capacity_bytes(known, address, deadline, waiting)
             return Disk(known, address, actual, size)
     name = lun_state.await_disk(address, scan, scan_times, deadline, waiting.check)
     try:
         actual = _identified(name, address, deadline)
         _confirm_cached(name, actual, deadline)
-        size = _capacity(name, address, deadline, waiting)
+        size = lun_state.capacity_bytes(name, address, deadline, waiting)
     except exception.BrickException:
         if (
             not is_new
@@ -99,13 +79,6 @@ def find(
             _take_back(name)
         raise
     return Disk(name, address, actual, size, is_new=True)
-
-
-def _capacity(disk: str, address: scsi.Address, deadline: wait.Deadline, waiting: Waiting) -> int:
-    if not block.size_bytes(disk):
-        waiting.on_stall()
-    until = deadline.within(waiting.ready_seconds)
-    return lun_state.capacity_bytes(disk, address, until, waiting.check)
 
 
 def _take_back(disk: str) -> None:

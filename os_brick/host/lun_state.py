@@ -8,6 +8,7 @@ doc/source/contributor/lun_states.rst has all of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+import dataclasses
 
 from oslo_log import log as logging
 
@@ -32,6 +33,30 @@ _FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 2.0
 # What the driver sd takes (Linux, drivers/scsi/sd.c, sd_probe): disk, optical memory, RBC, zoned.
 DISK_TYPES = (0x00, 0x07, 0x0E, 0x14)
+
+
+def _ignore() -> None:
+    """Do nothing."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Waiting:
+    """What happens while a disk is waited for.
+
+    :ivar on_response: called as soon as a disk that was there has reported its identity.
+    :ivar on_stall: called as soon as the disk is there, and reports no capacity.
+    :ivar check: called again and again; raises if the disk is not wanted any more.
+    :ivar ready_seconds: how long its capacity is waited for.
+    """
+
+    on_response: Callable[[], object] = _ignore
+    on_stall: Callable[[], object] = _ignore
+    check: Callable[[], object] = _ignore
+    ready_seconds: float = CAPACITY_SECONDS
+
+
+# For a disk that no one calls off, or wants to be told of.
+UNATTENDED = Waiting()
 
 
 def is_going(address: scsi.Address) -> bool:
@@ -123,34 +148,36 @@ def _set_running(disk: str, address: scsi.Address, number: int, deadline: wait.D
 
 
 def capacity_bytes(
-    disk: str,
-    address: scsi.Address,
-    deadline: wait.Deadline,
-    check: Callable[[], object] = lambda: None,
+    disk: str, address: scsi.Address, deadline: wait.Deadline, waiting: Waiting = UNATTENDED
 ) -> int:
     """The capacity of a disk, read anew while it reports none.
 
     READ CAPACITY fails where a port is unavailable (ALUA), while a volume becomes ready, and where
     a drive has no medium; INQUIRY works there, and the kernel gives the disk 0 bytes.
 
-    :param check: called again and again meanwhile; raises if the disk is not wanted any more.
     :raises PathNotReady: if it has none in time.
     """
+    until = deadline.within(waiting.ready_seconds)
     pause = _FIRST_PAUSE_SECONDS
-    again = wait.Deadline.after(0)
+    again: wait.Deadline | None = None
 
     def capacity() -> int | None:
         nonlocal again, pause
-        check()
-        if not block.size_bytes(disk) and again.passed:
-            scsi.rescan(disk, deadline)
+        waiting.check()
+        size = block.size_bytes(disk)
+        if size:
+            return size
+        if again is None:
+            waiting.on_stall()
+        if again is None or again.passed:
+            scsi.rescan(disk, until)
             again = wait.Deadline.after(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         return block.size_bytes(disk) or None
 
     why = 'it reports no capacity'
     try:
-        size = wait.poll(capacity, deadline)
+        size = wait.poll(capacity, until)
     except (OSError, exception.OperationTimedOut) as error:
         size, why = None, f'it reports no capacity ({error})'
     if size is None:

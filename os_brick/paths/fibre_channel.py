@@ -155,7 +155,7 @@ class Driver:
             if scsi.is_known(place):
                 attempt.respond()
 
-        waiting = host_disks.Waiting(
+        waiting = lun_state.Waiting(
             on_response=attempt.respond,
             on_stall=attempt.stall,
             check=attempt.check,

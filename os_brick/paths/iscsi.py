@@ -255,7 +255,7 @@ class Driver:
 
         times = times[1:] if is_new else times
         attempt.begin()  # A disk that is stale is removed.
-        waiting = host_disks.Waiting(
+        waiting = lun_state.Waiting(
             check=attempt.check, on_stall=attempt.stall, ready_seconds=options.ready_seconds
         )
         try:

@@ -9,12 +9,12 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import disks, scsi
+from os_brick.host import disks, lun_state, scsi
 from tests.unit.fakehost import array
 from tests.unit.fakehost.host import Host, Session
 from tests.unit.host import two_volumes
 
-NOTHING = disks.Waiting()
+NOTHING = lun_state.UNATTENDED
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def find(
     is_new: bool = False,
     seconds: float = 20,
     scan: Callable[[], None] | None = None,
-    waiting: disks.Waiting = NOTHING,
+    waiting: lun_state.Waiting = NOTHING,
 ) -> disks.Disk:
     address = scsi.Address(session.host, 0, 0, lun)
 
@@ -84,7 +84,7 @@ def test_an_adapter_that_has_no_such_lun_says_so_at_once(host: Host) -> None:
 def test_a_disk_that_is_there_is_asked_and_stays(host: Host) -> None:
     disk = host.disks['sdc']
     answered: list[str] = []
-    waiting = disks.Waiting(on_response=lambda: answered.append('sdc'))
+    waiting = lun_state.Waiting(on_response=lambda: answered.append('sdc'))
     two_volumes.unit(host, 'sdc').megabytes = 96  # It has grown meanwhile.
     found = find(host, disk.session, 1, waiting=waiting)
     assert (found.name, found.size_bytes, found.is_new) == ('sdc', 96 << 20, False)
@@ -119,7 +119,7 @@ def test_a_disk_without_capacity_is_told_and_an_error(host: Host, is_new: bool) 
     session = host.disks['sdc'].session
     session.target.luns[2] = array.Unit('tin', without_capacity={1})
     stalls: list[int] = []
-    waiting = disks.Waiting(on_stall=lambda: stalls.append(1), ready_seconds=1)
+    waiting = lun_state.Waiting(on_stall=lambda: stalls.append(1), ready_seconds=1)
     with pytest.raises(exception.PathNotReady):
         find(host, session, 2, is_new=is_new, waiting=waiting)
     host.settle()
@@ -132,7 +132,7 @@ def test_a_wait_that_is_called_off_ends(host: Host) -> None:
         raise exception.VolumeInUse(device='x', holder='a detach')
 
     with pytest.raises(exception.VolumeInUse):
-        find(host, host.disks['sdc'].session, 2, waiting=disks.Waiting(check=check))
+        find(host, host.disks['sdc'].session, 2, waiting=lun_state.Waiting(check=check))
 
 
 def known(host: Host, name: str) -> disks.Disk:

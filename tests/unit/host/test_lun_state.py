@@ -66,7 +66,8 @@ def test_one_that_is_going(host: fake_host.Host, disk: fake_host.Disk, state: st
 
 
 def capacity(disk: fake_host.Disk, seconds: float = 10.0) -> int:
-    return lun_state.capacity_bytes(disk.name, where(disk), wait.Deadline.after(seconds))
+    waiting = lun_state.Waiting(ready_seconds=seconds)
+    return lun_state.capacity_bytes(disk.name, where(disk), wait.Deadline.after(60), waiting)
 
 
 def test_a_capacity(disk: fake_host.Disk) -> None:
@@ -79,6 +80,13 @@ def test_one_that_comes_with_another_rescan(host: fake_host.Host, disk: fake_hos
     host._rescan(disk)
     host.clock.after(2.0, unit.without_capacity.clear)
     assert capacity(disk) == 64 << 20
+
+
+def test_one_that_is_there_from_the_start_is_not_told_of(disk: fake_host.Disk) -> None:
+    stalls: list[int] = []
+    waiting = lun_state.Waiting(on_stall=lambda: stalls.append(1))
+    lun_state.capacity_bytes(disk.name, where(disk), wait.Deadline.after(5), waiting)
+    assert stalls == []
 
 
 def test_one_that_does_not_come(host: fake_host.Host, disk: fake_host.Disk) -> None:
