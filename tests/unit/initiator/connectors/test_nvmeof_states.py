@@ -220,7 +220,7 @@ def test_a_volume_that_shrank_is_not_cut(fabric: nvme.Fabric) -> None:
     info = brick.connect_volume(props)
     size = fabric.root / 'sys/class/block' / info['path'].rpartition('/')[2] / 'size'
     place.volume.size = 32 * MIB
-    with pytest.raises(exception.BrickException, match=f'{32 * MIB}.*{64 * MIB}'):
+    with pytest.raises(exception.VolumeHasShrunk, match=f'{64 * MIB}.*{32 * MIB}'):
         brick.extend_volume(props)
     assert size.read_text() == str(64 * MIB >> 9)
     place.volume.size = 0
