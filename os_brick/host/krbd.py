@@ -91,6 +91,19 @@ def configurations() -> dict[int, model.Configuration]:
     }
 
 
+def survey(
+    image: model.Image,
+) -> tuple[list[model.Mapped], dict[int, model.Configuration]]:
+    """The maps of an image's name that a volume may be, and what the kernel was told of each.
+
+    What is mapped only to learn an identity (:func:`learn_identity`) is no one's volume.
+    """
+    found = of_image(image)
+    told = configurations() if found else {}
+    probes = {number for number, each in told.items() if each.is_probe}
+    return [each for each in found if each.number not in probes], told
+
+
 def monitors_of_host(cluster: str) -> tuple[addresses.Portal, ...]:
     """The monitors that this host's configuration file of a cluster names; none without one."""
     text = files.read_or(f'/etc/ceph/{cluster}.conf')

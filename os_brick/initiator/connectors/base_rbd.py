@@ -43,7 +43,6 @@ class RBDConnectorMixin:
     def _detach(
         self, request: Request, steps: teardown.Teardown, op: operation.Operation
     ) -> Collection[str]:
-        krbd.sweep_probes(request.image, op.work)
         own = _of_volume(request, op)
         if not own:
             LOG.warning('Detach: image %s is not mapped on this host', request.image)
@@ -63,8 +62,7 @@ class RBDConnectorMixin:
     @staticmethod
     def _paths(request: Request, deadline: wait.Deadline) -> list[str]:
         """The devices of a volume, without asking its cluster."""
-        found = krbd.of_image(request.image)
-        told = krbd.configurations() if found else {}
+        found, told = krbd.survey(request.image)
         monitors = _known_monitors(request, deadline)
         return [f'/dev/{each.name}' for each in plans.of_monitors(found, told, monitors)]
 
@@ -118,14 +116,14 @@ def _known_monitors(request: Request, deadline: wait.Deadline) -> tuple[addresse
 def _reusable(source: krbd.Source, op: operation.Operation) -> model.Mapped | None:
     """The map of the image that is there already, if it is this cluster's."""
     identity = krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
-    found = krbd.of_image(source.image)
+    found, told = krbd.survey(source.image)
     same = [each for each in plans.of_cluster(found, identity[0]) if each.identity == identity]
     for each in found:
         if each not in same:
             LOG.warning('%s is not the volume, which is of cluster %s', each, identity[0])
     needs_writes = not source.image.snapshot
     unfit = {each.number for each in same if needs_writes and block.is_read_only(each.name)}
-    return plans.to_reuse(same, krbd.configurations(), unfit)
+    return plans.to_reuse(same, told, unfit)
 
 
 def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped, ...]:
@@ -134,10 +132,10 @@ def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped,
     Which cluster a map is of is known by the monitors that the kernel was told. Where they are not
     those of the properties, the cluster is asked.
     """
-    found = krbd.of_image(request.image)
+    krbd.sweep_probes(request.image, op.work)
+    found, told = krbd.survey(request.image)
     if not found:
         return ()
-    told = krbd.configurations()
     used = _used(request)
     own = plans.of_monitors(found, told, _known_monitors(request, op.work))
     # A device that the caller had and that is none of these has gone.

@@ -2,6 +2,7 @@
 """Histories of a host with images of one name in two clusters: no wrong image, ever."""
 
 import contextlib
+import itertools
 import pathlib
 import tempfile
 
@@ -15,6 +16,7 @@ from tests.unit.fakehost import ceph
 
 CLUSTERS, NAMES = 2, ('rbd/v1', 'other/v1')
 VOLUMES = st.tuples(st.integers(0, CLUSTERS - 1), st.sampled_from(NAMES))
+CLUSTERS_AND_NAMES = list(itertools.product(range(CLUSTERS), NAMES))
 ACTS = st.tuples(
     st.sampled_from(('attach', 'detach', 'forget', 'extend', 'by hand', 'anew', 'move', 'kill')),
     VOLUMES,
@@ -64,6 +66,9 @@ class History:
             self.host.revive()
         else:
             self.elsewhere(what, cluster, pool)
+        for each in CLUSTERS_AND_NAMES:
+            paths = self.brick.get_volume_paths(self.clusters[each[0]].properties(each[1]))
+            assert set(paths) <= {f'/dev/rbd{made.number}' for made in self.of(each)}
         assert others <= {id(each) for each in self.host.rbd.values()}
 
     def elsewhere(self, what: str, cluster: ceph.Cluster, pool: str) -> None:
@@ -94,6 +99,7 @@ class History:
 
 @hypothesis.settings(max_examples=60)
 @hypothesis.given(st.lists(ACTS, max_size=14))
+@hypothesis.example([('attach', (1, NAMES[0])), ('kill', (0, NAMES[0])), ('extend', (0, NAMES[0]))])
 def test_no_history_leads_to_a_wrong_image(acts: list[tuple[str, tuple[int, str]]]) -> None:
     with tempfile.TemporaryDirectory() as place, ceph.RbdHost(pathlib.Path(place)) as host:
         history = History(host)
