@@ -30,6 +30,7 @@ Modules
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
     ceph      Cluster: a Ceph of one node in RAM; its daemons hung, stopped and started
     nfs       Server: an NFS server in namespaces of its own, cut off like another host
+    storpool  Lab: a double of a StorPool cluster, whose volumes are loop devices here
     discovery_client  a double of Lightbits' client, which connects what files name
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
     programs  Recorder: programs started by us and not by udev, with their command lines
