@@ -56,21 +56,23 @@ def appeared(
     return found
 
 
-def require_size(device: str, size: Callable[[], int]) -> None:
+def require_size(device: str, size: Callable[[], int], deadline: wait.Deadline) -> None:
     """Have a device be as large as its volume.
 
     :param size: asks the cluster, as the volume may grow meanwhile.
     :raises VolumeIdentityMismatch: if it stays another size.
     """
-    if wait.holds(
-        lambda: block.size_bytes(device) == size(), wait.Deadline.after(_SAME_SIZE_SECONDS)
-    ):
-        return
-    raise exception.VolumeIdentityMismatch(
-        device=f'/dev/{device}',
-        expected=f'{size()} bytes',
-        actual=f'{block.size_bytes(device)} bytes',
-    )
+    seen = wanted = 0
+
+    def is_same() -> bool:
+        nonlocal seen, wanted
+        seen, wanted = block.size_bytes(device), size()
+        return seen == wanted
+
+    if not wait.holds(is_same, deadline.within(_SAME_SIZE_SECONDS)):
+        raise exception.VolumeIdentityMismatch(
+            device=f'/dev/{device}', expected=f'{wanted} bytes', actual=f'{seen} bytes'
+        )
 
 
 def require_unused(device: str) -> None:

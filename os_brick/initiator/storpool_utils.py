@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import copy
+import dataclasses
 import os
 import pathlib
 import platform
@@ -47,6 +48,8 @@ _OK = 200
 # A list has an entry of some 700 bytes for each volume of the cluster.
 _LARGEST_LIST = 64 << 20
 _LARGEST_ANSWER = 8 << 20
+# A management service that moves to another node is away for less than that.
+_AWAY_SECONDS = 30.0
 _MISSING_NAME = '<Missing error name>'
 _MISSING_DESC = '<Missing error description>'
 _LONGEST_DESC = 1000
@@ -171,49 +174,47 @@ class StorPoolAPI:
         return self._call(request, _LARGEST_ANSWER)
 
     def _call(self, request: http.Request, most_bytes: int) -> Any:
-        """What StorPool answers; errors that it calls transient are waited out."""
-        deadline = self._deadline or wait.Deadline.after(self.timeout)
+        """What StorPool answers; what is over soon is waited out."""
+        try:
+            return self._answer(
+                request, self._deadline or wait.Deadline.after(self.timeout), most_bytes
+            )
+        except (exception.StorageServerError, exception.OperationTimedOut) as error:
+            if self._deadline is not None:
+                raise
+            # A class that callers of this API expect.
+            raise _no_answer(0, str(error)) from error
+
+    def _answer(self, request: http.Request, deadline: wait.Deadline, most_bytes: int) -> Any:
+        away = wait.Deadline.after(_AWAY_SECONDS)
         for number in range(self.transient_retries):
             pause = 2.0**number
             try:
                 return self._once(request, deadline, most_bytes)
-            except StorPoolAPIError as error:
-                if not error.transient or deadline.remaining <= pause:
+            except (StorPoolAPIError, exception.StorageServerUnreachable) as error:
+                is_over_soon = (
+                    error.transient if isinstance(error, StorPoolAPIError) else not away.passed
+                )
+                if not is_over_soon or deadline.remaining <= pause:
                     raise
                 LOG.info('%s: %s Trying again in %g s', request, error, pause)
             clock.sleep(pause)
         return self._once(request, deadline, most_bytes)
 
     def _once(self, request: http.Request, deadline: wait.Deadline, most_bytes: int) -> Any:
-        try:
-            answer = self._client.ask(request, deadline, deadline.limit(), most_bytes)
-        except (exception.StorageServerError, exception.OperationTimedOut) as error:
-            if self._deadline is not None:
-                raise
-            # A class that callers of this API expect.
-            raise _no_answer(0, str(error)) from error
-        return self._data(answer)
-
-    def _data(self, answer: http.Answer) -> Any:
+        answer = self._client.ask(request, deadline, deadline.limit(), most_bytes)
         try:
             found = answer.json()
+            if isinstance(found, dict) and answer.status == _OK and 'error' not in found:
+                return found['data']
+            # One that repeats the request has the token in it.
+            body = answer.body.replace(self._auth.encode(), b'***')
+            found = dataclasses.replace(answer, body=body).json()
         except exception.StorageServerError as error:
             raise _no_answer(answer.status, str(error)) from None
-        if isinstance(found, dict) and answer.status == _OK and 'error' not in found:
-            if 'data' not in found:
-                raise _no_answer(answer.status, 'the answer has neither data nor an error')
-            return found['data']
-        raise StorPoolAPIError(answer.status, self._without_token(found))
-
-    def _without_token(self, found: Any) -> Any:
-        """An answer that is an error; one that repeats the request has the token in it."""
-        if isinstance(found, str):
-            return found.replace(self._auth, '***') if self._auth else found
-        if isinstance(found, dict):
-            return {
-                self._without_token(key): self._without_token(each) for key, each in found.items()
-            }
-        return [self._without_token(each) for each in found] if isinstance(found, list) else found
+        except KeyError:
+            raise _no_answer(answer.status, 'it has neither data nor an error') from None
+        raise StorPoolAPIError(answer.status, found)
 
     def disks_list(self) -> Any:
         """Return the disks of the cluster by their ids."""

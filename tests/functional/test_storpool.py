@@ -62,7 +62,7 @@ def test_in_use_and_forced(cluster, connector):
         lab.shell.run('umount', '/mnt')
     reader = os.open(device, os.O_RDONLY)
     try:
-        with pytest.raises(exception.VolumeInUse, match='has it open'):
+        with pytest.raises(exception.VolumeInUse, match=f'process {os.getpid()} '):
             connector.disconnect_volume(props, info)
         assert cluster.attached() == {volume.global_id: 'rw'}
     finally:

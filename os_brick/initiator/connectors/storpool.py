@@ -179,7 +179,7 @@ def _verify(
     error = block.why_unusable(device, op.work.limit(block.READ_SECONDS))
     if error is not None:
         raise exception.VolumeDeviceNotFound(device=f'{path} ({error})') from error
-    host.require_size(device, lambda: _size_of(cluster, name, volume.global_id))
+    host.require_size(device, lambda: _size_of(cluster, name, volume.global_id), op.work)
     if host.device_of(volume.global_id) != device or block.inode(device) != number:
         raise exception.VolumeDeviceNotFound(device=path)
 

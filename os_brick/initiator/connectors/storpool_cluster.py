@@ -108,8 +108,11 @@ class Cluster:
             return
         LOG.warning('Volume %s stays open on this host', global_id)
         if not force:
+            device = host.device_of(global_id)
+            openers = block.openers(device) if device else []
             raise exception.VolumeInUse(
-                device=host.path_of(global_id), holder='a process that has it open'
+                device=host.path_of(global_id),
+                holder='; '.join(openers) or 'a process that has it open',
             )
         self._reassign(global_id, {'detach': [self.client], 'force': True})
 

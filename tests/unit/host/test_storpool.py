@@ -60,12 +60,12 @@ def test_link_that_leads_to_another_volume(client: fake_storpool.Client) -> None
 
 def test_size(client: fake_storpool.Client) -> None:
     client.attach(ID, 'v1', MEBI, 3, 'rw')
-    device = appeared()
-    storpool.require_size(device, lambda: MEBI)
+    device, soon = appeared(), wait.Deadline.after(100)
+    storpool.require_size(device, lambda: MEBI, soon)
     sizes = [2 * MEBI, 2 * MEBI, MEBI]
-    storpool.require_size(device, lambda: sizes.pop(0))
+    storpool.require_size(device, lambda: sizes.pop(0), soon)
     with pytest.raises(exception.VolumeIdentityMismatch, match=f'{MEBI} bytes'):
-        storpool.require_size(device, lambda: 2 * MEBI)
+        storpool.require_size(device, lambda: 2 * MEBI, soon)
 
 
 def test_grown(client: fake_storpool.Client) -> None:

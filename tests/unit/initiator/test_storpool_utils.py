@@ -210,6 +210,28 @@ def test_server_that_is_away(server: double.Server, api: Api) -> None:
     assert isinstance(caught.value.__cause__, exception.StorageServerUnreachable)
 
 
+@pytest.mark.parametrize('depth', [900, 100_000])
+def test_answer_that_is_nested_without_end(
+    server: double.Server, api: Api, monkeypatch: pytest.MonkeyPatch, depth: int
+) -> None:
+    text = b'{"error":' + b'[' * depth + b']' * depth + b'}'
+    monkeypatch.setattr(double._Handler, '_answer', lambda self, raw: (500, {}))
+    monkeypatch.setattr(
+        double._Handler, '_send', lambda self, status, body: self._raw(status, text)
+    )
+    with pytest.raises(Error) as caught:
+        api.disks_list()
+    assert caught.value.status == 500
+
+
+def test_answer_without_anything(
+    server: double.Server, api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(double._Handler, '_answer', lambda self, raw: (200, {'generation': 1}))
+    with pytest.raises(Error, match='neither data nor an error'):
+        api.disks_list()
+
+
 def test_server_that_never_answers(server: double.Server) -> None:
     api = storpool_utils.StorPoolAPI('10.5.0.1', 81, double.TOKEN, timeout=0.3)
     server.fail(0, 'hung from here')

@@ -180,12 +180,13 @@ def test_answer_of_100_megabytes(cluster: StorPool) -> None:
     life.require_second_life()
 
 
+@pytest.mark.parametrize('seconds', [3, 25])
 @pytest.mark.parametrize('what', REQUESTS)
-def test_a_service_that_restarts(cluster: StorPool, what: str) -> None:
+def test_a_service_that_restarts(cluster: StorPool, what: str, seconds: float) -> None:
     """It is away for a while when it is asked, as in a failover to another node."""
     life = Life(cluster, what)
     cluster.server.stop()
-    cluster.host.clock.after(3, cluster.server.start)
+    cluster.host.clock.after(seconds, cluster.server.start)
     assert life.act() is None
     life.require_whole(None)
     life.require_second_life()
