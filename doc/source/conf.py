@@ -10,7 +10,12 @@ project = 'os-brick'
 author = 'The os-brick contributors'
 project_copyright = 'The os-brick contributors, Apache License 2.0'
 
-extensions = ['sphinx.ext.autodoc', 'sphinx.ext.viewcode', 'reno.sphinxext']
+extensions = [
+    'sphinx.ext.autodoc',
+    'sphinx.ext.viewcode',
+    'reno.sphinxext',
+    'oslo_config.sphinxext',
+]
 
 master_doc = 'index'
 exclude_patterns: list[str] = []
