@@ -79,8 +79,11 @@ class Environment:
         """Where the consumer's code lies."""
         return next(self.home.glob(f'venv/lib/python3*/site-packages/{self.consumer.package}'))
 
-    def variables(self, *, ours: bool) -> dict[str, str]:
-        """The variables of a process that imports this checkout's os_brick, or the reference."""
+    def variables(self, directory: str, *, ours: bool) -> dict[str, str]:
+        """The variables of a process that imports this checkout's os_brick, or the reference.
+
+        :param directory: the process's own, for a link.
+        """
         found = {
             **{name: value for name, value in os.environ.items() if name != 'PYTHONPATH'},
             'OS_STDOUT_CAPTURE': '1',
@@ -91,17 +94,8 @@ class Environment:
             'LC_ALL': 'C.UTF-8',
         }
         if ours:
-            found['PYTHONPATH'] = str(self._overlay())
+            found['PYTHONPATH'] = _overlay(directory)
         return found
-
-    def _overlay(self) -> pathlib.Path:
-        """A directory with nothing but our package: the checkout has a package ``tests``, too."""
-        place = self.home / 'ours'
-        place.mkdir(exist_ok=True)
-        link = place / 'os_brick'
-        link.unlink(missing_ok=True)
-        link.symlink_to(CHECKOUT / 'os_brick')
-        return place
 
     def _make(self) -> None:
         print(f'making the environment of {self.consumer.requirement} once', flush=True)
@@ -124,6 +118,19 @@ class Environment:
         )
         if done.returncode:
             raise Failure(f'{" ".join(command)}\n{done.stderr[-2000:]}')
+
+
+def _overlay(directory: str) -> str:
+    """A directory with nothing but our package: the checkout has a package ``tests``, too."""
+    place = pathlib.Path(directory, 'ours')
+    place.mkdir()
+    (place / 'os_brick').symlink_to(CHECKOUT / 'os_brick')
+    return str(place)
+
+
+def is_made(consumer: Consumer) -> bool:
+    """Whether a consumer's environment is in the cache."""
+    return (cache() / f'{consumer.name}-{consumer.version}' / 'ok').exists()
 
 
 def cache() -> pathlib.Path:

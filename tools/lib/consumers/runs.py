@@ -57,7 +57,7 @@ def _run(place: environment.Environment, tests: Sequence[str], *, ours: bool) ->
             process = subprocess.Popen(
                 ['nice', place.python, '-W', 'ignore', str(_INSIDE), results, *tests],
                 cwd=directory,
-                env=place.variables(ours=ours),
+                env=place.variables(directory, ours=ours),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=file,

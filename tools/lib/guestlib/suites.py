@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -105,6 +106,11 @@ def _parser() -> argparse.ArgumentParser:
         help=f'run up to {_MOST_TRIED_AGAIN} failed tests of a suite once more, and say so',
     )
     parser.add_argument(
+        '--consumers',
+        action='store_true',
+        help="make the environments of consumers' tests if there are none (minutes, 2 GB)",
+    )
+    parser.add_argument(
         '--all',
         action='store_true',
         help='whole products where the tests otherwise take a part: minutes more of unit tests',
@@ -155,6 +161,8 @@ def _run(options: argparse.Namespace, chosen: Selection) -> list[Outcome]:
         outcomes.append(_guarded('unit', _unit, chosen, options))
         if any_path and not chosen.narrowed:
             outcomes.append(_guarded('eventlet', _eventlet, chosen, options))
+    if (options.unit or any_suite) and any_path and not chosen.narrowed:
+        outcomes.append(_guarded('consumers', _consumers, chosen, options))
     if (options.functional or any_suite) and (chosen.functional or any_path):
         outcomes.append(_guarded('functional', _functional, chosen, options))
     return outcomes
@@ -183,6 +191,32 @@ def _eventlet(name: str, chosen: Selection, options: argparse.Namespace) -> Outc
     runner = str(paths.CHECKOUT / _EVENTLET_RUNNER)
     words = [hostenv.python(), runner, '-m', 'not native', '-q', *where, *chosen.options]
     return _tried(lambda *more: _pytest(name, [*words, *more], chosen, options), options)
+
+
+def _consumers(name: str, _chosen: Selection, options: argparse.Namespace) -> Outcome:
+    """The fast part of tools/consumers, where its environments are in the cache.
+
+    To make them takes longer than all unit tests, and the package index; only ``--consumers`` does.
+    """
+    words = [sys.executable, str(paths.CHECKOUT / 'tools' / 'consumers'), '--fast']
+    if not options.consumers and subprocess.run([*words, '--made'], check=False).returncode:
+        return Outcome(name, 0, note='(not run: tools/consumers --fast makes its environments)')
+    limit = None if options.consumers else UNIT_SECONDS
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return Outcome(name, 124, failed=1, note=f'(killed after {limit:.0f} s)')
+    print(done.stdout, end='')
+    passed, lost = _counted(done.stdout)
+    failed = lost or min(done.returncode, 1)
+    note = '(tools/consumers --fast --report FILE names them)' if failed else ''
+    return Outcome(name, done.returncode, passed=passed, failed=failed, note=note)
+
+
+def _counted(table: str) -> tuple[int, int]:
+    """How many tests pass with ours, and how many are lost, by the table of tools/consumers."""
+    rows = [line.split()[-3:-1] for line in table.splitlines() if re.search(r'(\s+\d+){5}$', line)]
+    return sum(int(row[0]) for row in rows), sum(int(row[1]) for row in rows)
 
 
 def _tried(attempt: Callable[..., Outcome], options: argparse.Namespace) -> Outcome:
