@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
+import hashlib
 import io
 import ssl
 from typing import Protocol, TypeVar
@@ -26,6 +27,10 @@ _LARGEST_CA_FILE = 16 << 20
 
 class TooMuch(OSError):
     """A server sends more than it may."""
+
+
+class OtherCertificate(OSError):
+    """A server has another certificate than the one that is expected."""
 
 
 class Socket(Protocol):
@@ -88,6 +93,16 @@ class Channel:
         """
         self._tls = _Tls(context, host, self._send, self._receive)
 
+    def require_thumbprint(self, thumbprint: str) -> None:
+        """Have the server's certificate be the one with a SHA-1 digest, in hexadecimal.
+
+        :raises OtherCertificate: if it is another one.
+        """
+        wanted = thumbprint.replace(':', '').lower()
+        found = self._tls.certificate if self._tls is not None else b''
+        if hashlib.sha1(found, usedforsecurity=False).hexdigest() != wanted:
+            raise OtherCertificate(f'its certificate is not the one with thumbprint {thumbprint}')
+
     def sendall(self, data: bytes) -> None:
         """Send data.
 
@@ -149,6 +164,10 @@ class _Tls:
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._object = context.wrap_bio(self._in, self._out, server_hostname=host)
         self._run(self._object.do_handshake)
+
+    @property
+    def certificate(self) -> bytes:
+        return self._object.getpeercert(binary_form=True) or b''
 
     def write(self, data: bytes) -> None:
         left = memoryview(data)

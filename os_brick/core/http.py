@@ -21,6 +21,7 @@ the headers that they cannot parse.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from http import client
 import re
 import ssl
@@ -45,6 +46,7 @@ _HEADER_BYTES = 128 << 10
 # The pauses before a request is tried once more: a server that restarts is back in seconds.
 PAUSES_SECONDS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
+_OK = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Nothing was done, and another try may go better (RFC 9110; 429 is of RFC 6585).
 _BUSY = frozenset({429, 502, 503, 504})
@@ -66,9 +68,8 @@ class Client:
         self._context: ssl.SSLContext | None = None
         if server.tls is not None:
             try:
-                self._context = channel.tls_context(
-                    verify=server.tls.verify, ca_path=server.tls.ca_path
-                )
+                verify = server.tls.verify and not server.tls.thumbprint
+                self._context = channel.tls_context(verify=verify, ca_path=server.tls.ca_path)
             except (OSError, ValueError) as error:
                 why = getattr(error, 'strerror', None) or 'they are not certificates in PEM format'
                 raise exception.InvalidParameterValue(
@@ -111,14 +112,40 @@ class Client:
             clock.sleep(pause)
         return self._once(request, headers, deadline.within(seconds), most_bytes)
 
+    def stream(
+        self,
+        request: Request,
+        deadline: wait.Deadline,
+        *,
+        source: Iterable[bytes] = (),
+        sink: Callable[[bytes], object] | None = None,
+        most_bytes: int = MOST_BYTES,
+    ) -> Answer:
+        """What the server answers to a request that is not repeated, and too large to be held.
+
+        :param source: the parts of its body; how long it is the caller says in its headers.
+        :param sink: takes the parts of the body of the answer, if its status is 200.
+        :raises StorageServerError: and its kinds, as of :meth:`ask`.
+        :raises OperationTimedOut: if the answer is not there in time.
+        """
+        headers = self._headers(request)
+        return self._once(request, headers, deadline, most_bytes, source, sink)
+
     def _once(
-        self, request: Request, headers: dict[str, str], limit: wait.Deadline, most_bytes: int
+        self,
+        request: Request,
+        headers: dict[str, str],
+        limit: wait.Deadline,
+        most_bytes: int,
+        source: Iterable[bytes] = (),
+        sink: Callable[[bytes], object] | None = None,
     ) -> Answer:
         begun = clock.monotonic()
         try:
             opened = self._open(request, limit, most_bytes + _HEADER_BYTES)
             try:
-                answer = self._exchange(opened, request, headers, most_bytes)
+                response = self._send(opened, request, headers, source)
+                answer = self._answer(request, response, most_bytes, sink)
             finally:
                 opened.end()
         except TimeoutError:
@@ -143,6 +170,8 @@ class Client:
         try:
             if self._context is not None:
                 opened.start_tls(self._context, server.name)
+                if server.tls is not None and server.tls.thumbprint:
+                    opened.require_thumbprint(server.tls.thumbprint)
         except BaseException as error:
             opened.end()
             if not isinstance(error, OSError) or isinstance(error, TimeoutError):
@@ -155,9 +184,13 @@ class Client:
     ) -> exception.StorageServerError:
         return kind(server=str(self.server), request=str(request), why=why)
 
-    def _exchange(
-        self, opened: channel.Channel, request: Request, headers: dict[str, str], most_bytes: int
-    ) -> Answer:
+    def _send(
+        self,
+        opened: channel.Channel,
+        request: Request,
+        headers: dict[str, str],
+        source: Iterable[bytes],
+    ) -> client.HTTPResponse:
         connection = client.HTTPConnection(self.server.name, self.server.port)
         connection.sock = opened
         connection.putrequest(
@@ -166,12 +199,27 @@ class Client:
         for name, value in headers.items():
             connection.putheader(name, value.encode('latin-1'))
         connection.endheaders(request.body)
-        response = connection.getresponse()
-        body = _body(response, most_bytes)
-        found = {name.lower(): value for name, value in response.getheaders()}
+        for part in source:
+            opened.sendall(part)
+        return connection.getresponse()
+
+    def _answer(
+        self,
+        request: Request,
+        response: client.HTTPResponse,
+        most_bytes: int,
+        sink: Callable[[bytes], object] | None,
+    ) -> Answer:
+        found: dict[str, str] = {}
+        for name, value in response.getheaders():
+            # RFC 9110, 5.3: several of one name are one list.
+            found[name.lower()] = ', '.join(filter(None, [found.get(name.lower()), value]))
         if found.get('content-encoding', 'identity') != 'identity':
             raise channel.TooMuch('its answer is compressed, which was not asked for')
-        return Answer(self.server, request, response.status, found, body)
+        parts: list[bytes] = []
+        take = sink if sink is not None and response.status == _OK else parts.append
+        _read(response, most_bytes, take)
+        return Answer(self.server, request, response.status, found, b''.join(parts))
 
     def _headers(self, request: Request) -> dict[str, str]:
         headers = {
@@ -181,7 +229,7 @@ class Client:
             **request.headers,
         }
         if request.body is not None or request.method not in {'GET', 'HEAD'}:
-            headers['Content-Length'] = str(len(request.body or b''))
+            headers.setdefault('Content-Length', str(len(request.body or b'')))
         for name, value in headers.items():
             if not _HEADER_VALUE.fullmatch(value):
                 raise exception.InvalidParameterValue(
@@ -200,6 +248,8 @@ def _no_tls(
 ) -> tuple[type[exception.StorageServerError], Request, str]:
     if isinstance(error, ssl.SSLCertVerificationError):
         return exception.StorageServerNotTrusted, request, error.verify_message
+    if isinstance(error, channel.OtherCertificate):
+        return exception.StorageServerNotTrusted, request, str(error)
     return exception.StorageServerUnreachable, request, _reason(error)
 
 
@@ -211,16 +261,14 @@ def _is_final(error: exception.StorageServerError, request: Request) -> bool:
     return was_sent and not request.may_be_repeated
 
 
-def _body(response: client.HTTPResponse, most_bytes: int) -> bytes:
-    """The body, read in pieces: a length that is claimed is not reserved."""
+def _read(response: client.HTTPResponse, most_bytes: int, take: Callable[[bytes], object]) -> None:
+    """Read the body in pieces: a length that is claimed is not reserved."""
     if (response.length or 0) > most_bytes:
         raise channel.TooMuch
-    parts = []
     while part := response.read(1 << 16):
-        parts.append(part)
+        take(part)
     if response.length:
         raise client.IncompleteRead(b'', response.length)
-    return b''.join(parts)
 
 
 def _reason(error: Exception) -> str:

@@ -21,10 +21,13 @@ class Tls:
 
     :ivar verify: whether its certificate has to be signed by an authority, and of its name.
     :ivar ca_path: a file or directory of authorities; ``None`` for those of the system.
+    :ivar thumbprint: the SHA-1 digest in hexadecimal that its certificate has to have, which a
+        server that is trusted has told, and which counts in the place of an authority.
     """
 
     verify: bool = True
     ca_path: str | None = None
+    thumbprint: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

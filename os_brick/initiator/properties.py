@@ -176,6 +176,18 @@ class RemoteFS(TypedDict, total=False):
     options: str
 
 
+class VMDK(TypedDict, total=False):
+    """Properties of a virtual disk of VMware's vSphere; ``config`` has options of the driver."""
+
+    volume: str
+    volume_id: str
+    vmdk_path: str
+    vmdk_size: int
+    datastore: str
+    datacenter: str
+    config: Mapping[str, Any]
+
+
 class DeviceInfo(TypedDict, total=False):
     """What ``connect_volume`` returns; pass it to ``disconnect_volume`` as it is.
 
@@ -186,3 +198,4 @@ class DeviceInfo(TypedDict, total=False):
     path: Any
     scsi_wwn: str
     multipath_id: str
+    last_modified: float

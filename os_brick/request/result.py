@@ -61,4 +61,19 @@ class Share:
         return {'path': self.path}
 
 
-Attached = BlockDevice | Handle | Share
+@dataclasses.dataclass(frozen=True, slots=True)
+class LocalCopy:
+    """A volume that is a file of this host, which a detach writes back if it was changed.
+
+    :ivar last_modified: its time in seconds, by which that is seen.
+    """
+
+    path: str
+    last_modified: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the dictionary that callers of ``connect_volume`` know."""
+        return {'path': self.path, 'last_modified': self.last_modified}
+
+
+Attached = BlockDevice | Handle | Share | LocalCopy

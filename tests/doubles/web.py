@@ -175,6 +175,8 @@ class Server:
 
     def _serve(self, opened: socket.socket, ended: threading.Event) -> None:
         self._open.add(opened)
+        # What TLS sends by itself after its handshake must not hold up the answer.
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError), contextlib.closing(opened):
             if not self._hangs_at_once(opened, ended):
                 self._speak(self._encrypted(opened), ended)

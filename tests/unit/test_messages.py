@@ -51,6 +51,7 @@ OUR_CLASSES = {
 # Words of the language, or of storage, that a class of ours has for a name, too.
 WORDS = {
     'LUKS',
+    'VMDK',
     *('Answer', 'Channel', 'Client', 'Request', 'Server'),
     'RBD',
     *(

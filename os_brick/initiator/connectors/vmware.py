@@ -1,11 +1,191 @@
 # SPDX-License-Identifier: Apache-2.0
-"""VMware's virtual disks; not written yet."""
+"""Virtual disks of VMware's vSphere, as files of this host: for backup and for migration."""
 
-from os_brick import initiator
-from os_brick.initiator.connectors import unwritten
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import functools
+import os
+from typing import Any
+
+from os_brick import exception, opts
+from os_brick.core import files, locks, operation, scratch, teardown, undo
+from os_brick.initiator import initiator_connector
+from os_brick.initiator.connectors import vmware_disk, vmware_export, vmware_session
+from os_brick.request import common, result
+from os_brick.request import vmware as request_vmware
+
+Raw = Mapping[str, Any]
+Volume = request_vmware.VmdkRequest
+
+_SUFFIX = '.vmdk'
 
 
-class VmdkConnector(unwritten.UnwrittenConnector):
-    """The name alone."""
+class VmdkConnector(initiator_connector.InitiatorConnector):
+    """Downloads a virtual disk, and puts it back into its place if it was changed."""
 
-    protocol = initiator.VMDK
+    TMP_IMAGES_DATASTORE_FOLDER_PATH = vmware_disk.TMP_IMAGES_DATASTORE_FOLDER_PATH
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Have what is needed.
+
+        :raises BrickException: naming the extra, if oslo.vmware is not installed.
+        """
+        vmware_session.require()
+        given = {'root_helper': None, **kwargs} if not args else kwargs
+        super().__init__(*args, **given)
+
+    @staticmethod
+    def get_connector_properties(
+        root_helper: str | None, *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Return nothing: vSphere asks for nothing of this host."""
+        return {}
+
+    def check_valid_device(self, path: str, *args: Any, **kwargs: Any) -> bool:
+        """Whether a downloaded disk can be read."""
+        try:
+            scratch.require_readable(os.fsdecode(path))
+        except OSError:
+            return False
+        return True
+
+    def get_volume_paths(self, connection_properties: Raw) -> list[str]:
+        """Return nothing: a volume has the path that its attach has returned."""
+        return []
+
+    def get_search_path(self) -> str | None:
+        """Return nothing: each volume says where its copy is to be."""
+        return None
+
+    def get_all_available_volumes(self, connection_properties: Raw | None = None) -> Any:
+        """Return nothing: there is no place where all of them are."""
+        return None
+
+    def extend_volume(self, connection_properties: Raw) -> int | None:
+        """Refuse: a copy has the size that it had.
+
+        :raises NotImplementedError: always.
+        """
+        raise NotImplementedError
+
+    def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
+        """Download the disk of a volume.
+
+        :return: ``path`` of the file, and ``last_modified``, which tells a detach whether it was
+            changed.
+        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises StorageServerError: and its kinds, if the server does not do it.
+        :raises OperationTimedOut: if it takes too long.
+        """
+        volume = Volume.parse(connection_properties)
+        lock = (locks.VOLUME, volume.key)
+        with operation.begin('connect', volume, lock, _settings(volume)) as op:
+            return self._attach(volume, op).as_dict()
+
+    def _attach(self, volume: Volume, op: operation.Operation) -> result.LocalCopy:
+        try:
+            with (
+                scratch.Incoming(volume.directory, volume.volume_id, _SUFFIX) as file,
+                _session(volume, op) as session,
+            ):
+                vmware_export.download(session, volume, file)
+                op.undo.add(remove_copy, file.path)
+                file.finish()
+        except OSError as error:
+            raise exception.BrickException(
+                f'The disk of volume {volume.volume_id} cannot be kept in {volume.directory}: '
+                f'{error.strerror or error}'
+            ) from error
+        return result.LocalCopy(file.path, file.modified)
+
+    def disconnect_volume(
+        self,
+        connection_properties: Raw,
+        device_info: Raw | None,
+        force: bool = False,
+        ignore_errors: bool = False,
+    ) -> None:
+        """Remove the copy of a volume, after it has been put into the place of the disk if changed.
+
+        The copy stays where it could not be written back, so that the call can be repeated.
+
+        :param device_info: what ``connect_volume`` returned.
+        :param force: remove it nevertheless; what was written to it is lost then.
+        :param ignore_errors: with ``force``, do not raise what went wrong.
+        :raises NotFound: if there is no such file.
+        :raises BrickException: if it could not be written back.
+        :raises ExceptionChainer: with ``force``, what went wrong.
+        """
+        volume = Volume.parse(connection_properties)
+        path, modified = _copy_of(volume, device_info)
+        operation.remove(
+            *('disconnect', volume, (locks.VOLUME, volume.key), _settings(volume)),
+            teardown.OnError.of(force, ignore_errors),
+            functools.partial(self._detach, volume, path, modified),
+        )
+
+    def _detach(
+        self,
+        volume: Volume,
+        path: str,
+        modified: float,
+        op: operation.Operation,
+        steps: teardown.Teardown,
+    ) -> None:
+        def write_back() -> None:
+            try:
+                _size, found = scratch.look(path)
+            except OSError as error:
+                raise exception.NotFound(
+                    f'The copy of volume {volume.volume_id} is not at {path}: {error.strerror}'
+                ) from error
+            if found != modified:
+                with _session(volume, op) as session:
+                    vmware_disk.Upload(session, volume).run(path)
+
+        steps.run(f'writing of {path} to its disk', write_back)
+        steps.run(f'removal of {path}', functools.partial(remove_copy, path))
+
+
+def _session(volume: Volume, op: operation.Operation) -> vmware_session.Session:
+    return vmware_session.Session(volume.access, op.work, op.clean_up_seconds)
+
+
+@undo.verb
+def remove_copy(path: str) -> None:
+    """Remove the copy of a disk; one that has gone already is not an error.
+
+    :raises OSError: if it stays.
+    """
+    files.unlink(path)
+
+
+def _settings(volume: Volume) -> Any:
+    """What is configured, with the time for one transfer in addition."""
+    found = opts.current()
+    seconds = found.operation_seconds + volume.access.transfer_seconds
+    return dataclasses.replace(found, operation_seconds=seconds)
+
+
+def _copy_of(volume: Volume, device_info: object) -> tuple[str, float]:
+    """Path and time of the copy, which has to be one that an attach of the volume has made.
+
+    :raises InvalidParameterValue: if it cannot be.
+    """
+    info = common.dictionary('device_info', device_info)
+    path = common.value(info, 'path', common.text)
+    directory, _, name = os.path.normpath(path).rpartition('/')
+    is_own = name.startswith(f'{volume.volume_id}-') and name.endswith(_SUFFIX)
+    if not is_own or files.realpath(directory) != files.realpath(volume.directory):
+        raise common.bad(
+            'path', f'{path} is not a copy of volume {volume.volume_id} in {volume.directory}'
+        )
+    return os.path.normpath(path), common.value(info, 'last_modified', _moment)
+
+
+def _moment(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError('expected a number of seconds')
+    return float(value)
