@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+import contextlib
 import dataclasses
 
 from oslo_concurrency import processutils
@@ -99,11 +100,12 @@ class Driver:
 
         :raises TargetPortalNotFound: if the host name of its portal does not resolve.
         """
-        return self._steps(path, iscsi.sessions_at(path.name, path.portal, deadline))
+        return self.steps_behind(path, iscsi.sessions_at(path.name, path.portal, deadline))
 
-    def _steps(
+    def steps_behind(
         self, path: IscsiPath, sessions: Iterable[iscsi.Session]
     ) -> tuple[plans_attach.Step, ...]:
+        """What is to be done for a path that has these sessions."""
         found = [(each, each.address(path.lun)) for each in sessions]
         return plans_attach.iscsi_path(
             str(path),
@@ -128,7 +130,8 @@ class Driver:
     def plan(self, paths: Iterable[IscsiPath]) -> plans_attach.Attach:
         """What an attach is about to do, as far as it can be known without asking a name server."""
         each = [
-            self._steps(path, iscsi.sessions_of_record(path.name, path.portal)) for path in paths
+            self.steps_behind(path, iscsi.sessions_of_record(path.name, path.portal))
+            for path in paths
         ]
         key, is_multipath = self.options.request.key, self.options.every_session
         return plans_attach.attach(key, each, self._wanted, is_multipath=is_multipath)
@@ -143,7 +146,7 @@ class Driver:
         until: wait.Deadline | None = None
         while True:
             try:
-                return self._open(path, attempt, until)
+                return _Try(self, path, attempt).open(until)
             except _SessionEnded as error:
                 # While the LUN was not there the session carried nothing, so that the detach of
                 # another volume has ended it.
@@ -151,128 +154,6 @@ class Driver:
                 if until.passed:
                     raise
                 LOG.info('%s; logging in again', error)
-
-    def _open(self, path: IscsiPath, attempt: Attempt, until: wait.Deadline | None) -> OpenPath:
-        deadline = attempt.deadline
-        # Scanned under the portal's lock: no session ends before its first LUN.
-        with iscsi_removal.portal_lock([(path.name, path.portal)], deadline):
-            steps = self._behind_session(path, attempt)
-            until = until or deadline.within(self.options.scan_seconds)
-            new = self._scan(path, steps, attempt, until)
-        disks = [
-            self._verified(path, step, attempt, until, is_new=step.address in new)
-            for step in steps
-            if step.verb is Verb.VERIFY
-        ]
-        return OpenPath(path, tuple(disks))
-
-    def _behind_session(self, path: IscsiPath, attempt: Attempt) -> tuple[plans_attach.Step, ...]:
-        """The steps behind a session that works, which is made if there is none."""
-        sessions = iscsi.sessions_at(path.name, path.portal, attempt.deadline)
-        steps = self._steps(path, sessions)
-        if plans_attach.has(steps, Verb.USE_SESSION):
-            return steps
-        self._log_in(path, attempt, [session.number for session in sessions])
-        steps = self.steps(path, attempt.deadline)
-        if not plans_attach.has(steps, Verb.USE_SESSION):
-            raise _SessionEnded(f'The session to {path} has ended at once')
-        return steps
-
-    def _log_in(self, path: IscsiPath, attempt: Attempt, known: list[int]) -> None:
-        """Make a node record and a session.
-
-        :param known: the numbers of the sessions that are there.
-        """
-        options, made = self.options, attempt.made
-        attempt.begin()
-        where = (path.name, path.portal.address, path.portal.port)
-        # Noted before it is made: open-iscsi may be late with it, or fail in the middle.
-        seconds = options.clean_up_seconds
-        made.add(iscsi_removal.end_login, *where, path.lun, known, seconds)
-        chap = options.request.chap
-        secret = (chap.username, chap.password) if chap else None
-        open_iscsi.ensure_node(path.name, path.portal, options.iface, secret, attempt.deadline)
-        attempt.begin()
-        try:
-            open_iscsi.login(path.name, path.portal, options.iface, attempt.deadline)
-        except exception.FailedISCSITargetPortalLogin as error:
-            if isinstance(error.__cause__, processutils.ProcessExecutionError):
-                made.add(iscsi_removal.await_login, *where, seconds)
-            raise
-
-    def _scan(
-        self,
-        path: IscsiPath,
-        steps: Iterable[plans_attach.Step],
-        attempt: Attempt,
-        until: wait.Deadline,
-    ) -> set[str]:
-        """Have the kernel look where it has no device; return where that is."""
-        new = [step for step in steps if step.verb is Verb.SCAN]
-        for step in new:
-            attempt.begin()
-            self._remember(path, step, attempt)
-            scsi.scan(scsi.Address.parse(step.address), until)
-        return {step.address for step in new}
-
-    def _remember(self, path: IscsiPath, step: plans_attach.Step, attempt: Attempt) -> None:
-        seconds = self.options.clean_up_seconds
-        attempt.made.add(iscsi_removal.delete_disk, step.session or 0, path.lun, seconds)
-
-    def _verified(
-        self,
-        path: IscsiPath,
-        step: plans_attach.Step,
-        attempt: Attempt,
-        until: wait.Deadline,
-        *,
-        is_new: bool,
-    ) -> host_disks.Disk:
-        """The disk behind a session, which is the volume that the caller expects."""
-        disk = self._find(path, step, attempt, until, is_new=is_new)
-        if disk.is_new and not is_new:  # In the place of a stale one.
-            self._remember(path, step, attempt)
-        host_disks.require_expected(disk, step.wwid or None)
-        return disk
-
-    def _find(
-        self,
-        path: IscsiPath,
-        step: plans_attach.Step,
-        attempt: Attempt,
-        until: wait.Deadline,
-        *,
-        is_new: bool,
-    ) -> host_disks.Disk:
-        place, options = scsi.Address.parse(step.address), self.options
-        times = plans_paths.scan_times(options.scans, options.scan_seconds)
-
-        def scan() -> None:
-            with iscsi_removal.portal_lock([(path.name, path.portal)], attempt.deadline):
-                self._require_session(path, step)
-                attempt.begin()
-                scsi.scan(place, until)
-
-        times = times[1:] if is_new else times
-        attempt.begin()  # A disk that is stale is removed.
-        waiting = lun_state.Waiting(
-            check=attempt.check, on_stall=attempt.stall, ready_seconds=options.ready_seconds
-        )
-        try:
-            return host_disks.find(place, scan, times, until, is_new=is_new, waiting=waiting)
-        except exception.PathNotReady:
-            raise
-        except exception.VolumeDeviceNotFound as error:
-            self._require_session(path, step, error)
-            raise exception.VolumeDeviceNotFound(f'{path}: no disk appears ({error})') from error
-
-    @staticmethod
-    def _require_session(
-        path: IscsiPath, step: plans_attach.Step, cause: Exception | None = None
-    ) -> None:
-        if iscsi.session(step.session or 0) is None:
-            ended = f'Session {step.session} to {path.name} at {path.portal} has ended'
-            raise _SessionEnded(ended) from cause
 
     def own_disks(
         self, opened: Sequence[OpenPath], exclude: Callable[[IscsiPath], None]
@@ -302,3 +183,127 @@ class Driver:
         if errors and all(isinstance(error, login) for error in errors):
             return login('; '.join(texts))
         return exception.VolumeDeviceNotFound('; '.join(texts))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Try:
+    """One try to open one path: its session, and the disks behind that."""
+
+    driver: Driver
+    path: IscsiPath
+    attempt: Attempt
+
+    @property
+    def options(self) -> Options:
+        return self.driver.options
+
+    def open(self, until: wait.Deadline | None) -> OpenPath:
+        """Bring the disks.
+
+        :param until: by when; the scan time from the session on if ``None``.
+        """
+        # Scanned under the portal's lock: no session ends before its first LUN.
+        with self._portal_lock():
+            steps = self._behind_session()
+            until = until or self.attempt.deadline.within(self.options.scan_seconds)
+            new = self._scan(steps, until)
+        disks = [
+            self._verified(step, until, is_new=step.address in new)
+            for step in steps
+            if step.verb is Verb.VERIFY
+        ]
+        return OpenPath(self.path, tuple(disks))
+
+    def _portal_lock(self) -> contextlib.AbstractContextManager[None]:
+        portal = (self.path.name, self.path.portal)
+        return iscsi_removal.portal_lock([portal], self.attempt.deadline)
+
+    def _behind_session(self) -> tuple[plans_attach.Step, ...]:
+        """The steps behind a session that works, which is made if there is none."""
+        path, deadline = self.path, self.attempt.deadline
+        sessions = iscsi.sessions_at(path.name, path.portal, deadline)
+        steps = self.driver.steps_behind(path, sessions)
+        if plans_attach.has(steps, Verb.USE_SESSION):
+            return steps
+        self._log_in([session.number for session in sessions])
+        steps = self.driver.steps(path, deadline)
+        if not plans_attach.has(steps, Verb.USE_SESSION):
+            raise _SessionEnded(f'The session to {path} has ended at once')
+        return steps
+
+    def _log_in(self, known: list[int]) -> None:
+        """Make a node record and a session.
+
+        :param known: the numbers of the sessions that are there.
+        """
+        path, options, attempt = self.path, self.options, self.attempt
+        attempt.begin()
+        where = (path.name, path.portal.address, path.portal.port)
+        # Noted before it is made: open-iscsi may be late with it, or fail in the middle.
+        seconds = options.clean_up_seconds
+        attempt.made.add(iscsi_removal.end_login, *where, path.lun, known, seconds)
+        chap = options.request.chap
+        secret = (chap.username, chap.password) if chap else None
+        open_iscsi.ensure_node(path.name, path.portal, options.iface, secret, attempt.deadline)
+        attempt.begin()
+        try:
+            open_iscsi.login(path.name, path.portal, options.iface, attempt.deadline)
+        except exception.FailedISCSITargetPortalLogin as error:
+            if isinstance(error.__cause__, processutils.ProcessExecutionError):
+                attempt.made.add(iscsi_removal.await_login, *where, seconds)
+            raise
+
+    def _scan(self, steps: Iterable[plans_attach.Step], until: wait.Deadline) -> set[str]:
+        """Have the kernel look where it has no device; return where that is."""
+        new = [step for step in steps if step.verb is Verb.SCAN]
+        for step in new:
+            self.attempt.begin()
+            self._remember(step)
+            scsi.scan(scsi.Address.parse(step.address), until)
+        return {step.address for step in new}
+
+    def _remember(self, step: plans_attach.Step) -> None:
+        session, seconds = step.session or 0, self.options.clean_up_seconds
+        self.attempt.made.add(iscsi_removal.delete_disk, session, self.path.lun, seconds)
+
+    def _verified(
+        self, step: plans_attach.Step, until: wait.Deadline, *, is_new: bool
+    ) -> host_disks.Disk:
+        """The disk behind a session, which is the volume that the caller expects."""
+        disk = self._find(step, until, is_new=is_new)
+        if disk.is_new and not is_new:  # In the place of a stale one.
+            self._remember(step)
+        host_disks.require_expected(disk, step.wwid or None)
+        return disk
+
+    def _find(
+        self, step: plans_attach.Step, until: wait.Deadline, *, is_new: bool
+    ) -> host_disks.Disk:
+        options, attempt, place = self.options, self.attempt, scsi.Address.parse(step.address)
+        times = plans_paths.scan_times(options.scans, options.scan_seconds)
+
+        def scan() -> None:
+            with self._portal_lock():
+                self._require_session(step)
+                attempt.begin()
+                scsi.scan(place, until)
+
+        times = times[1:] if is_new else times
+        attempt.begin()  # A disk that is stale is removed.
+        waiting = lun_state.Waiting(
+            check=attempt.check, on_stall=attempt.stall, ready_seconds=options.ready_seconds
+        )
+        try:
+            return host_disks.find(place, scan, times, until, is_new=is_new, waiting=waiting)
+        except exception.PathNotReady:
+            raise
+        except exception.VolumeDeviceNotFound as error:
+            self._require_session(step, error)
+            raise exception.VolumeDeviceNotFound(
+                f'{self.path}: no disk appears ({error})'
+            ) from error
+
+    def _require_session(self, step: plans_attach.Step, cause: Exception | None = None) -> None:
+        if iscsi.session(step.session or 0) is None:
+            ended = f'Session {step.session} to {self.path.name} at {self.path.portal} has ended'
+            raise _SessionEnded(ended) from cause

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A directory as /, with the shapes that Linux 6.12 gives to sysfs (recorded/guest.json)."""
 
+import contextlib
 import os
 import pathlib
 import tempfile
@@ -65,14 +66,21 @@ class Tree:
         return text
 
     def snapshot(self) -> dict[str, str]:
-        """Everything there is: a directory is ``/``, a link what it says, a file its content."""
+        """Everything there is: a directory is ``/``, a link what it says, a file its content.
+
+        What goes while it is looked at, because another thread removes it, is not there.
+        """
         found = {}
         for place, directories, files in os.walk(self.root):
             for name in directories + files:
                 path = pathlib.Path(place, name)
                 shown = '/' + str(path.relative_to(self.root))
-                if path.is_symlink():
-                    found[shown] = f'-> {path.readlink()}'
-                else:
-                    found[shown] = '/' if path.is_dir() else path.read_bytes().decode('latin-1')
+                with contextlib.suppress(FileNotFoundError):
+                    found[shown] = _shown(path)
         return found
+
+
+def _shown(path: pathlib.Path) -> str:
+    if path.is_symlink():
+        return f'-> {path.readlink()}'
+    return '/' if path.is_dir() else path.read_bytes().decode('latin-1')
