@@ -180,11 +180,17 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
         """What there is of the volume: on its paths, and by identity behind other portals."""
         volume = scsi_removal.look(request, seen.places, _paths_in_words(request))
         sessions = dict(seen.named)
-        for disk in volume.choice.disks:
-            nexus = None if disk.is_named else seen.others.get(scsi.Address.parse(disk.address))
-            session = iscsi.session(nexus.number) if nexus else None
-            if session is not None:
-                sessions.setdefault(session, scsi.Address.parse(disk.address).lun)
+        # Below its map there may be disks behind portals that the properties do not name.
+        beyond = [
+            scsi.Address.parse(disk.address) for disk in volume.choice.disks if not disk.is_named
+        ]
+        for nexus in iscsi.nexuses() if beyond else ():
+            for address in beyond:
+                session = (
+                    iscsi.session(nexus.number) if nexus.address(address.lun) == address else None
+                )
+                if session is not None:
+                    sessions.setdefault(session, address.lun)
         return _Found(volume, tuple(sessions.items()))
 
     def _detach(
@@ -218,11 +224,9 @@ class _Seen:
     """The sessions behind which a volume may be.
 
     :ivar named: those through the paths of the properties, with the volume's LUN.
-    :ivar others: where the volume may be behind other sessions, if the properties name not all.
     """
 
     named: dict[iscsi.Session, int]
-    others: dict[scsi.Address, iscsi.Nexus]
     places: survey.Places
 
 
@@ -249,7 +253,7 @@ def _seen(request: request_iscsi.IscsiRequest, deadline: wait.Deadline) -> _Seen
         elsewhere=tuple(others),
         is_likely=is_likely,
     )
-    return _Seen(named, others, places)
+    return _Seen(named, places)
 
 
 def _paths_in_words(request: request_iscsi.IscsiRequest) -> str:
