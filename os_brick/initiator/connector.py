@@ -125,7 +125,6 @@ class InitiatorConnector:
         Further keywords go to the connector, which ignores those it does not know.
 
         :raises InvalidConnectorProtocol: if the machine has none of this protocol.
-        :raises ProtocolNotSupported: if it is one that is not written yet.
         """
         name = protocol.upper()
         mapping = get_connector_mapping(arch)

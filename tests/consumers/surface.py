@@ -7,7 +7,6 @@
 import ast
 from collections.abc import Iterator, Mapping
 import importlib
-import importlib.util
 import inspect
 import json
 import pathlib
@@ -31,51 +30,12 @@ MISSING = object()
 def gaps() -> Iterator[Gap]:
     """Each name that is missing or different, with what is wrong."""
     for name, known in MODULES.items():
-        if is_pending(name):
-            continue
         try:
             module = importlib.import_module(name)
         except ImportError:
             yield name, 'there is no such module'
             continue
         yield from module_gaps(name, module, known)
-
-
-def is_pending(name: str) -> bool:
-    """Whether a module is one of a protocol that is not written yet."""
-    if name not in PENDING:
-        return False
-    return any(_unwritten(connector) for connector in PENDING[name])
-
-
-def _unwritten(connector: str) -> bool:
-    """Whether a module of connectors has only their names, and raises when one is made."""
-    if importlib.util.find_spec(connector) is None:
-        return True
-    module = importlib.import_module(connector)
-    return any(
-        base.__name__ == 'UnwrittenConnector'
-        for value in vars(module).values()
-        if isinstance(value, type)
-        for base in value.__mro__
-    )
-
-
-_CONNECTORS = 'os_brick.initiator.connectors'
-# A module, and the connector that it comes with: the module is held as soon as that is written.
-PENDING = {
-    'os_brick.initiator.linuxrbd': ('os_brick.initiator.linuxrbd',),
-    'os_brick.initiator.storpool_utils': ('os_brick.initiator.storpool_utils',),
-    f'{_CONNECTORS}.base_rbd': (f'{_CONNECTORS}.rbd',),
-    f'{_CONNECTORS}.rbd': (f'{_CONNECTORS}.rbd',),
-    'os_brick.privileged.rbd': (f'{_CONNECTORS}.rbd',),
-    f'{_CONNECTORS}.scaleio': (f'{_CONNECTORS}.scaleio',),
-    'os_brick.privileged.scaleio': (f'{_CONNECTORS}.scaleio',),
-    f'{_CONNECTORS}.storpool': (f'{_CONNECTORS}.storpool',),
-    f'{_CONNECTORS}.lightos': (f'{_CONNECTORS}.lightos',),
-    'os_brick.privileged.lightos': (f'{_CONNECTORS}.lightos',),
-    f'{_CONNECTORS}.vmware': (f'{_CONNECTORS}.vmware',),
-}
 
 
 def module_gaps(name: str, module: Any, known: Mapping[str, Any]) -> Iterator[Gap]:

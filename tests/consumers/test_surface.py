@@ -51,7 +51,7 @@ def _module_of(dotted: str) -> str:
 @pytest.mark.parametrize('row', sorted(LEFT_OUT))
 def test_what_the_page_says_is_left_out_is(row: str) -> None:
     found = [name for name in GAPS if fnmatch.fnmatchcase(name, row)]
-    assert found or surface.is_pending(_module_of(row)), 'it is there now: take the row out'
+    assert found, 'it is there now: take the row out'
     assert LEFT_OUT[row]
 
 
@@ -60,15 +60,11 @@ def test_entry_points_of_options(point: str) -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / 'setup.cfg')
     target = POINTS['oslo.config.opts'].get(point) or POINTS['oslo.config.opts.defaults'][point]
-    if surface.is_pending(target.partition(':')[0]):
-        return
     assert f'{point} = {target}' in ''.join(setup['entry_points'].values())
 
 
 @pytest.mark.parametrize('name', sorted(OPTIONS['os_brick']))
 def test_an_option_has_its_name_type_limits_and_default(name: str) -> None:
-    if name.startswith('lightos') and surface.is_pending('os_brick.initiator.connectors.lightos'):
-        return
     known = OPTIONS['os_brick'][name]
     found = cfg.CONF.os_brick._group._opts[name]['opt']  # oslo.config has no public way
     assert type(found).__name__ == known['type']

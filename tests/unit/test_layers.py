@@ -76,7 +76,7 @@ MAY_IMPORT = {
 
 # Modules of `connectors` that are not a protocol.
 SHARED = {
-    *('base', 'block', 'base_iscsi', 'base_local', 'base_rbd', 'unwritten'),
+    *('base', 'block', 'base_iscsi', 'base_local', 'base_rbd'),
 }
 
 # In host/: the lower one must not reach the upper one, however many steps it takes.

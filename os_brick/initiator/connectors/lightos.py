@@ -266,14 +266,14 @@ def _entry(request: Volume) -> model.Entry:
     """What the file of a volume says.
 
     :raises InvalidParameterValue: if the properties name no discovery service.
-    :raises BrickException: if this host has no name.
+    :raises HostNotReady: if this host has no name.
     """
     services = request.require_services()
     host_nqn = machine.host_nqn(machine.system_uuid() or None)
     if not host_nqn:
-        raise exception.BrickException(
-            'This host has no NVMe name, by which a cluster of LightOS knows it: write one into '
-            '/etc/nvme/hostnqn, such as nvme gen-hostnqn prints'
+        raise exception.HostNotReady(
+            missing='its NVMe name (/etc/nvme/hostnqn), by which a cluster of LightOS knows it,',
+            remedy='Write one into that file, such as nvme gen-hostnqn prints.',
         )
     return model.Entry(request.uuid, host_nqn, request.nqn, services)
 
@@ -288,12 +288,13 @@ def _require_client(
 ) -> None:
     """Have a client that can be told of the volume, or a cluster that is connected already.
 
-    :raises BrickException: if there is neither.
+    :raises HostNotReady: if the client is not installed.
+    :raises VolumeDeviceNotFound: if there is neither.
     """
     if not lightos.is_installed(client):
-        raise exception.BrickException(
-            f'The discovery client of LightOS is not installed on this host: there is no directory '
-            f'{client.directory} ([os_brick] lightos_discovery_client_dir_path)'
+        raise exception.HostNotReady(
+            missing=f'the directory {client.directory} of the discovery client of LightOS',
+            remedy='Install the client, or set [os_brick] lightos_discovery_client_dir_path.',
         )
 
     def may_attach() -> bool:

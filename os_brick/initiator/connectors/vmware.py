@@ -30,7 +30,7 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Have what is needed.
 
-        :raises BrickException: naming the extra, if oslo.vmware is not installed.
+        :raises HostNotReady: naming the extra, if oslo.vmware is not installed.
         """
         vmware_session.require()
         given = {'root_helper': None, **kwargs} if not args else kwargs

@@ -33,7 +33,7 @@ _LOGIN = """<?xml version="1.0" encoding="UTF-8"?>
 def require() -> None:
     """Have the libraries that VMware needs.
 
-    :raises BrickException: naming the extra, if they are not installed.
+    :raises HostNotReady: naming the extra, if they are not installed.
     """
     vmware_wire.library('oslo_vmware.vim')
 

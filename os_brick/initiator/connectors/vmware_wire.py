@@ -29,14 +29,14 @@ _COOKIE = re.compile(r'vmware_soap_session="?([\w.+/=-]{1,512})"?')
 def library(name: str) -> ModuleType:
     """A module of the libraries that VMware needs.
 
-    :raises BrickException: naming the extra, if they are not installed.
+    :raises HostNotReady: naming the extra, if they are not installed.
     """
     try:
         return importlib.import_module(name)
     except ImportError as error:
-        raise exception.BrickException(
-            f'VMDK volumes need oslo.vmware, which cannot be imported ({error}): '
-            "pip install 'os-brick[vmware]'"
+        raise exception.HostNotReady(
+            missing=f'oslo.vmware, which VMDK volumes need, ({error})',
+            remedy="Install it with: pip install 'os-brick[vmware]'.",
         ) from error
 
 

@@ -79,6 +79,7 @@ class DiscoveryClient:
         self.broken: list[str] = []
         self.seen: list[str] = []
         self._stop = threading.Event()
+        self._busy = threading.Lock()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.metrics = _Metrics()
         self.directory = fabric.root / DIRECTORY
@@ -137,8 +138,17 @@ class DiscoveryClient:
             self._stop.wait(self.delay)
             self.connect({service.nqn for service in fresh})
 
+    def settle(self) -> None:
+        """Wait until it is done with what it does now."""
+        with self._busy:
+            pass
+
     def connect(self, nqns: set[str]) -> None:
         """Connect every controller of some clusters that is not."""
+        with self._busy:
+            self._connect(nqns)
+
+    def _connect(self, nqns: set[str]) -> None:
         for nqn in nqns:
             subsystem = self.fabric.subsystems.get(nqn)
             if subsystem is not None:

@@ -13,7 +13,6 @@ import pytest
 import os_brick
 from os_brick import exception, initiator
 from os_brick.initiator import connector, initiator_connector
-from os_brick.initiator.connectors import unwritten
 
 BASE = 'os_brick.initiator.connectors.'
 ISCSI = f'{BASE}iscsi.ISCSIConnector'
@@ -162,19 +161,9 @@ def test_an_unknown_protocol(protocol: str, arch: str | None) -> None:
         connector.InitiatorConnector.factory(protocol, None, arch=arch)
 
 
-UNWRITTEN = [
-    kind
-    for path in connector.unix_connector_list
-    if issubclass(kind := getattr(connector, path.rpartition('.')[2]), unwritten.UnwrittenConnector)
-]
-
-
-@pytest.mark.parametrize('kind', UNWRITTEN)
-def test_what_is_not_written_says_so(kind: Any) -> None:
-    assert not inspect.isabstract(kind)
-    assert kind.get_connector_properties(None, multipath=True) == {}
-    with pytest.raises(exception.ProtocolNotSupported, match=kind.protocol):
-        kind(None, driver=None, use_multipath=False, whatever=1)
+@pytest.mark.parametrize('path', connector.unix_connector_list[1:])
+def test_each_class_can_be_made(path: str) -> None:
+    assert not inspect.isabstract(getattr(connector, path.rpartition('.')[2]))
 
 
 class TestProperties:

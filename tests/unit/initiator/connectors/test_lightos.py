@@ -74,6 +74,8 @@ def test_a_whole_life(fabric: nvme.Fabric, client: Client) -> None:
     assert {(each.host, each.nqn) for each in services} == {(nvme.HOST, subsystem.nqn)}
     assert client.directory.joinpath(name).stat().st_mode & 0o777 == 0o600
     assert head(fabric) in brick.get_volume_paths(props)
+    assert wait.holds(lambda: len(fabric.controllers) == 2, wait.Deadline.after(5))
+    client.settle()
     volume.size = 96 << 20
     assert brick.extend_volume(props) == 96 << 20
     connected = set(fabric.controllers)
@@ -114,6 +116,7 @@ def test_a_cluster_that_is_connected_already(fabric: nvme.Fabric, client: Client
     subsystem, _volume = cluster(fabric)
     connector().connect_volume(properties(subsystem, 3))
     assert wait.holds(lambda: len(fabric.controllers) == 2, wait.Deadline.after(5))
+    client.settle()
     subsystem.namespaces[4] = nvme.Volume('silver')
     info = connector().connect_volume(properties(subsystem, 4))
     assert info['path'].endswith('n4')
@@ -210,7 +213,7 @@ def test_without_a_client_nothing_is_written(
         connector().connect_volume(properties(subsystem, 3))
     client.stop()
     client.directory.rmdir()
-    with pytest.raises(exception.BrickException, match='not installed'):
+    with pytest.raises(exception.BrickException, match='directory /etc/discovery-client'):
         connector().connect_volume(properties(subsystem, 3))
     assert not client.seen
 
