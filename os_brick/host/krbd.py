@@ -147,7 +147,8 @@ def map_image(
     :raises OperationTimedOut: if the cluster does not answer in time.
     """
     mark, known = new_mark(), [each.number for each in of_image(source.image)]
-    steps.add(take_back, _words(source.image), mark, known, clean_up_seconds)
+    own = mark if source.user else ''
+    steps.add(take_back, _words(source.image), own, known, clean_up_seconds)
     found = _added(source, mark, deadline, read_only=bool(source.image.snapshot))
     if found.image != source.image:
         raise exception.VolumeIdentityMismatch(
@@ -198,15 +199,18 @@ def _why_not_mapped(source: Source, error: OSError) -> exception.BrickException:
 def take_back(
     image: tuple[str, str, str, str], mark: str, known: list[int], seconds: float
 ) -> None:
-    """Unmap what a failed attach has mapped: by its mark, or where there is no key as new.
+    """Unmap what a failed attach has mapped.
 
+    :param mark: by which it is known; empty for a cluster without keys, which gives none: then it
+        is what is new.
     :param known: the numbers of the images of this name that were mapped before.
     """
     deadline = wait.Deadline.after(seconds)
     told = configurations()
     for each in of_image(model.Image(*image)):
         own = told.get(each.number)
-        if own is not None and (own.mark == mark or (not own.mark and each.number not in known)):
+        is_new = not mark and each.number not in known
+        if own is not None and own.mark == mark and (mark or is_new):
             _remove(each, deadline, force=False)
 
 
@@ -222,7 +226,8 @@ def learn_identity(
     :raises OperationTimedOut: if the cluster does not answer in time.
     """
     mark, known = new_mark(probe=True), [each.number for each in of_image(source.image)]
-    steps.add(take_back, _words(source.image), mark, known, clean_up_seconds)
+    own = mark if source.user else ''
+    steps.add(take_back, _words(source.image), own, known, clean_up_seconds)
     found = _added(source, mark, deadline, read_only=True)
     # By force: udev alone looks at it, and nothing can be lost of what is read-only.
     _remove(found, deadline, force=True)

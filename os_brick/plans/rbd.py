@@ -17,14 +17,17 @@ def of_monitors(
 ) -> tuple[model.Mapped, ...]:
     """Those of the cluster that has these monitors: the kernel was told one of them.
 
-    That another one is of another cluster is not said thereby: a cluster may have been given other
-    monitors since.
+    With one of them all of its cluster are known, those that were mapped through other monitors
+    among them. Of none at all it is not said that they are of another cluster: it may have been
+    given other monitors since.
     """
-    return tuple(
+    asked = [
         each
         for each in found
         if each.number in told and model.is_same_cluster(told[each.number].monitors, monitors)
-    )
+    ]
+    clusters = {each.fsid for each in asked} - {''}
+    return tuple(each for each in found if each in asked or each.fsid in clusters)
 
 
 def of_cluster(found: Found, fsid: str) -> tuple[model.Mapped, ...]:

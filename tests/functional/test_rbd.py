@@ -7,6 +7,7 @@ import os
 import pathlib
 import stat
 import tempfile
+import threading
 import time
 
 import pytest
@@ -294,6 +295,31 @@ def test_a_hung_cluster(ceph, local, options, daemon):
     assert not lab.ceph.devices()
     options(operation_timeout=60)
     local.disconnect_volume(given, local.connect_volume(given))
+
+
+@pytest.mark.parametrize('force', [False, True])
+def test_a_detach_from_a_hung_cluster(ceph, local, options, force):
+    """It ends in its time with an error; what was written arrives once the cluster goes on."""
+    image = stamped(ceph, 'dirty')
+    given = props(ceph, image)
+    info = local.connect_volume(given)
+    ceph.hang(lab.ceph.OSD)
+    descriptor = os.open(info['path'], os.O_WRONLY)
+    os.pwrite(descriptor, b'late'.ljust(4096, b'!'), 8192)  # into the page cache
+    # The last close of a device writes back, and waits for the cluster.
+    threading.Thread(target=os.close, args=[descriptor], daemon=True).start()
+    options(operation_timeout=5)
+    began = time.monotonic()
+    with pytest.raises((exception.BrickException, exception.ExceptionChainer), match=r'(?i)rbd'):
+        local.disconnect_volume(given, info, force=force)
+    assert time.monotonic() - began < 8
+    ceph.resume(lab.ceph.OSD)
+    lab.shell.until(lambda: not lab.oracle.stuck(), 10, 'no process is stuck')
+    options(operation_timeout=60)
+    local.disconnect_volume(given, info)
+    assert not lab.ceph.devices()
+    # With force, what could not be written back may be lost.
+    assert force or ceph.read(image, 8, 8192) == b'late!!!!'
 
 
 def test_killed_while_it_maps(ceph, local, workers):

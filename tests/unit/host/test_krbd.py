@@ -2,6 +2,7 @@
 """Mapped images: found, mapped, asked, grown and unmapped; ``connectors/test_rbd`` has courses."""
 
 from collections.abc import Iterator
+import dataclasses
 import pathlib
 
 import pytest
@@ -60,6 +61,23 @@ def test_found_by_the_whole_name(host: ceph.RbdHost, steps: undo.Undo) -> None:
 def test_what_a_failed_attach_has_mapped_goes(host: ceph.RbdHost, steps: undo.Undo) -> None:
     kept = map_one(host, undo.Undo())
     map_one(host, steps)
+    steps.__exit__(RuntimeError, RuntimeError(), None)
+    assert krbd.of_image(IMAGE) == [kept]
+
+
+def test_what_another_one_has_mapped_meanwhile_stays(host: ceph.RbdHost, steps: undo.Undo) -> None:
+    map_one(host, steps)
+    other = host.map_by_hand(host.clusters[0], 'v1').number
+    steps.__exit__(RuntimeError, RuntimeError(), None)
+    assert [each.number for each in krbd.of_image(IMAGE)] == [other]
+
+
+def test_without_a_key_what_is_new_goes(host: ceph.RbdHost, steps: undo.Undo) -> None:
+    cluster = host.clusters[0]
+    asked = dataclasses.replace(source(cluster), user='', secret='')
+    cluster.users.clear()
+    kept = krbd.map_image(asked, undo.Undo(), soon(), 2.0)
+    krbd.map_image(asked, steps, soon(), 2.0)
     steps.__exit__(RuntimeError, RuntimeError(), None)
     assert krbd.of_image(IMAGE) == [kept]
 

@@ -14,8 +14,8 @@ ONE, TWO = (addresses.Portal(f'10.0.0.{n}', 6789) for n in (1, 2))
 KINDS = ('client.admin', f'{model.MARK}00000000', f'{model.PROBE_MARK}00000000')
 
 
-def mapped(number: int) -> model.Mapped:
-    return model.Mapped(number, IMAGE, ('fsid', '1', '', 'abc', '2'))
+def mapped(number: int, fsid: str = 'fsid') -> model.Mapped:
+    return model.Mapped(number, IMAGE, (fsid, '1', '', 'abc', '2'))
 
 
 def told(*marks: str, monitor: addresses.Portal = ONE) -> dict[int, model.Configuration]:
@@ -52,7 +52,7 @@ def test_what_an_attach_hands_out(marks: tuple[str, ...], unfit: set[int]) -> No
 
 
 def test_whose_a_map_is_by_its_monitors() -> None:
-    found = [mapped(number) for number in range(4)]
+    found = [mapped(number, f'fsid {number}') for number in range(4)]
     known = {
         0: model.Configuration(frozenset({ONE}), ''),
         1: model.Configuration(frozenset({TWO, ONE}), ''),
@@ -66,3 +66,14 @@ def test_whose_a_map_is_by_its_monitors() -> None:
         (set(), []),
     ):
         assert [each.number for each in plans.of_monitors(found, known, monitors)] == numbers
+
+
+def test_a_cluster_is_known_by_one_of_its_maps() -> None:
+    """Another one was mapped through a monitor that has gone since."""
+    found = [mapped(0, 'a'), mapped(1, 'b'), mapped(2, 'a'), mapped(3, '')]
+    known = told(*KINDS) | told(KINDS[0], monitor=TWO)
+    assert [each.number for each in plans.of_monitors(found, known, {TWO})] == [0, 2]
+    known = {3: model.Configuration(frozenset({ONE}), '')}
+    assert [each.number for each in plans.of_monitors([*found, mapped(4, '')], known, {ONE})] == [3]
+    assert [each.number for each in plans.of_cluster(found, 'a')] == [0, 2]
+    assert plans.of_cluster(found, '') == ()

@@ -32,6 +32,7 @@ EVENTLET = (
     'tests/unit/host/test_powerflex_gateway.py',
     'tests/unit/initiator/connectors/test_lightos.py',
     'tests/unit/initiator/connectors/test_rbd.py',
+    'tests/unit/initiator/connectors/test_rbd_handle.py',
     'tests/unit/initiator/connectors/test_storpool.py',
 )
 _EVENTLET_RUNNER = 'tools/lib/green.py'

@@ -99,6 +99,7 @@ class History:
 
 @hypothesis.settings(max_examples=60)
 @hypothesis.given(st.lists(ACTS, max_size=14))
+@hypothesis.example([(what, (0, NAMES[0])) for what in ('attach', 'move', 'by hand', 'detach')])
 @hypothesis.example([('attach', (1, NAMES[0])), ('kill', (0, NAMES[0])), ('extend', (0, NAMES[0]))])
 def test_no_history_leads_to_a_wrong_image(acts: list[tuple[str, tuple[int, str]]]) -> None:
     with tempfile.TemporaryDirectory() as place, ceph.RbdHost(pathlib.Path(place)) as host:
