@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 import functools
-from typing import Protocol
+from typing import Any, Protocol
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, locks, teardown, wait
+from os_brick.core import fanout, locks, teardown, undo, wait
 from os_brick.host import (
     block,
     md,
@@ -172,6 +172,24 @@ def detach(controller: fabrics.Controller, names: set[str], deadline: wait.Deadl
         known = nvme_refs.release(controller, names)
         behind = [path for path in nvme.paths(controller.name) if str(path.identity) not in names]
         return _disconnect_if_unused(controller, known, behind, deadline, is_own=False)
+
+
+@undo.verb
+def withdraw(
+    controller: dict[str, Any],
+    wanted: dict[str, Any],
+    token: str,
+    is_own: bool,
+    is_found: bool,
+    seconds: float,
+) -> None:
+    """Release a controller; one that the attach has made, or its last user left, goes."""
+    portal = fabrics.NvmePortal(**controller['portal'])
+    there = fabrics.Controller(**{**controller, 'portal': portal})
+    paths = nvme.paths(there.name) if is_own or is_found else []
+    found = nvmeof.matching(fabrics.NamespaceIdentity(**wanted), paths)
+    names = {str(path.identity) for path in found}
+    take_back(there, names, token, wait.Deadline.after(seconds), is_own=is_own)
 
 
 def take_back(

@@ -8,17 +8,17 @@ import contextlib
 import dataclasses
 import errno
 import threading
-from typing import Any
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import locks, net, undo, wait
+from os_brick.core import locks, net, wait
 from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search
 from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.paths.attempt import Attempt
-from os_brick.plans import nvmeof as plans
+from os_brick.plans import nvme_attach as plans
 from os_brick.plans import verdicts
+from os_brick.plans.nvme_attach import Verb
 from os_brick.request import nvmeof as request_nvmeof
 
 LOG = logging.getLogger(__name__)
@@ -99,7 +99,9 @@ class _Use:
         wanted = dataclasses.asdict(self.path.namespace.identity)
         plain = dataclasses.asdict(controller)
         seconds = self.attempt.clean_up_seconds
-        self.attempt.made.add(withdraw, plain, wanted, self.token, is_own, is_found, seconds)
+        self.attempt.made.add(
+            nvme_removal.withdraw, plain, wanted, self.token, is_own, is_found, seconds
+        )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -131,12 +133,34 @@ class Driver:
 
         :raises PortalUnreachable: if there is neither.
         """
-        if not ask or path.portal.transport != fabrics.TCP or self.existing(path):
+        if not (ask and plans.has(self.steps(path), Verb.ASK_PORTAL)):
             return False
         why = nvme_connect.why_unreachable(path.portal, deadline.limit(net.REACH_SECONDS))
         if why is not None:
             raise PortalUnreachable(f'{path}: it does not answer ({why})')
         return True
+
+    def steps(
+        self, path: NvmePath, states: Mapping[fabrics.Controller, str] | None = None
+    ) -> tuple[plans.Step, ...]:
+        """What is to be done for a path, as it is now.
+
+        :param states: its controllers, if they were looked at just now.
+        """
+        found = self.existing(path) if states is None else states
+        return plans.path_steps(
+            str(path),
+            [plans.FoundController(each.name, found[each] == nvme.LIVE) for each in found],
+            str(path.namespace.identity),
+            may_ask=path.portal.transport == fabrics.TCP,
+        )
+
+    def plan(
+        self, namespace: request_nvmeof.Namespace, paths: Iterable[NvmePath], *, is_multipath: bool
+    ) -> plans.Attach:
+        """What an attach is about to do, as far as it can be known now."""
+        each, identity = map(self.steps, paths), str(namespace.identity)
+        return plans.attach(str(namespace), each, identity, is_multipath=is_multipath)
 
     def open(self, path: NvmePath, attempt: Attempt) -> OpenPath:
         """Connect to a portal if need be, and find the namespace behind the controller.
@@ -166,10 +190,12 @@ class Driver:
                 raise verdicts.CalledOff(path=path)
             states = self.existing(path)
             self._require_tls(path, states)
-            if not states:
+            steps = self.steps(path, states)
+            if plans.has(steps, Verb.CONNECT):
                 return self._connect(one)
             seen[:] = _described(states)
-            live = next((each for each, state in states.items() if state == nvme.LIVE), None)
+            name = plans.controller_of(steps, Verb.USE_CONTROLLER)
+            live = next((each for each in states if each.name == name), None)
             return (live, False) if live and self._acquire(one, live) else None
 
         found = wait.poll(probe, attempt.deadline.within(self._request.scan_seconds))
@@ -301,24 +327,6 @@ class Driver:
     def summary(self, texts: list[str], errors: list[Exception]) -> Exception:
         """The error of an attach for which no path has opened."""
         return exception.VolumeDeviceNotFound('; '.join(texts))
-
-
-@undo.verb
-def withdraw(
-    controller: dict[str, Any],
-    wanted: dict[str, Any],
-    token: str,
-    is_own: bool,
-    is_found: bool,
-    seconds: float,
-) -> None:
-    """Release a controller; one that the attach has made, or its last user left, goes."""
-    portal = fabrics.NvmePortal(**controller['portal'])
-    there = fabrics.Controller(**{**controller, 'portal': portal})
-    paths = nvme.paths(there.name) if is_own or is_found else []
-    found = plans.matching(fabrics.NamespaceIdentity(**wanted), paths)
-    names = {str(path.identity) for path in found}
-    nvme_removal.take_back(there, names, token, wait.Deadline.after(seconds), is_own=is_own)
 
 
 def _described(states: Mapping[fabrics.Controller, str]) -> list[str]:

@@ -195,6 +195,8 @@ class NVMeOFConnector(block.BlockConnector):
         """Have one namespace here, readable; return its block device's name."""
         driver = nvme_paths.Driver(nvme_request.request_of(request, namespace, op))
         paths = nvme_request.paths_of(namespace, op.work)
+        if LOG.isEnabledFor(logging.DEBUG):
+            LOG.debug('%s', driver.plan(namespace, paths, is_multipath=several))
         if several:
             wanted = min(2, len(paths)) if request.enforce_multipath else 1
             return nvme_attach.attach_all(driver, paths, wanted, op)

@@ -6,8 +6,8 @@ import pathlib
 
 import pytest
 
-from os_brick.initiator.connectors import fibre_channel, iscsi
-from tests.unit.fakehost import array, fabric
+from os_brick.initiator.connectors import fibre_channel, iscsi, nvmeof
+from tests.unit.fakehost import array, fabric, nvme
 from tests.unit.fakehost import host as fake_host
 
 MAKING = ('make node record', 'log in', 'scan')
@@ -69,3 +69,29 @@ def test_fibre_channel(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture)
         brick.connect_volume(props)
         assert counts(plan_of(caplog, 'Attach'), 'scan', 'verify identity') == [0, paths]
         assert host.snapshot() == attached
+
+
+def test_nvme(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, 'os_brick')
+    with nvme.striking(tmp_path) as host:
+        subsystem = host.subsystem('s', portals=2)
+        subsystem.namespaces[1] = nvme.Volume('gold')
+        brick = nvmeof.NVMeOFConnector(None, use_multipath=True)
+        props = subsystem.properties(1)
+
+        brick.connect_volume(props)
+        steps = plan_of(caplog, 'Attach')
+        # The portals of this fabric are RDMA's.
+        assert counts(steps, 'ask portal', 'connect', 'find namespace') == [0, 2, 2]
+        assert len(host.controllers) == 2
+
+        brick.connect_volume(props)
+        steps = plan_of(caplog, 'Attach')
+        assert counts(steps, 'connect', 'use controller') == [0, 2]
+        assert len(host.controllers) == 2
+
+        subsystem.namespaces[1].size *= 2
+        brick.extend_volume(props)
+        grown = [r.getMessage() for r in caplog.records if r.getMessage().startswith('Growth of ')]
+        assert [text.count('ask for size') for text in grown] == [2, 0]
+        assert [text.count('wait for size') for text in grown] == [0, 1]
