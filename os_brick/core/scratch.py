@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import contextlib
 import math
 import os
+import re
 import secrets
 import stat
 
@@ -35,7 +36,7 @@ class Incoming:
         """
         files.make_directory(directory)
         for name in files.names(directory):
-            if name.startswith(f'{prefix}-') and name.endswith(f'{suffix}{_PART}'):
+            if is_of(name, prefix, f'{suffix}{_PART}'):
                 files.unlink(f'{directory}/{name}')
         self.path = f'{directory}/{prefix}-{secrets.token_hex(4)}{suffix}'
         self.modified = math.nan
@@ -67,6 +68,11 @@ class Incoming:
     def __exit__(self, *error: object) -> None:
         os.close(self._file)
         files.unlink(self.path + _PART)
+
+
+def is_of(name: str, prefix: str, suffix: str) -> bool:
+    """Whether a file has a name that is made here for a prefix, and not for a longer one."""
+    return re.fullmatch(rf'{re.escape(prefix)}-[0-9a-f]{{8}}{re.escape(suffix)}', name) is not None
 
 
 def look(path: str) -> tuple[int, float]:

@@ -177,7 +177,7 @@ def _copy_of(volume: Volume, device_info: object) -> tuple[str, float]:
     info = common.dictionary('device_info', device_info)
     path = common.value(info, 'path', common.text)
     directory, _, name = os.path.normpath(path).rpartition('/')
-    is_own = name.startswith(f'{volume.volume_id}-') and name.endswith(_SUFFIX)
+    is_own = scratch.is_of(name, volume.volume_id, _SUFFIX)
     if not is_own or files.realpath(directory) != files.realpath(volume.directory):
         raise common.bad(
             'path', f'{path} is not a copy of volume {volume.volume_id} in {volume.directory}'

@@ -51,7 +51,8 @@ class _Metrics(socketserver.ThreadingTCPServer):
 
     def __init__(self) -> None:
         super().__init__(('127.0.0.1', 0), _Answer)
-        self.answer = b'HTTP/1.1 200 OK\r\n\r\n'
+        self.answer: bytes | None = b'HTTP/1.1 200 OK\r\n\r\n'
+        self.over = threading.Event()
         self.asked: list[bytes] = []
 
 
@@ -62,7 +63,10 @@ class _Answer(socketserver.StreamRequestHandler):
         self.server.asked.append(self.rfile.readline().rstrip())
         while self.rfile.readline().strip():
             pass
-        self.wfile.write(self.server.answer)
+        if self.server.answer is None:
+            self.server.over.wait(20)
+        else:
+            self.wfile.write(self.server.answer)
 
 
 class DiscoveryClient:
@@ -94,6 +98,7 @@ class DiscoveryClient:
 
     def __exit__(self, *_error: object) -> None:
         self.stop()
+        self.metrics.over.set()
         self.metrics.shutdown()
         self.metrics.server_close()
 

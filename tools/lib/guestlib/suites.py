@@ -31,6 +31,7 @@ EVENTLET = (
     'tests/unit/initiator/connectors/test_nvmeof.py',
     'tests/unit/host/test_powerflex_gateway.py',
     'tests/unit/initiator/connectors/test_lightos.py',
+    'tests/unit/initiator/connectors/test_vmware.py',
     'tests/unit/initiator/connectors/test_rbd.py',
     'tests/unit/initiator/connectors/test_rbd_handle.py',
     'tests/unit/initiator/connectors/test_storpool.py',

@@ -12,7 +12,7 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import process, wait
+from os_brick.core import clock, process, wait
 from os_brick.initiator.connectors import lightos, nvmeof
 from tests.unit import seams
 from tests.unit.fakehost import discovery_client, nvme
@@ -339,6 +339,14 @@ class TestProperties:
         client.metrics.answer = answer
         assert connector().find_dsc() == ''
         assert client.metrics.asked[0] == b'HEAD /metrics HTTP/1.1'
+
+    def test_something_that_never_answers(self, fabric: nvme.Fabric, client: Client) -> None:
+        """It holds up the properties of every protocol for two seconds, and not for ever."""
+        client.metrics.answer = None
+        begun = clock.monotonic()
+        found = lightos.LightOSConnector.get_connector_properties(None)
+        assert clock.monotonic() - begun < 4
+        assert (found['nqn'], found['found_dsc']) == (nvme.HOST, '')
 
     def test_of_a_host_without_the_client(self, fabric: nvme.Fabric) -> None:
         """It is not asked: a host without LightOS has nothing to wait for."""

@@ -642,6 +642,7 @@ class TestBadInput:
         'info',
         [
             None,
+            {'path': '{place}/volume-1-2-deadbeef.vmdk', 'last_modified': 1.0},
             {},
             {'path': '/etc/passwd', 'last_modified': 1.0},
             {'path': 'volume-1-x.vmdk', 'last_modified': 1.0},
@@ -649,6 +650,8 @@ class TestBadInput:
         ],
     )
     def test_device_info(self, vcenter: vsphere.VCenter, place: pathlib.Path, info: Any) -> None:
+        if info and 'path' in info:
+            info = {**info, 'path': info['path'].format(place=place)}
         with pytest.raises(exception.InvalidParameterValue, match=r'path|device_info'):
             vmware.VmdkConnector(None).disconnect_volume(vcenter.properties(place), info)
 
