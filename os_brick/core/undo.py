@@ -227,8 +227,7 @@ class Undo:
             yield
         except BaseException as error:
             self.take_back()
-            for failure in self.failures:
-                error.add_note(failure)
+            self._note_on(error)
             raise
 
     def __enter__(self) -> Undo:
@@ -246,8 +245,13 @@ class Undo:
         try:
             self.take_back()
         finally:
-            for failure in self.failures:
-                error.add_note(failure)
+            self._note_on(error)
+
+    def _note_on(self, error: BaseException) -> None:
+        """Have an error tell what failed; a block inside may have noted it already."""
+        known = getattr(error, '__notes__', ())
+        for failure in [each for each in self.failures if each not in known]:
+            error.add_note(failure)
 
 
 def replay(steps: Iterable[Data]) -> list[str]:

@@ -65,6 +65,11 @@ class Client:
         if self.makes_links:
             host.clock.after(_LINK_SECONDS, lambda: self._link(global_id, device))
 
+    def take_name(self, global_id: str, device: str, size: int) -> None:
+        """Another volume gets a name that has just become free."""
+        self._devices[global_id] = device
+        self._appear(global_id, device, size)
+
     def _link(self, global_id: str, device: str) -> None:
         if self._devices.get(global_id) == device:
             self._host.tree.link(f'/dev/storpool-byid/{global_id}', f'/dev/{device}')

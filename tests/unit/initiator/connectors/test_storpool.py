@@ -7,9 +7,11 @@ import pathlib
 import threading
 from typing import Any
 
+from oslo_config import cfg
 import pytest
 
 from os_brick import exception
+from os_brick.core import locks, wait
 from os_brick.initiator import connector as factory
 from os_brick.initiator import storpool_utils
 from os_brick.initiator.connectors import storpool
@@ -184,9 +186,11 @@ class TestLinkThatIsLate:
         self, cluster: StorPool, connector: Connector, both: tuple[double.Volume, ...]
     ) -> None:
         cluster.client.makes_links = False
-        with pytest.raises(exception.VolumeIdentityMismatch, match=both[1].global_id):
+        with pytest.raises(exception.VolumeIdentityMismatch, match=both[1].global_id) as caught:
             connector.connect_volume(cluster.properties('old'))
         assert cluster.attached() == {both[1].global_id: 'rw'}
+        # Nothing waits for the other volume's device to go.
+        assert not getattr(caught.value, '__notes__', [])
 
 
 @pytest.mark.parametrize('missing', ['makes_devices', 'makes_links'])
@@ -199,6 +203,108 @@ def test_device_that_does_not_come(cluster: StorPool, connector: Connector, miss
     assert caught.value.device == BYID + volume.global_id
     assert cluster.attached() == {}
     assert cluster.host.snapshot() == before
+
+
+def test_device_that_goes_at_the_last_moment(cluster: StorPool, connector: Connector) -> None:
+    volume = cluster.volume()
+
+    def lose(what: str) -> None:
+        if len(cluster.server.requests) == 4:
+            cluster.client.detach(volume.global_id)
+
+    cluster.server.before = lose
+    cluster.client.link_goes_seconds = 0
+    with pytest.raises((exception.VolumeDeviceNotFound, exception.VolumeIdentityMismatch)):
+        connector.connect_volume(cluster.properties())
+    assert cluster.attached() == {}
+
+
+def test_device_that_another_volume_has_at_the_last_moment(
+    cluster: StorPool, connector: Connector
+) -> None:
+    """Of the same size and under the same name; the link still leads there."""
+    volume = cluster.volume()
+
+    def replace(what: str) -> None:
+        if len(cluster.server.requests) == 4:
+            cluster.client.link_goes_seconds = 1000
+            cluster.client.detach(volume.global_id)
+            cluster.client.take_name('zx4.b.ff', 'sp-0', volume.size)
+
+    cluster.server.before = replace
+    with pytest.raises(exception.VolumeDeviceNotFound):
+        connector.connect_volume(cluster.properties())
+    assert cluster.attached() == {}
+
+
+def test_device_that_stays_after_an_attach_that_fails(
+    cluster: StorPool, connector: Connector
+) -> None:
+    cluster.volume()
+    cluster.client.goes = False
+    cluster.host.before_act = lambda what: cluster.host.other_devices.clear()
+    with pytest.raises(exception.VolumeDeviceNotFound) as caught:
+        connector.connect_volume(cluster.properties())
+    (note,) = caught.value.__notes__
+    assert 'The kernel has not removed /dev/sp-0' in note
+
+
+class TestLockOfTheVolume:
+    """Two callers may know one volume by two names, as in a migration."""
+
+    @pytest.fixture
+    def short(self) -> Iterator[None]:
+        cfg.CONF.set_override('operation_timeout', 2, group='os_brick')
+        yield
+        cfg.CONF.clear_override('operation_timeout', group='os_brick')
+
+    def test_attach_and_detach_wait(
+        self, cluster: StorPool, connector: Connector, short: None
+    ) -> None:
+        volume = cluster.volume()
+        key = f'storpool {volume.global_id}'
+        with locks.hold(locks.IDENTITY, key, wait.Deadline.after(5)):
+            with pytest.raises(exception.OperationTimedOut, match='lock on identity'):
+                connector.connect_volume(cluster.properties())
+            cluster.state.attach(fake_storpool.CLIENT, volume, 'rw')
+            with pytest.raises(exception.OperationTimedOut, match='lock on identity'):
+                connector.disconnect_volume(cluster.properties(), None)
+        assert changes(cluster) == []
+
+    def test_it_is_held_while_an_attach_is_taken_back(
+        self, cluster: StorPool, connector: Connector
+    ) -> None:
+        volume = cluster.volume()
+        cluster.client.makes_links = False
+        free: list[bool] = []
+
+        def look(what: str) -> None:
+            if what.startswith('POST'):
+                try:
+                    with locks.hold(
+                        locks.IDENTITY, f'storpool {volume.global_id}', wait.Deadline.after(0)
+                    ):
+                        free.append(True)
+                except exception.OperationTimedOut:
+                    free.append(False)
+
+        cluster.server.before = look
+        with pytest.raises(exception.VolumeDeviceNotFound):
+            connector.connect_volume(cluster.properties())
+        assert free == [False, False]
+
+
+def test_detach_that_is_refused_without_a_device(cluster: StorPool, connector: Connector) -> None:
+    """The cluster says why, and no device tells that the volume is still attached."""
+    volume = cluster.volume()
+    cluster.client.makes_devices = False
+    cluster.state.attach(fake_storpool.CLIENT, volume, 'rw')
+    cluster.server.fail(2, 'refused')
+    with pytest.raises(storpool_utils.StorPoolAPIError, match='something broke'):
+        connector.disconnect_volume(cluster.properties(), None)
+    assert len(cluster.attached()) == 1
+    connector.disconnect_volume(cluster.properties(), None)
+    assert cluster.attached() == {}
 
 
 def test_device_that_comes_late(cluster: StorPool, connector: Connector) -> None:
