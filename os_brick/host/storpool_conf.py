@@ -17,7 +17,8 @@ def read(section: str) -> model.Section:
 
     Files in the directory count more than the one file, and later names more than earlier ones.
 
-    :raises BrickException: if a file is missing, cannot be read, or has a line that is not one.
+    :raises HostNotReady: if there is no configuration.
+    :raises BrickException: if a file cannot be read, or has a line that is not one.
     """
     for_all: model.Section = {}
     for_one: model.Section = {}
@@ -36,6 +37,11 @@ def _further_files() -> list[str]:
 def _sections(path: str) -> dict[str, model.Section]:
     try:
         return model.sections(files.read_regular(path, _LARGEST).decode())
+    except FileNotFoundError:
+        raise exception.HostNotReady(
+            missing=f'the configuration of StorPool, {path},',
+            remedy='Install and configure the StorPool client.',
+        ) from None
     except UnicodeDecodeError:
         why = 'it is not text in UTF-8'
     except OSError as error:

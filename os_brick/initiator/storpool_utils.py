@@ -63,7 +63,8 @@ def get_conf(section: str | None = None, use_env: bool = True) -> dict[str, Any]
 
     :param section: the name of the host; this host's if ``None``.
     :param use_env: whether :data:`ENV_OVERRIDE` are read from the environment.
-    :raises BrickException: if a file is missing, cannot be read, or has a line that is not one.
+    :raises HostNotReady: if there is no configuration.
+    :raises BrickException: if a file cannot be read, or has a line that is not one.
     """
     found = storpool_conf.read(platform.node() if section is None else section)
     given = {name: os.environ[name] for name in ENV_OVERRIDE if use_env and name in os.environ}

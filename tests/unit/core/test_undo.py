@@ -174,3 +174,15 @@ def test_an_interrupt_of_any_kind_in_a_step_keeps_no_other_from_its_turn(
         undo.add_local(done.append, 'b')
         raise ZeroDivisionError
     assert done == ['b', 'a']
+
+
+def test_what_failed_is_noted_once() -> None:
+    """A block inside takes back under a lock of its own, before the whole does."""
+
+    def fails() -> None:
+        raise OSError('stuck')
+
+    with pytest.raises(ZeroDivisionError) as caught, core_undo.Undo() as undo, undo.on_error():  # noqa: PT012
+        undo.add_local(fails)
+        raise ZeroDivisionError
+    assert len(caught.value.__notes__) == 1

@@ -66,7 +66,7 @@ def test_file_that_cannot_be_used(
 
 
 def test_file_that_is_missing(tree: fake_tree.Tree) -> None:
-    with pytest.raises(exception.BrickException, match=f'{FILE}, cannot be used: No such file'):
+    with pytest.raises(exception.HostNotReady, match=f'{FILE}, is missing'):
         storpool_conf.read('h1')
 
 

@@ -506,7 +506,7 @@ class TestConfiguration:
         """Nova makes one of each protocol; a host without StorPool has no such file."""
         made = factory.InitiatorConnector.factory('STORPOOL', None)
         assert made.get_connector_properties(None, multipath=False, enforce_multipath=False) == {}
-        with pytest.raises(exception.BrickException, match='/etc/storpool'):
+        with pytest.raises(exception.HostNotReady, match='/etc/storpool'):
             made.connect_volume(StorPool.properties())
 
     @pytest.mark.parametrize('ours', ['', '0', '4096', 'x', '1.5'])
