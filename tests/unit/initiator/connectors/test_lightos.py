@@ -14,6 +14,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import clock, process, wait
 from os_brick.initiator.connectors import lightos, nvmeof
+from tests import breadth
 from tests.unit import seams
 from tests.unit.fakehost import discovery_client, nvme
 
@@ -446,3 +447,76 @@ def test_the_options(fabric: nvme.Fabric, client: Client) -> None:
             cfg.CONF.clear_override(f'lightos_discovery_client_{name}', group='os_brick')
     (group, found), *_ = lightos.list_opts()
     assert (group, len(found)) == ('os_brick', 3)
+
+
+NEVER = 10**9
+HOWS = ['refused', 'hung', 'late', 'interrupted', 'interrupted late']
+
+
+def _strikes() -> list[tuple[int, str]]:
+    return [
+        (number, how)
+        for turn, how in enumerate(HOWS)
+        for number in breadth.acts(turn, len(HOWS), 10)
+    ]
+
+
+class TestFaults:
+    """One act of root goes wrong, whichever it is: a question to the cluster, a read, a flush."""
+
+    @pytest.fixture
+    def striking(self, tmp_path: pathlib.Path) -> Iterator[nvme.StrikingFabric]:
+        with (
+            nvme.configured(tmp_path, operation_timeout=10) as root,
+            nvme.StrikingFabric(root) as found,
+            process.use(found),
+        ):
+            found.file('/usr/sbin/nvme', '')
+            yield found
+
+    @pytest.mark.parametrize(('number', 'how'), _strikes())
+    def test_in_an_attach(self, striking: nvme.StrikingFabric, number: int, how: str) -> None:
+        """Nothing is left of one that fails but what the client has connected."""
+        subsystem, volume = cluster(striking)
+        props = properties(subsystem, 3)
+        with Client(striking) as client:
+            client.connect({subsystem.nqn})
+            striking.fail(number, how)
+            try:
+                connector().connect_volume(props)
+            except (Exception, KeyboardInterrupt):
+                assert not client.files()
+                assert not nvme.states(striking.root.parent)
+            else:
+                assert list(client.files()) == [f'{volume.uuid}.conf']
+            assert len(striking.controllers) == 2
+            striking.fail(NEVER, '')
+            info = connector().connect_volume(props)
+            assert striking.uuid_of(info['path']) == volume.uuid
+            connector().disconnect_volume(props, info)
+            assert not client.files()
+            assert not nvme.states(striking.root.parent)
+
+    @pytest.mark.parametrize(('number', 'how'), _strikes())
+    @pytest.mark.parametrize('force', [True, False])
+    def test_in_a_detach(
+        self, striking: nvme.StrikingFabric, number: int, how: str, force: bool
+    ) -> None:
+        """One that fails can be repeated; a forced one has removed the file all the same."""
+        subsystem, _volume = cluster(striking)
+        props = properties(subsystem, 3)
+        with Client(striking) as client:
+            info = connector().connect_volume(props)
+            striking.fail(number, how)
+            try:
+                connector().disconnect_volume(props, info, force=force)
+            except KeyboardInterrupt:
+                pass
+            except Exception:
+                assert not (force and client.files())
+            else:
+                assert not client.files()
+            striking.fail(NEVER, '')
+            connector().disconnect_volume(props, info)
+            assert not client.files()
+            assert not nvme.states(striking.root.parent)

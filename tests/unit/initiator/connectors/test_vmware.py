@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import threading
@@ -16,11 +17,12 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import clock
+from os_brick.core import clock, net
 from os_brick.initiator.connectors import vmware
 from tests import breadth
 from tests.doubles import certificates, vsphere, web
 from tests.unit import seams
+from tests.unit.fakehost import network
 
 pytest.importorskip('oslo_vmware', reason='test-requirements.txt has it', exc_type=ImportError)
 ORIGINAL = b'the disk' * 1000
@@ -280,6 +282,53 @@ class TestEachRequest:
             again.detach()
             left = set(vcenter.files) - {vcenter.disk}
         assert not left
+
+
+class Interrupted(network.Network):
+    """A network on which the caller is interrupted when it makes a connection."""
+
+    def __init__(self, port: int, number: int) -> None:
+        super().__init__(clock)
+        self._port, self._left = port, number
+
+    def open(self, address: str, port: int, seconds: float) -> socket.socket:
+        self._left -= 1
+        if self._left == -1:
+            raise KeyboardInterrupt
+        return socket.create_connection(('127.0.0.1', self._port), timeout=seconds)
+
+
+@pytest.mark.usefixtures('still')
+class TestInterrupts:
+    """The caller is interrupted at some request, as by the end of its service."""
+
+    @pytest.mark.parametrize('number', breadth.acts(0, 2, 10))
+    def test_an_attach(self, vcenter: vsphere.VCenter, place: pathlib.Path, number: int) -> None:
+        with (
+            net.use(Interrupted(vcenter.port, number)),
+            contextlib.suppress(KeyboardInterrupt),
+        ):
+            Volume(vcenter, place).detach()
+        assert not [name for name in names(place) if name.endswith('.part')]
+        volume = Volume(vcenter, place)
+        volume.detach()
+        assert vcenter.state()[:2] == (
+            {'volume-1/volume-1.vmdk': ORIGINAL},
+            'volume-1/volume-1.vmdk',
+        )
+        assert not vcenter._open_leases()
+
+    @pytest.mark.parametrize('number', breadth.acts(0, 3, LAST))
+    def test_a_detach(self, vcenter: vsphere.VCenter, place: pathlib.Path, number: int) -> None:
+        volume = Volume(vcenter, place)
+        volume.path.write_bytes(NEW)
+        with net.use(Interrupted(vcenter.port, number)), contextlib.suppress(KeyboardInterrupt):
+            volume.detach()
+        assert vcenter.content() in (ORIGINAL, b'inflated ' + NEW)
+        if volume.path.exists():
+            volume.detach()
+        assert vcenter.content() == b'inflated ' + NEW
+        assert not names(place)
 
 
 @pytest.mark.usefixtures('still')
