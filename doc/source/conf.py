@@ -5,6 +5,7 @@ import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / '_ext'))
 
 project = 'os-brick'
 author = 'The os-brick contributors'
@@ -15,6 +16,7 @@ extensions = [
     'sphinx.ext.viewcode',
     'reno.sphinxext',
     'oslo_config.sphinxext',
+    'properties',
 ]
 
 master_doc = 'index'
