@@ -36,7 +36,11 @@ def answers(client: settings.DiscoveryClient, seconds: float = ANSWER_SECONDS) -
 
 def is_installed(client: settings.DiscoveryClient) -> bool:
     """Whether there is the directory in which the client looks for files; it makes that itself."""
-    return files.is_directory(client.directory)
+    if files.is_directory(client.directory):
+        return True
+    # It may be one that only root looks into.
+    parent = client.directory.rpartition('/')[0]
+    return files.is_directory(parent) and root.has_dsc_directory(client.directory)
 
 
 def own_addresses() -> list[str]:

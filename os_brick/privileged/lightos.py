@@ -19,6 +19,12 @@ _MOST_SERVICES = 64
 
 
 @privileged.entrypoint
+def has_dsc_directory(directory: str) -> bool:
+    """Whether there is the directory in which the client looks for files."""
+    return files.is_directory(_place(directory))
+
+
+@privileged.entrypoint
 def has_dsc_file(directory: str, uuid: str) -> bool:
     """Whether there is a volume's file."""
     path = _path(directory, uuid)
@@ -60,6 +66,10 @@ def delete_dsc_file(directory: str, uuid: str) -> None:
 
 
 def _path(directory: object, uuid: object) -> str:
+    return f'{_place(directory)}/{lightos.file_name(_uuid(uuid))}'
+
+
+def _place(directory: object) -> str:
     place = lightos.directory((_configured(),), str(directory))
     if place is None:
         raise exception.InvalidParameterValue(
@@ -67,7 +77,7 @@ def _path(directory: object, uuid: object) -> str:
             f'daemon has {_configured()}. Another one has to be in a configuration file that the '
             'daemon is started with ([os_brick] lightos_discovery_client_dir_path)'
         )
-    return f'{place}/{lightos.file_name(_uuid(uuid))}'
+    return place
 
 
 def _configured() -> str:

@@ -64,6 +64,15 @@ def test_without_the_directory(place: pathlib.Path) -> None:
     assert not steps.failures
 
 
+def test_whether_it_is_installed(place: pathlib.Path) -> None:
+    """Where the directory above it is there, root is asked: others may not look into that."""
+    assert lightos.is_installed(CLIENT)
+    place.rmdir()
+    assert not lightos.is_installed(CLIENT)
+    place.parent.rmdir()
+    assert not lightos.is_installed(CLIENT)
+
+
 def test_another_directory_than_roots(place: pathlib.Path) -> None:
     other = settings.DiscoveryClient(directory='/etc')
     with pytest.raises(exception.InvalidParameterValue, match='root daemon has'):

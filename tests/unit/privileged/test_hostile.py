@@ -73,6 +73,7 @@ VALID: dict[str, dict[str, Any]] = {
     'iscsiadm.logout': {'session': 1},
     'iscsiadm.discover': {name: PORTAL[name] for name in ('address', 'port', 'iface')},
     'iscsiadm.show_iface': {'iface': 'default'},
+    'lightos.has_dsc_directory': {'directory': DSC['directory']},
     'lightos.has_dsc_file': DSC,
     'lightos.write_dsc_file': {
         **DSC,
