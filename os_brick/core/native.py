@@ -16,7 +16,7 @@ import errno
 import importlib
 import sys
 import threading
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from os_brick.core import wait
 
@@ -36,13 +36,64 @@ def call(function: Callable[..., T], *args: Any) -> T:
     A green thread that is killed leaves, and the function goes on; use :func:`made` for one whose
     result has to be closed.
     """
-    patcher = sys.modules.get('eventlet.patcher')
-    if patcher is None or not patcher.is_monkey_patched('thread') or _local.blocks:
+    if _patcher() is None or _local.blocks:
         return function(*args)
     # Part of what has patched this process. In a thread of the pool it calls the function itself.
     pool: Any = importlib.import_module('eventlet.tpool')
-    answer: T = pool.execute(function, *args)
-    return answer
+    outcome: _Outcome[T] = pool.execute(_Outcome, function, *args)
+    return outcome.get()
+
+
+def _patcher() -> Any:
+    """Eventlet's module that has patched threads; ``None`` if none has."""
+    patcher = sys.modules.get('eventlet.patcher')
+    return patcher if patcher is not None and patcher.is_monkey_patched('thread') else None
+
+
+class _Outcome(Generic[T]):
+    """What a call has come to. A thread of the pool ends with some errors, so none may reach it."""
+
+    def __init__(self, function: Callable[..., T], *args: Any) -> None:
+        self._error: BaseException | None = None
+        try:
+            self._answer = function(*args)
+        except BaseException as error:  # noqa: BLE001 raised by get()
+            self._error = error
+
+    def get(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return self._answer
+
+
+def ended_within(seconds: float, function: Callable[[], object]) -> bool:
+    """Call it in an operating system thread of its own; whether it has ended in time.
+
+    One that has not goes on; what it raises after that is not told. ``function`` must not log:
+    with eventlet a log's lock belongs to another thread.
+    """
+    if _local.blocks:
+        function()
+        return True
+    patcher = _patcher()
+    threads: Any = patcher.original('threading') if patcher else threading
+    outcomes: collections.deque[_Outcome[object]] = collections.deque()
+
+    def run() -> None:
+        # It is no thread of the pool, so what it calls blocks it.
+        with blocking():
+            outcomes.append(_Outcome(function))
+
+    thread = threads.Thread(target=run, name='os-brick close', daemon=True)
+    thread.start()
+    if patcher:
+        wait.holds(lambda: bool(outcomes), wait.Deadline.after(seconds))
+    else:
+        thread.join(seconds)
+    if outcomes:
+        outcomes.popleft().get()
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -55,8 +55,9 @@ def _text(value: str | bytes | None) -> Any:
 class RBDClient:
     """A connection to a pool of a cluster, or to a namespace of it.
 
-    Every call through it ends within the time limit of an operation, also when the cluster does
-    not answer: librados has no such limits by default. What ceph.conf limits is left as it is.
+    Connecting ends within the time limit of an operation, and each read and write within half of
+    it, also when the cluster does not answer: librados has no such limits by default. What
+    ceph.conf limits is left as it is.
 
     :ivar client: the ``rados.Rados``.
     :ivar ioctx: the ``rados.Ioctx``; ``None`` after :meth:`disconnect`: librbd crashes on a
@@ -70,8 +71,7 @@ class RBDClient:
         :param conffile: the configuration, ``/etc/ceph/ceph.conf`` by default.
         :param rbd_cluster_name: ``ceph`` by default.
         :param namespace: a namespace of the pool; the default one without.
-        :param operation_seconds: the time limit of a call; ``[os_brick] operation_timeout``
-            by default.
+        :param operation_seconds: the time limit; ``[os_brick] operation_timeout`` by default.
         :param rados: another module in the place of Ceph's binding, as ``rbd``.
         :raises InvalidParameterValue: if Ceph's Python bindings are not installed.
         :raises OperationTimedOut: if the cluster does not answer.
@@ -84,7 +84,7 @@ class RBDClient:
         self.rbd_conf: Any = kwargs.get('conffile', '/etc/ceph/ceph.conf')
         self.rbd_cluster_name: Any = kwargs.get('rbd_cluster_name', 'ceph')
         self.rbd_namespace: str = _text(kwargs.get('namespace')) or ''
-        self._seconds: float = kwargs.get('operation_seconds') or opts.current().operation_seconds
+        self.seconds: float = kwargs.get('operation_seconds') or opts.current().operation_seconds
         self.client: Any = None
         self.ioctx: Any = None
         self.client, self.ioctx = self.connect()
@@ -118,7 +118,7 @@ class RBDClient:
             conffile=self.rbd_conf,
         )
         try:
-            _limit(client, self._seconds)
+            _limit(client, self.seconds)
             client.connect()
             ioctx = client.open_ioctx(self.rbd_pool)
             if self.rbd_namespace:
@@ -131,7 +131,7 @@ class RBDClient:
     def _error(self, error: Exception) -> exception.BrickException:
         what = f'pool {self.rbd_pool} of Ceph cluster {self.rbd_cluster_name}'
         if type(error).__name__ == 'TimedOut':
-            return exception.OperationTimedOut(what=what, seconds=self._seconds)
+            return exception.OperationTimedOut(what=what, seconds=self.seconds)
         return exception.BrickException(
             f'Connecting as user {self.rbd_user} to {what} failed: {error}'
         )
@@ -152,15 +152,18 @@ def _close_both(connection: tuple[Any, Any]) -> None:
 
 
 def _limit(client: Any, seconds: float) -> None:
-    """Have calls into librados end within so many seconds; by default (0) they have no limit."""
-    # A connection takes it twice, for the monitors' map and for the key (16.2).
-    least = max(1, math.floor(seconds / 2))
+    """Have calls into librados end in time; by default (0) they have no limit.
+
+    Half of it each, because what we call waits twice, one after the other (measured with 16.2):
+    a connection for the monitors' map and for its key, a flush for the cache and for the OSDs.
+    """
+    half = max(1, math.floor(seconds / 2))
     mount = _configured(client, 'client_mount_timeout')
-    if not 0 < mount <= least:
-        client.conf_set('client_mount_timeout', str(least))
+    if not 0 < mount <= half:
+        client.conf_set('client_mount_timeout', str(half))
     for name in ('rados_mon_op_timeout', 'rados_osd_op_timeout'):
         if not _configured(client, name):
-            client.conf_set(name, str(max(1, math.floor(seconds))))
+            client.conf_set(name, str(half))
 
 
 def _configured(client: Any, name: str) -> float:
@@ -208,10 +211,20 @@ class RBDVolume:
         )
 
     def close(self) -> None:
-        """Close the image and disconnect the client; again is nothing."""
+        """Close the image and disconnect the client; again is nothing.
+
+        If the cluster does not answer it goes on in the background after the time limit: librbd
+        waits for its lock and its watch (three times the limit of a call, with 16.2). It has
+        nothing to write by then, if it was flushed.
+        """
+        if not native.ended_within(self.client.seconds, self._close):
+            LOG.warning('Image %s is being closed in the background', self.name)
+
+    def _close(self) -> None:
         try:
-            native.call(self.image.close)
+            self.image.close()
         finally:
+            # In the thread that has closed the image: librbd crashes if it has no connection.
             self.client.disconnect()
 
     def __enter__(self) -> RBDVolume:

@@ -121,6 +121,44 @@ def test_what_is_made_is_released_if_no_one_gets_it() -> None:
     assert not released
 
 
+@pytest.mark.parametrize('kind', [KeyboardInterrupt, SystemExit, OSError])
+def test_an_error_of_any_kind_arrives(kind: type[BaseException]) -> None:
+    """A thread of eventlet's pool would end with some of them, and its caller wait for ever."""
+    code = f"""
+        def fails():
+            raise {kind.__name__}('it')
+
+        try:
+            native.call(fails)
+        except {kind.__name__} as error:
+            print(error, [native.call(int, '1') for number in range(30)] == [1] * 30)
+    """
+    assert _green(code) == 'it True'
+
+
+def test_what_has_a_time_limit_ends_or_goes_on() -> None:
+    ends = threading.Event()
+    assert native.ended_within(30, lambda: None)
+    with pytest.raises(OSError, match='told'):
+        native.ended_within(30, lambda: (_ for _ in ()).throw(OSError('told')))
+    assert not native.ended_within(0.01, lambda: ends.wait(30))
+    ends.set()
+    with native.blocking():
+        assert native.ended_within(0, lambda: None)
+
+
+def test_what_has_a_time_limit_lets_green_threads_run() -> None:
+    code = """
+        done = []
+        assert native.ended_within(30, lambda: sleep(0.3))
+        assert len(ticks) > 10, ticks
+        assert not native.ended_within(0.1, lambda: [sleep(0.3), done.append(1)])
+        eventlet.sleep(0.5)
+        print(done)
+    """
+    assert _green(code) == '[1]'
+
+
 def test_turns_follow_each_other() -> None:
     turn = native.Turn('it')
     inside: list[int] = []

@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 
 from os_brick import exception
+from os_brick.core import clock, wait
 from os_brick.initiator import linuxrbd
 from tests.unit.initiator import fakeceph
 
@@ -56,11 +57,11 @@ def test_defaults_are_those_of_ceph(ceph: fakeceph.Cluster) -> None:
 @pytest.mark.parametrize(
     ('configured', 'limits'),
     [
-        ({}, ('15', '30', '30')),
-        ({'client_mount_timeout': '10'}, ('10', '30', '30')),
-        ({'client_mount_timeout': '0'}, ('15', '30', '30')),
+        ({}, ('15', '15', '15')),
+        ({'client_mount_timeout': '10'}, ('10', '15', '15')),
+        ({'client_mount_timeout': '0'}, ('15', '15', '15')),
         ({'rados_osd_op_timeout': '5', 'rados_mon_op_timeout': '7.5'}, ('15', '7.5', '5')),
-        ({'rados_osd_op_timeout': '0s'}, ('15', '30', '30')),
+        ({'rados_osd_op_timeout': '0s'}, ('15', '15', '15')),
     ],
 )
 def test_no_call_is_without_a_limit(
@@ -149,6 +150,26 @@ def test_the_client_is_disconnected_even_if_the_image_cannot_be_closed(
     ceph.fail = lambda what, _offset: errno.ETIMEDOUT if what == 'close' else 0
     with pytest.raises(fakeceph.RbdError):
         volume.close()
+    ceph.assert_closed()
+
+
+def test_an_image_whose_close_hangs_is_closed_in_the_background(
+    ceph: fakeceph.Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[bool] = []
+    volume = linuxrbd.RBDVolume(client(ceph, operation_seconds=0.05), 'gold')
+
+    def hangs(what: str, _offset: int) -> int:
+        while what == 'close' and not answers:
+            clock.sleep(0.01)
+        return 0
+
+    ceph.fail = hangs
+    volume.close()
+    assert 'Image gold is being closed in the background' in caplog.text
+    assert not ceph.clients[0].is_shut_down, 'librbd crashes without its connection'
+    answers.append(True)
+    assert wait.holds(lambda: ceph.clients[0].is_shut_down, wait.Deadline.after(10))
     ceph.assert_closed()
 
 

@@ -271,7 +271,7 @@ def test_it_behaves_as_a_file_whatever_is_under_way(
             assert file.tell() == model.tell()
     assert content(ceph) == model.getvalue()
     # What is read ahead, besides what one call asks for.
-    assert ceph.most_bytes <= (rbd_stream.MOST_REQUESTS + 22) * OBJECT
+    assert ceph.most_bytes <= (rbd_stream.MOST_WRITES + 22) * OBJECT
     ceph.assert_closed()
 
 
@@ -287,14 +287,14 @@ def test_a_stream_in_is_written_object_by_object(ceph: fakeceph.Cluster, chunk: 
     assert content(ceph) == data
     writes = sorted((start, size) for what, start, size in ceph.calls if what == 'write')
     assert writes == [(start, min(OBJECT, IMAGE - start)) for start in range(0, IMAGE, OBJECT)]
-    assert ceph.most == rbd_stream.MOST_REQUESTS
+    assert ceph.most == rbd_stream.MOST_WRITES
 
 
 @pytest.mark.parametrize('chunk', [7, 24, OBJECT, 100])
 def test_a_stream_out_is_read_ahead(ceph: fakeceph.Cluster, chunk: int) -> None:
     with opened(ceph) as file:
         assert b''.join(iter(lambda: file.read(chunk), b'')) == PATTERN
-    assert 4 <= ceph.most <= rbd_stream.MOST_REQUESTS + 2
+    assert 4 <= ceph.most <= rbd_stream.MOST_READS + 2
     read = sum(size for what, _start, size in ceph.calls if what == 'read')
     assert read == IMAGE, 'each byte is read once'
 
@@ -317,12 +317,6 @@ def test_a_large_read_is_one_request(ceph: fakeceph.Cluster) -> None:
         data = file.read(12 * OBJECT)
     assert data == PATTERN[: 12 * OBJECT]
     assert ceph.calls[0] == ('read', 0, 12 * OBJECT)
-
-
-@pytest.mark.parametrize(('object_bytes', 'unit'), [(4096, 4096), (1 << 22, 1 << 22)])
-def test_memory_is_bounded(object_bytes: int, unit: int) -> None:
-    assert rbd_stream.unit_of(object_bytes) == unit
-    assert rbd_stream.window_of(unit) <= rbd_stream.MOST_BYTES
 
 
 @pytest.mark.parametrize('last', ['write', 'flush', 'close', 'truncate'])

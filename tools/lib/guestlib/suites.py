@@ -25,6 +25,8 @@ EVENTLET = (
     'tests/unit/core',
     'tests/unit/paths',
     'tests/unit/remotefs',
+    'tests/unit/initiator/test_linuxrbd.py',
+    'tests/unit/initiator/test_linuxrbd_io.py',
     'tests/unit/initiator/connectors/test_iscsi.py',
     'tests/unit/initiator/connectors/test_iscsi_names.py',
     'tests/unit/initiator/connectors/test_fibre_channel.py',
