@@ -192,6 +192,12 @@ class Worker:
         given = {'path': path, 'provider': provider, 'passphrase': passphrase}
         self.start(do='encryption', method=method, **given)
 
+    def stream(
+        self, image: tuple[str, str], conf: str, path: str, chunk: int, *, into: bool
+    ) -> None:
+        """Copy a file into an image of Ceph (pool and name), or an image to a file."""
+        self._ask(300, do='stream', image=image, conf=conf, path=path, chunk=chunk, into=into)
+
     def properties(self, *, multipath: bool = False, enforce: bool = False) -> dict[str, Any]:
         """What get_connector_properties answers there."""
         answer = self._ask(120, do='properties', multipath=multipath, enforce=enforce)

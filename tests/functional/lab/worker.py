@@ -15,6 +15,8 @@ import socket
 import sys
 import time
 
+DISTRIBUTION = '/usr/lib/python3/dist-packages'
+
 
 class Memory(logging.Handler):
     """Keeps every line that is logged, at every level that is asked for."""
@@ -118,6 +120,25 @@ class Server:
         from os_brick.initiator import connector
 
         return connector.get_connector_properties(None, '10.0.0.1', multipath, enforce)
+
+    def do_stream(self, image, conf, path, chunk, *, into):
+        """Copy a file into an image (pool and name), or an image to a file, by so many bytes."""
+        # Ceph's bindings are the distribution's; what the environment has comes first.
+        if DISTRIBUTION not in sys.path:
+            sys.path.append(DISTRIBUTION)
+        from os_brick.initiator import linuxrbd
+
+        pool, name = image
+        client = linuxrbd.RBDClient('admin', pool, conffile=conf, rbd_cluster_name='ceph')
+        volume = linuxrbd.RBDVolume(client, name)
+        meta = linuxrbd.RBDImageMetadata(volume, pool, 'admin', conf)
+        with (
+            linuxrbd.RBDVolumeIOWrapper(meta) as opened,
+            open(path, 'rb' if into else 'wb') as file,
+        ):
+            source, sink = (file, opened) if into else (opened, file)
+            while data := source.read(chunk):
+                sink.write(data)
 
     def do_logs(self):
         lines, self.memory.lines = self.memory.lines, []

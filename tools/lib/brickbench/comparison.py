@@ -13,8 +13,9 @@ from tests.functional import lab
 
 Props = dict[str, Any]
 CALL_SECONDS = 120.0
-# A process without a connector, for what is not attached.
+# Processes without a connector, for what is not attached.
 LVM = 'LVM'
+STREAM = 'stream'
 # multipathd takes just what it is told to: no map over the one disk of a single path.
 MULTIPATHD = {'find_multipaths': 'strict'}
 
@@ -35,7 +36,7 @@ class Side:
             if self._nursery is None:
                 self._nursery = lab.bricks.Nursery(self.python, debug=False)
             worker = self._nursery.spawn()
-            if protocol != LVM:
+            if protocol not in {LVM, STREAM}:
                 worker.make(protocol, multipath=multipath)
             self._workers[kind] = worker
         return self._workers[kind]

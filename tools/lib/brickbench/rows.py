@@ -71,6 +71,11 @@ ROWS = (
     Row('lvm-over-raw', 'LVM: list of 500 volumes beside lvs', 'lvm', None, 1.2, EASIER),
     Row('crypt-attach', 'encryptor: attach of a LUKS volume', 'crypt', 3, 1.05),
     Row('crypt-over-raw', 'encryptor: attach beside cryptsetup', 'crypt', None, 1.1, EASIER),
+    Row('rbd-in', 'RBD: 256 MiB into an image', 'rbd', None, 0.7),
+    Row('rbd-in-over-raw', 'RBD: into an image beside rbd import', 'rbd', None, 1.0, EASIER),
+    Row('rbd-out', 'RBD: 256 MiB out of an image, by 64 KiB', 'rbd', None, 0.7),
+    Row('rbd-out-4m', 'RBD: 256 MiB out of an image, by 4 MiB', 'rbd', None, 0.7),
+    Row('rbd-out-over-raw', 'RBD: out of an image beside rbd export', 'rbd', None, 1.0, EASIER),
     Row('daemon', 'privsep daemon: start to first answer', 'processes', None, 0.6),
     Row('memory', 'resident memory of the importing process', 'processes', None, 0.7, unit='MiB'),
     Row('import', 'import of the connectors, over the libraries', 'processes', most=0.06),
@@ -81,6 +86,8 @@ _BESIDE = {
     'nvme-over-floor': 'of the bare write',
     'lvm-over-raw': 'of lvs',
     'crypt-over-raw': 'of cryptsetup open',
+    'rbd-in-over-raw': 'of rbd import',
+    'rbd-out-over-raw': 'of rbd export',
 }
 NAMES = tuple(row.name for row in ROWS)
 

@@ -7,7 +7,17 @@ import datetime
 import platform
 from typing import Any
 
-from brickbench import comparison, crypt, fabrics, groups, namespaces, processes, rows, volumes
+from brickbench import (
+    comparison,
+    crypt,
+    fabrics,
+    groups,
+    images,
+    namespaces,
+    processes,
+    rows,
+    volumes,
+)
 from tests.functional import lab
 
 _ACTS: dict[str, comparison.Act] = {
@@ -25,6 +35,7 @@ _ACTS: dict[str, comparison.Act] = {
     'nvme-hole': namespaces.hole,
     'lvm': groups.listed,
     'crypt': crypt.existing,
+    'rbd': images.streamed,
     'processes': processes.processes,
 }
 
