@@ -80,7 +80,7 @@ def ended_within(seconds: float, function: Callable[[], object]) -> bool:
     outcomes: collections.deque[_Outcome[object]] = collections.deque()
 
     def run() -> None:
-        # It is no thread of the pool, so what it calls blocks it.
+        # This thread is outside the pool, so what it calls blocks it.
         with blocking():
             outcomes.append(_Outcome(function))
 
