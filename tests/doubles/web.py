@@ -171,6 +171,8 @@ class Server:
                 opened, _address = listener.accept()
             except OSError:
                 return
+            # Session tickets and the answer are two pieces: the second must not wait.
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _start(self._serve, opened, ended)
 
     def _serve(self, opened: socket.socket, ended: threading.Event) -> None:
