@@ -24,6 +24,8 @@ _LARGEST_TARGET = 2**31
 _NO_TARGET_YET = -1
 
 LOGGED_IN = 'LOGGED_IN'
+# What the name of a target begins with (RFC 7143, section 4.2.7).
+_NAMES = ('iqn.', 'eui.', 'naa.')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,7 +109,16 @@ def _nexus(name: str) -> Nexus | None:
     return Nexus(number, target, int(host[1]), int(target_id) if is_known else _NO_TARGET_YET)
 
 
-_nexuses = facts.Facts(_SESSIONS, _nexus, lambda nexus: nexus.target_id != _NO_TARGET_YET)
+def _is_final(nexus: Nexus) -> bool:
+    """Whether nothing of it changes any more.
+
+    iscsid names the target once the kernel has made the session and given it a target ID; until
+    then the kernel shows ``(null)`` (Linux, libiscsi.c, iscsi_session_get_param).
+    """
+    return nexus.target_id != _NO_TARGET_YET and nexus.target.lower().startswith(_NAMES)
+
+
+_nexuses = facts.Facts(_SESSIONS, _nexus, _is_final)
 
 
 def _session(nexus: Nexus) -> Session | None:

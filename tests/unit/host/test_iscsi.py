@@ -94,3 +94,14 @@ def test_reachable(host: fake_host.Host) -> None:
     assert iscsi.why_unreachable(where(target.portals[0])) is None
     target.close()
     assert iscsi.why_unreachable(where(target.portals[0]), 1.0)
+
+
+def test_a_session_that_has_no_name_yet_is_read_again(host: fake_host.Host) -> None:
+    """Another thread's login is under way: the kernel shows a session before its name."""
+    target = host.target('t1')
+    session = host.log_in(target, target.portals[0])
+    place = f'/sys/class/iscsi_session/session{session.number}/targetname'
+    host.tree.value(place, '(null)')
+    assert iscsi.sessions(target.iqn) == []
+    host.tree.value(place, target.iqn)
+    assert [found.number for found in iscsi.sessions(target.iqn)] == [session.number]
