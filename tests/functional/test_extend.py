@@ -136,6 +136,7 @@ def test_discovered_volume_grows_on_every_disk(shelf, multi):
     target.map(1, volume)
     props = target.properties(1)
     info = multi.connect_volume(props)
+    support.wait_disks(info['path'], 3)
     bigger = volume.grow(48)
     assert multi.extend_volume(props) == bigger
     assert {support.size(f'/dev/{disk}') for disk in support.disks_of(info['path'])} == {bigger}

@@ -23,8 +23,8 @@ def test_every_session_is_used(shelf, multi, two_sessions, portals):
     target.map(1, volume)
     props = target.properties(1, plural=True)
     info = multi.connect_volume(props)
+    support.wait_disks(info['path'], 2 * portals)
     assert support.session_count(target.iqn) == 2 * portals
-    lab.shell.until(lambda: len(support.disks_of(info['path'])) == 2 * portals, 10, 'every disk')
     support.assert_is(info['path'], volume)
     bigger = volume.grow(48)
     assert multi.extend_volume(props) == bigger

@@ -77,6 +77,8 @@ def test_volumes_of_one_target_in_processes(shelf, workers):
     for worker, each in zip(staff, props, strict=True):
         worker.begin('connect_volume', each)
     infos = [worker.finish() for worker in staff]
+    for info in infos:
+        support.wait_disks(info['path'], 2)
     assert support.session_count(target.iqn) == 2
     for worker, each, info in list(zip(staff, props, infos, strict=True))[:3]:
         worker.begin('disconnect_volume', each, info)

@@ -57,6 +57,7 @@ def test_paths(shelf, multipath):
     assert connector.get_volume_paths(props) == []
     assert connector.get_search_path() == '/dev/disk/by-path'
     info = connector.connect_volume(props)
+    support.wait_disks(info['path'], 2 if multipath else 1)
     lab.shell.settle()
     paths = connector.get_volume_paths(props)
     disks = set(support.disks_of(info['path']))
