@@ -430,6 +430,17 @@ def test_a_read_sees_what_another_client_has_written_when_it_comes_back(
         assert file.read(4) == b'news'
 
 
+def test_what_was_read_ahead_is_dropped_by_a_write(ceph: fakeceph.Cluster) -> None:
+    with opened(ceph) as file:
+        for _number in range(3):
+            file.read(OBJECT)
+        file.write(b'newer')
+        file.seek(3 * OBJECT)
+        assert file.read(7) == b'newer' + PATTERN[3 * OBJECT + 5 : 3 * OBJECT + 7]
+        file.truncate(3 * OBJECT + 7)
+        assert file.read(1) == b''
+
+
 # How it is closed
 
 
