@@ -434,6 +434,7 @@ def test_what_was_read_ahead_is_dropped_by_a_write(ceph: fakeceph.Cluster) -> No
     with opened(ceph) as file:
         for _number in range(3):
             file.read(OBJECT)
+        ceph.images[0].do_until(None)  # what is under way arrives before the write
         file.write(b'newer')
         file.seek(3 * OBJECT)
         assert file.read(7) == b'newer' + PATTERN[3 * OBJECT + 5 : 3 * OBJECT + 7]
