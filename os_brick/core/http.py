@@ -31,7 +31,7 @@ import urllib.parse
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import channel, clock, net, wait
+from os_brick.core import channel, clock, http_body, net, wait
 from os_brick.core.http_values import Answer, Request, Server, Tls, basic
 
 __all__ = ['Answer', 'Client', 'Request', 'Server', 'Tls', 'basic']
@@ -52,6 +52,8 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _BUSY = frozenset({429, 502, 503, 504})
 # RFC 9112, 3.2: one word; http.client sends ASCII.
 _PATH = re.compile(r'/[\x21-\x7e]*')
+# RFC 1035, 2.3.4.
+_LONGEST_NAME = 253
 # RFC 9110, 5.5: what a header's value may have in it.
 _HEADER_VALUE = re.compile(r'[\t\x20-\x7e\x80-\xff]*')
 
@@ -124,12 +126,14 @@ class Client:
         """What the server answers to a request that is not repeated, and too large to be held.
 
         :param source: the parts of its body; how long it is the caller says in its headers.
-        :param sink: takes the parts of the body of the answer, if its status is 200.
+            Errors of source and sink are raised as they are.
+        :param sink: takes the parts of the body of the answer, if its status is 200; any other
+            body is limited to ``MOST_BYTES``.
         :raises StorageServerError: and its kinds, as of :meth:`ask`.
         :raises OperationTimedOut: if the answer is not there in time.
         """
         headers = self._headers(request)
-        return self._once(request, headers, deadline, most_bytes, source, sink)
+        return self._once(request, headers, deadline, most_bytes, http_body.Bodies(source, sink))
 
     def _once(
         self,
@@ -137,24 +141,22 @@ class Client:
         headers: dict[str, str],
         limit: wait.Deadline,
         most_bytes: int,
-        source: Iterable[bytes] = (),
-        sink: Callable[[bytes], object] | None = None,
+        bodies: http_body.Bodies | None = None,
     ) -> Answer:
         begun = clock.monotonic()
+        bodies = bodies or http_body.Bodies()
         try:
             opened = self._open(request, limit, most_bytes + _HEADER_BYTES)
             try:
-                response = self._send(opened, request, headers, source)
-                answer = self._answer(request, response, most_bytes, sink)
+                response = self._send(opened, request, headers, bodies)
+                answer = self._answer(request, response, most_bytes, bodies)
             finally:
                 opened.end()
-        except TimeoutError:
-            raise exception.OperationTimedOut(
-                what=f'the answer of {self.server} to {request}', seconds=round(limit.seconds, 1)
-            ) from None
         except (OSError, ValueError, client.HTTPException) as error:
+            if error is bodies.error:
+                raise
             # Not chained: the texts of these hold what was sent or received.
-            raise self._failure(exception.StorageServerError, request, _reason(error)) from None
+            raise self._broken_off(error, request, limit) from None
         spent = clock.monotonic() - begun
         LOG.debug('%s %s: %s after %.3f s', self.server, request, answer.status, spent)
         _refuse_redirect(answer)
@@ -179,6 +181,12 @@ class Client:
             raise self._failure(*_no_tls(error, request)) from None
         return opened
 
+    def _broken_off(self, error: Exception, request: Request, limit: wait.Deadline) -> Exception:
+        if isinstance(error, TimeoutError):
+            what = f'the answer of {self.server} to {request}'
+            return exception.OperationTimedOut(what=what, seconds=round(limit.seconds, 1))
+        return self._failure(exception.StorageServerError, request, _reason(error))
+
     def _failure(
         self, kind: type[exception.StorageServerError], request: Request, why: str
     ) -> exception.StorageServerError:
@@ -189,7 +197,7 @@ class Client:
         opened: channel.Channel,
         request: Request,
         headers: dict[str, str],
-        source: Iterable[bytes],
+        bodies: http_body.Bodies,
     ) -> client.HTTPResponse:
         connection = client.HTTPConnection(self.server.name, self.server.port)
         connection.sock = opened
@@ -199,7 +207,7 @@ class Client:
         for name, value in headers.items():
             connection.putheader(name, value.encode('latin-1'))
         connection.endheaders(request.body)
-        for part in source:
+        for part in bodies.parts():
             opened.sendall(part)
         return connection.getresponse()
 
@@ -208,17 +216,19 @@ class Client:
         request: Request,
         response: client.HTTPResponse,
         most_bytes: int,
-        sink: Callable[[bytes], object] | None,
+        bodies: http_body.Bodies,
     ) -> Answer:
-        found: dict[str, str] = {}
-        for name, value in response.getheaders():
-            # RFC 9110, 5.3: several of one name are one list.
-            found[name.lower()] = ', '.join(filter(None, [found.get(name.lower()), value]))
+        found = http_body.headers(response)
         if found.get('content-encoding', 'identity') != 'identity':
             raise channel.TooMuch('its answer is compressed, which was not asked for')
+        http_body.require_framing(response, found)
         parts: list[bytes] = []
-        take = sink if sink is not None and response.status == _OK else parts.append
-        _read(response, most_bytes, take)
+        if bodies.sink is None:
+            http_body.read(response, most_bytes, parts.append)
+        elif response.status == _OK:
+            http_body.read(response, most_bytes, bodies.take)
+        else:
+            http_body.read(response, min(most_bytes, MOST_BYTES), parts.append)
         return Answer(self.server, request, response.status, found, b''.join(parts))
 
     def _headers(self, request: Request) -> dict[str, str]:
@@ -261,16 +271,6 @@ def _is_final(error: exception.StorageServerError, request: Request) -> bool:
     return was_sent and not request.may_be_repeated
 
 
-def _read(response: client.HTTPResponse, most_bytes: int, take: Callable[[bytes], object]) -> None:
-    """Read the body in pieces: a length that is claimed is not reserved."""
-    if (response.length or 0) > most_bytes:
-        raise channel.TooMuch
-    while part := response.read(1 << 16):
-        take(part)
-    if response.length:
-        raise client.IncompleteRead(b'', response.length)
-
-
 def _reason(error: Exception) -> str:
     """What went wrong, in words that hold nothing of what was sent or received."""
     if isinstance(error, channel.TooMuch):
@@ -279,7 +279,7 @@ def _reason(error: Exception) -> str:
         return 'it closed the connection without an answer'
     if isinstance(error, client.IncompleteRead):
         return 'its answer is not complete'
-    if isinstance(error, client.HTTPException):
+    if isinstance(error, (client.HTTPException, ValueError)):
         return f'what it sends is not valid HTTP ({type(error).__name__})'
     if isinstance(error, ssl.SSLError):
         return f'TLS failed ({error.reason or "unknown reason"})'
@@ -291,7 +291,8 @@ def _refuse_redirect(answer: Answer) -> None:
         return
     try:
         found = urllib.parse.urlsplit(answer.headers.get('location', ''))
-        place = f'{found.scheme}://{found.hostname}:{found.port}' if found.hostname else 'itself'
+        host = (found.hostname or '')[:_LONGEST_NAME]
+        place = f'{found.scheme}://{host}:{found.port}' if host else 'itself'
     except ValueError:
         place = 'an address that is not valid'
     raise exception.StorageServerError(

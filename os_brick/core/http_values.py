@@ -121,6 +121,7 @@ class Answer:
         except (ValueError, RecursionError):
             pass
         kind = self.headers.get('content-type', 'an unknown type')[:80]
+        kind = ''.join(each if each.isprintable() else '?' for each in kind)
         why = f'status {self.status} with {len(self.body)} bytes of {kind} instead of JSON'
         # Raised here, because the decoder's error has the whole text in it.
         raise exception.StorageServerError(

@@ -118,7 +118,7 @@ OWNERS = {
         'os_brick/initiator/connector.py',
     },
     # core/http.py alone speaks HTTP, through a channel that has one deadline for all of it.
-    'http': {'os_brick/core/http.py'},
+    'http': {'os_brick/core/http.py', 'os_brick/core/http_body.py'},
     'ssl': {'os_brick/core/http.py', 'os_brick/core/channel.py'},
     'requests': set(),
     'urllib3': set(),
