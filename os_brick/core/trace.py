@@ -6,7 +6,7 @@ pattern over the text of a dictionary misses a Ceph keyring and swallows the
 neighbours of a password.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 import contextlib
 import dataclasses
 import logging as py_logging
@@ -55,6 +55,26 @@ def masked(value: Any) -> Any:
     because its ``repr`` may say anything.
     """
     return _masked(value, _DEEPEST)
+
+
+def said(text: str, secrets: Iterable[str], longest: int) -> str:
+    """Return what a server has written as an error shows it: on one line, cut, without secrets.
+
+    A server may repeat what it was sent: the header that lets one in, a password in another case.
+
+    :param secrets: what was sent to it and must not be shown.
+    :param longest: how many characters are shown.
+    """
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        text = re.sub(re.escape(secret), HIDDEN, text, flags=re.IGNORECASE)
+    return one_line(str(masked(text))[:longest])
+
+
+def one_line(text: str) -> str:
+    """Return a text with its control characters and line breaks escaped: it forges no log line."""
+    return ''.join(
+        each if each.isprintable() else each.encode('unicode_escape').decode() for each in text
+    )
 
 
 def is_secret(name: object) -> bool:

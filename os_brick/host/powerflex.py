@@ -22,7 +22,7 @@ from os_brick.privileged import scaleio as root
 LOG = logging.getLogger(__name__)
 
 BY_ID = '/dev/disk/by-id'
-_LINK = re.compile(r'emc-vol-(?P<system>[0-9A-Fa-f]+)-(?P<volume>[0-9A-Fa-f]+)')
+_LINK = re.compile(r'emc-vol-(?P<system>[0-9A-Fa-f]+)-(?P<volume>[0-9A-Fa-f]{16})')
 
 # udev's workers are done with a device within seconds.
 _BUSY_SECONDS = 3.0
@@ -30,6 +30,22 @@ _BUSY_SECONDS = 3.0
 GONE_SECONDS = 20.0
 # How long a new size may take where no one tells which it is to be.
 GROWTH_SECONDS = 3.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Volume:
+    """Which volume is meant.
+
+    :ivar id: its ID, in lower case; volumes of two systems may have the same one.
+    :ivar system: the ID of its system, in lower case; ``None`` where nothing reports it.
+    """
+
+    id: str
+    system: str | None = None
+
+    def __str__(self) -> str:
+        """Return both IDs, for an error."""
+        return f'volume {self.id} of system {self.system or "(unknown)"}'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,43 +100,52 @@ def rescan() -> None:
         ) from error
 
 
-def device_of(volume: str, system: str | None = None) -> Device | None:
+def volume_of(path: str) -> Volume | None:
+    """The volume that a link is named after; ``None`` if the path is not such a link."""
+    directory, _, link = path.rpartition('/')
+    parts = _LINK.fullmatch(link) if directory == BY_ID else None
+    return Volume(parts['volume'].lower(), parts['system'].lower()) if parts else None
+
+
+def device_of(volume: Volume) -> Device | None:
     """The device of a volume; ``None`` if it is not on this host.
 
-    :param system: the ID of its system, if that is known.
-    :raises BrickException: if volumes of two systems have this ID.
+    :raises BrickException: if its system is not known, and volumes of two systems have its ID.
     """
-    found = [each for each in _devices(volume) if system is None or each.system == system]
+    found = [each for each in devices(volume.id) if volume.system in (None, each.system)]
     if len({each.system for each in found}) > 1:
         links = exception.listed(each.path for each in found)
         raise exception.BrickException(
-            f'Volumes of several PowerFlex systems have the ID {volume} on this host: {links}'
+            f'Volumes of several PowerFlex systems have the ID {volume.id} on this host: {links}'
         )
     return found[0] if found else None
 
 
-def _devices(volume: str) -> list[Device]:
+def devices(volume_id: str) -> list[Device]:
+    """The devices of all systems' volumes that have an ID."""
     found = []
     for link in files.names(BY_ID):
-        parts = _LINK.fullmatch(link)
-        if parts is None or parts['volume'].lower() != volume:
+        path = f'{BY_ID}/{link}'
+        named = volume_of(path)
+        if named is None or named.id != volume_id:
             continue
-        name = block.name_of(f'{BY_ID}/{link}')
+        name = block.name_of(path)
         number = block.inode(name) if name else 0
         if name and number:
-            found.append(Device(f'{BY_ID}/{link}', name, number, parts['system'].lower()))
+            found.append(Device(path, name, number, str(named.system)))
     return found
 
 
-def wait_usable(volume: str, system: str | None, deadline: wait.Deadline) -> Device:
+def wait_usable(volume: Volume, deadline: wait.Deadline) -> Device:
     """The device of a volume, once it is there and can be read.
 
     :raises VolumeDeviceNotFound: if that does not happen in time, saying why.
     """
-    why = [f'no link {BY_ID}/emc-vol-*-{volume} leads to a device']
+    link = f'{BY_ID}/emc-vol-{volume.system or "*"}-{volume.id}'
+    why = [f'no link {link} leads to a device']
 
     def usable() -> Device | None:
-        found = device_of(volume, system)
+        found = device_of(volume)
         if found is None:
             return None
         error = block.why_unusable(found.name, deadline.limit(block.READ_SECONDS))
@@ -133,7 +158,7 @@ def wait_usable(volume: str, system: str | None, deadline: wait.Deadline) -> Dev
     found = wait.poll(usable, deadline)
     if found is None:
         raise exception.VolumeDeviceNotFound(
-            f'PowerFlex volume {volume} does not appear on this host: {why[0]}'
+            f'PowerFlex volume {volume.id} does not appear on this host: {why[0]}'
         )
     return found
 

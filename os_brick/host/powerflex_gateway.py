@@ -8,20 +8,26 @@ request, after eight hours in any case, and when the gateway restarts.
 
 from __future__ import annotations
 
+import base64
+import re
 import urllib.parse
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import http, trace, wait
+from os_brick.core import clock, http, trace, wait
 from os_brick.host import powerflex as sdc
 from os_brick.model import names, powerflex
 
 LOG = logging.getLogger(__name__)
 
 _OK = 200
+_FAILED = 500
 _REFUSED = frozenset({401, 403})
 _NOT_FOUND = 404
+_SYSTEM_ID = re.compile(r'[0-9A-Fa-f]{1,16}')
+# The pauses before a gateway that fails is asked for its system once more.
+_SYSTEM_PAUSES_SECONDS = (0.5, 1.0)
 # What a gateway writes is shown as far as this.
 _LONGEST_MESSAGE = 300
 # To end a session is a courtesy.
@@ -48,16 +54,24 @@ class Session:
         self._password = ''
         self._is_bearer = False
         self._has_logged_in = False
+        # What was sent, in each form in which the gateway may repeat it.
+        self._secrets: set[str] = set()
+        self._hide(gateway.token, gateway.password)
 
-    def volume_id(self, name: str) -> str:
-        """The ID of a volume.
+    def volume_id(self, name: str, kept: str | None = None) -> str:
+        """The ID of the volume that has a name now.
 
-        :raises BrickException: if there is none of this name.
+        :param kept: what is returned if no volume has it.
+        :raises BrickException: if the gateway does not report one.
         """
         # Quoted twice: the gateway's own server has unquoted it once before the name is looked for.
         quoted = urllib.parse.quote(urllib.parse.quote(name, safe=''), safe='')
-        what = f'look up volume {names.shown(name)}'
-        answer = self._get(f'/api/types/Volume/instances/getByName::{quoted}', what)
+        answer = self._send('GET', f'/api/types/Volume/instances/getByName::{quoted}')
+        if answer.status != _OK:
+            code, message = _error_in(answer)
+            if kept is not None and code in powerflex.NOT_FOUND:
+                return kept
+            raise self._refusal(f'look up volume {names.shown(name)}', answer, code, message)
         found = answer.json()
         try:
             return powerflex.VOLUME_ID.parse(found).lower()
@@ -67,15 +81,28 @@ class Session:
                 f'{names.shown(name)}'
             ) from None
 
-    def system_id(self) -> str | None:
-        """The ID of the system behind the gateway; ``None`` if it does not report one."""
-        answer = self._send('GET', '/api/types/System/instances')
-        found = answer.json() if answer.status == _OK else None
+    def system_id(self) -> str:
+        """The ID of the system behind the gateway.
+
+        Asked again when the gateway fails: it is what tells volumes of two systems apart, so
+        nothing takes its place.
+
+        :raises BrickException: if the gateway does not report one system.
+        """
+        for pause in (*_SYSTEM_PAUSES_SECONDS, 0.0):
+            answer = self._send('GET', '/api/types/System/instances')
+            if answer.status < _FAILED or not pause or self.deadline.remaining <= pause:
+                break
+            clock.sleep(pause)
+        if answer.status != _OK:
+            raise self._refusal('report its system', answer, *_error_in(answer))
+        found = answer.json()
         system = found[0] if isinstance(found, list) and len(found) == 1 else None
         number = system.get('id') if isinstance(system, dict) else None
-        if not isinstance(number, str) or not number:
-            LOG.warning('PowerFlex gateway %s does not report its system', self._client.server)
-            return None
+        if not isinstance(number, str) or not _SYSTEM_ID.fullmatch(number):
+            raise exception.BrickException(
+                f'PowerFlex gateway {self._client.server} does not report the ID of its one system'
+            )
         return number.lower()
 
     def size_bytes(self, volume: str) -> int:
@@ -193,6 +220,7 @@ class Session:
             headers = {'Authorization': f'Bearer {self._token}'}
         else:
             headers = http.basic(self._user, self._token)
+        self._hide(headers['Authorization'].partition(' ')[2])
         if content is None:
             return http.Request(method, path, headers, None, is_repeatable)
         return http.Request.with_json(method, path, content, headers, is_repeatable=is_repeatable)
@@ -205,7 +233,9 @@ class Session:
         """
         self._token = ''
         self._user, self._password = self._credentials()
-        request = http.Request('GET', '/api/login', http.basic(self._user, self._password))
+        headers = http.basic(self._user, self._password)
+        self._hide(self._password, headers['Authorization'].partition(' ')[2])
+        request = http.Request('GET', '/api/login', headers)
         answer = self._client.ask(request, self.deadline)
         self._is_bearer = answer.status == _NOT_FOUND
         if self._is_bearer:
@@ -222,6 +252,12 @@ class Session:
                 f'{names.shown(self._user)}'
             )
         self._token, self._has_logged_in = token, True
+        self._hide(token)
+
+    def _hide(self, *secrets: str) -> None:
+        for each in filter(None, secrets):
+            encoded = base64.b64encode(each.encode('utf-8', 'replace')).decode()
+            self._secrets |= {each, encoded, urllib.parse.quote(each, safe='', errors='replace')}
 
     def _login_of_manager(self) -> http.Answer:
         """PowerFlex Manager 4 and later has a login of its own, and may have no other."""
@@ -246,10 +282,8 @@ class Session:
     def _refusal(
         self, what: str, answer: http.Answer, code: int | None, message: str
     ) -> exception.BrickException:
-        shown = message
-        for secret in filter(None, (self._token, self._password, self._gateway.password)):
-            shown = shown.replace(secret, trace.HIDDEN)
-        why = str(trace.masked(shown))[:_LONGEST_MESSAGE] or f'status {answer.status}'
+        shown = trace.said(message, self._secrets, _LONGEST_MESSAGE)
+        why = shown or f'status {answer.status}'
         number = f' (error {code})' if code is not None else ''
         return exception.BrickException(
             f'PowerFlex gateway {self._client.server} refused to {what}: {why}{number}'

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import copy
-import dataclasses
+import json
 import os
 import pathlib
 import platform
@@ -29,7 +29,7 @@ import urllib.parse
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import clock, http, wait
+from os_brick.core import clock, http, trace, wait
 from os_brick.host import storpool_conf
 from os_brick.model import addresses
 from os_brick.model import storpool as model
@@ -52,6 +52,7 @@ _LARGEST_ANSWER = 8 << 20
 _AWAY_SECONDS = 30.0
 _MISSING_NAME = '<Missing error name>'
 _MISSING_DESC = '<Missing error description>'
+_LONGEST_NAME = 100
 _LONGEST_DESC = 1000
 
 
@@ -107,8 +108,8 @@ class StorPoolAPIError(exception.BrickException):
         error = json.get('error') if isinstance(json, Mapping) else None
         facts = error if isinstance(error, Mapping) else {}
         self.status, self.json = status, json
-        self.name = str(facts.get('name', self.name))
-        self.desc = str(facts.get('descr', self.desc))[:_LONGEST_DESC]
+        self.name = trace.one_line(str(facts.get('name', self.name))[:_LONGEST_NAME])
+        self.desc = trace.one_line(str(facts.get('descr', self.desc))[:_LONGEST_DESC])
         super().__init__(status=status, name=self.name, desc=self.desc)
         self.transient = bool(facts.get('transient', False))
 
@@ -208,14 +209,19 @@ class StorPoolAPI:
             found = answer.json()
             if isinstance(found, dict) and answer.status == _OK and 'error' not in found:
                 return found['data']
-            # One that repeats the request has the token in it.
-            body = answer.body.replace(self._auth.encode(), b'***')
-            found = dataclasses.replace(answer, body=body).json()
+            found = self._without_token(found)
         except exception.StorageServerError as error:
             raise _no_answer(answer.status, str(error)) from None
+        except RecursionError:
+            raise _no_answer(answer.status, 'it is nested too deeply') from None
         except KeyError:
             raise _no_answer(answer.status, 'it has neither data nor an error') from None
         raise StorPoolAPIError(answer.status, found)
+
+    def _without_token(self, found: Any) -> Any:
+        """An answer that may repeat the request; written anew, as JSON has several spellings."""
+        token = json.dumps(self._auth)[1:-1]
+        return json.loads(json.dumps(found).replace(token, trace.HIDDEN))
 
     def disks_list(self) -> Any:
         """Return the disks of the cluster by their ids."""

@@ -35,6 +35,8 @@ CONNECTOR_CONF = '/opt/emc/scaleio/openstack/connector.conf'
 # PowerFlex 3 and before, and 4: addMappedSdc of what is mapped, removeMappedSdc of what is not.
 ALREADY_MAPPED = (81, 4037)
 NOT_MAPPED = (84, 4039)
+# getByName of a name that no volume has, and a volume that is gone (78 in ScaleIO 2 and before).
+NOT_FOUND = (3, 78, 79)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,8 +12,9 @@ from oslo_log import log as logging
 from os_brick import exception, initiator, opts
 from os_brick.core import locks, operation, teardown, wait
 from os_brick.host import block as host_block
-from os_brick.host import powerflex, powerflex_gateway
+from os_brick.host import links, powerflex, powerflex_gateway
 from os_brick.initiator.connectors import block
+from os_brick.model import names
 from os_brick.model import powerflex as model
 from os_brick.request import result
 from os_brick.request import scaleio as request_scaleio
@@ -68,31 +69,24 @@ class ScaleIOConnector(block.BlockConnector):
         request = _Request.parse(connection_properties)
         deadline = wait.Deadline.after(opts.current().operation_seconds)
         with _session(request, deadline) as session:
-            found = powerflex.device_of(_volume_id(request, session))
+            volume = _attached(request, session, teardown.RAISING)
+        assert volume is not None
+        found = powerflex.device_of(volume)
         return [found.path] if found else []
 
     def _attach(self, request: _Request, op: operation.Operation) -> result.BlockDevice:
-        with _named(request, op.work) as (volume, session):
+        with _session(request, op.work) as session:
             if session is None:
-                return self._attach_mapped(request, volume, op)
-            guid = powerflex.guid()
-            system = session.system_id()
-            if powerflex.device_of(volume, system) is None:
-                # Whatever the order ends in: it may have mapped the volume.
-                op.undo.add_local(_take_back, session, volume, guid, op.clean_up_seconds)
-            if not session.map(volume, guid):
-                op.undo.drop()
-            if request.limits.as_json():
-                session.limit(volume, guid, request.limits)
-            return _appeared(volume, system, op)
+                return self._attach_mapped(request, op)
+            volume = _reported(request, session)
+            with _locked(request, volume, op.work):
+                return _map(request, volume, session, op)
 
     @staticmethod
-    def _attach_mapped(
-        request: _Request, volume: str, op: operation.Operation
-    ) -> result.BlockDevice:
-        """Wait for a volume that Cinder has mapped."""
+    def _attach_mapped(request: _Request, op: operation.Operation) -> result.BlockDevice:
+        """Wait for a volume that Cinder has mapped; nothing reports of which system it is."""
         try:
-            return _appeared(volume, None, op)
+            return _appeared(powerflex.Volume(str(request.volume_id)), op)
         except exception.VolumeDeviceNotFound as error:
             with contextlib.suppress(exception.BrickException):
                 own = powerflex.guid()
@@ -103,39 +97,33 @@ class ScaleIOConnector(block.BlockConnector):
     def _detach(
         self, request: _Request, steps: teardown.Teardown, op: operation.Operation
     ) -> Collection[str]:
-        with _named(request, op.deadline) as (volume, session):
-            systems: list[str | None] = []
-            if session is not None:
-                # A forced detach writes back what it can, whatever the gateway answers.
-                steps.run('look for the system', lambda: systems.append(session.system_id()))
-            device = powerflex.device_of(volume, systems[0] if systems else None)
-            if device is not None:
-                _write_back(device, steps, op)
-            if session is None:
-                # Cinder unmaps it later, which takes the device away.
+        with _session(request, op.deadline) as session:
+            volume = _attached(request, session, steps)
+            if volume is None:
                 return ()
-            steps.run(
-                f'unmapping of PowerFlex volume {volume}',
-                lambda: session.unmap(volume, powerflex.guid()),
-            )
-            return _gone(device, steps, op)
+            with _locked(request, volume, op.deadline):
+                return _release(volume, session, steps, op)
 
     def _extend(self, request: _Request, op: operation.Operation) -> int:
-        with _named(request, op.work) as (volume, session):
-            device = powerflex.device_of(volume, session.system_id() if session else None)
-            if device is None:
-                raise exception.VolumePathsNotFound
-            before = host_block.size_bytes(device.name)
-            wanted = session.size_bytes(volume) if session else None
-            if wanted is not None and wanted < before:
-                raise exception.VolumeHasShrunk(device=device.path, size=wanted, before=before)
-            if before != wanted:
-                powerflex.rescan()
-            return powerflex.wait_grown(device, before, wanted, op.work)
+        with _session(request, op.work) as session:
+            volume = _attached(request, session, teardown.RAISING)
+            assert volume is not None
+            with _locked(request, volume, op.work):
+                device = powerflex.device_of(volume)
+                if device is None:
+                    raise exception.VolumePathsNotFound
+                before = host_block.size_bytes(device.name)
+                wanted = session.size_bytes(volume.id) if session else None
+                if wanted is not None and wanted < before:
+                    raise exception.VolumeHasShrunk(device=device.path, size=wanted, before=before)
+                if before != wanted:
+                    powerflex.rescan()
+                return powerflex.wait_grown(device, before, wanted, op.work)
 
     def _still_shows(self, request: _Request, device: str) -> bool:
         """Whether a path is a volume's own link: it has the ID in its name."""
-        return request.volume_id is not None and device.lower().endswith(f'-{request.volume_id}')
+        named = powerflex.volume_of(device)
+        return named is not None and request.volume_id in (None, named.id)
 
 
 @contextlib.contextmanager
@@ -153,43 +141,126 @@ def _session(
         session.end()
 
 
-@contextlib.contextmanager
-def _named(
-    request: _Request, deadline: wait.Deadline
-) -> Iterator[tuple[str, powerflex_gateway.Session | None]]:
-    """The ID of a volume, and the session at its gateway.
+def _locked(
+    request: _Request, volume: powerflex.Volume, deadline: wait.Deadline
+) -> contextlib.AbstractContextManager[object]:
+    """The lock of the volume's ID.
 
     The operation's lock is that of the volume's name if the caller knows no ID; others, who do,
     have the lock of the ID.
     """
-    with _session(request, deadline) as session, contextlib.ExitStack() as stack:
-        volume = _volume_id(request, session)
-        if request.volume_id is None:
-            key = f'powerflex {volume}'
-            stack.enter_context(locks.hold(locks.VOLUME, key, deadline))
-        yield volume, session
-
-
-def _volume_id(request: _Request, session: powerflex_gateway.Session | None) -> str:
     if request.volume_id is not None:
-        return request.volume_id
-    assert session is not None
-    return session.volume_id(request.name)
+        return contextlib.nullcontext()
+    return locks.hold(locks.VOLUME, f'powerflex {volume.id}', deadline)
 
 
-def _appeared(volume: str, system: str | None, op: operation.Operation) -> result.BlockDevice:
+def _reported(
+    request: _Request, session: powerflex_gateway.Session, kept: str | None = None
+) -> powerflex.Volume:
+    """The volume of the properties as its gateway reports it.
+
+    :param kept: the ID if no volume has the name.
+    :raises BrickException: if the gateway does not report it, or its system.
+    """
+    system = session.system_id()
+    return powerflex.Volume(request.volume_id or session.volume_id(request.name, kept), system)
+
+
+def _attached(
+    request: _Request,
+    session: powerflex_gateway.Session | None,
+    steps: teardown.Teardown | teardown.Raising,
+) -> powerflex.Volume | None:
+    """Which volume is attached: without an ID in the properties the one of the path that was kept.
+
+    Its name may be another volume's by now. With an ID the path is a hint, of which only the system
+    counts where no gateway reports it.
+
+    :return: ``None`` if a forced detach does not learn it.
+    :raises VolumeIdentityMismatch: if the name is that of another volume than the path.
+    """
+    kept = powerflex.volume_of(links.device_of(request.device_path or ''))
+    if kept is not None and request.volume_id not in (None, kept.id):
+        kept = None
+    known = kept or (powerflex.Volume(request.volume_id) if request.volume_id else None)
+    if session is None:
+        return known
+    found: list[powerflex.Volume] = []
+
+    def ask() -> None:
+        found.append(_reported(request, session, kept.id if kept else None))
+
+    steps.run('question to the gateway which volume it is', ask)
+    if not found:
+        return known
+    if request.volume_id is None and kept not in (None, found[0]):
+        raise exception.VolumeIdentityMismatch(
+            device=request.device_path,
+            expected=f'{found[0]}, whose name is {names.shown(request.name)} now '
+            '(pass scaleIO_volume_id if the device is meant)',
+            actual=str(kept),
+        )
+    return found[0]
+
+
+def _map(
+    request: _Request,
+    volume: powerflex.Volume,
+    session: powerflex_gateway.Session,
+    op: operation.Operation,
+) -> result.BlockDevice:
+    guid = powerflex.guid()
+    if powerflex.device_of(volume) is None:
+        # Whatever the order ends in: it may have mapped the volume.
+        op.undo.add_local(_take_back, session, volume, guid, op.clean_up_seconds)
+    if not session.map(volume.id, guid):
+        op.undo.drop()
+    if request.limits.as_json():
+        session.limit(volume.id, guid, request.limits)
+    return _appeared(volume, op)
+
+
+def _appeared(volume: powerflex.Volume, op: operation.Operation) -> result.BlockDevice:
     limit = op.work.within(op.settings.scan_seconds)
-    return result.BlockDevice(powerflex.wait_usable(volume, system, limit).path)
+    return result.BlockDevice(powerflex.wait_usable(volume, limit).path)
 
 
-def _take_back(session: powerflex_gateway.Session, volume: str, guid: str, seconds: float) -> None:
+def _take_back(
+    session: powerflex_gateway.Session, volume: powerflex.Volume, guid: str, seconds: float
+) -> None:
     """Unmap a volume that an attach has mapped, and wait until its device has gone."""
     session.deadline = wait.Deadline.after(seconds)
-    session.unmap(volume, guid)
+    session.unmap(volume.id, guid)
     device = powerflex.device_of(volume)
     if device is not None:
         powerflex.wait_gone(device, session.deadline)
     session.end()
+
+
+def _release(
+    volume: powerflex.Volume,
+    session: powerflex_gateway.Session | None,
+    steps: teardown.Teardown,
+    op: operation.Operation,
+) -> Collection[str]:
+    """Write a volume back and unmap it; return the name of its device if that is gone."""
+    if session is not None and volume.system is None:
+        # A forced detach to which the gateway does not report its system. Which of several devices
+        # is the volume's is not known: writing back harms none, and none is waited for.
+        device, written = None, powerflex.devices(volume.id)
+    else:
+        device = powerflex.device_of(volume)
+        written = [device] if device else []
+    for each in written:
+        _write_back(each, steps, op)
+    if session is None:
+        # Cinder unmaps it later, which takes the device away.
+        return ()
+    steps.run(
+        f'unmapping of PowerFlex volume {volume.id}',
+        lambda: session.unmap(volume.id, powerflex.guid()),
+    )
+    return _gone(device, steps, op)
 
 
 def _write_back(

@@ -176,6 +176,22 @@ def test_no_text_takes_long(piece: str) -> None:
     assert time.process_time() - begun < 0.5
 
 
+# Letters that are in no escape, such as \\x1b.
+@given(st.text(max_size=20), st.text(max_size=20), st.text('QWYZqwyz', min_size=4, max_size=12))
+def test_what_a_server_says(before: str, after: str, secret: str) -> None:
+    """It is on one line, cut, and has what was sent in no case in it."""
+    shown = trace.said(f'{before}{secret}{after}{secret.upper()}', ['', secret], 30)
+    assert shown.isprintable()
+    # A character is a text of at most ten, such as \\U0001f600.
+    assert len(shown) <= 300
+    assert secret.lower() not in shown.lower()
+
+
+def test_the_longer_secret_is_hidden_first() -> None:
+    """One may begin with another: its end would show."""
+    assert trace.said('abcdef', ['abc', 'abcdef'], 99) == trace.HIDDEN
+
+
 def test_long_text_is_cut() -> None:
     assert len(trace.masked('x' * 100_000)) < 5000
 

@@ -54,6 +54,20 @@ def test_a_volume_is_found_by_any_name(gateway, session, name: str) -> None:
     assert not gateway.tokens
 
 
+@pytest.mark.parametrize('code', [3, 79])
+def test_a_name_that_no_volume_has(gateway, session, code: int) -> None:
+    """Only the gateway's word for it counts: any other error is one."""
+    reply = web.json_reply({'message': 'Not found', 'errorCode': code}, 500)
+    gateway.faults.append(web.Fault('reply', 'getByName', times=2, value=reply))
+    assert session.volume_id('none', kept='1' * 16) == '1' * 16
+    with pytest.raises(exception.BrickException, match='Not found'):
+        session.volume_id('none')
+    for other in (web.Reply(500, b''), web.Reply(404, b''), web.json_reply({'errorCode': 5}, 500)):
+        gateway.faults[:] = [web.Fault('reply', 'getByName', value=other)]
+        with pytest.raises(exception.BrickException, match='look up'):
+            session.volume_id('none', kept='1' * 16)
+
+
 @pytest.mark.parametrize('release', [3, 4])
 def test_mapping_and_unmapping_twice(gateway, session, release: int) -> None:
     gateway.release = release
@@ -90,7 +104,8 @@ def test_answers_of_another_form(gateway, session, reply: web.Reply) -> None:
     with pytest.raises(exception.BrickException, match='no ID'):
         session.volume_id('gold')
     gateway.faults[:] = [web.Fault('reply', 'System', value=reply)]
-    assert session.system_id() is None
+    with pytest.raises(exception.BrickException, match='does not report the ID of its one system'):
+        session.system_id()
 
 
 def test_a_page_instead_of_an_error(gateway, session) -> None:

@@ -253,6 +253,32 @@ def test_refused_token(server: double.Server, api: Api, caplog: pytest.LogCaptur
     assert not [text for text in texts if double.TOKEN in text]
 
 
+@pytest.mark.parametrize('escape', ['plain', 'unicode', 'key'])
+def test_token_that_is_repeated_in_another_spelling(
+    server: double.Server, api: Api, monkeypatch: pytest.MonkeyPatch, escape: str
+) -> None:
+    """JSON has several spellings of a text."""
+    token = double.TOKEN
+    if escape == 'unicode':
+        token = ''.join(f'\\u{ord(each):04x}' for each in token)
+    facts = f'"{token}": 1, "descr": 2' if escape == 'key' else f'"descr": "no {token}"'
+    text = f'{{"error": {{{facts}}}}}'.encode()
+    monkeypatch.setattr(double._Handler, '_send', lambda self, status, body: self._raw(400, text))
+    with pytest.raises(Error) as caught:
+        api.disks_list()
+    assert '***' in str(caught.value.json)
+    assert double.TOKEN not in f'{caught.value!r}{caught.value}{caught.value.json}'
+
+
+def test_error_is_one_line() -> None:
+    """What a server says forges no line of a log."""
+    forged = 'x\r\n2026-01-01 ERROR forged\x1b[31m\u2028\ud800'
+    error = Error(500, {'error': {'name': forged, 'descr': forged}})
+    assert str(error).isprintable()
+    assert error.desc.startswith(r'x\r\n2026')
+    assert len(str(Error(500, {'error': {'name': 'x' * 10**6}}))) < 2000
+
+
 @pytest.mark.parametrize(
     ('json', 'name', 'desc', 'transient'),
     [

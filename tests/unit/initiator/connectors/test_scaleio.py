@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator
 import contextlib
 import copy
@@ -225,6 +226,178 @@ def test_a_link_that_leads_nowhere(host, gateway, sdc, gold, brick) -> None:
     assert not gold.mapped
 
 
+OTHER = 'ffff04d03e3ad60f'
+# What a gateway may answer that does not say which one system it is of.
+NO_SYSTEM: list[web.Reply] = [
+    web.Reply(500, b'<html>'),
+    web.Reply(404, b'Not found'),
+    web.Reply(403, b''),
+    web.Reply(200, b'not JSON'),
+    *(
+        web.json_reply(value)
+        for value in (None, 'x', {}, [], [{}], [{'id': 5}], [{'id': ''}], [{'id': '../x'}])
+    ),
+    web.json_reply([{'id': 'a'}, {'id': 'b'}]),
+]
+
+
+@pytest.fixture
+def foreign(sdc, gold) -> str:
+    """A volume of another system with the ID of the volume is on the host."""
+    name = sdc.appear(gold, f'/dev/disk/by-id/emc-vol-{OTHER}-{gold.id}')
+    sdc.names.clear()
+    return str(name)
+
+
+@pytest.mark.parametrize('reply', NO_SYSTEM)
+def test_a_gateway_that_does_not_report_its_system(
+    reply: web.Reply, host, gateway, sdc, gold, foreign, brick
+) -> None:
+    """No other system's device is handed out, written back or waited for in its place."""
+    props = gateway.properties(gold)
+    fault = web.Fault('reply', 'System/instances', times=99, value=reply)
+    gateway.faults.append(fault)
+    sdc.delay = 3
+    with pytest.raises(exception.BrickException, match=r'[Ss]ystem'):
+        brick.connect_volume(props)
+    assert not [line for line in gateway.lines() if 'addMappedSdc' in line]
+    gateway.faults.clear()
+    info = brick.connect_volume(props)
+    gateway.faults.append(fault)
+    for verb in (
+        lambda: brick.disconnect_volume(props, info),
+        lambda: brick.extend_volume(props),
+        lambda: brick.get_volume_paths(props),
+    ):
+        with pytest.raises(exception.BrickException, match=r'[Ss]ystem'):
+            verb()
+    assert (host.flushes, bool(gold.mapped)) == ([], True)
+    brick.disconnect_volume(props, info, force=True, ignore_errors=True)
+    assert host.flushes == ['scinib']
+    assert not gold.mapped
+
+
+def test_a_gateway_that_reports_its_system_at_the_second_try(
+    host, gateway, sdc, gold, foreign, brick
+) -> None:
+    gateway.faults.append(web.Fault('status', 'System/instances', value=500))
+    assert brick.connect_volume(gateway.properties(gold))['path'] == sdc.link(gold)
+
+
+def test_a_forced_detach_that_knows_no_system(host, gateway, sdc, gold, foreign, brick) -> None:
+    """What was written is not lost: all that may be the volume is written back, and stays."""
+    props = gateway.properties(gold)
+    brick.connect_volume(props)
+    gateway.faults.append(web.Fault('status', 'System/instances', times=99, value=500))
+    begun = clock.monotonic()
+    with pytest.raises(exception.ExceptionChainer, match='report its system'):
+        brick.disconnect_volume(props, None, force=True)
+    assert clock.monotonic() - begun < 10
+    assert sorted(host.flushes) == [foreign, 'scinib']
+    assert not gold.mapped
+    host.settle()
+    assert host.tree.at(f'/dev/{foreign}').exists()
+
+
+def test_an_attach_that_fails_does_not_wait_for_another_systems_device(
+    host, gateway, sdc, gold, foreign, brick
+) -> None:
+    sdc.delay = None
+    begun = clock.monotonic()
+    with pytest.raises(exception.VolumeDeviceNotFound) as caught:
+        brick.connect_volume(gateway.properties(gold))
+    assert clock.monotonic() - begun < 30
+    assert not getattr(caught.value, '__notes__', [])
+    assert not gold.mapped
+
+
+def test_the_kept_path_tells_the_system_where_cinder_maps(host, sdc, gateway, gold, brick) -> None:
+    """Of two systems the one whose path was returned."""
+    props = {'scaleIO_volume_id': gold.id, 'sdc_guid': sdc.guid}
+    gateway._map(gold, {'guid': sdc.guid})
+    host.settle()
+    info = brick.connect_volume(props)
+    sdc.names.clear()
+    sdc.appear(gold, f'/dev/disk/by-id/emc-vol-{OTHER}-{gold.id}')
+    with pytest.raises(exception.BrickException, match='several PowerFlex systems'):
+        brick.disconnect_volume(props, None)
+    brick.disconnect_volume(props, info)
+    assert host.flushes == ['scinia']
+    assert brick.extend_volume({**props, 'device_path': info['path']}) == 8 << 30
+    assert brick.get_volume_paths({**props, 'device_path': info['path']}) == [info['path']]
+
+
+# Which volume a name means: (the old one is renamed, a new one has its name).
+FATES = [(False, False), (True, False), (True, True)]
+
+
+@pytest.mark.parametrize('force', [False, True])
+@pytest.mark.parametrize('kept', ['device_info', 'device_path', 'link'])
+@pytest.mark.parametrize('fate', FATES)
+def test_a_name_that_means_another_volume_at_detach(
+    fate: tuple[bool, bool], kept: str, force: bool, host, gateway, sdc, gold, brick
+) -> None:
+    """The path of the attach is the volume; where the name contradicts it, nothing is done."""
+    more = {'scaleIO_volume_id': None, 'encrypted': kept == 'link'}
+    props = gateway.properties(gold, **more)
+    before = host.snapshot()
+    info = brick.connect_volume(props)
+    is_renamed, is_reused = fate
+    other = gateway.volume(gold.name if is_reused else 'silver')
+    gateway._map(other, {'guid': sdc.guid})
+    host.settle()
+    if is_renamed:
+        gold.name = 'old'
+    if kept == 'device_path':
+        props, info = {**props, 'device_path': info['path']}, None
+    if is_reused:
+        with pytest.raises(exception.BrickException) as caught:
+            brick.disconnect_volume(props, info, force=force)
+        for word in (gold.id, other.id, 'scaleIO_volume_id'):
+            assert word in str(caught.value)
+        with pytest.raises(exception.VolumeIdentityMismatch):
+            brick.extend_volume({**props, 'device_path': sdc.link(gold)})
+        assert host.flushes == []
+        assert gold.mapped
+    else:
+        brick.disconnect_volume(props, info, force=force)
+        assert host.flushes == ['scinia']
+        assert not gold.mapped
+    assert other.mapped
+    brick.disconnect_volume(gateway.properties(gold, **more | {'scaleIO_volume_id': gold.id}), info)
+    gateway._unmap(other, {'guid': sdc.guid})
+    host.settle()
+    if kept != 'link' or not is_reused:
+        assert host.snapshot() == before
+
+
+def test_a_kept_path_of_another_system(host, gateway, sdc, gold, brick) -> None:
+    """It is not the volume of this gateway that has the same ID."""
+    props = gateway.properties(gold, scaleIO_volume_id=None)
+    brick.connect_volume(props)
+    kept = {'path': f'/dev/disk/by-id/emc-vol-{OTHER}-{gold.id}'}
+    with pytest.raises(exception.VolumeIdentityMismatch, match=OTHER):
+        brick.disconnect_volume(props, kept)
+    assert gold.mapped
+    # With the ID in the properties a path is a hint, as everywhere.
+    brick.disconnect_volume(gateway.properties(gold), kept)
+    assert not gold.mapped
+
+
+def test_a_forced_detach_by_name_of_a_gateway_that_is_away(host, gateway, sdc, gold, brick) -> None:
+    """With the path what was written is written back; without, no volume is known."""
+    props = gateway.properties(gold, scaleIO_volume_id=None)
+    info = brick.connect_volume(props)
+    gateway.faults.append(web.Fault('closed', '', times=999))
+    with pytest.raises(exception.ExceptionChainer):
+        brick.disconnect_volume(props, None, force=True)
+    assert host.flushes == []
+    with pytest.raises(exception.ExceptionChainer):
+        brick.disconnect_volume(props, info, force=True)
+    assert host.flushes == ['scinia']
+    assert gold.mapped
+
+
 # What goes wrong.
 
 
@@ -364,6 +537,63 @@ def test_secrets_are_in_no_log(host, gateway, gold, brick, caplog) -> None:
     texts = [caplog.text, str(caught.value), repr(scaleio._Request.parse(props))]
     for text in texts:
         assert not [secret for secret in (PASSWORD, *tokens) if secret in text]
+
+
+def _basic(user: str, password: str) -> str:
+    return base64.b64encode(f'{user}:{password}'.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        f'bad {PASSWORD}',
+        f'bad {PASSWORD.upper()}',
+        f'Authorization: Basic {_basic("admin", PASSWORD)}',
+        f'header {_basic("admin", PASSWORD)}',
+        f'password {base64.b64encode(PASSWORD.encode()).decode()}',
+        'header {header}',
+        'header {value}',
+        'token {token}',
+    ],
+)
+@pytest.mark.parametrize('release', [3, 4])
+@pytest.mark.parametrize('place', ['login', 'addMappedSdc'])
+def test_a_gateway_that_repeats_what_it_was_sent(
+    place: str, release: int, text: str, host, gateway, gold, brick, caplog
+) -> None:
+    """Nothing that would let one log in is in an error or a log."""
+    caplog.set_level(logging.DEBUG, logger='')
+    gateway.release, gateway.has_old_login = release, release == 3
+    sent: list[str] = []
+
+    class Echoes(web.Fault):
+        def strikes(self, line: str) -> bool:
+            if place not in line or 'logout' in line:
+                return False
+            header = gateway.seen[-1].headers.get('authorization', 'Basic ' + _basic('admin', 'x'))
+            value, token = header.partition(' ')[2], [*gateway.tokens, 'none'][0]
+            sent.extend((value, token))
+            message = text.format(header=header, value=value, token=token)
+            self.value = web.json_reply({'message': message, 'errorCode': 5}, 500)
+            return True
+
+    gateway.faults.append(Echoes('reply'))
+    with pytest.raises(exception.BrickException, match='error 5') as caught:
+        brick.connect_volume(gateway.properties(gold))
+    for shown in (str(caught.value), caplog.text):
+        for secret in (PASSWORD, _basic('admin', PASSWORD), *sent):
+            assert secret.lower() not in shown.lower() or secret == 'none'
+
+
+def test_a_message_with_line_breaks(gateway, gold, brick) -> None:
+    """It forges no line of a log."""
+    message = 'one\r\n2026-01-01 ERROR forged\x1b[31m\u2028two \x00\ud800'
+    reply = web.json_reply({'message': message, 'errorCode': 5}, 500)
+    gateway.faults.append(web.Fault('reply', 'addMappedSdc', times=9, value=reply))
+    with pytest.raises(exception.BrickException) as caught:
+        brick.connect_volume(gateway.properties(gold))
+    assert str(caught.value).isprintable()
+    assert r'one\r\n2026' in str(caught.value)
 
 
 # A fault at each request.
