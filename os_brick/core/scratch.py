@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+import errno
 import math
 import os
 import re
@@ -98,12 +99,20 @@ def require_readable(path: str) -> None:
         os.close(file)
 
 
-def parts(path: str) -> Iterator[bytes]:
+def parts(path: str, seen: tuple[int, float]) -> Iterator[bytes]:
     """The content of a file, in pieces.
 
-    :raises OSError: if it cannot be read.
+    :param seen: what :func:`look` returned, of which another side was told the size.
+    :raises OSError: if it cannot be read, or has changed since.
     """
     file = files.descriptor(path, os.O_RDONLY | os.O_NOFOLLOW)
+    left = seen[0]
     with contextlib.closing(os.fdopen(file, 'rb', buffering=0)) as opened:
         while part := opened.read(_PIECE_BYTES):
+            left -= len(part)
+            if left < 0:
+                break
             yield part
+        now = os.fstat(opened.fileno())
+    if left or (now.st_size, now.st_mtime) != seen:
+        raise OSError(errno.ESTALE, 'It was changed while it was read', path)

@@ -199,3 +199,4 @@ class DeviceInfo(TypedDict, total=False):
     scsi_wwn: str
     multipath_id: str
     last_modified: float
+    disk_address: str

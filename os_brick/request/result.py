@@ -66,14 +66,17 @@ class LocalCopy:
     """A volume that is a file of this host, which a detach writes back if it was changed.
 
     :ivar last_modified: its time in seconds, by which that is seen.
+    :ivar disk_address: where its virtual machine has the disk; empty if that is not known.
     """
 
     path: str
     last_modified: float
+    disk_address: str = ''
 
     def as_dict(self) -> dict[str, Any]:
         """Return the dictionary that callers of ``connect_volume`` know."""
-        return {'path': self.path, 'last_modified': self.last_modified}
+        found = {'path': self.path, 'last_modified': self.last_modified}
+        return {**found, 'disk_address': self.disk_address} if self.disk_address else found
 
 
 Attached = BlockDevice | Handle | Share | LocalCopy

@@ -45,6 +45,10 @@ class DatastorePath:
             raise ValueError(f'{names.shown(value)} is not a path such as "[datastore] a/a.vmdk"')
         return cls(match[1], match[2])
 
+    def with_path(self, path: str) -> DatastorePath:
+        """Another file of the same datastore."""
+        return DatastorePath(self.datastore, path)
+
     def __str__(self) -> str:
         return f'[{self.datastore}] {self.path}'
 

@@ -62,6 +62,7 @@ TYPES: dict[str, tuple[str, str]] = {
         'key:int backing:VirtualDeviceBackingInfo? controllerKey:int? unitNumber:int?',
     ),
     'VirtualController': ('VirtualDevice', 'busNumber:int?'),
+    'VirtualLsiLogicController': ('VirtualController', ''),
     'VirtualDisk': ('VirtualDevice', 'capacityInKB:long'),
     'ArrayOfVirtualDevice': ('', 'VirtualDevice:VirtualDevice[]'),
     'VirtualDeviceConfigSpec': ('', 'operation:string? fileOperation:string? device:VirtualDevice'),
@@ -200,6 +201,10 @@ class VCenter(web.Server):
 
     :ivar files: what is in the datastore, by its path there.
     :ivar disk: the path of the machine's disk, ``None`` if it has none.
+    :ivar others: paths of other disks of the machine by unit, which are listed and exported before
+        the volume's, at unit 0.
+    :ivar hidden: units that are not exported.
+    :ivar device_key: what an export calls the disk at a unit.
     :ivar locked: files that cannot be deleted.
     :ivar sessions: the keys of the sessions that are logged in.
     :ivar calls: the methods that were called.
@@ -220,6 +225,11 @@ class VCenter(web.Server):
         self.files: dict[str, bytes] = {'volume-1/volume-1.vmdk': b'the disk' * 1000}
         self.directories: set[str] = {'volume-1'}
         self.disk: str | None = 'volume-1/volume-1.vmdk'
+        self.others: dict[int, str] = {}
+        self.hidden: set[int] = set()
+        self.device_key: Callable[[int], str] = lambda unit: (
+            f'/{MACHINE}/VirtualLsiLogicController0:{unit}'
+        )
         self.snapshots = 0
         self.before_each: Callable[[str], None] = lambda method: None
         self.locked: set[str] = set()
@@ -309,7 +319,8 @@ class VCenter(web.Server):
         lease = self.leases.get(request.parts[1])
         if lease is None or lease.state != 'ready':
             return web.Reply(404)
-        return web.Reply(200, b'exported ' + self.content())
+        unit = int(re.sub(r'\D', '', request.parts[2]))
+        return web.Reply(200, b'exported ' + self.files[self._disks()[unit]])
 
     # SOAP.
 
@@ -399,14 +410,21 @@ class VCenter(web.Server):
         trees = '<rootSnapshotList><name>s</name></rootSnapshotList>' * self.snapshots
         return f'<val xsi:type="VirtualMachineSnapshotInfo">{trees}</val>'
 
+    def _disks(self) -> dict[int, str]:
+        own = {} if self.disk is None else {0: self.disk}
+        return {**self.others, **own}
+
     def _devices(self) -> str:
-        found = '<VirtualDevice xsi:type="VirtualController"><key>1000</key></VirtualDevice>'
-        if self.disk is not None:
+        found = (
+            '<VirtualDevice xsi:type="VirtualLsiLogicController"><key>1000</key>'
+            '<busNumber>0</busNumber></VirtualDevice>'
+        )
+        for unit, path in self._disks().items():
             found += (
-                '<VirtualDevice xsi:type="VirtualDisk"><key>2000</key>'
+                f'<VirtualDevice xsi:type="VirtualDisk"><key>{2000 + unit}</key>'
                 '<backing xsi:type="VirtualDiskFlatVer2BackingInfo">'
-                f'<fileName>[nfs 1] {self.disk}</fileName><diskMode>persistent</diskMode></backing>'
-                '<controllerKey>1000</controllerKey><unitNumber>0</unitNumber>'
+                f'<fileName>[nfs 1] {path}</fileName><diskMode>persistent</diskMode></backing>'
+                f'<controllerKey>1000</controllerKey><unitNumber>{unit}</unitNumber>'
                 f'<capacityInKB>{self.capacity}</capacityInKB></VirtualDevice>'
             )
         return f'<val xsi:type="ArrayOfVirtualDevice">{found}</val>'
@@ -432,11 +450,16 @@ class VCenter(web.Server):
         return f'<val xsi:type="LocalizedMethodFault">{_method_fault(self.refuse["lease"])}</val>'
 
     def _lease_info(self, key: str) -> str:
-        url = self.export_url or f'{self.url}/nfc/{key}/disk-0.vmdk'
+        exported = [(f'/{MACHINE}/nvram', f'{self.url}/nfc/{key}/disk.nvram', 'false')]
+        for unit in self._disks():
+            url = f'{self.url}/nfc/{key}/disk-{unit}.vmdk'
+            if unit not in self.hidden:
+                exported.append((self.device_key(unit), self.export_url or url, 'true'))
         urls = ''.join(
-            f'<deviceUrl><key>k</key><importKey></importKey><url>{saxutils.escape(where)}</url>'
+            f'<deviceUrl><key>{name}</key><importKey></importKey>'
+            f'<url>{saxutils.escape(where)}</url>'
             f'<sslThumbprint>{self.thumbprint}</sslThumbprint><disk>{disk}</disk></deviceUrl>'
-            for where, disk in ((f'{self.url}/nfc/{key}/disk.nvram', 'false'), (url, 'true'))
+            for name, where, disk in exported
         )
         return (
             f'<val xsi:type="HttpNfcLeaseInfo">{_ref("lease", "HttpNfcLease", key)}'
@@ -510,7 +533,7 @@ class VCenter(web.Server):
     def _delete(self, path: str) -> None:
         if path not in self.files:
             raise Fault('FileNotFound')
-        if path == self.disk or path in self.locked:
+        if path in self._disks().values() or path in self.locked:
             raise Fault('FileLocked')
         del self.files[path]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
+import errno
 import functools
 import os
 from typing import Any
@@ -73,9 +74,10 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Download the disk of a volume.
 
-        :return: ``path`` of the file, and ``last_modified``, which tells a detach whether it was
-            changed.
+        :return: ``path`` of the file, ``last_modified``, which tells a detach whether it was
+            changed, and ``disk_address``, by which it finds the disk of a machine that was moved.
         :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises VolumeIdentityMismatch: if the machine has no disk that is known to be the volume's.
         :raises StorageServerError: and its kinds, if the server does not do it.
         :raises OperationTimedOut: if it takes too long.
         """
@@ -90,7 +92,7 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
                 scratch.Incoming(volume.directory, volume.volume_id, _SUFFIX) as file,
                 _session(volume, op) as session,
             ):
-                vmware_export.download(session, volume, file)
+                address = vmware_export.download(session, volume, file)
                 op.undo.add(remove_copy, file.path)
                 file.finish()
         except OSError as error:
@@ -98,7 +100,7 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
                 f'The disk of volume {volume.volume_id} cannot be kept in {volume.directory}: '
                 f'{error.strerror or error}'
             ) from error
-        return result.LocalCopy(file.path, file.modified)
+        return result.LocalCopy(file.path, file.modified, address)
 
     def disconnect_volume(
         self,
@@ -119,11 +121,11 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
         :raises ExceptionChainer: with ``force``, what went wrong.
         """
         volume = Volume.parse(connection_properties)
-        path, modified = _copy_of(volume, device_info)
+        path, modified, address = _copy_of(volume, device_info)
         operation.remove(
             *('disconnect', volume, (locks.VOLUME, volume.key), _settings(volume)),
             teardown.OnError.of(force, ignore_errors),
-            functools.partial(self._detach, volume, path, modified),
+            functools.partial(self._detach, volume, path, modified, address),
         )
 
     def _detach(
@@ -131,6 +133,7 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
         volume: Volume,
         path: str,
         modified: float,
+        address: str,
         op: operation.Operation,
         steps: teardown.Teardown,
     ) -> None:
@@ -142,8 +145,7 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
                     f'The copy of volume {volume.volume_id} is not at {path}: {error.strerror}'
                 ) from error
             if found != modified:
-                with _session(volume, op) as session:
-                    vmware_disk.Upload(session, volume).run(path)
+                _write_back(volume, path, address, op)
 
         steps.run(f'writing of {path} to its disk', write_back)
         steps.run(f'removal of {path}', functools.partial(remove_copy, path))
@@ -151,6 +153,25 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
 
 def _session(volume: Volume, op: operation.Operation) -> vmware_session.Session:
     return vmware_session.Session(volume.access, op.work, op.clean_up_seconds)
+
+
+def _write_back(volume: Volume, path: str, address: str, op: operation.Operation) -> None:
+    """Put the copy into the place of the disk.
+
+    :raises BrickException: if that fails, or the copy is changed meanwhile: what was written to it
+        then is in it alone.
+    """
+    try:
+        seen = scratch.look(path)
+        with _session(volume, op) as session:
+            vmware_disk.Upload(session, volume, address).run(path)
+        if scratch.look(path) != seen:
+            raise OSError(errno.ESTALE, 'It was changed while it was written back')
+    except OSError as error:
+        raise exception.BrickException(
+            f'The copy {path} of volume {volume.volume_id} cannot be written back: '
+            f'{error.strerror or error}'
+        ) from error
 
 
 @undo.verb
@@ -169,8 +190,10 @@ def _settings(volume: Volume) -> Any:
     return dataclasses.replace(found, operation_seconds=seconds)
 
 
-def _copy_of(volume: Volume, device_info: object) -> tuple[str, float]:
+def _copy_of(volume: Volume, device_info: object) -> tuple[str, float, str]:
     """Path and time of the copy, which has to be one that an attach of the volume has made.
+
+    The third is the address of the disk, empty if the caller did not keep it.
 
     :raises InvalidParameterValue: if it cannot be.
     """
@@ -182,7 +205,12 @@ def _copy_of(volume: Volume, device_info: object) -> tuple[str, float]:
         raise common.bad(
             'path', f'{path} is not a copy of volume {volume.volume_id} in {volume.directory}'
         )
-    return os.path.normpath(path), common.value(info, 'last_modified', _moment)
+    address = info.get('disk_address')
+    return (
+        os.path.normpath(path),
+        common.value(info, 'last_modified', _moment),
+        common.parsed('disk_address', address, common.text) if address else '',
+    )
 
 
 def _moment(value: Any) -> float:

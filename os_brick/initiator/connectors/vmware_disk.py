@@ -9,7 +9,6 @@ VirtualDiskManager and VirtualMachine.
 from __future__ import annotations
 
 from collections.abc import Callable
-import re
 from typing import Any
 import urllib.parse
 
@@ -17,6 +16,8 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import http, scratch, undo
+from os_brick.initiator.connectors import vmware_machine
+from os_brick.initiator.connectors.vmware_machine import Disk
 from os_brick.initiator.connectors.vmware_session import Fault, Reverse, Session, require_done
 from os_brick.request.vmware import DatastorePath, VmdkRequest
 
@@ -25,8 +26,6 @@ LOG = logging.getLogger(__name__)
 TMP_IMAGES_DATASTORE_FOLDER_PATH = 'cinder_temp'
 
 _MOST_PARENTS = 64
-# Of the two names that the disk of a volume has in turn.
-_MARK = '-os-brick'
 
 
 class Upload:
@@ -37,9 +36,10 @@ class Upload:
     every moment, whatever fails, and whenever this process is killed.
     """
 
-    def __init__(self, session: Session, volume: VmdkRequest) -> None:
+    def __init__(self, session: Session, volume: VmdkRequest, address: str) -> None:
         """Look at the machine.
 
+        :param address: the disk's when its volume was attached; empty if that is not known.
         :raises BrickException: if it has snapshots, or no disk that is the volume's.
         """
         self._session = session
@@ -50,10 +50,10 @@ class Upload:
         self._temporary = DatastorePath(
             self._datastore, f'{TMP_IMAGES_DATASTORE_FOLDER_PATH}/{volume.volume_id}.vmdk'
         )
-        self._wanted = volume.disk
+        self._volume, self._address = volume, address
         self._require_no_snapshots()
-        self._old = self._path_of(self._disk())
-        self._new = DatastorePath(self._old.datastore, _other_name(self._old.path))
+        self._old = _file_of(self._disk())
+        self._new = self._old.with_path(vmware_machine.other_name(self._old.path))
 
     def run(self, path: str) -> None:
         """Put the file in the disk's place.
@@ -76,30 +76,9 @@ class Upload:
                 '(https://bugs.launchpad.net/cinder/+bug/1599026)'
             )
 
-    def _disk(self) -> Any:
-        """The machine's disk; of several the one at the path that the caller was told."""
-        found = self._session.read(self._machine, 'config.hardware.device')
-        devices = getattr(found, 'VirtualDevice', None) or []
-        disks = [each for each in devices if type(each).__name__ == 'VirtualDisk']
-        same = [each for each in disks if self._is_wanted(self._path_of(each))]
-        if len(same) == 1 or len(disks) == 1:
-            return (same or disks)[0]
-        raise exception.VolumeIdentityMismatch(
-            device=f'Virtual machine {self._machine.value}',
-            expected=f'a disk at {self._wanted}',
-            actual=', '.join(str(self._path_of(each)) for each in disks) or 'no disk',
-        )
-
-    def _is_wanted(self, path: DatastorePath) -> bool:
-        names = {self._wanted.path, _other_name(self._wanted.path)}
-        return path.datastore == self._wanted.datastore and path.path in names
-
-    @staticmethod
-    def _path_of(disk: Any) -> DatastorePath:
-        try:
-            return DatastorePath.parse(str(disk.backing.fileName))
-        except ValueError as error:
-            raise exception.BrickException(f'The disk of the virtual machine: {error}') from None
+    def _disk(self) -> Disk:
+        found = vmware_machine.disks(self._session, self._machine)
+        return vmware_machine.volumes_disk(self._machine, found, self._volume, self._address)
 
     def _send(self, path: str, steps: undo.Undo) -> None:
         """Have the file in the datastore."""
@@ -111,7 +90,7 @@ class Upload:
         except Fault as error:
             if error.kind != 'FileAlreadyExists':
                 raise
-        size, _modified = scratch.look(path)
+        seen = scratch.look(path)
         where = {'dcPath': self._datacenter_path(), 'dsName': self._datastore}
         quoted = urllib.parse.quote(self._temporary.path)
         request = http.Request(
@@ -119,14 +98,14 @@ class Upload:
             f'/folder/{quoted}?{urllib.parse.urlencode(where)}',
             {
                 'Cookie': session.cookie,
-                'Content-Length': str(size),
+                'Content-Length': str(seen[0]),
                 'Content-Type': 'application/octet-stream',
                 'Overwrite': 't',
             },
         )
         steps.adopt(self._reverse(self._delete_file, self._temporary))
         client = http.Client(session.server)
-        answer = client.stream(request, session.deadline, source=scratch.parts(path))
+        answer = client.stream(request, session.deadline, source=scratch.parts(path, seen))
         require_done(answer, 'the file is not taken')
 
     def _datacenter_path(self) -> str:
@@ -160,13 +139,14 @@ class Upload:
 
     def _swap(self, steps: undo.Undo) -> None:
         """Have the machine use the new disk; both changes are one step for it."""
-        old = self._disk()
-        if self._path_of(old) != self._old:
+        disk = self._disk()
+        if disk.path != self._old:
             raise exception.VolumeIdentityMismatch(
                 device=f'Virtual machine {self._machine.value}',
                 expected=f'the disk {self._old}',
-                actual=str(self._path_of(old)),
+                actual=str(disk),
             )
+        old = disk.device
         make = self._session.factory
         backing = make(
             'VirtualDiskFlatVer2BackingInfo', fileName=str(self._new), diskMode='persistent'
@@ -198,7 +178,7 @@ class Upload:
         """
         self._session.begin_clean_up()
         try:
-            has_new = self._path_of(self._disk()) == self._new
+            has_new = self._disk().path == self._new
         except exception.BrickException:
             has_new = False
         if has_new:
@@ -241,8 +221,7 @@ class Upload:
             LOG.warning('%s is left in the datastore: %s', path, error)
 
 
-def _other_name(path: str) -> str:
-    """The name beside a disk's that it does not have now."""
-    stem = re.sub(r'\.vmdk$', '', path)
-    other = stem.removesuffix(_MARK) if stem.endswith(_MARK) else f'{stem}{_MARK}'
-    return f'{other}.vmdk'
+def _file_of(disk: Disk) -> DatastorePath:
+    if disk.path is None:
+        raise exception.BrickException(f'{disk} cannot be replaced')
+    return disk.path

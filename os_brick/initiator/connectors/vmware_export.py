@@ -14,17 +14,23 @@ import urllib.parse
 
 from os_brick import exception
 from os_brick.core import clock, http, scratch, undo
+from os_brick.initiator.connectors import vmware_machine
+from os_brick.initiator.connectors.vmware_machine import Disk
 from os_brick.initiator.connectors.vmware_session import Reverse, Session, require_done
 from os_brick.request.vmware import VmdkRequest
 
 # A lease ends after five minutes without a word (HttpNfcLeaseInfo.leaseTimeout).
 _PROGRESS_SECONDS = 30.0
 _MOST_BYTES = 64 << 40
+_LONGEST_KEY = 80
 
 
-def download(session: Session, volume: VmdkRequest, file: scratch.Incoming) -> None:
-    """Have the disk of a virtual machine in a file, as the server exports it (stream-optimized).
+def download(session: Session, volume: VmdkRequest, file: scratch.Incoming) -> str:
+    """Have the disk of a volume in a file, as the server exports it (stream-optimized).
 
+    :return: its address at the machine (:class:`vmware_machine.Disk`).
+    :raises VolumeIdentityMismatch: if the machine has no such disk, or several, and it is not
+        known which one of the exported ones it is.
     :raises StorageServerError: if the server breaks off.
     :raises BrickException: if it does not export the disk.
     """
@@ -33,7 +39,9 @@ def download(session: Session, volume: VmdkRequest, file: scratch.Incoming) -> N
     with undo.Undo() as steps:
         steps.adopt(Reverse('export of a disk', functools.partial(_abort, session, lease)))
         _wait_ready(session, lease)
-        server, path = _source(session, lease)
+        # The machine cannot be changed while the lease is held.
+        disk, exported = _exported(session, machine, lease, volume)
+        server, path = _source(session, exported)
         headers = {'Cookie': session.cookie} if server == session.server else {}
         progress = _Progress(session, lease, volume.size, file.write)
         answer = http.Client(server).stream(
@@ -43,7 +51,9 @@ def download(session: Session, volume: VmdkRequest, file: scratch.Incoming) -> N
             most_bytes=_MOST_BYTES,
         )
         require_done(answer, 'the disk is not exported')
+        progress.require_some(answer)
         session.call('HttpNfcLeaseComplete', lease)
+        return disk.address
 
 
 def _abort(session: Session, lease: Any) -> None:
@@ -65,17 +75,43 @@ def _wait_ready(session: Session, lease: Any) -> None:
     session.wait(probe, f'the export of a disk by {session.server}')
 
 
-def _source(session: Session, lease: Any) -> tuple[http.Server, str]:
+def _exported(session: Session, machine: Any, lease: Any, volume: VmdkRequest) -> tuple[Disk, Any]:
+    """The disk of the volume, and what the server says of it (HttpNfcLeaseDeviceUrl).
+
+    The server names an exported disk by a key such as ``/vm-42/VirtualLsiLogicController0:1``. Its
+    form is not part of the API's description (vCenter and ESXi 5 to 8 have it), so a disk that is
+    the only one, of the machine and of the export, is taken whatever its key is.
+    """
+    disks = vmware_machine.disks(session, machine)
+    disk = vmware_machine.volumes_disk(machine, disks, volume)
+    info = session.read(lease, 'info')
+    found = [each for each in getattr(info, 'deviceUrl', ()) if getattr(each, 'disk', False)]
+    if not found:
+        raise exception.BrickException(f'{session.server} exports no disk of the virtual machine')
+    if len(found) == len(disks) == 1:
+        return disk, found[0]
+    addresses = [each.address for each in disks]
+    same = [each for each in found if _address(each) == disk.address]
+    if len(same) != 1 or addresses.count(disk.address) != 1:
+        raise exception.VolumeIdentityMismatch(
+            device=f'The export of virtual machine {machine.value} with {len(disks)} disks',
+            expected=f'one of {disk}',
+            actual=', '.join(_address(each) or 'one without a key' for each in found),
+        )
+    return disk, same[0]
+
+
+def _address(exported: Any) -> str:
+    return str(getattr(exported, 'key', None) or '').rpartition('/')[2][:_LONGEST_KEY]
+
+
+def _source(session: Session, exported: Any) -> tuple[http.Server, str]:
     """Where the disk can be read: this server, or the host of the virtual machine.
 
     The host has a certificate of its own, whose thumbprint the server tells. An ESXi server has an
     asterisk for itself.
     """
-    info = session.read(lease, 'info')
-    found = [each for each in getattr(info, 'deviceUrl', ()) if getattr(each, 'disk', False)]
-    if not found:
-        raise exception.BrickException(f'{session.server} exports no disk of the virtual machine')
-    url = urllib.parse.urlsplit(str(found[0].url))
+    url = urllib.parse.urlsplit(str(exported.url))
     own = session.server
     path = f'{url.path}?{url.query}' if url.query else url.path
     if url.netloc == '*':
@@ -86,7 +122,7 @@ def _source(session: Session, lease: Any) -> tuple[http.Server, str]:
     if (host, port) == (own.host.lower(), own.port):
         return own, path
     tls = own.tls or http.Tls()
-    thumbprint = str(getattr(found[0], 'sslThumbprint', None) or '') or None
+    thumbprint = str(getattr(exported, 'sslThumbprint', None) or '') or None
     return http.Server(host, port, http.Tls(tls.verify, tls.ca_path, thumbprint)), path
 
 
@@ -102,6 +138,18 @@ class _Progress:
         self._write = write
         self._done = 0
         self._told = clock.monotonic()
+
+    def require_some(self, answer: http.Answer) -> None:
+        """Have it be more than nothing: a disk without content has a header.
+
+        :raises StorageServerError: if it is nothing.
+        """
+        if not self._done:
+            raise exception.StorageServerError(
+                server=str(answer.server),
+                request=str(answer.request),
+                why='the exported disk is empty',
+            )
 
     def take(self, part: bytes) -> None:
         self._write(part)

@@ -28,7 +28,7 @@ def test_a_file(tmp_path: pathlib.Path) -> None:
     file = receive(place, b'a' * 5, b'', b'b')
     assert pathlib.Path(file.path).read_bytes() == b'aaaaab'
     assert scratch.look(file.path) == (6, file.modified)
-    assert b''.join(scratch.parts(file.path)) == b'aaaaab'
+    assert b''.join(scratch.parts(file.path, scratch.look(file.path))) == b'aaaaab'
     assert os.stat(file.path).st_mode & 0o777 == 0o600
     scratch.require_readable(file.path)
 

@@ -7,6 +7,8 @@ import json
 import logging
 import os
 import pathlib
+import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -171,6 +173,181 @@ def test_no_disk(vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
     with pytest.raises(exception.VolumeIdentityMismatch, match='no disk'):
         volume.detach()
     assert volume.path.exists()
+
+
+OTHER = 'other/other.vmdk'
+
+
+def _with_other(vcenter: vsphere.VCenter, unit: int = 1) -> None:
+    """Have the machine have another disk, before the volume's."""
+    vcenter.others = {unit: OTHER}
+    vcenter.files[OTHER] = b'another volume'
+
+
+class TestSeveralDisks:
+    """Another disk of the machine is another volume: it is neither handed out nor written to."""
+
+    def test_the_volumes_is_taken(self, vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
+        _with_other(vcenter)
+        volume = Volume(vcenter, place)
+        assert volume.path.read_bytes() == b'exported ' + ORIGINAL
+        volume.path.write_bytes(NEW)
+        volume.detach()
+        assert vcenter.content() == b'inflated ' + NEW
+        assert vcenter.files[OTHER] == b'another volume'
+        assert sorted(vcenter.files) == sorted([OTHER, vcenter.disk or ''])
+
+    KEYS: tuple[tuple[str, Any], ...] = (
+        ('none', lambda unit: ''),
+        ('of a form that is not known', lambda unit: f'k{unit}'),
+        ('one for all', lambda unit: '/vm-42/VirtualLsiLogicController0:0'),
+        ('of another controller', lambda unit: f'/vm-42/VirtualLsiLogicController1:{unit}'),
+        ('of another kind', lambda unit: f'/vm-42/ParaVirtualSCSIController0:{unit}'),
+        ('of more digits', lambda unit: f'/vm-42/VirtualLsiLogicController0:{unit}0'),
+    )
+
+    @pytest.mark.parametrize(('name', 'key'), KEYS, ids=[name for name, _key in KEYS])
+    def test_keys_that_do_not_tell(
+        self, vcenter: vsphere.VCenter, place: pathlib.Path, name: str, key: Any
+    ) -> None:
+        """Nothing is downloaded, and the export is given back."""
+        _with_other(vcenter)
+        vcenter.device_key = key
+        before = vcenter.state()
+        with pytest.raises(exception.VolumeIdentityMismatch, match='with 2 disks'):
+            Volume(vcenter, place)
+        assert not [line for line in vcenter.lines() if line.startswith('GET /nfc')]
+        assert not names(place)
+        assert vcenter.state() == before
+
+    def test_one_disk_needs_no_key(self, vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
+        vcenter.device_key = lambda unit: 'k'
+        assert Volume(vcenter, place).path.read_bytes() == b'exported ' + ORIGINAL
+
+    @pytest.mark.parametrize('hidden', [{0}, {0, 1}])
+    def test_the_volumes_is_not_exported(
+        self, vcenter: vsphere.VCenter, place: pathlib.Path, hidden: set[int]
+    ) -> None:
+        """An independent disk is not: the only exported one is another volume's."""
+        _with_other(vcenter)
+        vcenter.hidden = hidden
+        with pytest.raises(exception.BrickException, match='export'):
+            Volume(vcenter, place)
+        assert not names(place)
+        assert not vcenter._open_leases()
+
+    def test_the_other_is_not_exported(self, vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
+        _with_other(vcenter)
+        vcenter.hidden = {1}
+        assert Volume(vcenter, place).path.read_bytes() == b'exported ' + ORIGINAL
+
+    @pytest.mark.parametrize('unit', [1, 0])
+    def test_the_only_disk_is_not_the_volumes(
+        self, vcenter: vsphere.VCenter, place: pathlib.Path, unit: int
+    ) -> None:
+        """Whatever address it has."""
+        props = vcenter.properties(place)
+        _with_other(vcenter, unit)
+        vcenter.disk = None
+        with pytest.raises(exception.VolumeIdentityMismatch, match=OTHER):
+            vmware.VmdkConnector(None).connect_volume(props)
+        assert not names(place)
+        assert not vcenter._open_leases()
+
+    @pytest.mark.parametrize('is_kept', [True, False])
+    def test_the_volumes_goes_before_the_detach(
+        self, vcenter: vsphere.VCenter, place: pathlib.Path, is_kept: bool
+    ) -> None:
+        """The disk that is left is not overwritten; the copy stays."""
+        _with_other(vcenter)
+        volume = Volume(vcenter, place)
+        if not is_kept:
+            del volume.info['disk_address']
+        volume.path.write_bytes(NEW)
+        vcenter.disk = None
+        before = vcenter.state()
+        with pytest.raises(exception.VolumeIdentityMismatch, match=OTHER):
+            volume.detach()
+        assert vcenter.state() == before
+        assert volume.path.read_bytes() == NEW
+
+    def test_both_were_moved(self, vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
+        """The disk is known by its address then."""
+        _with_other(vcenter)
+        volume = Volume(vcenter, place)
+        vcenter.files['moved/b.vmdk'] = vcenter.files.pop('volume-1/volume-1.vmdk')
+        vcenter.files['moved/a.vmdk'] = vcenter.files.pop(OTHER)
+        vcenter.disk, vcenter.others = 'moved/b.vmdk', {1: 'moved/a.vmdk'}
+        volume.path.write_bytes(NEW)
+        volume.detach()
+        assert vcenter.content() == b'inflated ' + NEW
+        assert vcenter.files['moved/a.vmdk'] == b'another volume'
+
+    def test_moved_and_the_address_was_not_kept(
+        self, vcenter: vsphere.VCenter, place: pathlib.Path
+    ) -> None:
+        volume = Volume(vcenter, place)
+        assert volume.info.pop('disk_address') == 'VirtualLsiLogicController0:0'
+        vcenter.files['moved/b.vmdk'] = vcenter.files.pop('volume-1/volume-1.vmdk')
+        vcenter.disk = 'moved/b.vmdk'
+        volume.path.write_bytes(NEW)
+        with pytest.raises(exception.VolumeIdentityMismatch, match='moved/b'):
+            volume.detach()
+        assert volume.path.exists()
+
+
+class TestLocalDisk:
+    """What goes wrong on this host is not said of the server."""
+
+    def test_it_is_full(self, vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+        try:
+            with pytest.raises(exception.BrickException, match='cannot be kept in') as caught:
+                Volume(vcenter, place)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, handler)
+        assert 'File too large' in str(caught.value)
+        assert 'server' not in str(caught.value)
+        assert not names(place)
+        assert vcenter.state()[2:] == (set(), 0)
+
+    @pytest.mark.parametrize('content', [b'', b'short', NEW * 3, NEW.upper(), None])
+    @pytest.mark.parametrize('when', ['RetrievePropertiesEx', 'DeleteVirtualDisk_Task'])
+    def test_the_copy_changes_while_it_is_written_back(
+        self, vcenter: vsphere.VCenter, place: pathlib.Path, content: bytes | None, when: str
+    ) -> None:
+        """It is an error at once; the copy stays, and the next detach writes it back whole."""
+        volume = Volume(vcenter, place)
+        volume.path.write_bytes(NEW)
+
+        def before_each(method: str) -> None:
+            # Between the first look at the copy and the upload, or after the upload.
+            if method == when and 'MakeDirectory' in vcenter.calls:
+                vcenter.before_each = lambda method: None
+                os.utime(volume.path, (0, 0))
+                if content is not None:
+                    volume.path.write_bytes(content)
+
+        vcenter.calls.clear()
+        vcenter.before_each = before_each
+        begun = clock.monotonic()
+        with pytest.raises(exception.BrickException, match='It was changed while'):
+            volume.detach()
+        assert clock.monotonic() - begun < 8
+        wanted = NEW if content is None else content
+        assert volume.path.read_bytes() == wanted
+        volume.detach()
+        assert vcenter.content() == b'inflated ' + wanted
+        assert not names(place)
+
+    def test_an_empty_export(self, vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
+        vcenter.faults.append(web.Fault('reply', 'GET /nfc', value=web.Reply(200, b'')))
+        with pytest.raises(exception.StorageServerError, match='empty'):
+            Volume(vcenter, place)
+        assert not names(place)
 
 
 class TestForce:
