@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+import contextlib
 import dataclasses
 import json
 from typing import Any
@@ -133,9 +134,14 @@ def basic(user: str, password: str) -> dict[str, str]:
     """The header of basic authentication, in the encoding that ``requests`` has for it.
 
     So what works in a storage driver works here. RFC 7617 leaves the encoding to the server.
+
+    :raises InvalidParameterValue: if UTF-8 does not have what is in them.
     """
-    try:
-        pair = f'{user}:{password}'.encode('latin-1')
-    except UnicodeEncodeError:
-        pair = f'{user}:{password}'.encode()
-    return {'Authorization': f'Basic {base64.b64encode(pair).decode()}'}
+    pair = f'{user}:{password}'
+    for encoding in ('latin-1', 'utf-8'):
+        with contextlib.suppress(UnicodeEncodeError):
+            return {'Authorization': f'Basic {base64.b64encode(pair.encode(encoding)).decode()}'}
+    # Raised here, because the encoder's error has the whole text in it.
+    raise exception.InvalidParameterValue(
+        err='the user name or the password has characters in it that UTF-8 does not have'
+    )

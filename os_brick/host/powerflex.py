@@ -23,6 +23,8 @@ LOG = logging.getLogger(__name__)
 
 BY_ID = '/dev/disk/by-id'
 _LINK = re.compile(r'emc-vol-(?P<system>[0-9A-Fa-f]+)-(?P<volume>[0-9A-Fa-f]{16})')
+# What the client calls its devices: scinia, scinib.
+_NAME = 'scini'
 
 # udev's workers are done with a device within seconds.
 _BUSY_SECONDS = 3.0
@@ -136,6 +138,21 @@ def devices(volume_id: str) -> list[Device]:
     return found
 
 
+def unnamed() -> list[Device]:
+    """The client's devices that no link leads to: each may be any volume.
+
+    udev has not made it yet, was stopped, or has lost it.
+    """
+    links = [f'{BY_ID}/{each}' for each in files.names(BY_ID)]
+    named = {block.name_of(each) for each in links if volume_of(each)}
+    names = [each for each in files.names('/sys/block') if each.startswith(_NAME)]
+    return [
+        Device(f'/dev/{each}', each, number, '')
+        for each in names
+        if each not in named and (number := block.inode(each))
+    ]
+
+
 def wait_usable(volume: Volume, deadline: wait.Deadline) -> Device:
     """The device of a volume, once it is there and can be read.
 
@@ -199,15 +216,20 @@ def wait_grown(device: Device, before: int, wanted: int | None, deadline: wait.D
     :param wanted: what the gateway reports; ``None`` if there is none to ask: then any growth that
         comes in a few seconds counts, and none is not an error.
     :raises OperationTimedOut: if it does not come to the wanted size in time.
+    :raises VolumePathsNotFound: if the device is another volume's by then.
     """
     if wanted is None:
         limit = deadline.within(GROWTH_SECONDS)
         if not wait.holds(lambda: block.size_bytes(device.name) != before, limit):
             LOG.info('Device %s has %d bytes, as before', device.path, before)
-        return block.size_bytes(device.name)
-    what = f'{device.path} to have the {wanted} bytes that its gateway reports'
-    wait.until(lambda: block.size_bytes(device.name) >= wanted or None, deadline, what)
-    return block.size_bytes(device.name)
+    else:
+        what = f'{device.path} to have the {wanted} bytes that its gateway reports'
+        wait.until(lambda: block.size_bytes(device.name) >= wanted or None, deadline, what)
+    found = block.size_bytes(device.name)
+    # Asked after the size was read; udev may be writing the link for the new size.
+    if not wait.holds(lambda: device.is_here, deadline.within(_BUSY_SECONDS)):
+        raise exception.VolumePathsNotFound
+    return found
 
 
 def credentials(config_group: str, *, failed_over: bool) -> tuple[str | None, str]:

@@ -246,7 +246,8 @@ class Session:
             )
         found = answer.json()
         token = found.get('access_token') if isinstance(found, dict) else found
-        if not isinstance(token, str) or not token:
+        # RFC 9110, 5.5: what is sent in a header; tokens are in base64.
+        if not (isinstance(token, str) and token.isascii() and token.isprintable() and token):
             raise exception.BrickException(
                 f'PowerFlex gateway {self._client.server} returns no token for user '
                 f'{names.shown(self._user)}'

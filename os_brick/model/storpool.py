@@ -16,6 +16,7 @@ BY_NAME = '/dev/storpool'
 # The client's device of the attachment at position N (API 21.0, AttachmentPos). It is written sp-N
 # in StorPool's own drivers, and spN in the reference of the API.
 _DEVICE = re.compile(r'sp-?([0-9]{1,7})')
+_POSITION = re.compile(r'[0-9]{1,7}')
 # API 21.0, ClientID.
 _CLIENT = re.compile(r'0*[1-9][0-9]{0,3}')
 _HIGHEST_CLIENT = 4095
@@ -129,14 +130,15 @@ class Attachment:
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> Self:
         """Read one of what ``AttachmentsList`` answers."""
-        position = entry.get('pos')
+        # A number may come as a text.
+        position = str(entry.get('pos'))
         volume = str(entry.get('volume') or '')
         own = volume[1:] if volume.startswith('~') else ''
         return cls(
             str(entry.get('globalId') or own),
             volume,
             str(entry.get('rights')),
-            position if isinstance(position, int) else None,
+            int(position) if _POSITION.fullmatch(position) else None,
         )
 
     def allows(self, access: str) -> bool:

@@ -80,7 +80,9 @@ def _gateway(raw: Raw) -> powerflex.Gateway:
 
 
 def _host(value: Any) -> str:
-    text = names.require_text(value).strip('[]')
+    text = names.require_text(value)
+    if text.startswith('[') and text.endswith(']'):
+        text = text[1:-1]
     return text if addresses.ip(text) else names.HOST_NAME.parse(text)
 
 
@@ -118,4 +120,6 @@ def _text(raw: Raw, key: str, *, is_needed: bool) -> str:
         return ''
     if not isinstance(found, str):
         raise common.bad(key, f'expected a text, got {type(found).__name__}')
+    if any('\ud800' <= each <= '\udfff' for each in found):
+        raise common.bad(key, 'it has characters in it that UTF-8 does not have')
     return found

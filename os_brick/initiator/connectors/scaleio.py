@@ -230,11 +230,13 @@ def _take_back(
 ) -> None:
     """Unmap a volume that an attach has mapped, and wait until its device has gone."""
     session.deadline = wait.Deadline.after(seconds)
-    session.unmap(volume.id, guid)
-    device = powerflex.device_of(volume)
-    if device is not None:
-        powerflex.wait_gone(device, session.deadline)
-    session.end()
+    try:
+        session.unmap(volume.id, guid)
+        device = powerflex.device_of(volume)
+        if device is not None:
+            powerflex.wait_gone(device, session.deadline)
+    finally:
+        session.end()
 
 
 def _release(
@@ -244,15 +246,16 @@ def _release(
     op: operation.Operation,
 ) -> Collection[str]:
     """Write a volume back and unmap it; return the name of its device if that is gone."""
+    device = None
     if session is not None and volume.system is None:
         # A forced detach to which the gateway does not report its system. Which of several devices
         # is the volume's is not known: writing back harms none, and none is waited for.
-        device, written = None, powerflex.devices(volume.id)
+        for each in powerflex.devices(volume.id):
+            _write_back(each, steps, op)
+    elif device := powerflex.device_of(volume):
+        _write_back(device, steps, op)
     else:
-        device = powerflex.device_of(volume)
-        written = [device] if device else []
-    for each in written:
-        _write_back(each, steps, op)
+        _write_back_unnamed(volume, steps, op)
     if session is None:
         # Cinder unmaps it later, which takes the device away.
         return ()
@@ -274,6 +277,25 @@ def _write_back(
     steps.run(
         f'flush of {device.name}', lambda: host_block.flush(device.name, device.number, limit)
     )
+
+
+def _write_back_unnamed(
+    volume: powerflex.Volume, steps: teardown.Teardown, op: operation.Operation
+) -> None:
+    """Have what may be a volume whose link is missing be used by nothing, and be written back.
+
+    :raises VolumeInUse: if something uses such a device, without ``force``.
+    """
+    for each in powerflex.unnamed():
+        LOG.warning('No link leads to %s, which may be PowerFlex volume %s', each.path, volume.id)
+        try:
+            _write_back(each, steps, op)
+        except exception.VolumeInUse as error:
+            error.add_note(
+                f'No link leads to it, so it may be PowerFlex volume {volume.id}. Have udev make '
+                f'its links (udevadm trigger {each.path}), then try again.'
+            )
+            raise
 
 
 def _gone(

@@ -74,6 +74,16 @@ def attachments(*entries: Any) -> storpool.Attachments:
     return storpool.Attachments.to(7, list(entries))
 
 
+@pytest.mark.parametrize(
+    ('position', 'read'),
+    [(0, 0), ('0', 0), ('12', 12), (True, None), (0.0, None), (-1, None), ('x', None), (None, None),
+     ('\u0661', None), ('9' * 99, None)],
+)  # fmt: skip
+def test_position(position: Any, read: int | None) -> None:
+    """A number may come as a text; what is none contradicts no link."""
+    assert attachments(entry(pos=position)).every[0].position == read
+
+
 def test_attachments_of_this_host_alone() -> None:
     """A number may come as a text."""
     found = attachments(entry(client=8), entry(client='7'), 'x', entry(client=77))

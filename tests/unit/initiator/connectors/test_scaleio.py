@@ -16,6 +16,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import clock
+from os_brick.host import powerflex as host_powerflex
 from os_brick.initiator import connector
 from os_brick.initiator.connectors import scaleio
 from os_brick.model import powerflex as model
@@ -398,6 +399,51 @@ def test_a_forced_detach_by_name_of_a_gateway_that_is_away(host, gateway, sdc, g
     assert gold.mapped
 
 
+@pytest.mark.parametrize('force', [False, True])
+@pytest.mark.parametrize('mapped_by', ['us', 'cinder'])
+def test_a_volume_in_use_whose_link_is_missing(
+    mapped_by: str, force: bool, host, gateway, sdc, gold, brick
+) -> None:
+    """udev was restarted: a device that no link names may be the volume, so it is not ignored."""
+    props = gateway.properties(gold)
+    info = brick.connect_volume(props)
+    if mapped_by == 'cinder':
+        props = {'scaleIO_volume_id': gold.id, 'sdc_guid': sdc.guid}
+    silver = brick.connect_volume(gateway.properties(gateway.volume('silver')))
+    host.tree.remove(sdc.link(gold))
+    holder = '/sys/devices/virtual/block/scinia/holders/dm-7'
+    host.tree.directory(holder)
+    if not force:
+        with pytest.raises(exception.VolumeInUse, match='dm-7') as caught:
+            brick.disconnect_volume(props, info)
+        assert gold.id in caught.value.__notes__[0]
+        assert (host.flushes, bool(gold.mapped)) == ([], True)
+        host.tree.prune(holder)
+    brick.disconnect_volume(props, info, force=force)
+    assert host.flushes == ['scinia']
+    assert bool(gold.mapped) == (mapped_by == 'cinder')
+    assert brick.check_valid_device(silver['path'])
+
+
+def test_a_device_that_is_another_volumes_after_an_extend(host, gateway, sdc, gold, brick) -> None:
+    """Its name was given away while the size was waited for; the size is not the volume's."""
+    props = gateway.properties(gold)
+    brick.connect_volume(props)
+    big = gateway.volume('big', 100)
+    sdc.grow(gold, 16)
+
+    def swap(request: int, answer: bytearray) -> None:
+        gold.mapped.clear()
+        sdc.vanish(gold)
+        sdc._next = 0
+        sdc.appear(big)
+        answer[0] = 65
+
+    host.ioctls[scini.DEVICE] = swap
+    with pytest.raises(exception.VolumePathsNotFound):
+        brick.extend_volume(props)
+
+
 # What goes wrong.
 
 
@@ -583,6 +629,39 @@ def test_a_gateway_that_repeats_what_it_was_sent(
     for shown in (str(caught.value), caplog.text):
         for secret in (PASSWORD, _basic('admin', PASSWORD), *sent):
             assert secret.lower() not in shown.lower() or secret == 'none'
+
+
+@pytest.mark.parametrize('token', ['\ud800', 'a\r\nX-Evil: 1', '\u20ac', 'a\0'])
+@pytest.mark.parametrize('release', [3, 4])
+def test_a_token_that_cannot_be_sent(token: str, release: int, gateway, gold, brick) -> None:
+    gateway.release, gateway.has_old_login = release, release == 3
+    content = token if release == 3 else {'access_token': token}
+    gateway.faults.append(web.Fault('reply', 'login', release - 3, 9, web.json_reply(content)))
+    with pytest.raises(exception.BrickException, match='returns no token') as caught:
+        brick.connect_volume(gateway.properties(gold))
+    assert str(caught.value).isprintable()
+
+
+def test_a_password_of_the_file_that_cannot_be_sent(
+    host, gateway, gold, brick, monkeypatch
+) -> None:
+    """No error has it, in whatever attribute."""
+    secret = 'S3CRET\ud800'
+    monkeypatch.setattr(host_powerflex, 'credentials', lambda *_args, **_more: ('admin', secret))
+    with pytest.raises(exception.InvalidParameterValue, match='password') as caught:
+        brick.connect_volume(gateway.properties(gold, config_group='one'))
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert 'S3CRET' not in f'{error!r}{error.args}{vars(error)}'
+        error = error.__cause__ or error.__context__
+
+
+def test_a_session_whose_attach_cannot_be_taken_back_ends(gateway, sdc, gold, brick) -> None:
+    sdc.delay = None
+    gateway.faults.append(web.Fault('status', 'removeMappedSdc', times=9, value=400))
+    with pytest.raises(exception.VolumeDeviceNotFound):
+        brick.connect_volume(gateway.properties(gold))
+    assert not gateway.tokens
 
 
 def test_a_message_with_line_breaks(gateway, gold, brick) -> None:
@@ -824,6 +903,9 @@ def test_an_attach_that_is_interrupted(act: int, host, gateway, gold, brick) -> 
         ('serverIP', None),
         ('serverIP', 'a b'),
         ('serverIP', 'x/y'),
+        ('serverIP', ']127.0.0.1['),
+        ('serverIP', '[127.0.0.1'),
+        ('serverIP', '[[::1]]'),
         ('serverPort', None),
         ('serverPort', 'https'),
         ('serverPort', 0),
@@ -831,6 +913,9 @@ def test_an_attach_that_is_interrupted(act: int, host, gateway, gold, brick) -> 
         ('serverUsername', None),
         ('serverPassword', None),
         ('serverPassword', ['geheim']),
+        ('serverPassword', 'S3cret-password\ud800'),
+        ('serverUsername', 'x\ud800'),
+        ('serverToken', 'S3cret-password\ud800'),
         ('serverToken', 7),
         ('iopsLimit', 'geheim'),
         ('bandwidthLimit', -1),
