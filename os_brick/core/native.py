@@ -106,6 +106,11 @@ def blocking() -> Iterator[None]:
         _local.blocks = before
 
 
+def is_blocking() -> bool:
+    """Whether this is within :func:`blocking`."""
+    return _local.blocks
+
+
 def made(make: Callable[[], T], release: Callable[[T], object]) -> T:
     """Return what ``make`` makes, as :func:`call`; no one is left with it if the caller is killed.
 

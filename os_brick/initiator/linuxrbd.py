@@ -17,7 +17,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception, opts
-from os_brick.core import native
+from os_brick.core import lifetimes, native
 from os_brick.initiator import linuxrbd_io
 
 LOG = logging.getLogger(__name__)
@@ -88,6 +88,8 @@ class RBDClient:
         self.client: Any = None
         self.ioctx: Any = None
         self.client, self.ioctx = self.connect()
+        self._owned = lifetimes.Owned(f'pool {self.rbd_pool}', self.client, self.ioctx)
+        self._connection = lifetimes.Shared((self.client, self.ioctx), _disconnected)
 
     def __enter__(self) -> RBDClient:
         return self
@@ -136,11 +138,37 @@ class RBDClient:
             f'Connecting as user {self.rbd_user} to {what} failed: {error}'
         )
 
+    def lend(self) -> Any:
+        """The pool, to open one image in it; the connection stays until :meth:`give_back`.
+
+        :raises BrickException: if it is disconnected, or of the process this one was forked from.
+        """
+        ioctx = self.ioctx  # before the question: disconnect forgets it after it has given up
+        if self._owned.is_inherited or not self._connection.use():
+            why = 'was connected before this process was forked'
+            why = why if self._owned.is_inherited else 'is disconnected'
+            raise exception.BrickException(f'The client of pool {self.rbd_pool} {why}.')
+        return ioctx
+
+    def give_back(self) -> None:
+        """Tell that an image is closed, or was not opened."""
+        self._connection.let_go()
+
     def disconnect(self) -> None:
-        """Close the pool and the connection; nothing if that has been done."""
-        client, ioctx, self.ioctx = self.client, self.ioctx, None
-        if ioctx is not None:
-            native.call(_close_both, (client, ioctx))
+        """Close the pool and the connection; nothing if that has been done.
+
+        While an image is open in the pool, is being opened or being closed, both stay until it is
+        closed: librbd crashes without them. In a forked process they are left alone.
+        """
+        try:
+            if not self._owned.is_inherited:
+                self._connection.give_up()
+        finally:
+            self.ioctx = None
+
+
+def _disconnected(connection: tuple[Any, Any]) -> None:
+    native.call(_close_both, connection)
 
 
 def _close_both(connection: tuple[Any, Any]) -> None:
@@ -195,37 +223,53 @@ class RBDVolume:
         self.name: str = _text(name)
         self.read_only = read_only or snapshot is not None
         try:
-            if client.ioctx is None:
-                raise exception.BrickException(f'The client of image {self.name} is disconnected.')
             self.image: Any = native.made(
-                self._opener(_text(snapshot), read_only=read_only), lambda image: image.close()
+                self._opener(client.lend(), _text(snapshot), read_only=read_only), self._release
             )
         except BaseException:
             client.disconnect()
             raise
+        self._owned = lifetimes.Owned(f'image {self.name}', self.image)
+        self._closing = lifetimes.Once()
 
-    def _opener(self, snapshot: str | None, *, read_only: bool) -> Callable[[], Any]:
-        client = self.client
-        return lambda: client.rbd.Image(
-            client.ioctx, self.name, snapshot=snapshot, read_only=read_only
-        )
+    def _opener(self, ioctx: Any, snapshot: str | None, *, read_only: bool) -> Callable[[], Any]:
+        client, name = self.client, self.name
+
+        def opened() -> Any:
+            try:
+                return client.rbd.Image(ioctx, name, snapshot=snapshot, read_only=read_only)
+            except BaseException:
+                client.give_back()
+                raise
+
+        return opened
 
     def close(self) -> None:
         """Close the image and disconnect the client; again is nothing.
 
         If the cluster does not answer it goes on in the background after the time limit: librbd
         waits for its lock and its watch (three times the limit of a call, with 16.2). It has
-        nothing to write by then, if it was flushed.
+        nothing to write by then, if it was flushed. A call while another closes it waits for that,
+        within the limit of the first. In a forked process the image is left alone.
         """
-        if not native.ended_within(self.client.seconds, self._close):
+        if self._owned.is_inherited:
+            return
+        if not self._closing.run(self.client.seconds, self._close):
             LOG.warning('Image %s is being closed in the background', self.name)
 
     def _close(self) -> None:
         try:
-            self.image.close()
+            self._release(self.image)
         finally:
-            # In the thread that has closed the image: librbd crashes if it has no connection.
             self.client.disconnect()
+
+    def _release(self, image: Any) -> None:
+        # The binding calls an image closed before librbd has closed it, so that a second close
+        # returns at once (rbd.pyx of 16.2): only who has called it first knows when it has ended.
+        try:
+            image.close()
+        finally:
+            self.client.give_back()
 
     def __enter__(self) -> RBDVolume:
         return self
@@ -240,8 +284,9 @@ class RBDVolume:
 
     def __getattr__(self, attrib: str) -> Any:
         # Without an image there is nothing to ask, and looking for it would end here again.
-        if attrib == 'image' or attrib.startswith('__'):
+        if attrib in {'image', '_owned'} or attrib.startswith('__'):
             raise AttributeError(attrib)
+        self._owned.check()
         return getattr(self.image, attrib)
 
 

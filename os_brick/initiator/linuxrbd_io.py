@@ -14,13 +14,15 @@ import warnings
 from oslo_log import log as logging
 
 from os_brick import opts
-from os_brick.core import native
+from os_brick.core import lifetimes, native
 from os_brick.host import rbd_image, rbd_stream
 
 if TYPE_CHECKING:
     from os_brick.initiator import linuxrbd
 
 LOG = logging.getLogger(__name__)
+
+_LARGEST_SIZE = 2**63 - 1
 
 _Parts = tuple[
     rbd_image.Image, rbd_stream.Reader | rbd_stream.Plain, rbd_stream.Writer | rbd_stream.Plain
@@ -33,7 +35,8 @@ class RBDVolumeIOWrapper(io.RawIOBase):
     It reads ahead and writes behind, several objects at a time. A write that fails later is
     raised by the next ``write``, ``flush`` or ``close``; ``flush`` returns once all is safe in the
     cluster. A write behind the end of the image is an error and writes nothing: it does not grow.
-    Threads may share it; each call is one turn.
+    Threads may share it; each call is one turn. A forked process cannot use it: there a call is an
+    error, and ``close`` leaves the image to the process that has opened it.
     """
 
     def __init__(self, rbd_volume: linuxrbd.RBDImageMetadata) -> None:
@@ -42,7 +45,13 @@ class RBDVolumeIOWrapper(io.RawIOBase):
         self._offset = 0
         self._name = _name(rbd_volume)
         self._turn = native.Turn(self._name)
+        self._owned = lifetimes.Owned(self._name, rbd_volume.image)
         self._parts: _Parts | None = None
+        # Whether something was written since the last flush that succeeded.
+        self._is_written = False
+        # Whether the caller has had the image, and may have written to it.
+        self._is_lent = False
+        self._is_ending = False
         self._seconds = opts.current().operation_seconds
 
     # Which image it is
@@ -56,6 +65,7 @@ class RBDVolumeIOWrapper(io.RawIOBase):
                 _image, reader, writer = self._parts
                 reader.forget()
                 writer.settle()
+        self._is_lent = True
         return self._meta.image
 
     @property
@@ -96,6 +106,8 @@ class RBDVolumeIOWrapper(io.RawIOBase):
         return self._parts
 
     def _taken(self) -> contextlib.AbstractContextManager[None]:
+        # First: the turn of a thread that a forked process has not got would never come.
+        self._owned.check()
         return self._turn.taken(self._seconds)
 
     def _check_open(self) -> None:
@@ -157,24 +169,33 @@ class RBDVolumeIOWrapper(io.RawIOBase):
             self._check_open()
             wanted = -1 if length is None else operator.index(length)
             parts = self._read(wanted)
-            return parts[0] if len(parts) == 1 else b''.join(parts)
+            data = parts[0] if len(parts) == 1 else b''.join(parts)
+            self._offset += len(data)
+            return data
 
     def readall(self) -> bytes:
         """All bytes from here to the end."""
         return self.read(-1)
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer as far as the image goes; returns how many bytes."""
+        """Fill a buffer as far as the image goes; returns how many bytes.
+
+        :raises TypeError: if it is read-only; the position stays.
+        """
         with self._taken():
             self._check_open()
             view = memoryview(buffer).cast('B')
+            if view.readonly:
+                raise TypeError(f'{type(buffer).__name__} is a read-only buffer')
             done = 0
             for part in self._read(len(view)):
                 view[done : done + len(part)] = part
                 done += len(part)
+            self._offset += done
             return done
 
     def _read(self, length: int) -> list[bytes]:
+        """The bytes that follow, in parts; the caller moves on once it has them in their place."""
         image, reader, writer = self._stream()
         writer.settle()
         size = image.size() if length < 0 else image.size_for(self._offset + length)
@@ -182,14 +203,12 @@ class RBDVolumeIOWrapper(io.RawIOBase):
         if end <= self._offset:
             return []
         try:
-            parts = reader.read(self._offset, end, size)
+            return reader.read(self._offset, end, size)
         except OSError:
             # EINVAL if another client has made the image smaller meanwhile.
             if image.size() > self._offset:
                 raise
             return []
-        self._offset += sum(len(part) for part in parts)
-        return parts
 
     # Writing
 
@@ -210,6 +229,7 @@ class RBDVolumeIOWrapper(io.RawIOBase):
                 text = f'{self._name} ends before byte {end}'
                 raise OSError(errno.ENOSPC, text)
             reader.forget()
+            self._is_written = True
             writer.write(view, self._offset)
             self._offset = end
             return len(view)
@@ -226,6 +246,8 @@ class RBDVolumeIOWrapper(io.RawIOBase):
             wanted = self._offset if size is None else operator.index(size)
             if wanted < 0:
                 raise OSError(errno.EINVAL, f'{wanted} is not a size')
+            if wanted > _LARGEST_SIZE:
+                raise OSError(errno.EFBIG, f'{wanted} bytes are more than an image can have')
             image, reader, writer = self._stream()
             reader.forget()
             writer.flush()
@@ -237,43 +259,78 @@ class RBDVolumeIOWrapper(io.RawIOBase):
 
         :raises OSError: if something of it is not.
         """
+        if self._is_ending:
+            # Called by super().close(), and it has been done.
+            self._check_open()
+            return
         with self._taken():
             self._check_open()
-            writer = self._stream()[2]
-            was_clean = writer.is_clean
-            try:
-                writer.flush()
-            except OSError as error:
-                # The holder of the image may close it first, as cinder does. Nothing is lost if
-                # nothing was written.
-                if not rbd_image.is_closed(error) or not was_clean:
-                    raise
-                LOG.warning('%s was closed before this file of it', self._name)
+            self._flush()
+
+    def _flush(self) -> None:
+        if not self._is_written and not self._is_lent:
+            return
+        was_clean = self._parts is None or self._parts[2].is_clean
+        try:
+            if self._parts is None:
+                rbd_image.asked(self._meta.image.flush)
+            else:
+                self._parts[2].flush()
+        except OSError as error:
+            # The holder of the image may close it first, as cinder does. Nothing is lost if
+            # nothing was written.
+            if not rbd_image.is_closed(error) or not was_clean:
+                raise
+            LOG.warning('%s was closed before this file of it', self._name)
+        self._is_written = False
 
     def close(self) -> None:
         """Flush and close the image, and with it the connection of an :class:`RBDVolume`.
 
-        It is closed in any case.
+        It is closed in any case but one: while a call of another thread takes longer than the time
+        limit it stays open, and can be closed again. In a forked process the image is left alone.
 
         :raises OSError: if something that was written is not safe in the cluster.
+        :raises TimeoutError: if another thread uses it.
         """
-        if self.closed:
-            return
+        if self._owned.is_inherited:
+            self._end()
+        elif not self.closed:
+            self._close()
+
+    def _close(self) -> None:
         try:
-            super().close()  # flushes
+            # In one turn, so that nothing is written between the two.
+            with self._taken():
+                if self.closed:
+                    return
+                try:
+                    self._flush()
+                finally:
+                    self._end()
         except BaseException:
-            try:
-                rbd_image.asked(self._meta.image.close)
-            except Exception as error:  # noqa: BLE001 the first error is raised
-                LOG.error('%s: closing it has failed, too: %s', self._name, error)
+            if self.closed:
+                self._close_image_after_error()
             raise
         rbd_image.asked(self._meta.image.close)
 
+    def _end(self) -> None:
+        """Have ``closed`` be true."""
+        self._is_ending = True
+        super().close()
+
+    def _close_image_after_error(self) -> None:
+        try:
+            rbd_image.asked(self._meta.image.close)
+        except Exception as error:  # noqa: BLE001 the first error is raised
+            LOG.error('%s: closing it has failed, too: %s', self._name, error)
+
     def __del__(self) -> None:
         """Close it, if its holder has not: an error can only go to the log then."""
-        if self.closed or not hasattr(self, '_parts'):
+        if self.closed or not hasattr(self, '_is_ending'):
             return
-        warnings.warn(f'unclosed {self!r}', ResourceWarning, stacklevel=2, source=self)
+        if not self._owned.is_inherited:
+            warnings.warn(f'unclosed {self!r}', ResourceWarning, stacklevel=2, source=self)
         try:
             with native.blocking():
                 self.close()

@@ -93,6 +93,7 @@ class Cluster:
 
     :ivar fail: called with ``write``, ``read``, ``flush``, ``close`` and an offset before it is
         done; a number that it returns is the error.
+    :ivar close_takes: called while librbd closes an image, which the binding calls closed by then.
     :ivar most: the most requests and bytes that were under way at once.
     """
 
@@ -102,6 +103,7 @@ class Cluster:
         self.config = dict(CLIENT)
         self.answers = True
         self.fail: Callable[[str, int], int] = lambda _what, _offset: 0
+        self.close_takes: Callable[[], object] = lambda: None
         self.random = random.Random(seed)
         self.clients: list[Rados] = []
         self.images: list[Image] = []
@@ -199,6 +201,7 @@ class Image:
 
     def __init__(self, ioctx: Ioctx, name: str, snapshot: str | None, *, read_only: bool) -> None:
         assert not ioctx.is_closed, 'librbd crashes'
+        self.client = ioctx.client
         self.cluster = ioctx.client.cluster
         stored = self.cluster.pools.get(ioctx.place, {}).get(name)
         if stored is None or (snapshot is not None and snapshot not in stored.snapshots):
@@ -286,8 +289,11 @@ class Image:
 
     def close(self) -> None:
         if not self.is_closed:
-            self.do_until(None)
+            # As rbd.pyx: this first, so that a second close does not wait for librbd.
             self.is_closed = True
+            self.do_until(None)
+            self.cluster.close_takes()
+            assert not self.client.is_shut_down, 'librbd crashes'
             failed = self.cluster.fail('close', 0)
             if failed:
                 raise RbdError('error while closing image', failed)

@@ -2,9 +2,11 @@
 """Connections to Ceph, open images, and what is left open: nothing."""
 
 import errno
+import itertools
 import logging
 import subprocess
 import sys
+import threading
 from typing import Any
 from unittest import mock
 
@@ -13,7 +15,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import clock, wait
 from os_brick.initiator import linuxrbd
-from tests.unit.initiator import fakeceph
+from tests.unit.initiator import fakeceph, forked
 
 MIB = 1 << 20
 KEY = 'AQBSdFhcGgQ+GRAAiRVRUO2YbSrN7eVOdtDLWw=='
@@ -173,6 +175,59 @@ def test_an_image_whose_close_hangs_is_closed_in_the_background(
     ceph.assert_closed()
 
 
+def test_the_connection_ends_after_the_last_image_in_every_order(
+    ceph: fakeceph.Cluster,
+) -> None:
+    """librbd crashes on an image whose connection has ended."""
+    acts = ['first', 'second', 'client']
+    for order in sorted(set(itertools.permutations(acts + acts))):
+        found = client(ceph)
+        things = {
+            'first': linuxrbd.RBDVolume(found, 'gold'),
+            'second': linuxrbd.RBDVolume(found, 'gold'),
+        }
+        opened = set(things)
+        for each in order:
+            if each == 'client':
+                found.disconnect()
+            else:
+                things[each].close()
+                opened.discard(each)
+            assert found.client.is_shut_down is not bool(opened), order
+        assert found.ioctx is None
+    ceph.assert_closed()
+
+
+def test_a_second_close_does_not_end_the_connection_under_the_first(
+    ceph: fakeceph.Cluster,
+) -> None:
+    """The binding calls an image closed before librbd has closed it."""
+    goes_on = threading.Event()
+    ceph.close_takes = lambda: goes_on.wait(30)
+    with (
+        client(ceph, operation_seconds=0.05) as found,
+        linuxrbd.RBDVolume(found, 'gold') as volume,
+    ):
+        volume.close()
+        volume.close()
+    assert not found.client.is_shut_down
+    goes_on.set()
+    assert wait.holds(lambda: bool(found.client.is_shut_down), wait.Deadline.after(30))
+    ceph.assert_closed()
+
+
+def test_an_image_that_is_opened_for_no_one_keeps_the_connection_until_it_is_closed(
+    ceph: fakeceph.Cluster,
+) -> None:
+    """Its caller is gone; librbd crashes if the connection ends while it opens one."""
+    found = client(ceph)
+    found.lend()
+    found.disconnect()
+    assert not found.client.is_shut_down
+    found.give_back()
+    ceph.assert_closed()
+
+
 def test_a_volume_asks_its_image_what_it_does_not_know(ceph: fakeceph.Cluster) -> None:
     with linuxrbd.RBDVolume(client(ceph), 'gold') as found:
         assert found.stat()['obj_size'] == 4 * MIB
@@ -181,6 +236,27 @@ def test_a_volume_asks_its_image_what_it_does_not_know(ceph: fakeceph.Cluster) -
     half_made = linuxrbd.RBDVolume.__new__(linuxrbd.RBDVolume)
     with pytest.raises(AttributeError):
         _ = half_made.anything
+
+
+def test_a_forked_process_leaves_images_and_connections_alone(ceph: fakeceph.Cluster) -> None:
+    """None of librbd's threads are in it: a call would wait for ever."""
+    found = client(ceph)
+    volume = linuxrbd.RBDVolume(found, 'gold')
+
+    def child() -> None:
+        with pytest.raises(OSError, match='image gold was opened before this process was forked'):
+            volume.size()
+        with pytest.raises(exception.BrickException, match='connected before this process'):
+            linuxrbd.RBDVolume(found, 'gold')
+        volume.close()
+        found.disconnect()
+        assert not volume.image.is_closed
+        assert not found.client.is_shut_down
+
+    assert forked.status(child) == 0
+    assert volume.size() == 8 * MIB
+    volume.close()
+    ceph.assert_closed()
 
 
 def test_metadata_are_text() -> None:

@@ -1,24 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """An RBD image as a file: what io promises, and what is under way behind it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
+import dataclasses
 import errno
 import gc
 import io
 import logging
 import os
+import sys
 import threading
 from typing import Any
 from unittest import mock
+import warnings
 
 import hypothesis
 from hypothesis import strategies as st
 import pytest
 
+from os_brick import opts
+from os_brick.core import clock
 from os_brick.host import rbd_stream
 from os_brick.initiator import linuxrbd
-from tests.unit.initiator import fakeceph
+from tests.unit.initiator import fakeceph, forked
 
 OBJECT = 64
 IMAGE = 16 * OBJECT + 10
@@ -488,6 +493,227 @@ def test_one_that_is_dropped_is_written_and_closed(
     with pytest.warns(ResourceWarning):
         files.clear()
     assert 'image rbd/gold was not closed; what was written last may be lost' in caplog.text
+
+
+@pytest.mark.parametrize('use', ['nothing', 'read', 'seek', 'flush'])
+@pytest.mark.parametrize('is_closed_first', [False, True])
+def test_one_to_which_nothing_was_written_asks_nothing_when_it_closes(
+    ceph: fakeceph.Cluster, use: str, is_closed_first: bool
+) -> None:
+    """The cluster may not answer by then, and the holder of the image may have closed it."""
+    client = linuxrbd.RBDClient('cinder', 'rbd', conffile='/c', rados=ceph.rados, rbd=ceph.rbd)
+    volume = linuxrbd.RBDVolume(client, 'gold')
+    file = linuxrbd.RBDVolumeIOWrapper(linuxrbd.RBDImageMetadata(volume, 'rbd', 'cinder', '/c'))
+    calls: dict[str, Any] = {
+        'nothing': lambda: None,
+        'read': lambda: file.read(3),
+        'seek': lambda: file.seek(0, os.SEEK_END),
+        'flush': file.flush,
+    }
+    calls[use]()
+    if is_closed_first:
+        volume.close()
+
+    def times_out(*_args: object) -> None:
+        raise fakeceph.RbdError('timed out', errno.ETIMEDOUT)
+
+    for each in ('stat', 'size', 'flush', 'aio_read', 'aio_write'):
+        setattr(volume.image, each, times_out)
+    file.close()
+    assert file.closed
+
+
+def test_a_flush_that_has_failed_is_tried_again(ceph: fakeceph.Cluster) -> None:
+    """librbd keeps what it could not write; a second flush that asks nothing would be a lie."""
+    file = opened(ceph)
+    file.write(b'data')
+    ceph.fail = lambda what, _offset: errno.ETIMEDOUT if what == 'flush' else 0
+    for call in (file.flush, file.flush, file.close):
+        with pytest.raises(TimeoutError):
+            call()
+
+
+def test_what_the_holder_writes_is_flushed(ceph: fakeceph.Cluster) -> None:
+    file = opened(ceph)
+    file.rbd_image.aio_write(b'mine', 0, lambda _completion: None)
+    ceph.fail = lambda what, _offset: errno.EIO if what == 'flush' else 0
+    with pytest.raises(OSError, match='flushing'):
+        file.close()
+    assert content(ceph)[:4] == b'mine'
+
+
+def test_threads_that_close_it_at_once_close_it_once(ceph: fakeceph.Cluster) -> None:
+    """The connection ends after the image has been closed, and none of them gets an error."""
+    file = opened(ceph)
+    file.write(b'kept')
+    ceph.close_takes = lambda: clock.sleep(0.2)
+    barrier = threading.Barrier(4)
+    errors: list[BaseException] = []
+
+    def close() -> None:
+        barrier.wait(30)
+        try:
+            file.close()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=close) for _number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert content(ceph)[:4] == b'kept'
+    assert [call for call in ceph.calls if call[0] == 'flush'] == [('flush', 0, 0)]
+
+
+def test_what_a_thread_writes_while_another_closes_is_written_or_refused(
+    ceph: fakeceph.Cluster,
+) -> None:
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _number in range(5):
+            _write_and_close(ceph)
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def _write_and_close(ceph: fakeceph.Cluster) -> None:
+    ceph.pools['rbd', '']['gold'].data[:] = bytes(IMAGE)
+    file = opened(ceph)
+    taken: list[int] = []
+
+    def write() -> None:
+        with contextlib.suppress(ValueError):
+            for _byte in range(IMAGE):
+                file.write(b'x')
+                taken.append(1)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    file.close()
+    thread.join()
+    assert content(ceph).count(b'x') == len(taken)
+
+
+@contextlib.contextmanager
+def _another_thread_in_a_call(ceph: fakeceph.Cluster, file: Any) -> Iterator[None]:
+    inside, goes_on = threading.Event(), threading.Event()
+
+    def waits(what: str, _offset: int) -> int:
+        if what == 'read':
+            inside.set()
+            assert goes_on.wait(30)
+            assert not ceph.images[0].is_closed
+        return 0
+
+    ceph.fail = waits
+    thread = threading.Thread(target=file.read, args=(3,))
+    thread.start()
+    assert inside.wait(30)
+    try:
+        yield
+    finally:
+        goes_on.set()
+        thread.join()
+
+
+def test_it_stays_open_while_another_thread_is_in_a_call(
+    ceph: fakeceph.Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """librbd crashes if an image is closed under a call."""
+    short = dataclasses.replace(opts.current(), operation_seconds=0.05)
+    monkeypatch.setattr(opts, 'current', lambda: short)
+    file = opened(ceph)
+    with _another_thread_in_a_call(ceph, file):
+        with pytest.raises(TimeoutError, match='image rbd/gold is in use by another thread'):
+            file.close()
+        assert not file.closed
+    file.close()
+
+
+def _closes(file: Any) -> None:
+    file.close()
+    assert file.closed
+    file.close()
+
+
+def _drops(file: Any) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        file.__del__()
+
+
+def _ends_block(file: Any) -> None:
+    with file:
+        pass
+
+
+def _uses(file: Any) -> None:
+    calls: list[Any] = [file.read, file.flush, file.truncate, lambda: file.rbd_image.size()]
+    calls += [
+        lambda: file.write(b'x'),
+        lambda: file.seek(0, 2),
+        lambda: file.readinto(bytearray(1)),
+    ]
+    for call in calls:
+        with pytest.raises(OSError, match='was opened before this process was forked'):
+            call()
+
+
+def _drops_buffered(file: Any) -> None:
+    with contextlib.suppress(OSError):
+        io.BufferedRandom(file).close()
+
+
+@pytest.mark.parametrize('act', [_closes, _drops, _ends_block, _uses, _drops_buffered])
+@pytest.mark.parametrize('is_busy', [False, True])
+def test_a_forked_process_leaves_it_to_the_one_that_has_opened_it(
+    ceph: fakeceph.Cluster, act: Callable[[Any], None], is_busy: bool
+) -> None:
+    """librbd's threads are not in it: a call would never return, or write the data again."""
+    file = opened(ceph)
+    file.write(b'once')
+    image = ceph.images[0]
+
+    def child() -> None:
+        def never(*_args: object) -> None:
+            raise AssertionError('librbd is called')
+
+        for each in ('close', 'flush', 'stat', 'size', 'aio_read', 'aio_write'):
+            setattr(image, each, never)
+        act(file)
+        assert not image.client.is_shut_down
+
+    # A thread that is not in the forked process has the turn.
+    with _another_thread_in_a_call(ceph, file) if is_busy else contextlib.nullcontext():
+        assert forked.status(child) == 0
+    file.close()
+    assert content(ceph)[:4] == b'once'
+
+
+@pytest.mark.parametrize('buffer', [b'abc', memoryview(b'abc'), memoryview(bytearray(6))[::2]])
+def test_a_buffer_that_cannot_be_filled_moves_nothing(ceph: fakeceph.Cluster, buffer: Any) -> None:
+    with opened(ceph) as file:
+        file.seek(7)
+        with pytest.raises(TypeError):
+            file.readinto(buffer)
+        assert file.tell() == 7
+        assert ceph.calls == []
+        assert file.read(3) == PATTERN[7:10]
+
+
+@pytest.mark.parametrize('size', [2**63, 2**64, 2**70])
+def test_a_size_that_no_image_has_is_an_os_error(ceph: fakeceph.Cluster, size: int) -> None:
+    with opened(ceph) as file:
+        with pytest.raises(OSError, match=f'Errno {errno.EFBIG}'):
+            file.truncate(size)
+        file.seek(size)
+        with pytest.raises(OSError, match=f'Errno {errno.EFBIG}'):
+            file.truncate()
+        assert file.read(1) == b''
+    assert content(ceph) == PATTERN
 
 
 def test_threads_take_turns(ceph: fakeceph.Cluster) -> None:
