@@ -63,6 +63,14 @@ class LightOSRequest(common.BlockRequest):
         return tuple((portal.address, portal.port) for portal in self.services)
 
 
+def uuid_of(raw: object) -> str:
+    """The volume that connection properties name, whatever else they lack.
+
+    :raises InvalidParameterValue: if they name none.
+    """
+    return common.value(common.mapping(raw), 'uuid', _uuid)
+
+
 def _uuid(value: object) -> str:
     found = fabrics.uuid(value)
     if found is None:

@@ -34,6 +34,9 @@ class BlockConnector(base.BaseLinuxConnector):
     def _attach(self, request: Any, op: operation.Operation) -> result.BlockDevice:
         """Bring the volume here; remember in ``op.undo`` what this call has done."""
 
+    def _announce(self, request: Any) -> None:
+        """Tell others of a volume that is attached; nothing can fail after that."""
+
     @abc.abstractmethod
     def _detach(
         self, request: Any, steps: teardown.Teardown, op: operation.Operation
@@ -82,6 +85,7 @@ class BlockConnector(base.BaseLinuxConnector):
             attached = self._attach(request, op)
             if request.encrypted:
                 attached = _behind_link(attached, op.undo)
+            self._announce(request)
             return attached.as_dict()
 
     def disconnect_volume(

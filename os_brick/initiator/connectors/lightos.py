@@ -37,6 +37,8 @@ DEVICE_SCAN_ATTEMPTS_DEFAULT = 5
 _FIRST_SECONDS = 5.0
 _MONITOR_SECONDS = 1.0
 _BUSY_SECONDS = 1.0
+# How long an operation waits for room in a queue that is full.
+_TELL_SECONDS = 5.0
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
@@ -124,8 +126,10 @@ class LightOSConnector(block.BlockConnector):
         lightos.add(client, entry, op.undo)
         limit = op.work.within(self.WAIT_DEVICE_TIMEOUT)
         found = nvme_adopt.attach(wanted, limit, op)
-        self._tell('add', request)
         return result.BlockDevice(f'/dev/{found.head}')
+
+    def _announce(self, request: Volume) -> None:
+        self._tell('add', request)
 
     def _survey(self, request: Volume, *, for_removal: bool = False) -> plans.Choice:
         """What there is of the volume, behind every controller of its cluster."""
@@ -166,8 +170,18 @@ class LightOSConnector(block.BlockConnector):
         return nvme_growth.grow(request.identity, choice.paths, op.deadline)
 
     def _tell(self, what: str, request: Volume) -> None:
-        if self.message_queue is not None:
-            self.message_queue.put((what, dict(request.properties)))
+        if self.message_queue is None:
+            return
+        # Only a bounded queue can keep its user waiting, for as long as no monitor reads it.
+        size = getattr(self.message_queue, 'maxsize', 0)
+        limit = (True, _TELL_SECONDS) if isinstance(size, int) and size > 0 else ()
+        try:
+            self.message_queue.put((what, dict(request.properties)), *limit)
+        except Exception as error:
+            raise exception.BrickException(
+                f'The message queue takes no word of {request} ({type(error).__name__}): does '
+                'lightos_monitor run?'
+            ) from error
 
     # The files of the discovery client, for the monitor and callers outside.
 
@@ -241,12 +255,25 @@ class LightOSConnector(block.BlockConnector):
     ) -> None:
         """Enter what the queue tells of volumes, until it is empty."""
         while not message_queue.empty():
-            what, connection = message_queue.get()
-            uuid = connection['uuid']
-            if what == 'add':
-                lightos_db[uuid] = connection
-            elif what == 'delete' and lightos_db.pop(uuid, None) is None:
-                LOG.warning('Volume %s is not known to the monitor, and was detached', uuid)
+            try:
+                _enter(message_queue.get(), lightos_db)
+            except (TypeError, ValueError, exception.InvalidParameterValue) as error:
+                LOG.warning('A message to the monitor is not understood: %s', error)
+
+
+def _enter(message: Any, lightos_db: MutableMapping[str, Raw]) -> None:
+    what, connection = message
+    uuid = request_lightos.uuid_of(connection)
+    # A UUID is the same one in capitals; the database may be older than this process.
+    known = [key for key in lightos_db if str(key).lower() == uuid]
+    if what not in ('add', 'delete'):
+        raise ValueError('expected "add" or "delete"')
+    if what == 'delete' and not known:
+        LOG.warning('Volume %s is not known to the monitor, and was detached', uuid)
+    for key in known:
+        del lightos_db[key]
+    if what == 'add':
+        lightos_db[uuid] = connection
 
 
 def _host_nqn() -> str:

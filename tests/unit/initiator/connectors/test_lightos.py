@@ -401,6 +401,84 @@ class TestMonitor:
         connector().monitor_db(database)
         assert list(client.files()) == [f'{volume.uuid}.conf']
 
+    @pytest.mark.parametrize('forms', [(str.upper, str.lower), (str.lower, str.upper)])
+    def test_a_uuid_in_capitals(self, fabric: nvme.Fabric, client: Client, forms: Any) -> None:
+        """It is the same volume in an attach, in a detach and in the database."""
+        subsystem, volume = cluster(fabric)
+        props = properties(subsystem, 3)
+        first, second = ({**props, 'uuid': form(props['uuid'])} for form in forms)
+        messages: queue.Queue[Any] = queue.Queue()
+        brick = connector(message_queue=messages)
+        database: dict[str, Any] = {props['uuid'].upper(): first}
+        info = brick.connect_volume(first)
+        brick.monitor_message_queue(messages, database)
+        assert list(database) == [volume.uuid]
+        brick.disconnect_volume(second, info)
+        brick.monitor_db(database)
+        assert not client.files()
+        assert not database
+
+    def test_an_attach_that_fails_at_its_end(self, fabric: nvme.Fabric, client: Client) -> None:
+        """The link of an encrypted volume cannot be made: the monitor learns of nothing."""
+        subsystem, _volume = cluster(fabric)
+        link = f'dev/disk/by-id/os-brick{head(fabric).replace("/", "+")}'
+        (fabric.root / link / 'is a directory').mkdir(parents=True)
+        messages: queue.Queue[Any] = queue.Queue()
+        database: dict[str, Any] = {}
+        brick = connector(message_queue=messages)
+        with pytest.raises((exception.BrickException, OSError)):
+            brick.connect_volume(properties(subsystem, 3, encrypted=True))
+        brick.monitor_message_queue(messages, database)
+        brick.monitor_db(database)
+        assert not database
+        assert not client.files()
+
+    @pytest.mark.parametrize(
+        'message',
+        [
+            None,
+            7,
+            (),
+            ('add',),
+            ('add', None),
+            ('add', {}),
+            ('add', {'uuid': 5}),
+            ('add', {'uuid': 'x'}),
+            ('delete', []),
+            ('x', {'uuid': '3f53a1b2-0000-4000-8000-000000000001'}),
+        ],
+    )
+    def test_a_message_that_is_not_one(
+        self, fabric: nvme.Fabric, client: Client, message: Any
+    ) -> None:
+        subsystem, volume = cluster(fabric)
+        messages: queue.Queue[Any] = queue.Queue()
+        messages.put(message)
+        messages.put(('add', properties(subsystem, 3)))
+        database: dict[str, Any] = {}
+        connector().monitor_message_queue(messages, database)
+        assert list(database) == [volume.uuid]
+
+    def test_a_queue_that_is_full(
+        self, fabric: nvme.Fabric, client: Client, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """No monitor reads it: the attach fails in its time, and leaves nothing."""
+        subsystem, _volume = cluster(fabric)
+        messages: queue.Queue[Any] = queue.Queue(maxsize=1)
+        messages.put('taken')
+        real = messages.put
+        waited: list[Any] = []
+
+        def put(item: Any, block: bool = True, timeout: float | None = None) -> None:
+            waited.append(timeout)
+            real(item, block=False)
+
+        monkeypatch.setattr(messages, 'put', put)
+        with pytest.raises(exception.BrickException, match='does lightos_monitor run'):
+            connector(message_queue=messages).connect_volume(properties(subsystem, 3))
+        assert waited == [5.0]
+        assert not client.files()
+
     def test_it_goes_on(
         self, fabric: nvme.Fabric, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:
