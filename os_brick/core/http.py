@@ -109,10 +109,10 @@ class Client:
             else:
                 is_busy = answer.status in _BUSY and request.may_be_repeated
                 if not is_busy or not may_try_again:
-                    return answer
+                    return _here(answer)
                 LOG.info('%s is busy (%s): trying again', self.server, answer.status)
             clock.sleep(pause)
-        return self._once(request, headers, deadline.within(seconds), most_bytes)
+        return _here(self._once(request, headers, deadline.within(seconds), most_bytes))
 
     def stream(
         self,
@@ -133,7 +133,8 @@ class Client:
         :raises OperationTimedOut: if the answer is not there in time.
         """
         headers = self._headers(request)
-        return self._once(request, headers, deadline, most_bytes, http_body.Bodies(source, sink))
+        bodies = http_body.Bodies(source, sink)
+        return _here(self._once(request, headers, deadline, most_bytes, bodies))
 
     def _once(
         self,
@@ -159,7 +160,6 @@ class Client:
             raise self._broken_off(error, request, limit) from None
         spent = clock.monotonic() - begun
         LOG.debug('%s %s: %s after %.3f s', self.server, request, answer.status, spent)
-        _refuse_redirect(answer)
         return answer
 
     def _open(self, request: Request, limit: wait.Deadline, most_bytes: int) -> channel.Channel:
@@ -267,6 +267,8 @@ def _is_final(error: exception.StorageServerError, request: Request) -> bool:
     """Whether another try would do harm, or end as this one has."""
     if isinstance(error, exception.StorageServerNotTrusted):
         return True
+    if isinstance(error.__context__, channel.TooMuch):
+        return True
     was_sent = not isinstance(error, exception.StorageServerUnreachable)
     return was_sent and not request.may_be_repeated
 
@@ -286,13 +288,18 @@ def _reason(error: Exception) -> str:
     return getattr(error, 'strerror', None) or type(error).__name__
 
 
-def _refuse_redirect(answer: Answer) -> None:
+def _here(answer: Answer) -> Answer:
+    """The answer, which is none of another server.
+
+    :raises StorageServerError: if it is a redirect.
+    """
     if answer.status not in _REDIRECTS:
-        return
+        return answer
     try:
         found = urllib.parse.urlsplit(answer.headers.get('location', ''))
         host = (found.hostname or '')[:_LONGEST_NAME]
-        place = f'{found.scheme}://{host}:{found.port}' if host else 'itself'
+        port = f':{found.port}' if found.port else ''
+        place = f'{found.scheme}://{host}{port}' if host else 'itself'
     except ValueError:
         place = 'an address that is not valid'
     raise exception.StorageServerError(

@@ -17,6 +17,8 @@ _MOREF = names.Rule('managed object reference', re.compile(r'[A-Za-z0-9_.-]+'), 
 _VOLUME = names.Rule('ID of a volume', re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*'), 128)
 _DATASTORE_PATH = re.compile(r'\[([^\[\]/\x00-\x1f]+)\] ?([^\x00-\x1f]+\.vmdk)')
 _LONGEST_PATH = 1024
+# XML 1.0, 2.2; it is sent within SOAP.
+_XML = re.compile('[\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]*')
 _MOST_SECONDS = 7 * 86400.0
 _DEFAULTS = {
     'vmware_host_port': 443,
@@ -125,7 +127,7 @@ def _access(config: common.Raw) -> Access:
     return Access(
         host=common.value(raw, 'vmware_host_ip', _host),
         port=common.value(raw, 'vmware_host_port', _port),
-        user=common.value(raw, 'vmware_host_username', common.text),
+        user=common.value(raw, 'vmware_host_username', _password),
         password=common.value(raw, 'vmware_host_password', _password),
         ca_file=common.parsed('vmware_ca_file', ca_file, _directory) if ca_file else None,
         # As in os-brick 7: a file of authorities is used whatever the flag says.
@@ -148,6 +150,8 @@ def _host(value: Any) -> str:
 def _password(value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise ValueError('expected a text that is not empty')
+    if not _XML.fullmatch(value):
+        raise ValueError('it has characters that XML does not have')
     return value
 
 

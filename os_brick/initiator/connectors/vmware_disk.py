@@ -83,7 +83,7 @@ class Upload:
     def _send(self, path: str, steps: undo.Undo) -> None:
         """Have the file in the datastore."""
         session = self._session
-        files = session.content.fileManager
+        files = session.manager('fileManager')
         folder = f'[{self._datastore}] {TMP_IMAGES_DATASTORE_FOLDER_PATH}'
         try:
             session.call('MakeDirectory', files, name=folder, datacenter=self._datacenter)
@@ -130,7 +130,7 @@ class Upload:
         steps.adopt(self._reverse(self._delete_disk, self._new))
         self._session.run(
             'CopyVirtualDisk_Task',
-            self._session.content.virtualDiskManager,
+            self._session.manager('virtualDiskManager'),
             sourceName=str(self._temporary),
             sourceDatacenter=self._datacenter,
             destName=str(self._new),
@@ -193,11 +193,11 @@ class Upload:
     # What is not there is deleted already.
 
     def _delete_disk(self, path: DatastorePath) -> None:
-        manager = self._session.content.virtualDiskManager
+        manager = self._session.manager('virtualDiskManager')
         self._delete('DeleteVirtualDisk_Task', manager, path)
 
     def _delete_file(self, path: DatastorePath) -> None:
-        self._delete('DeleteDatastoreFile_Task', self._session.content.fileManager, path)
+        self._delete('DeleteDatastoreFile_Task', self._session.manager('fileManager'), path)
 
     def _delete(self, method: str, manager: Any, path: DatastorePath) -> None:
         try:

@@ -81,28 +81,45 @@ class Session:
         """The header that shows this session to the server, and to no other one."""
         return f'vmware_soap_session="{self._wire.cookie}"'
 
-    @property
-    def content(self) -> Any:
-        """The managers of the server (ServiceContent)."""
-        return self._vim.service_content
+    def manager(self, name: str) -> Any:
+        """One of the managers of the server (ServiceContent).
+
+        :raises StorageServerError: if the server has none of that name.
+        """
+
+        def ask() -> Any:
+            found = getattr(self._vim.service_content, name)
+            if not found.value:
+                raise ValueError(name)
+            return found
+
+        return self._guarded(f'RetrieveServiceContent ({name})', ask)
 
     def __enter__(self) -> Session:
         self._wire.is_repeatable = True
         self._vim = self._guarded('description of the API', vmware_wire.connected, self._wire)
-        self._guarded('RetrieveServiceContent', lambda: self._vim.service_content)
-        self._log_in()
+        self.manager('sessionManager')
+        try:
+            self._log_in()
+        except BaseException:
+            if self._wire.cookie:
+                self._log_out()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._log_out()
+
+    def _log_out(self) -> None:
         self.begin_clean_up()
         try:
-            self._call('Logout', self.content.sessionManager, {}, is_repeatable=False)
+            self._call('Logout', self.manager('sessionManager'), {}, is_repeatable=False)
         except Exception as failed:  # noqa: BLE001 it ends by itself; what was done stays done
             LOG.warning('The session at %s does not end at once: %s', self.server, failed)
 
     def _log_in(self) -> None:
         escaped = {
-            'manager': saxutils.escape(str(self.content.sessionManager.value)),
+            'manager': saxutils.escape(str(self.manager('sessionManager').value)),
             'user': saxutils.escape(self._access.user),
             'password': saxutils.escape(self._access.password),
         }

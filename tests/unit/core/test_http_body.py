@@ -197,6 +197,24 @@ def test_a_header_is_one_line(server: Disk) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ('kind', 'value', 'why'),
+    [
+        ('huge', 9 << 20, 'too large'),
+        ('redirect', 'https://other/', r'to https://other, which'),
+        ('reply', web.Reply(200, b'', {'Content-Encoding': 'gzip'}), 'compressed'),
+    ],
+)
+def test_what_cannot_go_better_is_asked_once(
+    server: Disk, kind: str, value: object, why: str
+) -> None:
+    server.faults.append(web.Fault(kind, times=9, value=value))
+    at = http.Client(http.Server('127.0.0.1', server.port))
+    with pytest.raises(exception.StorageServerError, match=why):
+        at.ask(GET, wait.Deadline.after(10))
+    assert len(server.seen) == 1
+
+
 def test_a_redirect_to_a_long_name(server: Disk) -> None:
     server.faults.append(web.Fault('redirect', value=f'http://{"a" * 60000}/'))
     with pytest.raises(exception.StorageServerError, match='is not followed') as caught:

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import resource
 import signal
 import socket
@@ -668,6 +669,46 @@ class TestHung:
             Volume(vcenter, place, vmware_image_transfer_timeout_secs=0.5)
 
 
+@pytest.mark.parametrize('manager', ['sessionManager', 'fileManager', 'virtualDiskManager'])
+def test_a_manager_that_the_server_does_not_have(
+    vcenter: vsphere.VCenter,
+    place: pathlib.Path,
+    manager: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    volume = Volume(vcenter, place)
+    volume.path.write_bytes(NEW)
+    real = vcenter._RetrieveServiceContent
+
+    def without(*words: Any) -> str:
+        return re.sub(rf'<{manager} .*?</{manager}>', '', real(*words))
+
+    monkeypatch.setattr(vcenter, '_RetrieveServiceContent', without)
+    with pytest.raises(exception.StorageServerError, match=manager):
+        volume.detach()
+    assert volume.is_as_it_was()
+    assert volume.path.read_bytes() == NEW
+
+
+def test_a_login_whose_answer_is_not_readable(
+    vcenter: vsphere.VCenter, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its session is ended all the same."""
+    real = vcenter._soap
+
+    def soap(request: web.Seen) -> web.Reply:
+        reply = real(request)
+        is_login = vcenter.calls[-1] == 'Login'
+        return web.Reply(200, b'garbage', reply.headers) if is_login else reply
+
+    monkeypatch.setattr(vcenter, '_soap', soap)
+    with pytest.raises(exception.StorageServerError, match='not as vSphere does'):
+        Volume(vcenter, place)
+    assert 'Login' in vcenter.calls
+    assert not vcenter.sessions
+    assert not names(place)
+
+
 class TestTrust:
     def test_another_authority(self, vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
         other = certificates.of('127.0.0.1')
@@ -835,6 +876,9 @@ BAD_CONFIG: list[tuple[str, Any]] = [
     ('vmware_host_port', 0),
     ('vmware_host_username', None),
     ('vmware_host_password', 17),
+    ('vmware_host_password', 'a\ud800'),
+    ('vmware_host_password', 'a\0'),
+    ('vmware_host_username', 'a\x1b'),
     ('vmware_tmp_dir', 'relative'),
     ('vmware_tmp_dir', None),
     ('vmware_image_transfer_timeout_secs', -1),
