@@ -28,7 +28,6 @@ LOG = logging.getLogger(__name__)
 _UDEV_SECONDS = 10.0
 # A map whose process is killed ends, or is there, in a fraction of this.
 _LATE_SECONDS = 1.0
-_NO_SNAPSHOT = '-'
 # What the kernel's errors mean here (drivers/block/rbd.c and net/ceph of Linux 6.12; measured).
 _REASONS = {
     errno.ENOENT: 'the cluster has no such pool, namespace, image or snapshot',
@@ -59,9 +58,17 @@ class Source:
 
 def of_image(image: model.Image) -> list[model.Mapped]:
     """The mapped images of this name, of whatever cluster."""
+    return [each for each in _all() if each.image == image]
+
+
+def _all() -> list[model.Mapped]:
     numbers = sorted(int(each) for each in files.names(root.DEVICES) if each.isdigit())
-    found = (_mapped(number) for number in numbers)
-    return [each for each in found if each.image == image]
+    return [_mapped(number) for number in numbers]
+
+
+def device(name: str) -> model.Mapped | None:
+    """The mapped image behind a block device, ``rbd0``; ``None`` if it is not mapped."""
+    return next((each for each in _all() if each.name == name), None)
 
 
 def _mapped(number: int) -> model.Mapped:
@@ -73,7 +80,7 @@ def _mapped(number: int) -> model.Mapped:
         pool=shown('pool'),
         name=shown('name'),
         namespace=shown('pool_ns'),
-        snapshot='' if snapshot == _NO_SNAPSHOT else snapshot,
+        snapshot='' if snapshot == model.NO_SNAPSHOT else snapshot,
     )
     return model.Mapped(number, image, tuple(shown(name) for name in model.IDENTITY))
 
@@ -207,7 +214,8 @@ def take_back(
     """
     deadline = wait.Deadline.after(seconds)
     told = configurations()
-    for each in of_image(model.Image(*image)):
+    # A mark is looked for among all: the kernel may show another name than it was asked for.
+    for each in _all() if mark else of_image(model.Image(*image)):
         own = told.get(each.number)
         is_new = not mark and each.number not in known
         if own is not None and own.mark == mark and (mark or is_new):

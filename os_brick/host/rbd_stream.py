@@ -289,3 +289,12 @@ class Plain:
     def flush(self) -> None:
         """Return once all is safe."""
         self._image.flush()
+
+
+def of_image(image: rbd_image.Image) -> tuple[Reader | Plain, Writer | Plain]:
+    """What reads an image and what writes it."""
+    if image.object_bytes is None:
+        plain = Plain(image)
+        return plain, plain
+    unit = unit_of(image.object_bytes)
+    return Reader(image, unit), Writer(image, unit)

@@ -52,6 +52,14 @@ def _text(value: str | bytes | None) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
+def _seconds(value: Any) -> float:
+    found = value or opts.current().operation_seconds
+    if not isinstance(found, (int, float)) or not 0 < found < math.inf:
+        text = f'operation_seconds: {value!r} is not a number of seconds'
+        raise exception.InvalidParameterValue(err=text)
+    return found
+
+
 class RBDClient:
     """A connection to a pool of a cluster, or to a namespace of it.
 
@@ -73,7 +81,8 @@ class RBDClient:
         :param namespace: a namespace of the pool; the default one without.
         :param operation_seconds: the time limit; ``[os_brick] operation_timeout`` by default.
         :param rados: another module in the place of Ceph's binding, as ``rbd``.
-        :raises InvalidParameterValue: if Ceph's Python bindings are not installed.
+        :raises InvalidParameterValue: if Ceph's Python bindings are not installed, or the time
+            limit is not a number.
         :raises OperationTimedOut: if the cluster does not answer.
         :raises BrickException: if the connection cannot be made for another reason.
         """
@@ -84,7 +93,7 @@ class RBDClient:
         self.rbd_conf: Any = kwargs.get('conffile', '/etc/ceph/ceph.conf')
         self.rbd_cluster_name: Any = kwargs.get('rbd_cluster_name', 'ceph')
         self.rbd_namespace: str = _text(kwargs.get('namespace')) or ''
-        self.seconds: float = kwargs.get('operation_seconds') or opts.current().operation_seconds
+        self.seconds = _seconds(kwargs.get('operation_seconds'))
         self.client: Any = None
         self.ioctx: Any = None
         self.client, self.ioctx = self.connect()
@@ -220,9 +229,9 @@ class RBDVolume:
         :raises BrickException: if the client is disconnected.
         """
         self.client = client
-        self.name: str = _text(name)
         self.read_only = read_only or snapshot is not None
         try:
+            self.name: str = _text(name)
             self.image: Any = native.made(
                 self._opener(client.lend(), _text(snapshot), read_only=read_only), self._release
             )

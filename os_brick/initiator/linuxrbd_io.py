@@ -87,22 +87,17 @@ class RBDVolumeIOWrapper(io.RawIOBase):
         state = ' closed' if self.closed else ''
         return f'<{type(self).__name__} {self._name}{state}>'
 
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        """Refuse a copy, as Python's files: it would close the image of this one."""
+        raise TypeError(f'{self!r} cannot be copied')
+
     # What it stands on
 
     def _stream(self) -> _Parts:
         """The image and its streams, made at the first use: the image is asked then."""
         if self._parts is None:
             image = rbd_image.Image(self._meta.image, self._name)
-            if image.object_bytes is None:
-                plain = rbd_stream.Plain(image)
-                self._parts = (image, plain, plain)
-            else:
-                unit = rbd_stream.unit_of(image.object_bytes)
-                self._parts = (
-                    image,
-                    rbd_stream.Reader(image, unit),
-                    rbd_stream.Writer(image, unit),
-                )
+            self._parts = (image, *rbd_stream.of_image(image))
         return self._parts
 
     def _taken(self) -> contextlib.AbstractContextManager[None]:
@@ -209,6 +204,15 @@ class RBDVolumeIOWrapper(io.RawIOBase):
             if image.size() > self._offset:
                 raise
             return []
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """The bytes at an offset, as far as the image goes; the position is left alone."""
+        with self._taken():
+            self._check_open()
+            image, _reader, writer = self._stream()
+            writer.settle()
+            end = min(offset + length, image.size())
+            return image.read(offset, end).result() if offset < end else b''
 
     # Writing
 

@@ -22,6 +22,8 @@ PORT, PORT_OF_V2 = 6789, 3300
 # that is made to be asked which cluster it belongs to.
 MARK, PROBE_MARK = 'os-brick-map-', 'os-brick-probe-'
 
+NO_SNAPSHOT = '-'
+
 # Files of sysfs. An image that is deleted and made again has another ID.
 IDENTITY = ('cluster_fsid', 'pool_id', 'pool_ns', 'image_id', 'snap_id')
 
@@ -79,6 +81,8 @@ class Image:
         """
         for part in filter(None, (self.pool, self.name, self.snapshot)):
             names.RBD_MAPPED.parse(part)
+        if self.snapshot == NO_SNAPSHOT:
+            raise ValueError(f'{NO_SNAPSHOT} is what the kernel calls no snapshot')
         if self.namespace:
             names.RBD_OPTION.parse(self.namespace)
 

@@ -35,6 +35,30 @@ def of_cluster(found: Found, fsid: str) -> tuple[model.Mapped, ...]:
     return tuple(each for each in found if fsid and each.fsid == fsid)
 
 
+def is_ambiguous(found: Found, used: str | None) -> bool:
+    """Whether it has to be asked which image a volume is.
+
+    It is not where the device that the caller had says it; nor where there is one image only, and
+    the caller had no other device.
+    """
+    if any(each.name == used for each in found):
+        return False
+    return len({each.identity for each in found}) > 1 or (bool(found) and used is not None)
+
+
+def of_identity(found: Found, identity: tuple[str, ...]) -> tuple[model.Mapped, ...]:
+    """Those of one image."""
+    return tuple(each for each in found if each.identity == identity)
+
+
+def as_used(found: Found, used: str | None) -> tuple[model.Mapped, ...]:
+    """Those of the image of the device that the caller had; all if it is none of them."""
+    for each in found:
+        if each.name == used:
+            return of_identity(found, each.identity)
+    return tuple(found)
+
+
 def to_reuse(found: Found, told: Told, unfit: Collection[int]) -> model.Mapped | None:
     """The one of several maps of one image that an attach hands out; rather one of ours.
 

@@ -119,7 +119,7 @@ def _options(user: str, mark: str, mode: str, image: model.Image, *, read_only: 
 
 def _order(monitors: tuple[addresses.Portal, ...], options: list[str], image: model.Image) -> str:
     """What is written (Linux, Documentation/ABI/testing/sysfs-bus-rbd)."""
-    words = (image.pool, image.name, image.snapshot or '-')
+    words = (image.pool, image.name, image.snapshot or model.NO_SNAPSHOT)
     text = ' '.join((','.join(map(str, monitors)), ','.join(options), *words))
     if len(text.encode()) > _MOST_BYTES:
         raise exception.InvalidParameterValue(err=f'the names of image {image} are too long')
@@ -214,7 +214,9 @@ def _remove(control: str, device: str, identity: tuple[str, ...], text: str) -> 
 
 
 def _require_meant(device: str, identity: tuple[str, ...]) -> None:
-    if tuple(files.read_or(f'{device}/{name}') for name in model.IDENTITY) != tuple(identity):
+    shown = tuple(files.read_or(f'{device}/{name}') for name in model.IDENTITY)
+    # Of a device that is not there all of it is empty.
+    if shown != tuple(identity) or not any(shown):
         raise OSError(errno.ENOENT, f'{device} has gone, or is another image by now')
 
 

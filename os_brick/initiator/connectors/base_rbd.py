@@ -64,7 +64,8 @@ class RBDConnectorMixin:
         """The devices of a volume, without asking its cluster."""
         found, told = krbd.survey(request.image)
         monitors = _known_monitors(request, deadline)
-        return [f'/dev/{each.name}' for each in plans.of_monitors(found, told, monitors)]
+        own = plans.as_used(plans.of_monitors(found, told, monitors), _used(request))
+        return [f'/dev/{each.name}' for each in own]
 
 
 def _removed(mapped: model.Mapped, steps: teardown.Teardown, op: operation.Operation) -> bool:
@@ -130,20 +131,52 @@ def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped,
     """The maps of the volume, of several its own ones.
 
     Which cluster a map is of is known by the monitors that the kernel was told. Where they are not
-    those of the properties, the cluster is asked.
+    those of the properties, the cluster is asked. It is asked, too, which image has the name now
+    where that is not said by the device that the caller had: the kernel keeps the name that an
+    image was mapped by, and it may have been renamed, or made again, since.
     """
     krbd.sweep_probes(request.image, op.work)
     found, told = krbd.survey(request.image)
+    used = _used(request)
+    renamed = _renamed(request, used, op)
+    if renamed is not None:
+        return (renamed,)
     if not found:
         return ()
-    used = _used(request)
     own = plans.of_monitors(found, told, _known_monitors(request, op.work))
     # A device that the caller had and that is none of these has gone.
     if not own and (used is None or used in {each.name for each in found}):
-        source = _source(request, op.work)
-        identity = krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
-        own = plans.of_cluster(found, identity[0])
-    return plans.to_remove(own, told, used)
+        own = plans.of_cluster(found, _identity(request, op)[0])
+    if plans.is_ambiguous(own, used):
+        own = plans.of_identity(own, _identity(request, op))
+    return plans.to_remove(plans.as_used(own, used), told, used)
+
+
+def _identity(request: Request, op: operation.Operation) -> tuple[str, ...]:
+    source = _source(request, op.work)
+    return krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
+
+
+def _renamed(request: Request, used: str | None, op: operation.Operation) -> model.Mapped | None:
+    """The device that the caller had, if it is the volume under a name of before.
+
+    The kernel keeps the name that an image was mapped by; Cinder's migration renames images.
+    """
+    found = krbd.device(used) if used is not None else None
+    if found is None or found.image == request.image:
+        return None
+    try:
+        is_same = found.identity == _identity(request, op)
+    except exception.VolumeDeviceNotFound as error:
+        LOG.warning('%s is not known to be the volume: %s', found, error)
+        return None
+    return found if is_same else None
+
+
+def is_mapped(request: Request) -> bool:
+    """Whether the caller had a device that the kernel has mapped now."""
+    used = _used(request)
+    return used is not None and krbd.device(used) is not None
 
 
 def _used(request: Request) -> str | None:

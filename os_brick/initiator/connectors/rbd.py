@@ -102,6 +102,7 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         :param device_info: what ``connect_volume`` returned, ``None`` or ``{}``.
         :param force: go on where its data could not be written back, or it is in use.
         :param ignore_errors: with ``force``, do not raise what went wrong.
+        :raises InvalidParameterValue: if its path is neither a text nor an open image.
         :raises VolumeInUse: if it is in use, without ``force``.
         :raises OSError: if an open image had data that could not be written back.
         :raises ExceptionChainer: with ``force``, all that went wrong.
@@ -109,7 +110,10 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         path = device_info.get('path') if isinstance(device_info, Mapping) else None
         if path is not None and not isinstance(path, (str, bytes)):
             rbd_handle.close(path, teardown.OnError.of(force, ignore_errors))
-        elif path or self._is_local(self.Request.parse(connection_properties, device_info)):
+            return
+        request = self.Request.parse(connection_properties, device_info)
+        # Another text says nothing: that of an open image, say, from a caller's database.
+        if self._is_local(request) or base_rbd.is_mapped(request):
             super().disconnect_volume(connection_properties, device_info, force, ignore_errors)
 
     def extend_volume(self, connection_properties: Raw) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from os_brick import opts
+from os_brick import exception, opts
 from os_brick.core import atomic, teardown, trace
 from os_brick.host import ceph_conf, krbd
 from os_brick.initiator import linuxrbd
@@ -85,6 +85,9 @@ def size(request: request_rbd.RbdRequest) -> int:
 def is_readable(handle: Any) -> bool:
     """Whether the start of an open image can be read; its offset stays as it is."""
     try:
+        if isinstance(handle, linuxrbd.RBDVolumeIOWrapper):
+            handle.read_at(0, _READ_BYTES)
+            return True
         offset = handle.tell()
         handle.seek(0)
         try:
@@ -100,8 +103,12 @@ def is_readable(handle: Any) -> bool:
 def close(handle: Any, on_error: teardown.OnError) -> None:
     """Close an open image; one that is closed already is not an error.
 
+    :raises InvalidParameterValue: if it is not one.
     :raises ExceptionChainer: if it fails with ``force``, and errors are not ignored.
     """
+    if not callable(getattr(handle, 'close', None)):
+        text = f'device_info: path is neither a text nor an open image but {type(handle).__name__}'
+        raise exception.InvalidParameterValue(err=text)
     steps = teardown.Teardown(on_error)
     steps.run('close of an open image', handle.close)
     steps.end()

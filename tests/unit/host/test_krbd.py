@@ -65,6 +65,17 @@ def test_what_a_failed_attach_has_mapped_goes(host: ceph.RbdHost, steps: undo.Un
     assert krbd.of_image(IMAGE) == [kept]
 
 
+def test_a_map_goes_by_its_mark_whatever_name_the_kernel_shows(
+    host: ceph.RbdHost, steps: undo.Undo
+) -> None:
+    map_one(host, steps)
+    assert krbd.device('rbd0') is not None
+    assert krbd.device('rbd1') is None
+    host.tree.file('/sys/bus/rbd/devices/0/name', 'other\n')
+    steps.__exit__(RuntimeError, RuntimeError(), None)
+    assert not host.rbd
+
+
 def test_what_another_one_has_mapped_meanwhile_stays(host: ceph.RbdHost, steps: undo.Undo) -> None:
     map_one(host, steps)
     other = host.map_by_hand(host.clusters[0], 'v1').number

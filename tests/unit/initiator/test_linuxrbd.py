@@ -137,6 +137,21 @@ def test_an_image_that_is_missing_closes_its_client(ceph: fakeceph.Cluster, name
     ceph.assert_closed()
 
 
+def test_a_name_that_is_not_text_closes_its_client(ceph: fakeceph.Cluster) -> None:
+    with pytest.raises(UnicodeDecodeError):
+        linuxrbd.RBDVolume(client(ceph), b'\xff')  # type: ignore[arg-type]
+    ceph.assert_closed()
+
+
+@pytest.mark.parametrize('seconds', [float('nan'), float('inf'), -1, 'abc', [3]])
+def test_a_time_limit_that_is_none_is_refused_by_its_name(
+    ceph: fakeceph.Cluster, seconds: Any
+) -> None:
+    with pytest.raises(exception.InvalidParameterValue, match='operation_seconds'):
+        client(ceph, operation_seconds=seconds)
+    assert not ceph.clients
+
+
 def test_a_disconnected_client_opens_nothing(ceph: fakeceph.Cluster) -> None:
     """librbd 16.2 crashes on a pool that is closed."""
     found = client(ceph)

@@ -280,6 +280,23 @@ def test_it_behaves_as_a_file_whatever_is_under_way(
     ceph.assert_closed()
 
 
+@pytest.mark.parametrize('buffered', [False, True])
+@pytest.mark.parametrize(('offset', 'length'), [(0, 8), (IMAGE - 3, 8), (IMAGE, 8), (IMAGE + 9, 1)])
+def test_a_read_at_an_offset_leaves_the_position(
+    ceph: fakeceph.Cluster, buffered: bool, offset: int, length: int
+) -> None:
+    with opened(ceph) as file:
+        if buffered:
+            assert file.read(5) == PATTERN[:5]
+            assert file.read(5) == PATTERN[5:10]
+        file.write(b'new')
+        where = file.tell()
+        expected = PATTERN[: where - 3] + b'new' + PATTERN[where:]
+        assert file.read_at(offset, length) == expected[offset : offset + length]
+        assert file.tell() == where
+        assert file.read() == PATTERN[where:]
+
+
 # Requests that are under way
 
 

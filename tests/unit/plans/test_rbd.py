@@ -77,3 +77,26 @@ def test_a_cluster_is_known_by_one_of_its_maps() -> None:
     assert [each.number for each in plans.of_monitors([*found, mapped(4, '')], known, {ONE})] == [3]
     assert [each.number for each in plans.of_cluster(found, 'a')] == [0, 2]
     assert plans.of_cluster(found, '') == ()
+
+
+@pytest.mark.parametrize('images', list(itertools.product('ab', repeat=3)))
+@pytest.mark.parametrize('used', [None, 'rbd0', 'rbd2', 'rbd7'])
+def test_which_image_a_detach_is_about(images: tuple[str, ...], used: str | None) -> None:
+    """That of the caller's device; else it is asked, unless there is one image only."""
+    found = [
+        model.Mapped(number, IMAGE, ('fsid', '1', '', image, '2'))
+        for number, image in enumerate(images)
+    ]
+    is_here = used in {'rbd0', 'rbd2'}
+    ambiguous = plans.is_ambiguous(found, used)
+    assert ambiguous == (not is_here and (used is not None or len(set(images)) > 1))
+    same = plans.as_used(found, used)
+    if is_here:
+        wanted = images[int(str(used)[3:])]
+        assert [each.number for each in same] == [n for n in range(3) if images[n] == wanted]
+    else:
+        assert list(same) == found
+    for image in 'abc':
+        own = plans.of_identity(found, ('fsid', '1', '', image, '2'))
+        assert [each.number for each in own] == [n for n in range(3) if images[n] == image]
+    assert not plans.is_ambiguous([], used)

@@ -49,6 +49,7 @@ BAD: list[dict[str, Any]] = [
     {'image': ('rbd', 'a/b', '', '')},
     {'image': ('rbd', 'v1', 'gold,ro x', '')},
     {'image': ('rbd', 'v1', '', 'a b')},
+    {'image': ('rbd', 'v1', '', '-')},
     {'image': 'rbd/v1'},
     {'image': ('r' * 1024, 'v' * 1024, 'n' * 1024, 's' * 1024)},
     {'mark': 'client.admin'},
@@ -101,6 +102,15 @@ def test_another_image_is_left_alone(host: ceph.RbdHost) -> None:
         root.remove(0, ('other', '1', '', 'abc', '1'), True, 5.0)
     with pytest.raises(FileNotFoundError):
         root.refresh(0, ('other', '1', '', 'abc', '1'), 5.0)
+    # Of a device that is not there nothing is shown, and its number may be another's soon.
+    written = list(host.written)
+    for act in (
+        lambda: root.remove(99, ('',) * 5, True, 5.0),
+        lambda: root.refresh(99, ('',) * 5, 5.0),
+    ):
+        with pytest.raises(FileNotFoundError):
+            act()
+    assert host.written == written
     assert list(host.rbd) == [0]
 
 

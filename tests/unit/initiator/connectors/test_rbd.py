@@ -202,7 +202,88 @@ def test_an_image_that_was_made_again_is_another_one(
     cluster.image('v1')
     assert local.connect_volume(given)['path'] == '/dev/rbd1'
     local.disconnect_volume(given, None)
+    # What the first map is of may have another name by now, and be in use by it.
+    assert list(host.rbd) == [0]
+
+
+def _renamed_and_made_again(
+    cluster: ceph.Cluster, local: rbd.RBDConnector
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """v1, which is v2 by now, and a new v1, both attached; what their attaches returned."""
+    old = local.connect_volume(cluster.properties('rbd/v1'))
+    cluster.images['rbd', '', 'v2'] = cluster.images.pop(('rbd', '', 'v1'))
+    cluster.image('v1')
+    return old, local.connect_volume(cluster.properties('rbd/v1'))
+
+
+@pytest.mark.parametrize('force', [False, True])
+@pytest.mark.parametrize('is_open', [False, True])
+@pytest.mark.parametrize('is_said', [False, True])
+def test_a_detach_leaves_an_image_that_once_had_the_name(
+    host: ceph.RbdHost,
+    cluster: ceph.Cluster,
+    local: rbd.RBDConnector,
+    force: bool,
+    is_open: bool,
+    is_said: bool,
+) -> None:
+    """The kernel keeps the name by which an image was mapped; Cinder's migration renames images."""
+    old, new = _renamed_and_made_again(cluster, local)
+    assert (old['path'], new['path']) == ('/dev/rbd0', '/dev/rbd1')
+    host.rbd[0].is_open = is_open
+    given = cluster.properties('rbd/v1')
+    cluster.images['rbd', '', 'v1'].size = 64 << 20
+    assert local.extend_volume(given) == 64 << 20
+    local.disconnect_volume(given, new if is_said else None, force=force)
+    assert list(host.rbd) == [0]
+    # Again: the device that the caller had has gone, and what is left is not the volume.
+    local.disconnect_volume(given, new, force=force)
+    assert list(host.rbd) == [0]
+    host.rbd[0].is_open = False
+    local.disconnect_volume(cluster.properties('rbd/v2'), old)
     assert not host.rbd
+
+
+def test_a_renamed_volume_is_detached_by_its_device(
+    host: ceph.RbdHost, cluster: ceph.Cluster, local: rbd.RBDConnector
+) -> None:
+    old, new = _renamed_and_made_again(cluster, local)
+    local.disconnect_volume(cluster.properties('rbd/v2'), new)
+    assert list(host.rbd) == [0, 1]
+    local.disconnect_volume(cluster.properties('rbd/v2'), old)
+    assert list(host.rbd) == [1]
+
+
+@pytest.mark.parametrize('path', ['<Handle image rbd/v1>', '/dev/sda', '/tmp/x', '/dev/rbd7', ''])
+def test_a_text_that_is_no_device_does_not_unmap(
+    host: ceph.RbdHost, cluster: ceph.Cluster, local: rbd.RBDConnector, path: str
+) -> None:
+    """The caller has an open image; the map is another caller's."""
+    given = cluster.properties('rbd/v1')
+    local.connect_volume(given)
+    given.pop('do_local_attach', None)
+    rbd.RBDConnector(None).disconnect_volume(given, {'path': path})
+    assert list(host.rbd) == [0]
+    rbd.RBDConnector(None).disconnect_volume(given, {'path': '/dev/rbd0'})
+    assert not host.rbd
+
+
+@pytest.mark.parametrize('path', [5, ['/dev/rbd0'], object(), {'a': 1}])
+def test_a_path_of_another_type_is_refused_by_its_name(
+    host: ceph.RbdHost, cluster: ceph.Cluster, local: rbd.RBDConnector, path: Any
+) -> None:
+    local.connect_volume(cluster.properties('rbd/v1'))
+    with pytest.raises(exception.InvalidParameterValue, match='device_info: path'):
+        local.disconnect_volume(cluster.properties('rbd/v1'), {'path': path})
+    assert list(host.rbd) == [0]
+
+
+def test_the_kernels_word_for_no_snapshot_is_not_a_snapshot(
+    host: ceph.RbdHost, cluster: ceph.Cluster, local: rbd.RBDConnector
+) -> None:
+    with pytest.raises(exception.InvalidParameterValue, match='property name'):
+        local.connect_volume(cluster.properties('rbd/v1@-'))
+    assert not host.written
 
 
 def test_a_map_of_the_operator(

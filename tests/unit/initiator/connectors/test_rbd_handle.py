@@ -3,11 +3,14 @@
 
 from collections.abc import Iterator
 import contextlib
+import copy
 import io
 import logging
 import pathlib
+import pickle
 import stat
 import tempfile
+import threading
 import traceback
 from typing import Any
 
@@ -171,3 +174,35 @@ def test_a_repr_has_no_secret(cluster: fakeceph.Cluster) -> None:
     assert SECRET not in repr(handle)
     assert SECRET not in repr(vars(handle))
     handle.close()
+
+
+def test_a_check_leaves_the_position_to_the_thread_that_writes(cluster: fakeceph.Cluster) -> None:
+    connector = rbd.RBDConnector(None)
+    handle = connector.connect_volume(GIVEN)['path']
+    ends: list[bool] = []
+
+    def check() -> None:
+        while not ends:
+            assert connector.check_valid_device(handle)
+
+    thread = threading.Thread(target=check)
+    thread.start()
+    try:
+        for number in range(64):
+            assert handle.tell() == number * 512
+            handle.write(bytes([number]) * 512)
+    finally:
+        ends.append(True)
+        thread.join()
+    handle.close()
+    written = cluster.pools['rbd', '']['gold'].data[: 64 * 512]
+    assert written == b''.join(bytes([number]) * 512 for number in range(64))
+
+
+@pytest.mark.parametrize('act', [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_handle_is_not_copied(cluster: fakeceph.Cluster, act: Any) -> None:
+    """A copy would close the image of the handle, and remove its file."""
+    with rbd.RBDConnector(None).connect_volume(GIVEN)['path'] as handle:
+        with pytest.raises(TypeError, match='Handle image rbd/gold> cannot be copied'):
+            act(handle)
+        assert handle.read(4) == bytes(4)
