@@ -34,6 +34,7 @@ def test_what_is_shared_ends_after_the_last_use_in_every_order() -> None:
         assert ended == ['it'], order
 
 
+@pytest.mark.native
 def test_what_is_shared_by_threads_ends_once_and_never_in_use() -> None:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
@@ -64,6 +65,7 @@ def _race() -> None:
     assert (ended, wrong) == (['it'], [])
 
 
+@pytest.mark.native
 def test_an_act_is_done_once_and_the_second_caller_waits_for_it() -> None:
     once = lifetimes.Once()
     log: list[str] = []
@@ -87,16 +89,18 @@ def test_an_act_is_done_once_and_the_second_caller_waits_for_it() -> None:
     assert len(log) == 6
 
 
+@pytest.mark.native
 def test_callers_wait_within_the_limit_of_the_first_together() -> None:
     once = lifetimes.Once()
-    goes_on = threading.Event()
-    assert not once.run(0.05, lambda: goes_on.wait(30))
+    goes_on: list[bool] = []
+    ends = wait.Deadline.after(30)
+    assert not once.run(0.05, lambda: wait.holds(lambda: bool(goes_on), ends))
     begin = clock.monotonic()
     assert not once.run(30, lambda: None)
     with native.blocking():
         assert not once.run(30, lambda: None)
     assert clock.monotonic() - begin < 10
-    goes_on.set()
+    goes_on.append(True)
     assert wait.holds(lambda: once.run(0, lambda: None), wait.Deadline.after(30))
 
 
@@ -114,6 +118,7 @@ def test_an_error_is_told_to_one_and_the_act_is_not_done_again() -> None:
     assert acts == [1]
 
 
+@pytest.mark.native
 def test_a_forked_process_never_destroys_what_it_inherits() -> None:
     """Neither when it drops it nor when its interpreter ends; its own it destroys."""
     code = """

@@ -6,7 +6,6 @@ import itertools
 import logging
 import subprocess
 import sys
-import threading
 from typing import Any
 from unittest import mock
 
@@ -217,8 +216,8 @@ def test_a_second_close_does_not_end_the_connection_under_the_first(
     ceph: fakeceph.Cluster,
 ) -> None:
     """The binding calls an image closed before librbd has closed it."""
-    goes_on = threading.Event()
-    ceph.close_takes = lambda: goes_on.wait(30)
+    goes_on: list[bool] = []
+    ceph.close_takes = lambda: wait.holds(lambda: bool(goes_on), wait.Deadline.after(30))
     with (
         client(ceph, operation_seconds=0.05) as found,
         linuxrbd.RBDVolume(found, 'gold') as volume,
@@ -226,7 +225,7 @@ def test_a_second_close_does_not_end_the_connection_under_the_first(
         volume.close()
         volume.close()
     assert not found.client.is_shut_down
-    goes_on.set()
+    goes_on.append(True)
     assert wait.holds(lambda: bool(found.client.is_shut_down), wait.Deadline.after(30))
     ceph.assert_closed()
 
@@ -253,6 +252,7 @@ def test_a_volume_asks_its_image_what_it_does_not_know(ceph: fakeceph.Cluster) -
         _ = half_made.anything
 
 
+@pytest.mark.native
 def test_a_forked_process_leaves_images_and_connections_alone(ceph: fakeceph.Cluster) -> None:
     """None of librbd's threads are in it: a call would wait for ever."""
     found = client(ceph)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import pytest
 
 from os_brick import opts
-from os_brick.core import clock
+from os_brick.core import clock, wait
 from os_brick.host import rbd_stream
 from os_brick.initiator import linuxrbd
 from tests.unit.initiator import fakeceph, forked
@@ -559,6 +559,7 @@ def test_what_the_holder_writes_is_flushed(ceph: fakeceph.Cluster) -> None:
     assert content(ceph)[:4] == b'mine'
 
 
+@pytest.mark.native
 def test_threads_that_close_it_at_once_close_it_once(ceph: fakeceph.Cluster) -> None:
     """The connection ends after the image has been closed, and none of them gets an error."""
     file = opened(ceph)
@@ -584,6 +585,7 @@ def test_threads_that_close_it_at_once_close_it_once(ceph: fakeceph.Cluster) -> 
     assert [call for call in ceph.calls if call[0] == 'flush'] == [('flush', 0, 0)]
 
 
+@pytest.mark.native
 def test_what_a_thread_writes_while_another_closes_is_written_or_refused(
     ceph: fakeceph.Cluster,
 ) -> None:
@@ -616,26 +618,29 @@ def _write_and_close(ceph: fakeceph.Cluster) -> None:
 
 @contextlib.contextmanager
 def _another_thread_in_a_call(ceph: fakeceph.Cluster, file: Any) -> Iterator[None]:
-    inside, goes_on = threading.Event(), threading.Event()
+    # Lists: an event of eventlet's works in one operating system thread.
+    inside: list[bool] = []
+    goes_on: list[bool] = []
 
     def waits(what: str, _offset: int) -> int:
         if what == 'read':
-            inside.set()
-            assert goes_on.wait(30)
+            inside.append(True)
+            assert wait.holds(lambda: bool(goes_on), wait.Deadline.after(30))
             assert not ceph.images[0].is_closed
         return 0
 
     ceph.fail = waits
     thread = threading.Thread(target=file.read, args=(3,))
     thread.start()
-    assert inside.wait(30)
+    assert wait.holds(lambda: bool(inside), wait.Deadline.after(30))
     try:
         yield
     finally:
-        goes_on.set()
+        goes_on.append(True)
         thread.join()
 
 
+@pytest.mark.native
 def test_it_stays_open_while_another_thread_is_in_a_call(
     ceph: fakeceph.Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -686,6 +691,7 @@ def _drops_buffered(file: Any) -> None:
 
 @pytest.mark.parametrize('act', [_closes, _drops, _ends_block, _uses, _drops_buffered])
 @pytest.mark.parametrize('is_busy', [False, True])
+@pytest.mark.native
 def test_a_forked_process_leaves_it_to_the_one_that_has_opened_it(
     ceph: fakeceph.Cluster, act: Callable[[Any], None], is_busy: bool
 ) -> None:

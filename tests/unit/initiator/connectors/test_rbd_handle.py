@@ -176,6 +176,7 @@ def test_a_repr_has_no_secret(cluster: fakeceph.Cluster) -> None:
     handle.close()
 
 
+@pytest.mark.native
 def test_a_check_leaves_the_position_to_the_thread_that_writes(cluster: fakeceph.Cluster) -> None:
     connector = rbd.RBDConnector(None)
     handle = connector.connect_volume(GIVEN)['path']
