@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Volumes on a real NFS server, which is in namespaces of its own and can be cut off."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import os
 import pathlib
 import socket
+import subprocess
+import threading
 import time
 from typing import Any
 
@@ -251,6 +253,83 @@ def test_a_mounted_share_that_hangs(server, base, options):
     lab.net.heal(lab.nfs.V4)
     options(operation_timeout=60)
     assert brick.connect_volume(wanted) == info
+
+
+class Watched(threading.Thread):
+    """A call in a thread of its own, whose state is looked at all the time.
+
+    :ivar error: what it has raised.
+    """
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        super().__init__(daemon=True)
+        self.error: Exception | None = None
+        self._call = call
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self._call()
+        except Exception as error:
+            self.error = error
+
+    def end(self, seconds: float) -> None:
+        """Wait for its end; it must come in time, and never be in uninterruptible sleep."""
+        until = time.monotonic() + seconds
+        stat = f'/proc/self/task/{self.native_id}/stat'
+        asleep = 0
+        while self.is_alive():
+            assert time.monotonic() < until, f'it takes more than {seconds} s'
+            # A moment of it is normal: a page that is read, a file that is renamed.
+            asleep = asleep + 1 if lab.shell.read(stat).rpartition(')')[2][1:2] == 'D' else 0
+            assert asleep < 20, 'the caller is in uninterruptible sleep'
+            time.sleep(0.05)
+
+
+def test_a_server_that_goes_while_a_volume_is_used(server, base, options):
+    """A write that waits for it holds up neither the caller nor a detach; it goes on afterwards."""
+    share = server.export('a')
+    wanted = props(share)
+    brick = ours(base)
+    info = brick.connect_volume(wanted)
+    options(operation_timeout=TIMEOUT)
+    writing = ['dd', 'if=/dev/zero', f'of={info["path"]}', 'bs=64k', 'count=16', 'oflag=direct']
+    lab.net.cut(lab.nfs.V4)
+    with subprocess.Popen(writing, stderr=subprocess.DEVNULL) as writer:
+        try:
+            for call in (
+                lambda: brick.get_volume_paths(wanted),
+                lambda: brick.disconnect_volume(wanted, info),
+            ):
+                Watched(call).end(TIMEOUT + 4)
+            assert writer.poll() is None
+        finally:
+            lab.net.heal(lab.nfs.V4)
+        assert writer.wait(60) == 0
+    assert server.run('stat -c %s /srv/a/volume-1') == str(1 << 20)
+
+
+@pytest.mark.parametrize('moment', ['mount', 'unmount'])
+def test_a_server_that_goes_while_its_share_is(server, base, options, moment):
+    """The attach ends in time and names the share; nothing of it is left once the server is back.
+
+    The file is missing, so that what was mounted is unmounted.
+    """
+    share = server.export('b')
+    place = place_of(base, share)
+    options(operation_timeout=TIMEOUT)
+    brick = ours(base)
+    call = Watched(lambda: brick.connect_volume(props(share, name='missing')))
+    has_begun = {'mount': lambda: os.path.isdir(place), 'unmount': lambda: bool(mounted(base))}
+    while call.is_alive() and not has_begun[moment]():
+        time.sleep(0.001)
+    lab.net.cut(lab.nfs.V4)
+    call.end(3 * TIMEOUT)
+    assert isinstance(call.error, exception.BrickException)
+    assert share in str(call.error) or place in str(call.error)
+    lab.net.heal(lab.nfs.V4)
+    lab.shell.until(lambda: not mounted(base), 60, 'what was mounted is unmounted')
+    lab.shell.until(lambda: not list(base.iterdir()), 20, 'the mount point goes')
 
 
 def test_a_stale_handle(server, base):

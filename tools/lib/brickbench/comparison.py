@@ -16,6 +16,8 @@ CALL_SECONDS = 120.0
 # Processes without a connector, for what is not attached.
 LVM = 'LVM'
 STREAM = 'stream'
+# A process whose connector an act makes.
+BARE = 'bare'
 # multipathd takes just what it is told to: no map over the one disk of a single path.
 MULTIPATHD = {'find_multipaths': 'strict'}
 
@@ -36,7 +38,7 @@ class Side:
             if self._nursery is None:
                 self._nursery = lab.bricks.Nursery(self.python, debug=False)
             worker = self._nursery.spawn()
-            if protocol not in {LVM, STREAM}:
+            if protocol not in {LVM, STREAM, BARE}:
                 worker.make(protocol, multipath=multipath)
             self._workers[kind] = worker
         return self._workers[kind]

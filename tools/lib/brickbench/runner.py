@@ -10,6 +10,7 @@ from typing import Any
 from brickbench import (
     comparison,
     crypt,
+    exports,
     fabrics,
     groups,
     images,
@@ -35,6 +36,7 @@ _ACTS: dict[str, comparison.Act] = {
     'nvme-hole': namespaces.hole,
     'lvm': groups.listed,
     'crypt': crypt.existing,
+    'nfs': exports.one,
     'rbd': images.streamed,
     'processes': processes.processes,
 }
