@@ -13,6 +13,8 @@ BUILD = {
     'tar': 'tar',
 }
 BUILD_WITHOUT_ROOT = {**BUILD, 'newuidmap': 'uidmap', 'fakeroot': 'fakeroot'}
+# Certificates of the servers that the unit tests ask over TLS.
+UNIT = {'openssl': 'openssl'}
 RUN = {'qemu-system-x86_64': 'qemu-system-x86'}
 KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg'
 PATH = os.environ.get('PATH', '') + ':/usr/sbin:/sbin:/usr/local/sbin'

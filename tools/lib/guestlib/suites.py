@@ -16,7 +16,7 @@ import time
 import uuid
 import xml.etree.ElementTree
 
-from guestlib import command, hostenv, paths, progress, resident
+from guestlib import command, hostenv, hostpackages, paths, progress, resident
 
 UNIT = ('tests/unit', 'tests/consumers')
 FUNCTIONAL = ('tests/functional',)
@@ -185,6 +185,7 @@ def _guarded(name: str, suite: Suite, chosen: Selection, options: argparse.Names
 
 
 def _unit(name: str, chosen: Selection, options: argparse.Namespace) -> Outcome:
+    hostpackages.need(hostpackages.UNIT)
     where = chosen.unit or [path for path in UNIT if (paths.CHECKOUT / path).is_dir()]
     words = [hostenv.python(), '-m', 'pytest', *where, *_in_parallel(chosen), *chosen.options]
     return _tried(lambda *more: _pytest(name, [*words, *more], chosen, options), options)
