@@ -11,7 +11,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import teardown, wait
 from os_brick.core import undo as core_undo
-from os_brick.host import md, nvme_removal, nvme_survey
+from os_brick.host import md, nvme_growth, nvme_removal, nvme_survey
 from os_brick.initiator.connectors import nvmeof_raid
 from os_brick.plans import nvme_removal as plans
 from tests import breadth
@@ -390,14 +390,18 @@ def test_in_use(members):
     end(array)
 
 
+def grown(array: str) -> int:
+    return nvme_growth.grow_array(nvme_survey.array(array), wait.Deadline.after(30))
+
+
 def test_grow_while_members_are_copied(members):
     both = members()
     array = bring(both)
     for member in both:
         member.grow(96)
-    size = nvmeof_raid.grow(array, wait.Deadline.after(30))
+    size = grown(array)
     assert 94 << 20 <= size == support.size(PATH) <= 96 << 20
-    assert nvmeof_raid.grow(array, wait.Deadline.after(30)) == size
+    assert grown(array) == size
     synced(array)
     end(array)
 
@@ -407,7 +411,7 @@ def test_grow_degraded(members):
     end(bring(both))
     array = bring([one])
     one.grow(96)
-    assert nvmeof_raid.grow(array, wait.Deadline.after(30)) > 90 << 20
+    assert grown(array) > 90 << 20
     two.grow(96)
     assert bring(both) == array
     synced(array)

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 import contextlib
 import errno
+import gc
 import os
 import pathlib
 import signal
@@ -233,7 +234,10 @@ def test_isolated_child_that_hangs(tmp_path: pathlib.Path) -> None:
     def hang() -> None:
         note.write_text(str(os.getpid()))
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(60)
+        # As in the kernel. eventlet's sleep would wait for the hub's descriptors, which are the
+        # parent's.
+        while True:
+            signal.pause()
 
     with at_most(4), pytest.raises(exception.OperationTimedOut, match='the flush of sdx') as caught:
         process.isolated('the flush of sdx', 0.5, hang)
@@ -266,8 +270,9 @@ def _children() -> set[str]:
 
 
 def test_isolated_leaves_no_zombie_and_no_descriptor() -> None:
+    gc.collect()  # What other tests have dropped is closed at a moment of its own.
     children, descriptors = _children(), len(os.listdir('/proc/self/fd'))
     for _ in range(5):
         process.isolated('it', 10, int)
-    assert len(os.listdir('/proc/self/fd')) == descriptors
+    assert len(os.listdir('/proc/self/fd')) <= descriptors
     assert not _children() - children
