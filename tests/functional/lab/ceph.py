@@ -20,9 +20,9 @@ import tempfile
 from typing import Any
 import uuid as uuids
 
-from tests.functional.lab import shell
+from tests.functional.lab import net, shell
 
-V4, V6 = '10.97.0.1', 'fd00:97::1'
+V4, V6 = f'{net.CEPH[0]}.1', f'{net.CEPH[1]}1'
 PORT = 6789  # of version 1 of the messengers' protocol, which is the kernel's default
 MON, OSD = 'mon.a', 'osd.0'
 DEVICES = pathlib.Path('/sys/bus/rbd/devices')

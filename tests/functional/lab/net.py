@@ -14,11 +14,10 @@ from tests.functional.lab import shell
 
 # The network of each device of the lab. One guest has them all at once, and some stay until it
 # ends: a network that two devices share is answered by the wrong one.
-PORTALS, NFS_SERVER, ROCE = (
-    ('10.99.0', 'fd00:99::'),
-    ('10.98.0', 'fd00:98::'),
-    ('10.97.0', 'fd00:97::'),
-)
+PORTALS = ('10.99.0', 'fd00:99::')
+NFS_SERVER = ('10.98.0', 'fd00:98::')
+ROCE = ('10.97.0', 'fd00:97::')
+CEPH = ('10.96.0', 'fd00:96::')
 
 V4 = tuple(f'{PORTALS[0]}.{n}' for n in range(1, 9))
 V6 = tuple(f'{PORTALS[1]}{n}' for n in range(1, 5))
