@@ -318,7 +318,7 @@ def test_a_detach_from_a_hung_cluster(ceph, local, options, force):
     options(operation_timeout=60)
     local.disconnect_volume(given, info)
     assert not lab.ceph.devices()
-    # The watch of a map that went by force ends when its cluster notices (osd_client_watch_timeout).
+    # The watch of a map that went by force ends in its time (osd_client_watch_timeout, 30 s).
     lab.shell.until(lambda: not ceph.watchers(image), 45, 'the watch has ended')
     # With force, what could not be written back may be lost.
     assert force or ceph.read(image, 8, 8192) == b'late!!!!'
