@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import functools
+import re
 import uuid as uuid_lib
 
 from oslo_log import log as logging
@@ -23,6 +24,7 @@ _ID = '/etc/nvme/hostid'
 _BY_UUID = '/dev/disk/by-uuid'
 # Where distributions put nvme-cli; privsep's path may be another one than ours.
 _TOOL = [f'{place}/nvme' for place in ('/usr/sbin', '/sbin', '/usr/local/sbin', '/usr/bin')]
+_UUID = re.compile('[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}')
 # What firmware tells where its maker left the field empty.
 _PLACEHOLDERS = {
     '00000000-0000-0000-0000-000000000000',
@@ -108,9 +110,13 @@ def _read(path: str, parse: Callable[[bytes], str]) -> str:
 
 @functools.cache
 def system_uuid() -> str:
-    """The UUID of the machine that its firmware tells, in lower case; empty if it tells none."""
+    """The UUID of the machine that its firmware tells, in lower case; empty if it tells none.
+
+    dmidecode (3.6) has words for a field that its maker left empty, which are the same on every
+    host: "Not Settable", "Not Present".
+    """
     found = root.get_system_uuid().lower()
-    return '' if found in _PLACEHOLDERS else found
+    return found if _UUID.fullmatch(found) and found not in _PLACEHOLDERS else ''
 
 
 @functools.cache

@@ -445,7 +445,10 @@ def test_a_guests_own_array_is_content(members):
     words = ('--run', '--force', '--level=1', '--raid-devices=1', '--homehost=guest')
     made = ('mdadm', '--create', '/dev/md/g0', '--config=none', '--name=0')
     lab.shell.run(*made, *words, member.path)
+    # Who opens its node once it is stopped makes it anew, without members: udev, if it is late.
+    lab.shell.settle()
     lab.shell.run('mdadm', '--stop', '/dev/md/g0')
+    lab.shell.settle()
     with core_undo.Undo() as undo:
         name = nvmeof_raid.single(member.name, ALIAS, undo, wait.Deadline.after(60))
     assert name == member.name

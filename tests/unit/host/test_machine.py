@@ -101,3 +101,23 @@ def test_a_file_with_something_else_is_an_error_that_names_it(
         find()
     assert machine.or_none(find) is None
     assert tree.snapshot() == before
+
+
+@pytest.mark.parametrize(
+    ('told', 'uuid'),
+    [
+        ('4C4C4544-0042-3510-8051-B4C04F4E4D32', '4c4c4544-0042-3510-8051-b4c04f4e4d32'),
+        ('Not Settable', ''),
+        ('Not Present', ''),
+        ('00000000-0000-0000-0000-000000000000', ''),
+        ('FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF', ''),
+        ('4C4C4544-0042-3510-8051', ''),
+        ('', ''),
+    ],
+)
+def test_what_is_not_the_machines_own_uuid_is_none(
+    tree: fake_tree.Tree, told: str, uuid: str
+) -> None:
+    """A word that every such host has would name them all alike to an array."""
+    tree.value('/sys/class/dmi/id/product_uuid', told)
+    assert machine.system_uuid() == uuid
