@@ -38,6 +38,7 @@ KEYWORDS = {
     'StorageServerError': ['server', 'request', 'why'],
     'StorageServerUnreachable': ['server', 'request', 'why'],
     'StorageServerNotTrusted': ['server', 'request', 'why'],
+    'HostNotReady': ['missing', 'remedy'],
     'NotLUKS': ['device', 'why'],
     'WrongPassphrase': ['device'],
     'NotFound': [],

@@ -27,6 +27,11 @@ TABLE = [
     (result.BlockDevice('/dev/x', kind='local'), {'type': 'local', 'path': '/dev/x'}),
     (result.Handle(HANDLE), {'path': HANDLE}),
     (result.Share('/mnt/1/volume-1'), {'path': '/mnt/1/volume-1'}),
+    (result.LocalCopy('/tmp/x.vmdk', 7.5), {'path': '/tmp/x.vmdk', 'last_modified': 7.5}),
+    (
+        result.LocalCopy('/tmp/x.vmdk', 7.5, '1000:0'),
+        {'path': '/tmp/x.vmdk', 'last_modified': 7.5, 'disk_address': '1000:0'},
+    ),
 ]
 
 

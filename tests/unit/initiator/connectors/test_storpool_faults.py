@@ -20,7 +20,7 @@ MEBI = 1 << 20
 # What one of these does not do has no effect.
 AT_ONCE = ['refused', 'transient', 'html', 'list', 'redirect', 'reset', 'lost', 'half']
 # A repeated request heals it, where nothing is wrong with it any more.
-HEALS = {'transient', 'reset', 'lost', 'half', 'html', 'redirect'}
+HEALS = {'transient', 'reset', 'lost', 'half', 'html'}
 REQUESTS = {'attach': 4, 'extend': 3, 'detach': 2}
 StorPool = fake_storpool.StorPool
 
