@@ -104,11 +104,16 @@ def _is_another_at(
     place: scsi.Address, own: Sequence[plans.FoundDisk], wanted: plans.Wanted
 ) -> bool:
     """Whether there is nothing at an address, or certainly another volume than the one meant."""
-    meant = list(filter(None, [wanted.wwid, *(disk.identity.wwid for disk in own)]))
     page = scsi.cached_names_at(place)
     if page is None:
         return not scsi.is_known(place)
-    return all(page.contradicts(wwid) for wwid in meant)
+    # Only between registered names: others are made with more than this page, and where one side
+    # has none the serial number decides.
+    if not page.registered or not all(disk.identity.registered for disk in own):
+        return False
+    if wanted.wwid and page.compare_wwid(wanted.wwid) is not vpd.Match.ANOTHER:
+        return False
+    return all(page.is_another(disk.identity) for disk in own)
 
 
 def _with_members(

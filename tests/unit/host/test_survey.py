@@ -91,6 +91,30 @@ def test_disks(host: Host, named: str, elsewhere: str, more: dict[str, str], dis
     assert host.snapshot() == before
 
 
+def designator(kind: int, name: bytes) -> bytes:
+    """A binary name of the logical unit (SPC-4, 7.8.6.1)."""
+    return bytes([1, kind, 0, len(name)]) + name
+
+
+NAA = designator(3, bytes.fromhex('600140500000000000000000000000aa'))
+EUI = designator(2, bytes.fromhex('0014050000000001'))
+
+
+@pytest.mark.parametrize(
+    ('of_sda', 'of_sdb'),
+    [(NAA + EUI, EUI), (NAA + EUI, NAA), (EUI, NAA + EUI), (b'', b''), (NAA, NAA)],
+    ids=['one name less', 'the other less', 'one more', 'a serial number alone', 'the same'],
+)
+def test_a_disk_elsewhere_with_fewer_names_is_the_volume(
+    host: Host, of_sda: bytes, of_sdb: bytes
+) -> None:
+    """One page is read before the rest of a disk elsewhere: it leaves out no disk that is ours."""
+    for name, names_of in (('sda', of_sda), ('sdb', of_sdb)):
+        page = bytes([0, 0x83, 0, len(names_of)]) + names_of
+        host.tree.file(f'{host.disks[name].device}/vpd_pg83', page)
+    assert names(look(host, 'sda', 'sdb sdc')) == ('sda* sdb', '')
+
+
 def test_a_disk_is_what_the_kernel_knows_of_it(host: Host) -> None:
     (disk,) = look(host, 'sda').disks
     assert disk.number == scsi.number_of('sda') != 0
