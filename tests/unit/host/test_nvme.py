@@ -177,12 +177,6 @@ def test_every_namespace_local_ones_too(tree: fake_tree.Tree) -> None:
     assert nvme.namespaces() == [('nvme0n1', NQN, identity), ('nvme1n1', '', identity)]
 
 
-@pytest.fixture
-def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with fake_nvme.striking(tmp_path) as found:
-        yield found
-
-
 def test_what_a_controller_reports_now(fabric: fake_nvme.StrikingFabric) -> None:
     subsystem = fabric.subsystem('one')
     volume = subsystem.namespaces[1] = fake_nvme.Volume('gold', size=1 << 30, power=12)

@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Controllers that are made, waited for and ended; what the kernel is told."""
 
-from collections.abc import Iterator
 import dataclasses
-import pathlib
 
 import pytest
 
@@ -16,12 +14,6 @@ from tests.unit.fakehost import network
 from tests.unit.fakehost import nvme as fake_nvme
 
 HOST = (fake_nvme.HOST, fake_nvme.HOST.rpartition(':')[2])
-
-
-@pytest.fixture
-def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with fake_nvme.striking(tmp_path) as found:
-        yield found
 
 
 def deadline(seconds: float = 5) -> wait.Deadline:

@@ -17,17 +17,6 @@ from tests.unit.fakehost import nvme as fake_nvme
 from tests.unit.host.one_namespace import Here
 
 
-@pytest.fixture
-def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with fake_nvme.striking(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def here(fabric: fake_nvme.StrikingFabric) -> Here:
-    return Here(fabric)
-
-
 def deadline(seconds: float = 5) -> wait.Deadline:
     return wait.Deadline.after(seconds)
 

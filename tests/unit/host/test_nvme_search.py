@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The search for a namespace behind one controller: found, repaired by a look, or named."""
 
-from collections.abc import Callable, Iterator
-import pathlib
+from collections.abc import Callable
 import re
 
 import pytest
@@ -12,12 +11,6 @@ from os_brick.core import wait
 from os_brick.host import nvme, nvme_search
 from os_brick.model import fabrics
 from tests.unit.fakehost import nvme as fake_nvme
-
-
-@pytest.fixture
-def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with fake_nvme.striking(tmp_path) as found:
-        yield found
 
 
 class Place:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A namespace as a volume: in use, flushed, gone; never another one than was looked at."""
 
-from collections.abc import Callable, Iterator
-import pathlib
+from collections.abc import Callable
 
 import pytest
 
@@ -12,17 +11,6 @@ from os_brick.host import block, nvme_volume
 from os_brick.model import fabrics
 from tests.unit.fakehost import nvme as fake_nvme
 from tests.unit.host.one_namespace import Here
-
-
-@pytest.fixture
-def fabric(tmp_path: pathlib.Path) -> Iterator[fake_nvme.StrikingFabric]:
-    with fake_nvme.striking(tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def here(fabric: fake_nvme.StrikingFabric) -> Here:
-    return Here(fabric)
 
 
 def deadline(seconds: float = 5) -> wait.Deadline:
