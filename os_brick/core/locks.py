@@ -15,8 +15,9 @@ share       mount a share of a remote file system, and unmount threads and proce
 
 Two are taken in the order of the table, and several of one kind all at once
 (:func:`hold_all`). Nothing here is host-wide: two attaches on two targets never wait for each
-other. The names are hashed into a bounded number of lock files, which are never removed; a file a
-volume would pile up for ever.
+other. With a target's lock that of os-brick 7 is shared (:mod:`host_lock`). The names are hashed
+into a bounded number of lock files, which are never removed; a file a volume would pile up for
+ever.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import shared_files, wait
+from os_brick.core import host_lock, shared_files, wait
 
 LOG = logging.getLogger(__name__)
 
@@ -113,7 +114,10 @@ def hold(kind: str, key: str, deadline: wait.Deadline) -> Iterator[None]:
     :raises OperationTimedOut: if another operation holds it until the deadline.
     :raises HostNotReady: if no directory for lock files is configured.
     """
-    with _hold(_bucket(kind, key), f'the lock on {kind} {key}', deadline):
+    with (
+        _hold(_bucket(kind, key), f'the lock on {kind} {key}', deadline),
+        _beside_older_releases(kind, deadline),
+    ):
         yield
 
 
@@ -189,7 +193,16 @@ def hold_all(kind: str, keys: Iterable[str], deadline: wait.Deadline) -> Iterato
     with contextlib.ExitStack() as stack:
         for name in sorted(names):
             stack.enter_context(_hold(name, f'the lock on {kind} {names[name]}', deadline))
+        stack.enter_context(_beside_older_releases(kind, deadline))
         yield
+
+
+def _beside_older_releases(
+    kind: str, deadline: wait.Deadline
+) -> contextlib.AbstractContextManager[None]:
+    """What else is held with a lock of this kind, where an older release works on this host."""
+    is_needed = kind == TARGET and not cfg.CONF.oslo_concurrency.disable_process_locking
+    return host_lock.shared(directory() if is_needed else None, deadline)
 
 
 @contextlib.contextmanager

@@ -45,6 +45,14 @@ def open_file(path: str) -> int:
     return descriptor
 
 
+def open_existing(path: str) -> int:
+    """A descriptor, for reading, of a file that may be another user's; it is not made.
+
+    :raises OSError: if there is none, it is a link, or this user may not read it.
+    """
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 @contextlib.contextmanager
 def directory(path: str, mode: int | None = None) -> Iterator[int]:
     """A descriptor of a directory that services share.

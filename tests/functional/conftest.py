@@ -205,12 +205,13 @@ def nursery(testbed: lab.Testbed) -> Iterator[lab.bricks.Nursery]:
 
 
 @pytest.fixture(scope='session')
-def reference_nursery(testbed: lab.Testbed) -> Iterator[lab.bricks.Nursery]:
-    """Processes of the reference."""
+def reference_nursery(library: None) -> Iterator[lab.bricks.Nursery]:
+    """Processes of the reference, with the lock directory of ours, as services of one host."""
     assert pathlib.Path(lab.bricks.REFERENCE).exists(), (
         f'the reference is not at {lab.bricks.REFERENCE}: deselect with -m "not reference"'
     )
-    with lab.bricks.Nursery(lab.bricks.REFERENCE) as nursery:
+    locks = lab.bricks.lock_directory()
+    with lab.bricks.Nursery(lab.bricks.REFERENCE, lock_path=locks) as nursery:
         yield nursery
 
 

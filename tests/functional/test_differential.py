@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Side by side with the reference, os-brick 7.1.1, in a process of its own."""
+"""Side by side with the reference, os-brick 7.1.1, in a process of its own: what both return.
+
+``test_upgrade`` has what one does with volumes that the other has attached.
+"""
 
 import re
 
@@ -66,47 +69,6 @@ def _detached_grown(worker, volume, props, info, megabytes):
     size = worker.call('extend_volume', {**props, 'device_path': info['path']})
     worker.call('disconnect_volume', props, info)
     return size
-
-
-# A discovery by the reference leaves records of its own, which are not a volume's.
-@pytest.mark.leaves('record')
-@pytest.mark.parametrize('plural', [False, True])
-def test_ours_detaches_what_the_reference_attached(shelf, reference, plural):
-    """An upgrade of the library: what 7.1.1 attached, we detach (with the dictionary it gave)."""
-    target = shelf.target('handover', 2)
-    target.map(1, support.stamped(shelf, 'handover'))
-    props = target.properties(1, plural=plural)
-    reference.make(multipath=True)
-    info = reference.call('connect_volume', props)
-    connector = lab.bricks.ours(multipath=True)
-    connector.disconnect_volume(props, info)
-    assert support.session_count(target.iqn) == 0
-
-
-def test_the_reference_detaches_what_we_attached(shelf, reference):
-    """And a downgrade: what we attached, 7.1.1 detaches. (With the singular keys it looks into
-    the discovery database, where we write nothing, and finds the first portal alone.)"""
-    target = shelf.target('back', 2)
-    target.map(1, support.stamped(shelf, 'back'))
-    props = target.properties(1, plural=True)
-    connector = lab.bricks.ours(multipath=True)
-    info = connector.connect_volume(props)
-    reference.make(multipath=True)
-    reference.call('disconnect_volume', props, info)
-    assert support.session_count(target.iqn) == 0
-
-
-def test_ours_finds_what_the_reference_attached(shelf, reference):
-    """An attach of what 7.1.1 has attached returns the same device and adds nothing."""
-    target = shelf.target('found', 2)
-    target.map(1, support.stamped(shelf, 'found'))
-    props = target.properties(1, plural=True)
-    reference.make(multipath=True)
-    theirs = reference.call('connect_volume', props)
-    connector = lab.bricks.ours(multipath=True)
-    assert connector.connect_volume(props) == theirs
-    assert support.session_count(target.iqn) == 2
-    connector.disconnect_volume(props, theirs)
 
 
 def test_same_connector_properties(reference):

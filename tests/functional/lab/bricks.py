@@ -41,10 +41,10 @@ def write_config(
         oracle.lock_paths.append(str(locks))
     path = directory / 'brick.conf'
     helper = pathlib.Path(python).with_name('privsep-helper')
-    lines = [f'{name} = {value}' for name, value in options.items()]
+    lines = [f'{name} = {value}' for name, value in ({'lock_path': locks} | options).items()]
     path.write_text(
         f'[DEFAULT]\ndebug = {debug}\n[oslo_concurrency]\nlock_path = {locks}\n'
-        f'[os_brick]\nlock_path = {locks}\n' + '\n'.join(lines) + '\n'
+        '[os_brick]\n' + '\n'.join(lines) + '\n'
         f'[privsep_osbrick]\nhelper_command = {helper} --config-file {path}\n'
     )
     return str(path)
@@ -73,6 +73,12 @@ def configure_here(**options: object) -> None:
     for name, value in options.items():
         cfg.CONF.set_override(name, value, group='os_brick')
         _overridden.add(name)
+
+
+def lock_directory() -> str:
+    """The lock directory of this process."""
+    configure_here()
+    return str(_configured[0] / 'locks')
 
 
 def reset_here() -> None:

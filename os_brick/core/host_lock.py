@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one lock of a host that os-brick 7 and earlier take, for a host on which both are at work.
+
+Release 7 holds ``os-brick-connect_volume`` exclusively for the whole of each attach and detach,
+of every volume and protocol. It ends an iSCSI session or an NVMe controller that has no other
+volume just then, which may be one that this version has just logged in to, and the reverse. So
+what logs in, scans and logs out here shares that lock: ours do not wait for each other, and
+release 7 waits for all of them.
+
+The file is release 7's: where there is none, 7 has not been at work with this directory, and
+nothing is taken. It is not made here, because 7 may run as another user, who could not open it then
+(``fs.protected_regular``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import fcntl
+import os
+import threading
+
+from oslo_log import log as logging
+
+from os_brick.core import shared_files, wait
+
+LOG = logging.getLogger(__name__)
+
+NAME = 'os-brick-connect_volume'
+# An attach by 7 takes 2 to 10 s; with a portal that does not answer it holds the lock for minutes.
+LONGEST_SECONDS = 60.0
+_SHARE = 0.5
+
+
+@dataclasses.dataclass(slots=True)
+class _Shared:
+    """The lock of this process: a POSIX lock, so threads count, and a forked child has none."""
+
+    descriptor: int
+    holders: int
+
+
+_guard = threading.Lock()
+_held: dict[str, _Shared] = {}
+
+
+def _after_fork() -> None:
+    """In a process forked from this one: the lock is the parent's, and only the descriptor ours."""
+    global _guard  # noqa: PLW0603 renewed as a whole, in a process of one thread
+    _guard = threading.Lock()
+    while _held:
+        os.close(_held.popitem()[1].descriptor)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextlib.contextmanager
+def shared(directory: str | None, deadline: wait.Deadline) -> Iterator[None]:
+    """Keep release 7 from attaching and detaching during the block, if it uses this directory.
+
+    If it is at work for longer than a minute, or half of the time that is left, the block begins
+    without the lock, and a warning says so.
+    """
+    path = f'{directory}/{NAME}'
+    owner = os.getpid()
+    is_held = directory is not None and _share(path, deadline)
+    try:
+        yield
+    finally:
+        if is_held and os.getpid() == owner:
+            _release(path)
+
+
+def _share(path: str, deadline: wait.Deadline) -> bool:
+    seconds = min(LONGEST_SECONDS, deadline.remaining * _SHARE)
+    is_held = wait.poll(lambda: _try(path), wait.Deadline.after(seconds))
+    if is_held is None:
+        LOG.warning(
+            'os-brick 7 has been attaching or detaching on this host for %.0f s (%s): going on '
+            'beside it; a volume of either may lose a path',
+            seconds,
+            path,
+        )
+    return bool(is_held)
+
+
+def _try(path: str) -> bool | None:
+    """Whether the lock is shared now; ``False`` if there is none to share, ``None`` if 7 has it."""
+    with _guard:
+        if path in _held:
+            _held[path].holders += 1
+            return True
+        try:
+            descriptor = shared_files.open_existing(path)
+        except OSError:  # Not there, or another user's.
+            return False
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            return None if isinstance(error, BlockingIOError) else False
+        _held[path] = _Shared(descriptor, 1)
+        return True
+
+
+def _release(path: str) -> None:
+    with _guard:
+        held = _held[path]
+        held.holders -= 1
+        if not held.holders:
+            os.close(_held.pop(path).descriptor)  # Ends the lock.
