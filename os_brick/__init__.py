@@ -5,22 +5,44 @@ A service calls :func:`setup` once its configuration is loaded, then makes
 connectors with ``os_brick.initiator.connector.InitiatorConnector.factory``.
 """
 
-from typing import Any
+from __future__ import annotations
 
-from oslo_config import cfg
-from oslo_log import log as logging
+import importlib
+import logging
+from typing import TYPE_CHECKING, Any
 
-from os_brick import (
-    constants,  # noqa: F401 consumers read os_brick.constants without importing it
-    opts,
-)
+if TYPE_CHECKING:
+    from oslo_config import cfg
+    from oslo_log.log import KeywordArgumentAdapter
 
-LOG = logging.getLogger(__name__)
+    from os_brick import constants as constants
+    from os_brick import opts as opts
+
+    SECURE_LOG: KeywordArgumentAdapter
+    LOG: KeywordArgumentAdapter
 
 # Records of this name are for what must not be read by everyone who reads the
 # log of the service, so nothing below an error is let through.
-SECURE_LOG = logging.getLogger('brick_privsep_hide_output')
-SECURE_LOG.logger.setLevel(logging.ERROR)
+_SECURE = 'brick_privsep_hide_output'
+logging.getLogger(_SECURE).setLevel(logging.ERROR)
+_LOGS = {'SECURE_LOG': _SECURE, 'LOG': __name__}
+# What consumers read of the package without importing it.
+_MODULES = ('constants', 'opts')
+
+
+def __getattr__(name: str) -> Any:
+    """Import what the package has to offer when it is asked for.
+
+    The libraries of OpenStack take longer to import than ``os-brick tree`` takes, which needs none.
+    """
+    if name in _MODULES:
+        return importlib.import_module(f'os_brick.{name}')
+    if name in _LOGS:
+        from oslo_log import log
+
+        found = globals()[name] = log.getLogger(_LOGS[name])
+        return found
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
 
 
 def setup(conf: cfg.ConfigOpts, **kwargs: Any) -> None:
@@ -32,6 +54,10 @@ def setup(conf: cfg.ConfigOpts, **kwargs: Any) -> None:
     :raises oslo_config.cfg.NoSuchOptError: if ``conf`` has not our options; in
         practice it is ``oslo_config.cfg.CONF``.
     """
+    from os_brick import opts
+
     if kwargs:
-        LOG.warning('os_brick.setup ignores unknown keywords: %s', ', '.join(sorted(kwargs)))
+        __getattr__('LOG').warning(
+            'os_brick.setup ignores unknown keywords: %s', ', '.join(sorted(kwargs))
+        )
     opts.set_defaults(conf)

@@ -172,6 +172,14 @@ def names(directory: str) -> list[str]:
         return []
 
 
+def listed(directory: str) -> list[str]:
+    """The names in a directory, in no order.
+
+    :raises OSError: if it cannot be listed.
+    """
+    return os.listdir(_inside(directory))
+
+
 def entries(directory: str) -> dict[str, int]:
     """The names in a directory with the number of each entry; none if there is no such directory.
 

@@ -34,7 +34,10 @@ from oslo_concurrency import lockutils
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from os_brick import exception
+from os_brick import (
+    exception,
+    opts,  # noqa: F401 registers [os_brick]
+)
 from os_brick.core import host_lock, shared_files, wait
 
 LOG = logging.getLogger(__name__)

@@ -14,6 +14,7 @@ from oslo_config import cfg
 from oslo_privsep import capabilities as c
 from oslo_privsep import priv_context
 
+from os_brick import opts  # noqa: F401 registers [os_brick]
 from os_brick.privileged import bounding, connection
 
 P = ParamSpec('P')

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands: what they are called, what they do, and in which module they are."""
+
+from __future__ import annotations
+
+import dataclasses
+
+LOOK = 'look'
+UNDERSTAND = 'understand'
+CHANGE = 'change'
+OTHER = 'other'
+# A group, and what the help calls it.
+GROUPS = {
+    LOOK: 'look (no root; nothing is changed)',
+    UNDERSTAND: 'understand',
+    CHANGE: 'change (root)',
+    OTHER: 'other',
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    :ivar module: below ``os_brick.cmd``; imported only when the command is called.
+    :ivar summary: one line, which fits beside the name on a screen of 80 columns.
+    :ivar seconds: what ``--timeout`` is if it is not given; ``None`` for no limit of its own.
+    """
+
+    name: str
+    group: str
+    summary: str
+    module: str = ''
+    seconds: float | None = 10.0
+
+    @property
+    def where(self) -> str:
+        """The module's whole name."""
+        return f'os_brick.cmd.{self.module or self.name}'
+
+
+COMMANDS = (Command('version', OTHER, 'the version of os-brick, of Python and of the kernel'),)
+BY_NAME = {command.name: command for command in COMMANDS}

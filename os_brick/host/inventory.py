@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is on this host: every volume, the paths to it, what it is called, and who uses it.
+
+Read from sysfs and proc, without root and without a program; no lock is taken, no device is asked
+and nothing is changed. What could not be read is told in :attr:`Host.unread`. This imports no
+library of OpenStack: that alone would take longer than the look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+import dataclasses
+import datetime
+import os
+import re
+
+from os_brick.core import files
+from os_brick.host import inventory_names, inventory_nvme, inventory_scsi, inventory_users
+from os_brick.host.inventory_look import Look
+from os_brick.model import inventory, mounts
+
+_RBD = '/sys/bus/rbd/devices'
+# Block devices of drivers of one vendor, by their names.
+_DRIVERS = {
+    'powerflex': re.compile(r'scini[a-z]+'),
+    'storpool': re.compile(r'sp-[0-9]+'),
+    'nbd': re.compile(r'nbd[0-9]+'),
+}
+# Types of file systems that are another machine's; those of FUSE have a prefix.
+_SHARES = frozenset({
+    'nfs', 'nfs4', 'cifs', 'smb3', 'ceph', 'glusterfs', 'quobyte', 'lustre', 'gpfs', 'vstorage',
+    'scality', 'wekafs',
+})  # fmt: skip
+_MULTIPATH = 'mpath-'
+
+
+def read(*, everything: bool = False) -> inventory.Host:
+    """What there is now.
+
+    :param everything: whether disks of this host's own count, too.
+    """
+    look = Look()
+    table = _mounts(look)
+    scsi, nvme = inventory_scsi.Scsi(look), inventory_nvme.Nvme(look)
+    users = inventory_users.Users(look, table)
+    shares = [mount for mount in table if mount.kind.removeprefix('fuse.') in _SHARES]
+    found = [*_scsi_volumes(look, scsi), *nvme.volumes(), *_mapped_images(look), *_others(look)]
+    if not everything:
+        found = [volume for volume in found if volume.protocol != inventory_scsi.LOCAL]
+    if found or shares:
+        users.read_processes(_devices(look), [mount.place for mount in shares])
+    guests = inventory_names.of_guests(look) if found or shares else {}
+    volumes = [
+        dataclasses.replace(
+            volume, users=users.of(volume.device), names=tuple(_names(volume, guests))
+        )
+        for volume in found
+    ]
+    volumes += _mounted_shares(shares, users, guests)
+    return inventory.Host(
+        name=os.uname().nodename,
+        at=datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
+        volumes=tuple(sorted(volumes, key=_order)),
+        links=tuple({**scsi.links, **nvme.links}.values()),
+        ports=scsi.ports,
+        unread=look.unread,
+    )
+
+
+def _order(volume: inventory.Volume) -> tuple[str, int, str]:
+    match = re.match(r'([^0-9]*)([0-9]*)(.*)', volume.device)
+    assert match is not None
+    return match[1], int(match[2] or 0), match[3]
+
+
+def _devices(look: Look) -> Iterable[str]:
+    return look.blocks.keys()
+
+
+def _mounts(look: Look) -> list[mounts.Mount]:
+    """What is mounted in the host's namespace and in this process's own.
+
+    Services may run in a mount namespace of their own, so the host's is read as well.
+    """
+    found: dict[tuple[str, str], mounts.Mount] = {}
+    for process in ('1', 'self'):
+        for mount in mounts.parse(look.data(f'/proc/{process}/mountinfo')):
+            found.setdefault((mount.device, mount.place), mount)
+    return list(found.values())
+
+
+def _scsi_volumes(look: Look, scsi: inventory_scsi.Scsi) -> Iterator[inventory.Volume]:
+    """Multipath maps with their disks, then the disks that are in none."""
+    disks = {path.device: path for path in scsi.disks()}
+    single = dict(disks)
+    for name in look.blocks:
+        uuid = look.text(f'/sys/class/block/{name}/dm/uuid') if name.startswith('dm-') else ''
+        if uuid.startswith(_MULTIPATH):
+            below = files.names(f'/sys/class/block/{name}/slaves')
+            paths = [path for disk in below if (path := single.pop(disk, None) or disks.get(disk))]
+            # A map may be of namespaces without native multipath; those are volumes by themselves.
+            if paths or not below:
+                yield _map(look, name, uuid.removeprefix(_MULTIPATH), paths)
+    for name, path in single.items():
+        yield inventory.Volume(
+            device=name,
+            number=path.number,
+            kind='disk',
+            protocol=path.transport,
+            size_bytes=path.size_bytes,
+            identity=path.identity,
+            paths=(path,),
+            target=path.target,
+            is_read_only=look.text(f'/sys/class/block/{name}/ro') == '1',
+        )
+
+
+def _map(look: Look, name: str, wwid: str, paths: list[inventory.Path]) -> inventory.Volume:
+    base = f'/sys/class/block/{name}'
+    transports = sorted({path.transport for path in paths})
+    targets = {path.target for path in paths}
+    trouble = [] if paths else ['no path is left']
+    if look.text(f'{base}/dm/suspended') == '1':
+        trouble.append('suspended: its I/O waits')
+    return inventory.Volume(
+        device=name,
+        number=files.inode(base),
+        kind='multipath',
+        protocol='+'.join(transports) or 'unknown',
+        size_bytes=look.size(name),
+        identity=wwid,
+        paths=tuple(paths),
+        map_name=look.text(f'{base}/dm/name'),
+        target=targets.pop() if len(targets) == 1 else '',
+        is_read_only=look.text(f'{base}/ro') == '1',
+        trouble=tuple(trouble),
+    )
+
+
+def _mapped_images(look: Look) -> Iterator[inventory.Volume]:
+    """Images of Ceph that the kernel has mapped."""
+    for number in files.names(_RBD):
+        base, device = f'{_RBD}/{number}', f'rbd{number}'
+        if device not in look.blocks:
+            continue
+        keys = ('pool', 'pool_ns', 'name', 'current_snap')
+        pool, namespace, image, snapshot = (look.text(f'{base}/{key}') for key in keys)
+        at = '' if snapshot in ('', '-') else f'@{snapshot}'
+        yield inventory.Volume(
+            device=device,
+            number=files.inode(f'/sys/class/block/{device}'),
+            kind='rbd',
+            protocol='rbd',
+            size_bytes=look.size(device),
+            identity=f'{"/".join(filter(None, (pool, namespace, image)))}{at}',
+            target=look.text(f'{base}/cluster_fsid'),
+            is_read_only=look.text(f'/sys/class/block/{device}/ro') == '1',
+        )
+
+
+def _others(look: Look) -> Iterator[inventory.Volume]:
+    """Block devices of drivers that show no more than a size."""
+    for name in look.blocks:
+        kind = next((kind for kind, each in _DRIVERS.items() if each.fullmatch(name)), '')
+        size = look.size(name) if kind else None
+        if size:
+            yield inventory.Volume(
+                device=name,
+                number=files.inode(f'/sys/class/block/{name}'),
+                kind=kind,
+                protocol=kind,
+                size_bytes=size,
+                is_read_only=look.text(f'/sys/class/block/{name}/ro') == '1',
+            )
+
+
+def _mounted_shares(
+    table: list[mounts.Mount], users: inventory_users.Users, guests: dict[str, inventory.Name]
+) -> Iterator[inventory.Volume]:
+    """Mounted remote file systems, each with all of its places; none of them is touched."""
+    by_source: dict[tuple[str, str], list[mounts.Mount]] = {}
+    for mount in table:
+        by_source.setdefault((mount.source, mount.kind), []).append(mount)
+    for (source, kind), places in by_source.items():
+        inside = [
+            name
+            for path, name in guests.items()
+            if any(path.startswith(f'{mount.place}/') for mount in places)
+        ]
+        yield inventory.Volume(
+            device=source,
+            number=0,
+            kind='share',
+            protocol=kind.removeprefix('fuse.').removesuffix('4'),
+            names=tuple(inside),
+            users=tuple(
+                inventory.User('mount', mount.place, kind, users=users.of_share(mount.place))
+                for mount in places
+            ),
+            is_read_only=all(mount.is_read_only for mount in places),
+        )
+
+
+def _names(volume: inventory.Volume, guests: dict[str, inventory.Name]) -> Iterator[inventory.Name]:
+    """What a volume is called, the most trusted first."""
+    if volume.device in guests:
+        yield guests[volume.device]
+    told = inventory_names.of_text(volume.target) or inventory_names.of_text(volume.identity)
+    # A target of many volumes is called by none of them.
+    if told is not None:
+        yield told

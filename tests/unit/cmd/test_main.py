@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From arguments to an exit code: what the shell and a program get."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from os_brick.cmd import main, table
+from os_brick.cmd.exits import Exit
+
+ROOT = pathlib.Path(__file__).parents[3]
+
+
+def test_help_is_on_one_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(['--help']) == Exit.OK
+    text = capsys.readouterr().out
+    assert len(text.splitlines()) <= 40
+    assert max(map(len, text.splitlines())) <= 100
+    assert all(command.name in text for command in table.COMMANDS)
+
+
+@pytest.mark.parametrize('name', table.BY_NAME)
+def test_so_is_that_of_each_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main([name, '--help']) == Exit.OK
+    assert len(capsys.readouterr().out.splitlines()) <= 45
+
+
+@pytest.mark.parametrize(
+    ('argv', 'text', 'remedy'),
+    [
+        (['versoin'], 'There is no command versoin.', 'version'),
+        (['version', '--nothing'], 'Unrecognized arguments: --nothing.', 'version --help'),
+        (['-f', 'xml', 'version'], "invalid choice: 'xml'", '--help'),
+        (['version', '--timeout', 'nan'], 'is not a time in seconds', '--help'),
+        (['version', '-c', 'size'], 'There is no column size.', 'The columns are what, version.'),
+    ],
+)
+def test_what_makes_no_sense(
+    argv: list[str], text: str, remedy: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(argv) == Exit.USAGE
+    error = capsys.readouterr().err
+    assert text in error
+    assert remedy in error
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main([]) == Exit.USAGE
+    assert 'usage: os-brick' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('argv', [['-f', 'json', 'version'], ['version', '--format=json']])
+def test_options_before_and_after_the_command(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.main(argv) == Exit.OK
+    assert json.loads(capsys.readouterr().out)['schema'] == 'os-brick/version/1'
+
+
+def test_an_error_for_a_program(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(['-f', 'json', 'nothing']) == Exit.USAGE
+    assert json.loads(capsys.readouterr().err)['error']['code'] == 'usage'
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, '-m', 'os_brick', 'version', '-f', 'value'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+    assert f'kernel {os.uname().release}' in done.stdout
+
+
+def test_a_reader_that_has_seen_enough() -> None:
+    done = subprocess.run(
+        f'{sys.executable} -m os_brick --help | true; echo ${{PIPESTATUS[0]}}',
+        shell=True,
+        executable='/bin/bash',
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ('0\n', '')
