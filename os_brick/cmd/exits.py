@@ -93,7 +93,7 @@ def not_found(what: str, candidates: tuple[str, ...] = ()) -> CommandError:
     """The error for a WHAT that nothing on this host is called by."""
     return CommandError(
         'not-found',
-        f'Nothing on this host is called {what}.',
+        f'Nothing on this host has the name {what}.',
         exit_code=Exit.NOT_THERE,
         remedy='os-brick list --all shows what there is.',
         candidates=candidates,

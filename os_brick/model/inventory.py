@@ -55,7 +55,7 @@ class Name:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class User:
-    """What uses a volume, directly or by way of what is built on it.
+    """What uses a volume, directly or through what is built on it.
 
     :ivar kind: ``qemu``, ``process``, ``mount``, ``swap``, ``loop``, ``partition``, ``lvm``,
         ``dm-crypt``, ``md``, ``dm``, ``multipath`` or ``holder``.
