@@ -3,8 +3,10 @@
 
 import argparse
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import functools
+import json
 import os
 import pathlib
 import re
@@ -14,9 +16,8 @@ import sys
 import tempfile
 import time
 import uuid
-import xml.etree.ElementTree
 
-from guestlib import command, hostenv, hostpackages, paths, progress, resident
+from guestlib import beside, command, hostenv, hostpackages, paths, progress, resident, results
 
 UNIT = ('tests/unit', 'tests/consumers')
 FUNCTIONAL = ('tests/functional',)
@@ -40,28 +41,13 @@ EVENTLET = (
 )
 _EVENTLET_RUNNER = 'tools/lib/green.py'
 UNIT_SECONDS = 900.0
+# Beside the guest, with one worker and what the guest leaves of the processors.
+_UNIT_SECONDS_BESIDE = 2700.0
 FUNCTIONAL_SECONDS = 66 * 60.0
 # More failures than these are no accident of timing in an emulated machine.
 _MOST_TRIED_AGAIN = 8
-_NONE_SELECTED = 5  # pytest's exit status
+_PASSED_ON = ('second_try', 'consumers', 'all')
 _TAKES_VALUE = {'-k', '-m', '-p', '-n', '-o', '-c', '-W', '--maxfail', '--deselect', '--ignore'}
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What one suite came to. A suite that broke counts as one failure more."""
-
-    name: str
-    status: int
-    seconds: float = 0.0
-    passed: int = 0
-    failed: int = 0
-    skipped: int = 0
-    note: str = ''
-
-    def __str__(self) -> str:
-        counts = f'{self.passed} passed, {self.failed} failed, {self.skipped} skipped'
-        return f'{self.name:11}{counts} in {self.seconds:.0f} s {self.note}'.rstrip()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +63,7 @@ class Selection:
         return any(word.startswith(('-k', '-m', '--lf', '--ff', '--sw')) for word in self.options)
 
 
-Suite = Callable[[str, Selection, argparse.Namespace], Outcome]
+Suite = Callable[[str, Selection, argparse.Namespace], results.Outcome]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,7 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
         outcomes = _run(options, chosen)
     except KeyboardInterrupt:
         return 130
-    return _report(outcomes)
+    if options.counts:
+        options.counts.write_text(json.dumps([dataclasses.asdict(each) for each in outcomes]))
+    return results.summary(outcomes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -110,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
         help=f'run up to {_MOST_TRIED_AGAIN} failed tests of a suite once more, and say so',
     )
     parser.add_argument(
-        '--consumers',
+        '--side-by-side',
         action='store_true',
-        help="make the environments of consumers' tests if there are none (minutes, 2 GB)",
+        help='run the unit tests beside the functional tests, and print what they print afterwards',
     )
     parser.add_argument(
         '--all',
@@ -126,7 +114,27 @@ def _parser() -> argparse.ArgumentParser:
         metavar='SECONDS',
         help='end the functional tests then (default: %(default).0f)',
     )
+    _add_unit_options(parser)
     return parser
+
+
+def _add_unit_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--consumers',
+        action='store_true',
+        help="make the environments of consumers' tests if there are none (minutes, 2 GB)",
+    )
+    parser.add_argument(
+        '--unit-timeout',
+        type=float,
+        default=UNIT_SECONDS,
+        metavar='SECONDS',
+        help='end a suite of unit tests then (default: %(default).0f)',
+    )
+    parser.add_argument('--workers', default='auto', help='processes of the unit tests')
+    parser.add_argument(
+        '--counts', type=pathlib.Path, metavar='FILE', help='write the counts of each suite as JSON'
+    )
 
 
 def select(words: list[str]) -> Selection:
@@ -157,9 +165,11 @@ def _in_checkout(word: str) -> str | None:
     return None
 
 
-def _run(options: argparse.Namespace, chosen: Selection) -> list[Outcome]:
+def _run(options: argparse.Namespace, chosen: Selection) -> list[results.Outcome]:
     any_suite = not (options.unit or options.functional)
     any_path = not (chosen.unit or chosen.functional)
+    if options.side_by_side and any_suite and any_path:
+        return _run_beside(options, chosen)
     outcomes = []
     if (options.unit or any_suite) and (chosen.unit or any_path):
         outcomes.append(_guarded('unit', _unit, chosen, options))
@@ -172,7 +182,22 @@ def _run(options: argparse.Namespace, chosen: Selection) -> list[Outcome]:
     return outcomes
 
 
-def _guarded(name: str, suite: Suite, chosen: Selection, options: argparse.Namespace) -> Outcome:
+def _run_beside(options: argparse.Namespace, chosen: Selection) -> list[results.Outcome]:
+    with contextlib.suppress(progress.Failure):  # each suite tells it
+        hostpackages.need(hostpackages.UNIT)  # not by two processes at once
+        hostenv.python()
+    words = [f'--{name.replace("_", "-")}' for name in _PASSED_ON if getattr(options, name)]
+    tool = paths.CHECKOUT / 'tools' / 'test'
+    with beside.unit_tests(tool, [*words, *chosen.options], _UNIT_SECONDS_BESIDE) as unit:
+        functional = _guarded('functional', _functional, chosen, options)
+        rows = unit.outcomes()
+    broken = [results.Outcome('unit', 99, failed=1, note='(ended without counts)')]
+    return [*([results.Outcome(**row) for row in rows] or broken), functional]
+
+
+def _guarded(
+    name: str, suite: Suite, chosen: Selection, options: argparse.Namespace
+) -> results.Outcome:
     """Run a suite; what keeps it from running is a failure of it, and the next one still runs."""
     began = time.monotonic()
     progress.line(f'{name} tests')
@@ -180,42 +205,45 @@ def _guarded(name: str, suite: Suite, chosen: Selection, options: argparse.Names
         outcome = suite(name, chosen, options)
     except progress.Failure as failure:
         progress.line(str(failure))
-        outcome = Outcome(name, failure.status, failed=1, note='(could not run)')
+        outcome = results.Outcome(name, failure.status, failed=1, note='(could not run)')
     return dataclasses.replace(outcome, seconds=time.monotonic() - began)
 
 
-def _unit(name: str, chosen: Selection, options: argparse.Namespace) -> Outcome:
+def _unit(name: str, chosen: Selection, options: argparse.Namespace) -> results.Outcome:
     hostpackages.need(hostpackages.UNIT)
     where = chosen.unit or [path for path in UNIT if (paths.CHECKOUT / path).is_dir()]
-    words = [hostenv.python(), '-m', 'pytest', *where, *_in_parallel(chosen), *chosen.options]
+    more = [*_in_parallel(chosen, options), *chosen.options]
+    words = [hostenv.python(), '-m', 'pytest', *where, *more]
     return _tried(lambda *more: _pytest(name, [*words, *more], chosen, options), options)
 
 
-def _eventlet(name: str, chosen: Selection, options: argparse.Namespace) -> Outcome:
+def _eventlet(name: str, chosen: Selection, options: argparse.Namespace) -> results.Outcome:
     where = [path for path in EVENTLET if (paths.CHECKOUT / path).exists()]
     runner = str(paths.CHECKOUT / _EVENTLET_RUNNER)
     words = [hostenv.python(), runner, '-m', 'not native', '-q', *where, *chosen.options]
     return _tried(lambda *more: _pytest(name, [*words, *more], chosen, options), options)
 
 
-def _consumers(name: str, _chosen: Selection, options: argparse.Namespace) -> Outcome:
+def _consumers(name: str, _chosen: Selection, options: argparse.Namespace) -> results.Outcome:
     """The fast part of tools/consumers, where its environments are in the cache.
 
     To make them takes longer than all unit tests, and the package index; only ``--consumers`` does.
     """
     words = [sys.executable, str(paths.CHECKOUT / 'tools' / 'consumers'), '--fast']
     if not options.consumers and subprocess.run([*words, '--made'], check=False).returncode:
-        return Outcome(name, 0, note='(not run: tools/consumers --fast makes its environments)')
-    limit = None if options.consumers else UNIT_SECONDS
+        return results.Outcome(
+            name, 0, note='(not run: tools/consumers --fast makes its environments)'
+        )
+    limit = None if options.consumers else options.unit_timeout
     try:
         done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=limit, check=False)
     except subprocess.TimeoutExpired:
-        return Outcome(name, 124, failed=1, note=f'(killed after {limit:.0f} s)')
+        return results.Outcome(name, 124, failed=1, note=f'(killed after {limit:.0f} s)')
     print(done.stdout, end='')
     passed, lost = _counted(done.stdout)
     failed = lost or min(done.returncode, 1)
     note = '(tools/consumers --fast --report FILE names them)' if failed else ''
-    return Outcome(name, done.returncode, passed=passed, failed=failed, note=note)
+    return results.Outcome(name, done.returncode, passed=passed, failed=failed, note=note)
 
 
 def _counted(table: str) -> tuple[int, int]:
@@ -224,7 +252,7 @@ def _counted(table: str) -> tuple[int, int]:
     return sum(int(row[0]) for row in rows), sum(int(row[1]) for row in rows)
 
 
-def _tried(attempt: Callable[..., Outcome], options: argparse.Namespace) -> Outcome:
+def _tried(attempt: Callable[..., results.Outcome], options: argparse.Namespace) -> results.Outcome:
     """Run a suite; with ``--second-try`` a few failed tests once more, which the summary names.
 
     Time is not even on a busy or an emulated machine. What fails twice is a failure.
@@ -242,7 +270,9 @@ def _tried(attempt: Callable[..., Outcome], options: argparse.Namespace) -> Outc
     )
 
 
-def _pytest(name: str, words: list[str], chosen: Selection, options: argparse.Namespace) -> Outcome:
+def _pytest(
+    name: str, words: list[str], chosen: Selection, options: argparse.Namespace
+) -> results.Outcome:
     more = {'OS_BRICK_TEST_ALL': '1'} if options.all else {}
     with tempfile.TemporaryDirectory() as directory:
         report = pathlib.Path(directory) / 'junit.xml'
@@ -253,28 +283,28 @@ def _pytest(name: str, words: list[str], chosen: Selection, options: argparse.Na
             stdin=subprocess.DEVNULL,
         )
         try:
-            status = process.wait(UNIT_SECONDS)
+            status = process.wait(options.unit_timeout)
         except subprocess.TimeoutExpired:
             status = 124
         finally:
             process.kill()
             process.wait()
-        return _outcome(name, status, report, chosen)
+        return results.of_report(name, status, report, narrowed=chosen.narrowed)
 
 
-def _in_parallel(chosen: Selection) -> list[str]:
+def _in_parallel(chosen: Selection, options: argparse.Namespace) -> list[str]:
     """Use all processors for whole suites; starting the workers costs more than a few tests."""
     if chosen.unit or any(word.startswith(('-n', '--pdb', '-s')) for word in chosen.options):
         return []
-    return ['-n', 'auto']
+    return ['-n', options.workers]
 
 
-def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> Outcome:
+def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> results.Outcome:
     where = chosen.functional or list(FUNCTIONAL)
     words = ['/opt/os-brick/bin/python', '-m', 'pytest', '--durations=10', *where, *chosen.options]
     deadline = time.monotonic() + options.functional_timeout
 
-    def attempt(running: resident.Guest, *more: str) -> Outcome:
+    def attempt(running: resident.Guest, *more: str) -> results.Outcome:
         report = running.share / f'junit-{uuid.uuid4().hex}.xml'
         order = command.Order(
             [*words, *more, f'--junitxml=/mnt/share/{report.name}'],
@@ -283,47 +313,9 @@ def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> Ou
         )
         status = command.run_in(running, order)
         try:
-            return _outcome(name, status, report, chosen)
+            return results.of_report(name, status, report, narrowed=chosen.narrowed)
         finally:
             report.unlink(missing_ok=True)
 
     with command.guest(fresh=options.fresh) as running:
         return _tried(functools.partial(attempt, running), options)
-
-
-def _outcome(name: str, status: int, report: pathlib.Path, chosen: Selection) -> Outcome:
-    """Count the report's test cases; believe the exit status where the two disagree."""
-    counts = {'passed': 0, 'failed': 0, 'skipped': 0}
-    try:
-        for case in xml.etree.ElementTree.parse(report).iter('testcase'):
-            counts[_verdict(case)] += 1
-    except (OSError, xml.etree.ElementTree.ParseError):
-        return Outcome(name, status or 99, failed=1, note='(no report)')
-    note = ''
-    if status == _NONE_SELECTED and not any(counts.values()) and chosen.narrowed:
-        return Outcome(name, 0, note='(none selected)')
-    if status and (status == 124 or not counts['failed']):
-        counts['failed'] += 1
-        note = '(timed out)' if status == 124 else f'(ended with status {status})'
-    return Outcome(name, status, note=note, **counts)
-
-
-def _verdict(case: xml.etree.ElementTree.Element) -> str:
-    if case.find('failure') is not None or case.find('error') is not None:
-        return 'failed'
-    return 'skipped' if case.find('skipped') is not None else 'passed'
-
-
-def _report(outcomes: list[Outcome]) -> int:
-    """Print the summary, whose last line is for programs too."""
-    passed = sum(outcome.passed for outcome in outcomes)
-    failed = sum(outcome.failed for outcome in outcomes)
-    skipped = sum(outcome.skipped for outcome in outcomes)
-    sys.stderr.flush()
-    print('\nSummary')
-    for outcome in outcomes:
-        print(f'  {outcome}')
-    print(f'{passed} passed, {failed} failed, {skipped} skipped', flush=True)
-    if failed or any(outcome.status for outcome in outcomes):
-        return 1
-    return 0 if passed else _NONE_SELECTED
