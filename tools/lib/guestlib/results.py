@@ -49,7 +49,7 @@ def _verdict(case: xml.etree.ElementTree.Element) -> str:
     return 'skipped' if case.find('skipped') is not None else 'passed'
 
 
-def summary(outcomes: list[Outcome]) -> int:
+def print_summary(outcomes: list[Outcome]) -> None:
     """Print the summary, whose last line is for programs too."""
     passed = sum(outcome.passed for outcome in outcomes)
     failed = sum(outcome.failed for outcome in outcomes)
@@ -59,6 +59,10 @@ def summary(outcomes: list[Outcome]) -> int:
     for outcome in outcomes:
         print(f'  {outcome}')
     print(f'{passed} passed, {failed} failed, {skipped} skipped', flush=True)
-    if failed or any(outcome.status for outcome in outcomes):
+
+
+def status(outcomes: list[Outcome]) -> int:
+    """The exit status: 0 only if something passed and nothing failed."""
+    if any(outcome.failed or outcome.status for outcome in outcomes):
         return 1
-    return 0 if passed else NONE_SELECTED
+    return 0 if any(outcome.passed for outcome in outcomes) else NONE_SELECTED

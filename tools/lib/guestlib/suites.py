@@ -77,7 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     if options.counts:
         options.counts.write_text(json.dumps([dataclasses.asdict(each) for each in outcomes]))
-    return results.summary(outcomes)
+    else:
+        results.print_summary(outcomes)
+    return results.status(outcomes)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -133,7 +135,10 @@ def _add_unit_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument('--workers', default='auto', help='processes of the unit tests')
     parser.add_argument(
-        '--counts', type=pathlib.Path, metavar='FILE', help='write the counts of each suite as JSON'
+        '--counts',
+        type=pathlib.Path,
+        metavar='FILE',
+        help='write the counts of each suite as JSON, no summary',
     )
 
 
