@@ -17,6 +17,7 @@ extensions = [
     'reno.sphinxext',
     'oslo_config.sphinxext',
     'properties',
+    'benchmark',
 ]
 
 master_doc = 'index'

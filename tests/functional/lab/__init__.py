@@ -24,6 +24,7 @@ Modules
     fcloop    NVMe over FC without a card
     loops     loop devices on files in RAM, which volumes and stores are made of
     fc        Fabric: two initiator and two target ports of Fibre Channel, cables cut and healed
+    fleet     many volumes on four targets, attached and detached together
     lvm       Group: a volume group on device-mapper devices, asked from the outside
     lio       Volume, Target, Group (a portal group): map, unmap, remap, chap, enable
     net       addresses of the lab, cut()/heal(), unresponsive and refusing addresses, host names
@@ -67,6 +68,7 @@ from tests.functional.lab import (
     discovery_client,
     fc,
     fcloop,
+    fleet,
     lio,
     loops,
     lvm,
@@ -89,6 +91,7 @@ __all__ = [
     'discovery_client',
     'fc',
     'fcloop',
+    'fleet',
     'lio',
     'loops',
     'lvm',

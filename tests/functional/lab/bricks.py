@@ -170,11 +170,23 @@ class Worker:
             raise RemoteError(reply['error'], reply['kinds'], reply['repr'])
         return reply['result']
 
-    def make(self, protocol: str = 'ISCSI', *, multipath: bool = False, **more: object) -> None:
+    def make(
+        self,
+        protocol: str = 'ISCSI',
+        *,
+        multipath: bool = False,
+        daemon: bool = True,
+        **more: object,
+    ) -> None:
         """Make the connector and start its privsep daemon (neither is in later times)."""
         options = {'use_multipath': multipath, 'device_scan_attempts': 3, **more}
-        self._ask(60, do='daemon')
+        if daemon:
+            self._ask(60, do='daemon')
         self._ask(60, do='make', protocol=protocol, options=options)
+
+    def root(self, *, daemon: bool) -> None:
+        """Have root functions run in a privsep daemon, which is started, or in the process."""
+        self._ask(60, do='daemon' if daemon else 'without_daemon')
 
     def group(self, name: str, **options: object) -> None:
         """Have a volume group of LVM in the place of the connector, and start the daemon."""

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 
 DISTRIBUTION = '/usr/lib/python3/dist-packages'
@@ -45,6 +46,51 @@ class Keys:
         return self.passphrase.encode()
 
 
+class Witness(threading.Thread):
+    """Looks at the threads and the memory of this process and of its daemon, until it is ended.
+
+    The daemon is the only child that stays; it has children of its own for what may hang.
+    """
+
+    PAUSE_SECONDS = 0.25
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.most = {}
+        self.ended = threading.Event()
+
+    def run(self):
+        while not self.ended.wait(self.PAUSE_SECONDS):
+            self.look(os.getpid(), '')
+            for child in children(os.getpid()):
+                self.look(child, 'daemon_')
+                self.note('children', len(children(child)))
+
+    def look(self, process, prefix):
+        try:
+            with open(f'/proc/{process}/status') as status:
+                lines = dict(line.split(':', 1) for line in status)
+        except OSError:
+            return
+        self.note(f'{prefix}threads', int(lines['Threads']))
+        self.note(f'{prefix}kib', int(lines.get('VmRSS', '0').split()[0]))
+
+    def note(self, key, value):
+        self.most[key] = max(value, self.most.get(key, 0))
+
+
+def children(process):
+    """The processes that a process has started and that have not ended."""
+    found = []
+    try:
+        for thread in os.listdir(f'/proc/{process}/task'):
+            with open(f'/proc/{process}/task/{thread}/children') as file:
+                found += file.read().split()
+    except OSError:
+        pass
+    return found
+
+
 class Server:
     """One connector in this process, driven by lines of JSON."""
 
@@ -52,6 +98,7 @@ class Server:
         self.reader = channel.makefile('r')
         self.writer = channel.makefile('w')
         self.connector = None
+        self.connectors = {}
         self.memory = Memory()
 
     def serve(self):
@@ -76,6 +123,7 @@ class Server:
         from os_brick.initiator import connector
 
         self.connector = connector.InitiatorConnector.factory(protocol, None, **options)
+        self.connectors[protocol] = self.connector
 
     def do_group(self, name, options):
         from os_brick.local_dev import lvm
@@ -89,6 +137,12 @@ class Server:
         import os_brick.privileged
 
         os_brick.privileged.default.start(method=priv_context.Method.FORK)
+
+    def do_without_daemon(self):
+        """Have root functions run in this process."""
+        import os_brick.privileged
+
+        os_brick.privileged.default.set_client_mode(False)
 
     def do_call(self, method, args, keywords):
         return getattr(self.connector, method)(*args, **keywords)
@@ -115,6 +169,30 @@ class Server:
         with concurrent.futures.ThreadPoolExecutor(len(calls)) as pool:
             function = getattr(self.connector, method)
             return list(pool.map(lambda args: function(*args), calls))
+
+    def do_together(self, calls, threads):
+        """Protocol, method and arguments of each call; all at once, or in so many threads.
+
+        Each outcome: seconds until its end since all began, result, error.
+        """
+        witness = Witness()
+        witness.start()
+        began = time.monotonic()
+
+        def one(call):
+            protocol, method, args = call
+            result, text = None, ''
+            try:
+                result = getattr(self.connectors[protocol], method)(*args)
+            except Exception as error:
+                text = f'{protocol} {method}: {type(error).__name__}: {error}'
+            return time.monotonic() - began, result, text
+
+        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
+            outcomes = list(pool.map(one, calls))
+        witness.ended.set()
+        witness.join()
+        return {'outcomes': outcomes, 'most': witness.most}
 
     def do_properties(self, multipath, enforce):
         from os_brick.initiator import connector

@@ -31,13 +31,18 @@ class Side:
         self._nursery: lab.bricks.Nursery | None = None
         self._workers: dict[tuple[str, bool], lab.bricks.Worker] = {}
 
+    @property
+    def nursery(self) -> lab.bricks.Nursery:
+        """What makes the processes."""
+        if self._nursery is None:
+            self._nursery = lab.bricks.Nursery(self.python, debug=False)
+        return self._nursery
+
     def worker(self, *, multipath: bool, protocol: str = 'ISCSI') -> lab.bricks.Worker:
         """The process; its connector and its privsep daemon are ready."""
         kind = (protocol, multipath)
         if kind not in self._workers:
-            if self._nursery is None:
-                self._nursery = lab.bricks.Nursery(self.python, debug=False)
-            worker = self._nursery.spawn()
+            worker = self.nursery.spawn()
             if protocol not in {LVM, STREAM, BARE}:
                 worker.make(protocol, multipath=multipath)
             self._workers[kind] = worker
@@ -69,6 +74,7 @@ class Comparison:
         self.slow = slow
         self._verbose = verbose
         self.samples: dict[tuple[str, str], list[rows.Sample]] = {}
+        self.points: dict[tuple[str, str, float], list[float]] = {}
 
     @property
     def ours(self) -> Side:
@@ -92,6 +98,11 @@ class Comparison:
         report(f'{row} {side}: {"> " if sample.at_least else ""}{sample.value:.3f}{starts}')
         for program in (sample.programs or ()) if self._verbose else ():
             report(f'    {program}')
+
+    def point(self, figure: str, series: str, across: float, value: float) -> None:
+        """Keep one measurement for a figure, at this place of its horizontal axis."""
+        self.points.setdefault((figure, series, across), []).append(value)
+        report(f'{figure}: {series} at {across:g}: {value:.3f}')
 
     def call(
         self,
@@ -177,7 +188,7 @@ Act = Callable[[Comparison], None]
 
 
 def lines(
-    comparison: Comparison, problems: dict[str, str], names: Sequence[str]
+    comparison: Comparison, problems: dict[str, str], names: Sequence[str], about: str = ''
 ) -> list[rows.Line]:
     """The chosen rows with what was measured."""
     found = []
@@ -189,7 +200,7 @@ def lines(
             for (name, s), taken in comparison.samples.items()
             if name == row.name
         }
-        found.append(rows.Line(row, cells, problems.get(row.act, '')))
+        found.append(rows.Line(row, cells, problems.get(row.act, ''), about))
     return found
 
 

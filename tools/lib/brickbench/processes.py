@@ -22,6 +22,7 @@ def processes(where: comparison.Comparison) -> None:
         _ask(side)  # writes the compiled files
     for side in where.turns(min(where.rounds, _FEW)):
         found = _ask(side)
+        where.add('cold', side.name, rows.Sample(found['cold']))
         where.add('daemon', side.name, rows.Sample(found['daemon']))
         where.add('memory', side.name, rows.Sample(found['memory'] / 1024))
         where.add('import', side.name, rows.Sample(found['import']))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of the table, what is asked of each, and whether that is met: pure functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import dataclasses
 import statistics
 
@@ -40,6 +40,46 @@ class Row:
     unit: str = 's'
 
 
+# What is beside the volume that is attached, and what it is called in a row's name.
+LEVELS = {'maps': '256 disks and 64 maps', '500': '500 disks'}
+
+
+def _beside_others() -> Iterator[Row]:
+    """Attach, extend and detach on a crowded host, beside the same on an empty one."""
+    for level, crowd in LEVELS.items():
+        for paths, how in (('1', '1 path'), ('2', '2 portals, multipath')):
+            for act in ('attach', 'extend', 'detach'):
+                name, title = f'{level}-{act}-{paths}', f'{act}, {how}, beside {crowd}'
+                yield Row(f'scale-{name}', title, 'scale', None, 1.2, EASIER)
+
+
+# How the same volumes are attached together, and what that is called in a row's name.
+CREWS = {
+    'threads': '64 threads of one service',
+    'processes': '8 processes of 8 threads',
+    'root': '64 threads of one process that is root',
+}
+
+
+def _together() -> Iterator[Row]:
+    """64 volumes on four targets at once: seconds a volume that was attached or detached."""
+    for crew, who in CREWS.items():
+        for act in ('attach', 'detach'):
+            yield Row(f'many-{crew}-{act}', f'64 volumes, {who}: {act} of one', 'many', None, 0.1)
+    yield Row('many-failures', '64 volumes: failures and leftovers', 'many', most=0, unit='')
+    yield Row(
+        'many-memory', '64 volumes: memory of service and daemon', 'many', None, 1.0, unit='MiB'
+    )
+    # A thread a caller and one for each of its paths; the daemon has 64, and one that reads.
+    yield Row(
+        'many-service-threads', '64 volumes: threads of the service', 'many', most=400, unit=''
+    )
+    yield Row('many-daemon-threads', '64 volumes: threads of the daemon', 'many', most=70, unit='')
+    title = '48 volumes, a fourth target black-holed: {}'
+    for act in ('attach', 'detach'):
+        yield Row(f'many-hole-{act}', title.format(act), 'many-hole', None, 1.2, EASIER)
+
+
 ROWS = (
     Row('floor', 'floor: iscsiadm new + login, scan of one LUN', 'floor'),
     Row('attach-1', 'attach, new session', 'one', 4, 0.4),
@@ -51,8 +91,7 @@ ROWS = (
     Row('extend-1', 'extend, 1 path', 'one', 0, 0.2),
     Row('extend-4', 'extend, 4 paths', 'four', 1, 0.2),
     Row('hole', 'attach, 1 of 4 portals black-holed', 'hole', None, 1.5, EASIER),
-    Row('many', '16 volumes of one target at once, attach', 'many', 4, 0.15),
-    Row('crowd', 'attach with 256 unrelated disks', 'crowd', None, 1.2, EASIER),
+    Row('sixteen', '16 volumes of one target at once, attach', 'sixteen', 4, 0.15),
     Row('fc-attach-1', 'Fibre Channel: attach, 1 path', 'fc', 0, 0.4),
     Row('fc-detach-1', 'Fibre Channel: detach, 1 path', 'fc', 0, 0.4),
     Row('fc-extend-1', 'Fibre Channel: extend, 1 path', 'fc', 0),
@@ -80,31 +119,100 @@ ROWS = (
     Row('rbd-out', 'RBD: 256 MiB out of an image, by 64 KiB', 'rbd', None, 0.7),
     Row('rbd-out-4m', 'RBD: 256 MiB out of an image, by 4 MiB', 'rbd', None, 0.7),
     Row('rbd-out-over-raw', 'RBD: out of an image beside rbd export', 'rbd', None, 1.0, EASIER),
+    *_beside_others(),
+    Row('map-4', 'last login to a readable map, 4 paths', 'map-4', None, 1.0, EASIER),
+    Row('map-8', 'last login to a readable map, 8 paths', 'map-8', None, 1.0, EASIER),
+    *_together(),
+    Row('cold', 'cold start: import, daemon, first answer', 'processes', None, 0.5),
     Row('daemon', 'privsep daemon: start to first answer', 'processes', None, 0.6),
     Row('memory', 'resident memory of the importing process', 'processes', None, 0.7, unit='MiB'),
     Row('import', 'import of the connectors, over the libraries', 'processes', most=0.06),
 )
 # What a row is compared with if that is neither the reference nor ours on a healthy network.
 _BESIDE = {
-    'crowd': 'of ours on an empty host',
     'nvme-over-floor': 'of the bare write',
     'lvm-over-raw': 'of lvs',
     'crypt-over-raw': 'of cryptsetup open',
     'rbd-in-over-raw': 'of rbd import',
     'rbd-out-over-raw': 'of rbd export',
+    **{row.name: 'of an empty host' for row in ROWS if row.act == 'scale'},
+    **dict.fromkeys(('map-4', 'map-8'), 'of iscsiadm and multipathd by hand'),
+    **{row.name: 'of 48 alone' for row in ROWS if row.act == 'many-hole'},
 }
 NAMES = tuple(row.name for row in ROWS)
+# Several rows by one name.
+GROUPS = {
+    'scale': tuple(row.name for row in ROWS if row.act == 'scale'),
+    'many': tuple(row.name for row in ROWS if row.act in {'many', 'many-hole'}),
+    'map': ('map-4', 'map-8'),
+}
+_ALL = 99
+# Seconds of an act in the emulated guest: once, and for each round of both sides; and how many
+# rounds there are at most.
+ESTIMATES: Mapping[str, tuple[float, float, int]] = {
+    'floor': (5, 3, _ALL),
+    'one': (25, 25, _ALL),
+    'stays': (25, 25, _ALL),
+    'four': (25, 30, _ALL),
+    'hole': (20, 15, _ALL),
+    'sixteen': (20, 80, 2),
+    'fc': (25, 12, _ALL),
+    'fc-several': (25, 75, _ALL),
+    'nvme': (10, 5, _ALL),
+    'nvme-grown': (5, 15, 2),
+    'nvme-hole': (10, 5, _ALL),
+    'lvm': (15, 2, _ALL),
+    'crypt': (30, 30, _ALL),
+    'nfs': (15, 8, _ALL),
+    'rbd': (60, 30, _ALL),
+    'scale': (150, 90, 3),
+    'map-4': (10, 15, _ALL),
+    'map-8': (10, 25, _ALL),
+    'many': (60, 500, 2),
+    'many-hole': (60, 90, 2),
+    'processes': (20, 30, 3),
+}
+
+
+def chosen(names: Iterable[str]) -> tuple[str, ...]:
+    """The names of rows, where a name may stand for several; all of them if there is none."""
+    found = [row for name in names for row in GROUPS.get(name, (name,))]
+    return tuple(dict.fromkeys(found)) or NAMES
+
+
+def acts(names: Iterable[str]) -> list[str]:
+    """What has to be measured for these rows, each once."""
+    return list(dict.fromkeys(row.act for row in ROWS if row.name in set(names)))
+
+
+def estimate(act: str, rounds: int) -> float:
+    """The seconds that an act takes, about."""
+    once, each, most = ESTIMATES[act]
+    return once + each * min(rounds, most)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Cell:
-    """The medians of one side of one row."""
+    """The figures of one side of one row, in the order in which they were taken.
 
-    value: float
-    starts: int | None
-    rounds: int
-    at_least: bool
-    programs: tuple[str, ...]
+    :ivar starts: the median number of programs, ``None`` where starts do not matter.
+    :ivar programs: the command lines of the round in the middle.
+    """
+
+    values: tuple[float, ...]
+    starts: int | None = None
+    at_least: bool = False
+    programs: tuple[str, ...] = ()
+
+    @property
+    def value(self) -> float:
+        """The median."""
+        return statistics.median(self.values)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The least and the most."""
+        return min(self.values), max(self.values)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -114,6 +222,7 @@ class Line:
     row: Row
     cells: Mapping[str, Cell]
     problem: str = ''
+    about: str = ''
 
     @property
     def ratio(self) -> float | None:
@@ -132,7 +241,7 @@ class Line:
             whose = _BESIDE.get(row.name, 'of ours healthy')
             words.append(f'<= {row.ratio} {whose if row.beside == EASIER else ""}'.strip())
         if row.most is not None:
-            words.append(f'<= {row.most} {row.unit}')
+            words.append(f'<= {row.most} {row.unit}'.rstrip())
         return ', '.join(words)
 
     @property
@@ -158,9 +267,8 @@ def cell(samples: Sequence[Sample]) -> Cell:
     counted = sorted((s for s in samples if s.programs is not None), key=lambda s: _count(s) or 0)
     middle = counted[len(counted) // 2] if counted else None
     return Cell(
-        value=statistics.median(sample.value for sample in samples),
+        values=tuple(sample.value for sample in samples),
         starts=_count(middle) if middle else None,
-        rounds=len(samples),
         at_least=any(sample.at_least for sample in samples),
         programs=(middle.programs or ()) if middle else (),
     )

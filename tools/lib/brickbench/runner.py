@@ -2,21 +2,28 @@
 """Run the acts of the chosen rows one after the other; a failed one does not end the run."""
 
 import argparse
+from collections.abc import Sequence
 import contextlib
 import datetime
+import math
 import platform
+import time
 from typing import Any
 
 from brickbench import (
     comparison,
     crypt,
+    document,
     exports,
     fabrics,
     groups,
     images,
     namespaces,
+    others,
     processes,
+    readable,
     rows,
+    together,
     volumes,
 )
 from tests.functional import lab
@@ -27,8 +34,7 @@ _ACTS: dict[str, comparison.Act] = {
     'stays': volumes.stays,
     'four': volumes.four,
     'hole': volumes.hole,
-    'many': volumes.many,
-    'crowd': volumes.crowd,
+    'sixteen': volumes.sixteen,
     'fc': fabrics.one,
     'fc-several': fabrics.several,
     'nvme': namespaces.one,
@@ -38,13 +44,18 @@ _ACTS: dict[str, comparison.Act] = {
     'crypt': crypt.existing,
     'nfs': exports.one,
     'rbd': images.streamed,
+    'scale': others.beside,
+    'map-4': readable.four,
+    'map-8': readable.eight,
+    'many': together.at_once,
+    'many-hole': together.beside_a_hole,
     'processes': processes.processes,
 }
 
 
-def run(options: argparse.Namespace) -> tuple[str, list[rows.Line]]:
-    """What was measured where, and the lines of the table."""
-    names = options.row or rows.NAMES
+def run(options: argparse.Namespace) -> list[rows.Line]:
+    """Measure, writing the documents after each act; the lines of the table."""
+    names = rows.chosen(options.row or ())
     rounds = 2 if options.quick else options.rounds
     with contextlib.ExitStack() as stack:
         testbed = stack.enter_context(lab.Testbed())
@@ -54,9 +65,53 @@ def run(options: argparse.Namespace) -> tuple[str, list[rows.Line]]:
             stack.callback(side.close)
         kind: dict[str, Any] = {'slow': options.slow, 'verbose': options.verbose}
         where = comparison.Comparison(testbed, sides, rounds, **kind)
-        chosen = dict.fromkeys(row.act for row in rows.ROWS if row.name in names)
-        problems = _run_all(where, list(chosen))
-        return _about(rounds), comparison.lines(where, problems, names)
+        course = _Course(where, names, options)
+        course.run()
+        return course.lines()
+
+
+class _Course:
+    """The acts of one run, one after the other, as long as there is time."""
+
+    def __init__(
+        self, where: comparison.Comparison, names: Sequence[str], options: argparse.Namespace
+    ) -> None:
+        self._where, self._names, self._options = where, names, options
+        self._problems: dict[str, str] = {}
+        self._about = _about(where.rounds)
+        self._ends = time.monotonic() + 60 * options.minutes if options.minutes else math.inf
+
+    def lines(self) -> list[rows.Line]:
+        """The chosen rows with what has been measured of them."""
+        return comparison.lines(self._where, self._problems, self._names, self._about)
+
+    def run(self) -> None:
+        """Play every act; what an interrupt leaves is not measured, and what was is written."""
+        acts = rows.acts(self._names)
+        self._problems = dict.fromkeys(acts, 'not begun')
+        try:
+            for act in acts:
+                if self._has_time(act):
+                    self._problems[act] = 'interrupted'
+                    self._problems[act] = _run_act(self._where, act)
+                    self._save()
+        except KeyboardInterrupt:
+            comparison.report('interrupted: here is what there is')
+        finally:
+            self._save()
+
+    def _has_time(self, act: str) -> bool:
+        seconds = rows.estimate(act, self._where.rounds)
+        if time.monotonic() + seconds <= self._ends:
+            return True
+        comparison.report(f'{act} takes {seconds:.0f} s and is left out: there is no time for it')
+        self._problems[act] = 'not begun: no time'
+        return False
+
+    def _save(self) -> None:
+        made = document.of_run(self.lines(), self._where.points, self._about)
+        for path in self._options.output:
+            document.add(path, made)
 
 
 def _sides(options: argparse.Namespace) -> list[comparison.Side]:
@@ -71,22 +126,11 @@ def _sides(options: argparse.Namespace) -> list[comparison.Side]:
     return sides
 
 
-def _run_all(where: comparison.Comparison, acts: list[str]) -> dict[str, str]:
-    """Play the acts; what went wrong with which. When interrupted, the rest is not measured."""
-    problems = {}
-    try:
-        for act in acts:
-            problems[act] = 'interrupted'
-            problems[act] = _run_act(where, act)
-    except KeyboardInterrupt:
-        comparison.report('interrupted: here is what there is')
-        problems |= {act: 'not begun' for act in acts if act not in problems}
-    return problems
-
-
 def _run_act(where: comparison.Comparison, act: str) -> str:
     """Play one act and put the host back; what went wrong, or nothing."""
-    comparison.report(f'-- {act}')
+    expected = rows.estimate(act, where.rounds)
+    comparison.report(f'-- {act} (about {expected:.0f} s)')
+    began = time.monotonic()
     lab.shell.settle()
     before = lab.oracle.snapshot()
     problem = ''
@@ -104,6 +148,7 @@ def _run_act(where: comparison.Comparison, act: str) -> str:
     except Exception as error:
         comparison.report(f'{act}: the host could not be put back: {error}')
         problem = problem or f'the host could not be put back: {error}'
+    comparison.report(f'-- {act} took {time.monotonic() - began:.0f} s')
     return problem
 
 

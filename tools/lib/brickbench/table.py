@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table as text for a terminal, as reStructuredText and as JSON."""
+"""The table as text for a terminal and as reStructuredText."""
 
 from collections.abc import Sequence
-import json
-import pathlib
 
 from brickbench import rows
 
@@ -14,8 +12,20 @@ _SUB = ('', 'starts', 'time', 'starts', 'time', '', '', '')
 def _time(cell: rows.Cell | None, unit: str) -> str:
     if cell is None:
         return '-'
-    digits = 0 if unit == 'MiB' else 2 if cell.value >= 0.1 else 3
-    return f'{"> " if cell.at_least else ""}{cell.value:.{digits}f} {unit}'
+    return f'{"> " if cell.at_least else ""}{cell.value:.{_digits(cell, unit)}f} {unit}'.rstrip()
+
+
+def _digits(cell: rows.Cell, unit: str) -> int:
+    return 0 if unit != 's' else 2 if cell.value >= 0.1 else 3
+
+
+def _spread(cell: rows.Cell | None, unit: str) -> str:
+    """From the least to the most, where there is more than one measurement."""
+    if cell is None or len(cell.values) < 2:
+        return ''
+    least, most = cell.spread
+    digits = _digits(cell, unit)
+    return f' ({least:.{digits}f} to {most:.{digits}f})'
 
 
 def _starts(cell: rows.Cell | None) -> str:
@@ -48,44 +58,30 @@ def text(lines: Sequence[rows.Line]) -> str:
     return '\n'.join(out)
 
 
-def rst(lines: Sequence[rows.Line], about: str) -> str:
-    """A list-table for the documentation."""
-    heads = ('Operation', 'Reference: starts', 'time', 'Ours: starts', 'time', 'Ratio')
-    out = ['.. Made by tools/bench; do not edit.', '', about, '', '.. list-table::']
-    out += ['   :header-rows: 1', '']
-    for row in [(*heads, 'Asked', 'Met'), *(fields(line) for line in lines)]:
+def rst(lines: Sequence[rows.Line]) -> str:
+    """A list-table for the pages, and below it what is said of each row's measurement."""
+    abouts = list(dict.fromkeys(line.about for line in lines if line.about))
+    out = ['.. list-table::', '   :header-rows: 1', '']
+    for row in [_HEADS, *(_rst_fields(line, abouts) for line in lines)]:
         for number, field in enumerate(row):
-            out.append(f'   {"* -" if number == 0 else "  -"} {field.replace("<=", "≤")}')
+            out.append(f'   {"* -" if number == 0 else "  -"} {field}')
+    out.append('')
+    for number, about in enumerate(abouts, 1):
+        out += [f'{number}. {about}']
     return '\n'.join(out) + '\n'
 
 
-def as_json(lines: Sequence[rows.Line], about: str) -> str:
-    """Every figure, for programs."""
-    found = {
-        line.row.name: {
-            'title': line.row.title,
-            'unit': line.row.unit,
-            'ratio': line.ratio,
-            'asked': line.bar,
-            'met': line.met,
-            'problem': line.problem,
-            **{
-                side: {
-                    'value': cell.value,
-                    'at_least': cell.at_least,
-                    'starts': cell.starts,
-                    'rounds': cell.rounds,
-                    'programs': cell.programs,
-                }
-                for side, cell in line.cells.items()
-            },
-        }
-        for line in lines
-    }
-    return json.dumps({'about': about, 'rows': found}, indent=1) + '\n'
+_HEADS = (
+    *('Operation', 'Reference: starts', 'time', 'Ours: starts', 'time', 'beside'),
+    *('Ratio', 'Asked', 'Met', 'Run'),
+)
 
 
-def write(path: pathlib.Path, lines: Sequence[rows.Line], about: str) -> None:
-    """Write JSON to ``*.json`` and reStructuredText to anything else."""
-    made = as_json(lines, about) if path.suffix == '.json' else rst(lines, about)
-    path.write_text(made)
+def _rst_fields(line: rows.Line, abouts: Sequence[str]) -> tuple[str, ...]:
+    ours, theirs = line.cells.get(rows.OURS), line.cells.get(rows.REFERENCE)
+    easier, unit = line.cells.get(rows.EASIER), line.row.unit
+    (ratio, asked, met) = fields(line)[-3:]
+    run = str(abouts.index(line.about) + 1) if line.about else '-'
+    times = [_time(cell, unit) + _spread(cell, unit) for cell in (theirs, ours, easier)]
+    left = (line.row.title, _starts(theirs), times[0], _starts(ours), times[1], times[2])
+    return (*left, ratio, asked.replace('<=', '≤').replace('>=', '≥'), met, run)

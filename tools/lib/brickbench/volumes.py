@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The acts with volumes: attach, grow, detach, as the rows of the table say."""
 
-import contextlib
 import functools
 import pathlib
 import time
@@ -10,13 +9,11 @@ from brickbench import comparison, rows, scenarios
 from tests.functional import lab, support
 
 _LUN = 1
-_MANY = 16
+_SIXTEEN = 16
 # One call of the reference with a dead portal: its limit is minutes, ours to wait is not.
 _HOLE_SECONDS = 150.0
 # More rounds of these say little more and cost minutes in an emulated machine.
 _FEW = 2
-_CROWD = {'dev_size_mb': 8, 'num_tgts': 4, 'max_luns': 64}
-_CROWD_SECONDS = 240.0
 # Debian's defaults, which the laboratory's short timers otherwise replace.
 _PATIENT = {
     'node.conn[0].timeo.login_timeout': '15',
@@ -98,27 +95,27 @@ def stays(where: comparison.Comparison) -> None:
             where.call('', side, 'disconnect_volume', other, held)
 
 
-def many(where: comparison.Comparison) -> None:
+def sixteen(where: comparison.Comparison) -> None:
     """Attach sixteen volumes of one target in sixteen threads."""
-    target = _target(where, 'many', 1, luns=_MANY)
-    every = [target.properties(lun) for lun in range(_LUN, _LUN + _MANY)]
+    target = _target(where, 'sixteen', 1, luns=_SIXTEEN)
+    every = [target.properties(lun) for lun in range(_LUN, _LUN + _SIXTEEN)]
     scenarios.warm_up(where, every[0])
     for side in where.turns(min(where.rounds, _FEW)):
         with where.clean(side):
-            _many(where, side, every)
+            _sixteen(where, side, every)
 
 
-def _many(
+def _sixteen(
     where: comparison.Comparison, side: comparison.Side, every: list[comparison.Props]
 ) -> None:
     worker = side.worker(multipath=False)
     with comparison.recorded() as programs:
         infos = worker.many('connect_volume', [[props] for props in every])
-    where.add('many', side.name, rows.Sample(worker.elapsed, tuple(programs)))
+    where.add('sixteen', side.name, rows.Sample(worker.elapsed, tuple(programs)))
     lab.shell.settle()
     calls = [[props, info] for props, info in zip(every, infos, strict=True)]
     worker.many('disconnect_volume', calls)
-    comparison.report(f'many {side.name}: detach of all at once {worker.elapsed:.2f} s')
+    comparison.report(f'sixteen {side.name}: detach of all at once {worker.elapsed:.2f} s')
 
 
 def hole(where: comparison.Comparison) -> None:
@@ -165,49 +162,3 @@ def _with_hole(
             side.forget()
         finally:
             lab.net.heal(dead)
-
-
-def crowd(where: comparison.Comparison) -> None:
-    """Attach on a host with 256 disks that have nothing to do with it, and without them."""
-    props = _target(where, 'crowd', 1).properties(_LUN)
-    scenarios.warm_up(where, props)
-    _attaches(where, rows.EASIER, props)
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(comparison.multipathd(blacklisted_product='scsi_debug'))
-        stack.callback(_disperse)
-        stack.callback(where.testbed.reset)
-        _gather()
-        _attaches(where, rows.OURS, props)
-
-
-def _attaches(where: comparison.Comparison, column: str, props: comparison.Props) -> None:
-    worker = where.ours.worker(multipath=False)
-    for _ in range(where.rounds):
-        with where.clean(where.ours):
-            lab.shell.settle()
-            info = worker.call('connect_volume', props)
-            where.add('crowd', column, rows.Sample(worker.elapsed))
-            worker.call('disconnect_volume', props, info)
-
-
-def _gather() -> None:
-    wanted = int(_CROWD['num_tgts']) * int(_CROWD['max_luns'])
-    comparison.report(f'making {wanted} disks of scsi_debug')
-    words = [f'{name}={value}' for name, value in _CROWD.items()]
-    lab.shell.run('modprobe', 'scsi_debug', *words, timeout=_CROWD_SECONDS)
-    enough = functools.partial(lambda: len(support.disks()) >= wanted)
-    lab.shell.until(enough, _CROWD_SECONDS, f'{wanted} disks', pause=1)
-    lab.shell.settle(int(_CROWD_SECONDS))
-
-
-def _disperse() -> None:
-    comparison.report('removing them')
-    lab.shell.settle(60)
-    gone = pathlib.Path('/sys/module/scsi_debug')
-
-    def removed() -> bool:
-        lab.shell.run('rmmod', 'scsi_debug', check=False, timeout=_CROWD_SECONDS)
-        return not gone.exists()
-
-    lab.shell.until(removed, _CROWD_SECONDS, 'scsi_debug is unloaded', pause=0.5)
-    lab.shell.settle(int(_CROWD_SECONDS))
