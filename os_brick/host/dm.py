@@ -120,6 +120,16 @@ def status(uuid: str) -> Status:
     return Status(opened, suspended, _active_paths(now))
 
 
+def queues(uuid: str) -> bool:
+    """Whether the I/O of a multipath map waits while it has no path, as its table is now.
+
+    multipathd takes that out of the table once ``no_path_retry`` has passed, if it is a number.
+
+    :raises OSError: if there is no such map.
+    """
+    return 'queue_if_no_path' in root.table(uuid).split()
+
+
 def _active_paths(text: str) -> int:
     """How many paths are active in a status line (Linux, drivers/md/dm-mpath.c).
 

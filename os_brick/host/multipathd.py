@@ -6,8 +6,10 @@ And the file of WWIDs, by which it knows which disks it is to take.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 import errno
+import re
+from typing import ParamSpec
 
 from oslo_log import log as logging
 
@@ -24,6 +26,9 @@ ANSWER_SECONDS = 5.0
 # What it answers to a question that it has not come to.
 _NO_ANSWER = ('fail', 'timeout')
 FORGET_SECONDS = 5.0
+_EXCLUDED = re.compile(r'^\s*(\S+) devnode blacklisted', re.MULTILINE)
+
+P = ParamSpec('P')
 
 
 class NoAnswer(exception.BrickException):
@@ -45,8 +50,47 @@ def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str] | None:
 
     :raises NoAnswer: if it runs and does not answer in time: it may know any disk.
     """
+    text = _answer(root_multipathd.paths, seconds)
+    if text is None:
+        return None
+    return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) > 1}
+
+
+def status(seconds: float = ANSWER_SECONDS) -> str | None:
+    """What multipathd reports of itself, such as ``pid 42 idle``; ``None`` if it does not run.
+
+    :raises NoAnswer: if it runs and does not answer in time.
+    """
+    return _answer(root_multipathd.daemon_status, seconds)
+
+
+def queueing(seconds: float = ANSWER_SECONDS) -> dict[str, str]:
+    """What multipathd does with the I/O of each map without a path: ``on``, ``off``, ``5 chk``.
+
+    ``on`` is for ever (multipath-tools, ``snprint_queueing``). By WWID.
+
+    :raises NoAnswer: if it runs and does not answer in time.
+    """
+    lines = (_answer(root_multipathd.maps_as, '%w|%Q', seconds) or '').splitlines()
+    pairs = (line.partition('|') for line in lines if '|' in line)
+    return {wwid.strip(): text.strip() for wwid, _, text in pairs}
+
+
+def excluded(seconds: float = ANSWER_SECONDS) -> frozenset[str]:
+    """The block devices whose names are on multipathd's blacklist.
+
+    :raises NoAnswer: if it runs and does not answer in time.
+    """
+    return frozenset(_EXCLUDED.findall(_answer(root_multipathd.devices, seconds) or ''))
+
+
+def _answer(ask: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str | None:
+    """What multipathd answers; ``None`` if it does not run.
+
+    :raises NoAnswer: if it runs and does not answer in time.
+    """
     try:
-        text = root_multipathd.paths(seconds)
+        text = ask(*args, **kwargs)
     except OSError as error:
         # No process listens at its socket, which has no file that could be a leftover.
         if error.errno == errno.ECONNREFUSED:
@@ -56,7 +100,7 @@ def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str] | None:
         raise NoAnswer(why=str(error)) from error
     if text.startswith(_NO_ANSWER):
         raise NoAnswer(why=text)
-    return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) > 1}
+    return text
 
 
 def await_idle(seconds: float = ANSWER_SECONDS) -> None:

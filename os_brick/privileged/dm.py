@@ -28,6 +28,7 @@ _TABLE_STATUS = 12
 _TARGET_MSG = 14
 
 _SUSPENDED = 1 << 1
+_AS_TABLE = 1 << 4
 _NO_FLUSH = 1 << 11
 _NO_LOCKFS = 1 << 10
 
@@ -65,6 +66,15 @@ def status(uuid: str) -> tuple[int, bool, str]:
     """
     # The status must not flush: that waits for I/O which a map without paths never ends.
     return _lines(_ioctl(_TABLE_STATUS, check.map_uuid(uuid), _NO_FLUSH))
+
+
+@privileged.entrypoint
+def table(uuid: str) -> str:
+    """What a map is made of: its features, such as ``queue_if_no_path``, and its paths.
+
+    :raises OSError: ``ENXIO`` if there is no such map.
+    """
+    return _lines(_ioctl(_TABLE_STATUS, check.map_uuid(uuid), _NO_FLUSH | _AS_TABLE))[2]
 
 
 @privileged.entrypoint

@@ -77,6 +77,24 @@ def paths_as(layout: str, timeout: float) -> str:
 
 
 @privileged.entrypoint
+def maps_as(layout: str, timeout: float) -> str:
+    """The maps multipathd has, a line each in a format of multipathd's, such as ``%w|%Q``.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask(f'show maps raw format "{check.layout(layout)}"', timeout)
+
+
+@privileged.entrypoint
+def devices(timeout: float) -> str:
+    """The block devices multipathd knows of, a line each with what its blacklist makes of them.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask('show devices', timeout)
+
+
+@privileged.entrypoint
 def reconfigure(timeout: float) -> str:
     """Have multipathd read its configuration anew, for every map.
 

@@ -31,6 +31,7 @@ AREAS = {
     'os_brick.privileged': 'privileged',
     'os_brick.host': 'host',
     'os_brick.paths': 'paths',
+    'os_brick.doctor': 'doctor',
     'os_brick.executor': 'services',
     'os_brick.encryptors': 'services',
     'os_brick.caches': 'services',
@@ -65,6 +66,8 @@ MAY_IMPORT = {
     'privileged': {'model', 'core', 'privileged'},
     'host': {'model', 'plans', 'core', 'privileged', 'host'},
     'paths': {'model', 'request', 'plans', 'core', 'host', 'paths'},
+    # What the doctor knows and how it judges; it changes nothing, so it needs no paths.
+    'doctor': {'settings', 'model', 'plans', 'core', 'privileged', 'host', 'doctor'},
     'services': {
         *('settings', 'model', 'request', 'plans', 'core', 'privileged', 'host', 'services'),
     },
@@ -259,6 +262,14 @@ def test_nouns_of_the_host_have_an_order(module: str) -> None:
     for lower, upper in LOWER_UPPER:
         if module == f'os_brick.host.{lower}':
             assert f'os_brick.host.{upper}' not in _reached(module)
+
+
+@pytest.mark.parametrize(
+    'module', [name for name in MODULES if name.startswith('os_brick.doctor.rules')]
+)
+def test_rules_know_facts_and_nothing_of_the_host(module: str) -> None:
+    known = ('os_brick.model.', 'os_brick.doctor.facts', 'os_brick.doctor.case')
+    assert all(name.startswith((*known, 'os_brick.doctor.rules')) for name in _ours(module))
 
 
 @pytest.mark.parametrize('module', MODULES)

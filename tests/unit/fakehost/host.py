@@ -36,6 +36,7 @@ from tests.unit.fakehost import kernel as fake_kernel
 from tests.unit.fakehost import network as fake_network
 from tests.unit.fakehost import tree as fake_tree
 
+INITIATOR = 'iqn.2026-11.org.lab:init'
 # Between the kernel's answer to a scan and the disk, and between the disk and multipathd.
 _DISK_SECONDS = 0.02
 _UDEV_SECONDS = 0.1
@@ -152,6 +153,8 @@ class Map:
     open_count: int = 0
     is_suspended: bool = False
     queues: bool = False
+    # What multipathd answers of it (multipath-tools, snprint_queueing).
+    queueing: str = 'off'
 
     @property
     def name(self) -> str:
@@ -211,6 +214,8 @@ class Host:
         self.multipathd_runs = True
         # Whether it makes a map of every disk (find_multipaths is "greedy" or "no").
         self.multipathd_is_greedy = False
+        # The devices whose names are on its blacklist.
+        self.excluded: set[str] = set()
         # What multipathd answers instead of taking a disk.
         self.multipath_refusal = ''
         # Whether the kernel's disk driver takes what a scan brings.
@@ -258,7 +263,7 @@ class Host:
         for path in ('/dev/mapper/control', '/proc/self/mountinfo', '/proc/swaps'):
             self.tree.file(path)
         self.tree.file('/etc/multipath/wwids', '# Valid WWIDs:\n')
-        self.tree.file('/etc/iscsi/initiatorname.iscsi', 'InitiatorName=iqn.2026-11.org.lab:init\n')
+        self.tree.file('/etc/iscsi/initiatorname.iscsi', f'InitiatorName={INITIATOR}\n')
         locks = self.place / 'locks'
         locks.mkdir()
         self._threads_before = threading.enumerate()
@@ -632,6 +637,9 @@ class Host:
                 ('target_id', 0),
                 ('state', session.state),
                 ('ifacename', 'default'),
+                # As multipathd sets it below a map (its fast_io_fail_tmo, 5 s by default).
+                ('recovery_tmo', 5),
+                ('initiatorname', INITIATOR),
             ):
                 tree.value(f'{base}/{key}', value)
             tree.link(f'/sys/class/iscsi_session/{name}', base)
@@ -721,6 +729,7 @@ class Host:
         tree.value(f'{base}/size', found.sectors)
         tree.value(f'{base}/dm/name', found.wwid)
         tree.value(f'{base}/dm/uuid', f'mpath-{found.wwid}')
+        tree.value(f'{base}/dm/suspended', int(found.is_suspended))
         tree.file(f'/dev/{found.name}', bytes(4096))
         tree.link(f'/dev/mapper/{found.wwid}', f'/dev/{found.name}')
         if self.makes_links:

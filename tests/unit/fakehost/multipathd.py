@@ -58,12 +58,32 @@ def answer_to(host: 'Host', question: str) -> str:
         if question == 'show daemon':
             return 'pid 42 idle'
         if verb == 'show':
-            assert rest == 'paths raw format "%d %w %T %m"', question
-            lines = [
-                f'{disk} {wwid} ready {wwid}' for disk, wwid in sorted(host.paths_known.items())
-            ]
-            return '\n'.join(lines) or 'ok'
+            return '\n'.join(_SHOWN[rest](host)) or 'ok'
         return _COMMANDS[verb](host, rest)
+
+
+def _paths(host: 'Host') -> list[str]:
+    return [f'{disk} {wwid} ready {wwid}' for disk, wwid in sorted(host.paths_known.items())]
+
+
+def _maps(host: 'Host') -> list[str]:
+    return [f'{each.wwid}|{each.queueing}' for each in host.maps.values()]
+
+
+def _devices(host: 'Host') -> list[str]:
+    lines = ['available block devices:']
+    for disk in sorted(host.disks):
+        listed = 'blacklisted' if disk in host.excluded else 'whitelisted'
+        known = 'monitored' if disk in host.paths_known else 'unmonitored'
+        lines.append(f'    {disk} devnode {listed}, {known}')
+    return lines
+
+
+_SHOWN = {
+    'paths raw format "%d %w %T %m"': _paths,
+    'maps raw format "%w|%Q"': _maps,
+    'devices': _devices,
+}
 
 
 def _add(host: 'Host', rest: str) -> str:

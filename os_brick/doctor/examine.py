@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The examination: facts and rules put together, with what a site has decided; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+import dataclasses
+
+from os_brick.doctor import case, catalogue, facts, site
+from os_brick.doctor.rules import RULES
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Finding:
+    """One case, in words.
+
+    :ivar level: ``F``, ``W`` or ``I``, as the rule or the site has it for this one.
+    :ivar evidence: the words that the texts were made of.
+    """
+
+    id: str
+    harm: str
+    level: str
+    object: str
+    text: str
+    why: str
+    repair: str
+    source: str
+    evidence: dict[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """What an examination has found.
+
+    :ivar checks: the findings that were looked for.
+    :ivar silenced: those that the site does not want to hear of.
+    :ivar unread: what could not be looked at, see :meth:`affected`.
+    """
+
+    findings: tuple[Finding, ...]
+    checks: tuple[str, ...]
+    silenced: tuple[str, ...] = ()
+    unread: tuple[facts.Unread, ...] = ()
+
+    def affected(self, unread: facts.Unread) -> tuple[str, ...]:
+        """The findings that could not be looked for completely."""
+        entries = catalogue.entries()
+        return tuple(name for name in self.checks if unread.fact in entries[name].facts)
+
+    @property
+    def exit_code(self) -> int:
+        """2 with a failure, 3 if something was not looked at, 1 with a warning, or 0."""
+        levels = {each.level for each in self.findings}
+        if case.FAIL in levels:
+            return 2
+        if self.unread:
+            return 3
+        return 1 if case.WARN in levels else 0
+
+
+def examine(
+    found: facts.Facts,
+    overrides: site.Overrides,
+    wanted: Collection[str] = (),
+    skipped: Collection[str] = (),
+) -> Result:
+    """Judge facts by the rules.
+
+    :param wanted: the findings that are looked for; none for all.
+    :param skipped: those that are not.
+    """
+    cases: list[Finding] = []
+    checks, silenced = [], []
+    for entry in catalogue.entries().values():
+        if entry.is_of_fleet or (wanted and entry.id not in wanted) or entry.id in skipped:
+            continue
+        override = overrides.get(entry.id, site.Override())
+        if override.is_silent:
+            silenced.append(entry.id)
+            continue
+        checks.append(entry.id)
+        rows = RULES[entry.id](found, site.values_of(entry, override))
+        cases += _findings(entry, override, rows)
+    needed = {fact for name in checks for fact in catalogue.entries()[name].facts} | {'site'}
+    unread = tuple(each for each in found.unread if each.fact in needed)
+    return Result(in_order(cases), tuple(checks), tuple(silenced), unread)
+
+
+def in_order(found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Findings, the worst first: by level, then by harm."""
+    levels, harms = list(catalogue.LEVELS), list(catalogue.HARMS)
+    return tuple(sorted(found, key=lambda each: (levels.index(each.level), harms.index(each.harm))))
+
+
+def _findings(
+    entry: catalogue.Entry, override: site.Override, cases: Iterable[case.Case]
+) -> Iterable[Finding]:
+    for each in cases:
+        if each.object not in override.silent_objects:
+            yield finding(entry, each, override.level)
+
+
+def finding(entry: catalogue.Entry, each: case.Case, level: str = '') -> Finding:
+    """A case in the words of its finding.
+
+    :param level: that the site wants; empty for the case's, or the finding's own.
+    """
+    repair = entry.repairs.get(each.variant, entry.repair)
+    return Finding(
+        *(entry.id, entry.harm, level or each.level or entry.level, each.object),
+        entry.text.format(**each.words),
+        entry.why.format(**each.words),
+        repair.format(**each.words),
+        entry.source,
+        dict(each.words),
+    )

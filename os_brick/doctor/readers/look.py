@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One look at the host: until when, with which rights, and what could not be read on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any, TypeVar
+
+from os_brick import exception
+from os_brick.core import trace, wait
+from os_brick.doctor import facts
+
+NEEDS_ROOT = 'root is needed'
+
+T = TypeVar('T')
+
+
+@dataclasses.dataclass(slots=True)
+class Look:
+    """What the readers share, and add to.
+
+    :ivar is_root: whether questions are worth asking that only root may ask.
+    """
+
+    deadline: wait.Deadline
+    is_root: bool
+    unread: list[facts.Unread] = dataclasses.field(default_factory=list)
+
+    def miss(self, fact: str, what: str, why: object) -> None:
+        """Note that something could not be looked at."""
+        text = trace.one_line(str(trace.masked(str(why))))
+        self.unread.append(facts.Unread(fact, what, text))
+
+    def guarded(self, fact: str, what: str, read: Callable[..., T], *args: Any) -> T | None:
+        """What a reader returns, or ``None`` and a note if it cannot."""
+        if self.deadline.passed:
+            self.miss(fact, what, 'time was up before')
+            return None
+        try:
+            return read(*args)
+        except PermissionError as error:
+            self.miss(fact, what, why_denied(error, is_root=self.is_root))
+        except (OSError, ValueError, exception.BrickException) as error:
+            self.miss(fact, what, error)
+        except Exception as error:  # noqa: BLE001 one reader's fault must not cost the others'
+            self.miss(fact, what, f'{type(error).__name__}: {error} (a bug of os-brick)')
+        return None
+
+
+def why_denied(error: OSError, *, is_root: bool) -> str:
+    """Why the kernel has denied something."""
+    return str(error) if is_root else NEEDS_ROOT

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads the configuration of the services on this host that use this library.
+
+As their own processes would read it: the file, then those of its ``conf.d`` directories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import configparser
+import importlib.metadata
+import re
+import shlex
+
+from os_brick.core import files
+from os_brick.doctor import facts
+from os_brick.doctor.readers.look import Look, why_denied
+
+_LARGEST_BYTES = 4 << 20
+# Project, and its configuration files; those that exist count.
+_PROJECTS = {
+    'nova': ('/etc/nova/nova.conf', '/etc/nova/nova-cpu.conf'),
+    'cinder': ('/etc/cinder/cinder.conf',),
+    'glance': ('/etc/glance/glance-api.conf',),
+    'ironic': ('/etc/ironic/ironic.conf',),
+}
+# By section, the options that ask for multipath devices.
+_MULTIPATH = {
+    ('libvirt', 'volume_use_multipath'),
+    ('libvirt', 'iscsi_use_multipath'),
+    ('DEFAULT', 'use_multipath_for_image_xfer'),
+    ('backend_defaults', 'use_multipath_for_image_xfer'),
+}
+_VARIABLE = re.compile(r'\$\{?(\w+)\}?')
+# Where sudo looks unless its secure_path says otherwise, and what Debian and Fedora set.
+_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+_SECURE_PATH = re.compile(r'^\s*Defaults\s+secure_path\s*=\s*"?([^"\n]+)"?', re.MULTILINE)
+_SHEBANG = re.compile(rb'#!\s*(/\S*/python[\d.]*)')
+_HELPER = 'privsep-helper'
+
+Conf = configparser.RawConfigParser
+
+
+def services(look: Look) -> tuple[facts.Service, ...]:
+    """The services whose configuration is on this host."""
+    found = []
+    for project, paths in _PROJECTS.items():
+        for path in filter(files.exists, paths):
+            try:
+                found.append(_service(project, path, _parsed(path)))
+            except PermissionError as error:
+                look.miss('services', path, why_denied(error, is_root=look.is_root))
+            except (OSError, ValueError, configparser.Error) as error:
+                # Not the text of a parser's error, which quotes the line: it may have a password.
+                why = error if isinstance(error, OSError) else f'{type(error).__name__}'
+                look.miss('services', path, f'it cannot be read: {why}')
+    return tuple(found)
+
+
+def _parsed(path: str) -> Conf:
+    conf = configparser.RawConfigParser(strict=False, allow_no_value=True, default_section='')
+    base, _, name = path.rpartition('/')
+    more = [*files.glob(f'{base}/{name}.d/*.conf'), *files.glob(f'{base}/conf.d/*.conf')]
+    for each in (path, *more):
+        text = files.read_bytes(each, _LARGEST_BYTES).decode('utf-8', 'replace')
+        conf.read_string(text, source=each)
+    return conf
+
+
+def _value(conf: Conf, section: str, name: str, default: str = '') -> str:
+    text = conf.get(section, name, fallback=None)
+    return default if text is None else text.strip()
+
+
+def _service(project: str, path: str, conf: Conf) -> facts.Service:
+    state = _value(conf, 'DEFAULT', 'state_path', f'/var/lib/{project}')
+    known = {'state_path': state, 'pybasedir': '/usr'}
+    lock = _value(conf, 'os_brick', 'lock_path') or _value(conf, 'oslo_concurrency', 'lock_path')
+    lock = _VARIABLE.sub(lambda found: known.get(found[1], found[0]), lock).rstrip('/')
+    helper, fault = _helper(project, conf)
+    wants = any(_value(conf, *each).lower() in ('true', '1', 'yes', 'on') for each in _MULTIPATH)
+    return facts.Service(project, path, lock, wants, helper, fault)
+
+
+def _helper(project: str, conf: Conf) -> tuple[str, str]:
+    """The command that starts the root daemon, and what is wrong with it."""
+    rootwrap = _value(conf, 'DEFAULT', 'rootwrap_config', f'/etc/{project}/rootwrap.conf')
+    # nova and cinder hand this over themselves (oslo.privsep's init); others have the default.
+    default = f'sudo {_HELPER}'
+    if project in ('nova', 'cinder'):
+        default = f'sudo {project}-rootwrap {rootwrap} {_HELPER}'
+    command = _value(conf, 'privsep_osbrick', 'helper_command', default)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        return command, f'helper_command cannot be split into words: {error}'
+    return command, _fault_of(words)
+
+
+def _fault_of(words: list[str]) -> str:
+    places = _PATH
+    if words and words[0].rpartition('/')[2] == 'sudo':
+        if not _find('sudo', _PATH):
+            return 'sudo is not installed'
+        words = [word for word in words[1:] if not word.startswith('-')]
+        places = _secure_path()
+    if words and words[0].endswith('rootwrap'):
+        if not _find(words[0], places):
+            return f'{words[0]} is not in {places}'
+        if len(words) < 3:
+            return f'{words[0]} is given no configuration and no program'
+        places = _exec_dirs(words[1]) or places
+        words = words[2:]
+    program = _find(words[0], places) if words else ''
+    if not program:
+        return f'{words[0] if words else "a program"} is not in {places}'
+    return _fault_of_python(program) if program.endswith(_HELPER) else ''
+
+
+def _find(program: str, places: str) -> str:
+    if '/' in program:
+        return program if files.exists(program) else ''
+    found = (f'{place}/{program}' for place in re.split('[:,]', places) if place.strip())
+    return next((each for each in found if files.exists(each.strip())), '')
+
+
+def _secure_path() -> str:
+    # Root alone may read it; what distributions write there is the default here.
+    for path in ('/etc/sudoers', *files.glob('/etc/sudoers.d/*')):
+        found = _SECURE_PATH.search(files.read_or(path))
+        if found:
+            return found[1].strip()
+    return _PATH
+
+
+def _exec_dirs(path: str) -> str:
+    found = re.search(r'^\s*exec_dirs\s*=\s*(\S+)', files.read_or(path), re.MULTILINE)
+    return found[1] if found else ''
+
+
+def _fault_of_python(program: str) -> str:
+    """What is wrong with the Python of a ``privsep-helper``: it has to import this release."""
+    found = _SHEBANG.match(files.read_bytes(files.realpath(program), _LARGEST_BYTES)[:256])
+    if found is None:
+        return ''  # A wrapper in another language: nothing to be said without running it.
+    prefix = found[1].decode().rpartition('/bin/')[0]
+    versions = list(_versions(prefix))
+    own = _own_version()
+    if not versions:
+        return f'{program} is run by the Python in {prefix}, which has no os_brick'
+    if own and own not in versions:
+        return f'{program} imports os_brick {versions[0]} of {prefix}, and this is {own}'
+    return ''
+
+
+def _versions(prefix: str) -> Iterator[str]:
+    for kind in ('lib', 'lib64', 'local/lib'):
+        pattern = f'{prefix}/{kind}/python3*/*-packages/os_brick-*.*-info'
+        for place in files.glob(pattern):
+            yield place.rpartition('/os_brick-')[2].rpartition('.')[0]
+
+
+def _own_version() -> str:
+    try:
+        return importlib.metadata.version('os-brick')
+    except importlib.metadata.PackageNotFoundError:
+        return ''

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules on disks: which volume they are, who uses them, what was built on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from os_brick.doctor import facts
+from os_brick.doctor.case import Case, Values
+from os_brick.model import vpd
+
+
+def identity_stale(found: facts.Facts, _values: Values) -> Iterator[Case]:
+    """A disk that reports to be another volume than the kernel, or its map, takes it for."""
+    for name, reported in (found.reported or {}).items():
+        disk = (found.disks or {})[name]
+        maps = [(found.maps or {})[each] for each in disk.maps if each in (found.maps or {})]
+        wrong = [each for each in maps if reported.contradicts(each.wwid)]
+        if not reported.is_another(disk.known) and not wrong:
+            continue
+        users = _users(found, disk)
+        words = {
+            'disk': name,
+            'address': disk.address,
+            'known': wrong[0].wwid if wrong else named(disk.known),
+            'reported': named(reported),
+            'device': wrong[0].name if wrong else ', '.join(disk.maps) or name,
+            'users': ', '.join(users) or 'nothing',
+        }
+        yield Case(name, words, variant='used' if users else '')
+
+
+def _users(found: facts.Facts, disk: facts.SeenDisk) -> list[str]:
+    """What uses a disk or a map above it, without what is named twice."""
+    above = [(found.maps or {}).get(each) for each in disk.maps]
+    texts = [*disk.users, *(text for each in above if each for text in each.users)]
+    for name in (disk.name, *disk.maps):
+        texts += (found.openers or {}).get(name, ())
+    return list(dict.fromkeys(texts))
+
+
+def named(identity: vpd.UnitIdentity) -> str:
+    """An identity in a word."""
+    return identity.wwid or f'serial {identity.serial or "unknown"}'
+
+
+def map_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
+    """A map whose disks are not all the same volume, by what they report or have reported."""
+    for seen in (found.maps or {}).values():
+        identities = {disk.name: _identity(found, disk) for disk in _members(found, seen)}
+        names = list(identities)
+        for name in names[1:]:
+            first = names[0]
+            if identities[name].is_another(identities[first]):
+                words = {
+                    'map': seen.name,
+                    'first': first,
+                    'first_identity': named(identities[first]),
+                    'other': name,
+                    'other_identity': named(identities[name]),
+                }
+                yield Case(seen.name, words)
+                break
+
+
+def _identity(found: facts.Facts, disk: facts.SeenDisk) -> vpd.UnitIdentity:
+    return (found.reported or {}).get(disk.name, disk.known)
+
+
+def _members(found: facts.Facts, seen: facts.SeenMap) -> list[facts.SeenDisk]:
+    disks = found.disks or {}
+    return [disks[name] for name in seen.members if name in disks]
+
+
+def map_size_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
+    """A map whose disks have several sizes, or all of them another one than the map."""
+    for seen in (found.maps or {}).values():
+        sizes = {disk.name: disk.size_bytes for disk in _members(found, seen) if disk.size_bytes}
+        if sizes and set(sizes.values()) != {seen.size_bytes}:
+            listed = ', '.join(f'{name} {_mebibytes(size)}' for name, size in sizes.items())
+            words = {'map': seen.name, 'size': _mebibytes(seen.size_bytes), 'disks': listed}
+            yield Case(seen.name, words)
+
+
+def _mebibytes(count: int) -> str:
+    return f'{count / (1 << 20):g} MiB'
+
+
+def disk_two_maps(found: facts.Facts, _values: Values) -> Iterator[Case]:
+    """A disk below more than one multipath map."""
+    for disk in (found.disks or {}).values():
+        if len(disk.maps) > 1:
+            yield Case(disk.name, {'disk': disk.name, 'maps': ', '.join(disk.maps)})
+
+
+def lun_unmapped(found: facts.Facts, _values: Values) -> Iterator[Case]:
+    """A disk at whose LUN the target has nothing any more."""
+    for name, why in found.unmapped.items():
+        disk = (found.disks or {})[name]
+        users = _users(found, disk)
+        words = {
+            'disk': name,
+            'address': disk.address,
+            'origin': disk.origin,
+            'why': why,
+            'device': ', '.join(disk.maps) or name,
+            'users': ', '.join(users) or 'nothing',
+        }
+        yield Case(name, words, variant='used' if users or disk.maps else '')
+
+
+def orphan_disk(found: facts.Facts, _values: Values) -> Iterator[Case]:
+    """A disk without a map, a user and a note."""
+    if found.openers is None or found.notes is None:
+        return
+    noted = {name for note in found.notes for name in note.devices}
+    identities = {each.lower() for note in found.notes for each in note.identities}
+    for disk in (found.disks or {}).values():
+        is_used = disk.maps or disk.users or found.openers.get(disk.name)
+        if is_used or disk.name in noted or disk.known.wwid.lower() in identities:
+            continue
+        words = {
+            'disk': disk.name,
+            'address': disk.address,
+            'origin': disk.origin,
+            'identity': named(disk.known),
+        }
+        yield Case(disk.name, words)
+
+
+def lvm_active_on_volume(found: facts.Facts, _values: Values) -> Iterator[Case]:
+    """A logical volume that is active on the device of a volume of a fabric."""
+    for each in found.volumes or ():
+        yield Case(each.dm, {'dm': each.dm, 'alias': each.alias, 'device': each.device})
+
+
+def max_sectors_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
+    """A map that sends larger requests than one of its disks takes."""
+    for seen in (found.maps or {}).values():
+        below = {disk.name: disk.max_sectors_kb for disk in _members(found, seen)}
+        small = _smaller(below, seen.max_sectors_kb)
+        if small:
+            words = {
+                'map': seen.name,
+                'size': f'{seen.max_sectors_kb} KiB',
+                'disks': ', '.join(f'{name} {below[name]} KiB' for name in small),
+                'least': str(min(below[name] for name in small)),
+            }
+            yield Case(seen.name, words)
+
+
+def _smaller(sizes: dict[str, int], size: int) -> Iterable[str]:
+    return [name for name, each in sizes.items() if 0 < each < size]
