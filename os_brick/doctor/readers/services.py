@@ -98,6 +98,7 @@ def _helper(project: str, conf: Conf) -> tuple[str, str]:
 
 
 def _fault_of(words: list[str]) -> str:
+    """What is wrong with a command that starts the root daemon; empty if nothing is."""
     places = _PATH
     if words and words[0].rpartition('/')[2] == 'sudo':
         if not _find('sudo', _PATH):
@@ -107,13 +108,15 @@ def _fault_of(words: list[str]) -> str:
     if words and words[0].endswith('rootwrap'):
         if not _find(words[0], places):
             return f'{words[0]} is not in {places}'
-        if len(words) < 3:
-            return f'{words[0]} is given no configuration and no program'
-        places = _exec_dirs(words[1]) or places
-        words = words[2:]
-    program = _find(words[0], places) if words else ''
+        # Its own words are its configuration, and what it is to start.
+        places, words = _exec_dirs(words[1]) if words[1:] else '', words[2:]
+    return _fault_of_program(words[0] if words else 'a program', places or _PATH)
+
+
+def _fault_of_program(name: str, places: str) -> str:
+    program = _find(name, places)
     if not program:
-        return f'{words[0] if words else "a program"} is not in {places}'
+        return f'{name} is not in {places}'
     return _fault_of_python(program) if program.endswith(_HELPER) else ''
 
 
