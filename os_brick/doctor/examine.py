@@ -76,7 +76,7 @@ def examine(
         if entry.is_of_fleet or (wanted and entry.id not in wanted) or entry.id in skipped:
             continue
         override = overrides.get(entry.id, site.Override())
-        if override.is_silent:
+        if override.is_silenced:
             silenced.append(entry.id)
             continue
         checks.append(entry.id)
@@ -97,7 +97,7 @@ def _findings(
     entry: catalogue.Entry, override: site.Override, cases: Iterable[case.Case]
 ) -> Iterable[Finding]:
     for each in cases:
-        if each.object not in override.silent_objects:
+        if each.object not in override.silenced_objects:
             yield finding(entry, each, override.level)
 
 

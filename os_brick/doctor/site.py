@@ -38,13 +38,13 @@ _KEYS = {'silence', 'level', 'values', 'vendors', 'reason'}
 class Override:
     """What a site has decided about one finding.
 
-    :ivar is_silent: whether it is not looked for at all.
-    :ivar silent_objects: those of which nothing is to be said.
+    :ivar is_silenced: whether it is not looked for at all.
+    :ivar silenced_objects: those of which nothing is to be said.
     """
 
     level: str = ''
-    is_silent: bool = False
-    silent_objects: frozenset[str] = frozenset()
+    is_silenced: bool = False
+    silenced_objects: frozenset[str] = frozenset()
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
     vendors: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     reason: str = ''
@@ -104,8 +104,8 @@ def _override(name: str, row: object) -> Override:
     vendors = _mapping(keys.get('vendors'), f'{where}.vendors')
     return Override(
         level=level,
-        is_silent=silence is True,
-        silent_objects=frozenset(silence) if is_list else frozenset(),
+        is_silenced=silence is True,
+        silenced_objects=frozenset(silence) if is_list else frozenset(),
         values=_numbers(keys.get('values'), f'{where}.values', entry),
         vendors={str(each): _numbers(row, f'{where}.vendors.{each}', entry)
                  for each, row in vendors.items()},

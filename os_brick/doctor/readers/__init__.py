@@ -96,7 +96,7 @@ def _openers(look: Look, suspects: list[str]) -> dict[str, tuple[str, ...]]:
             break
         found[name] = tuple(block.openers(name))
     for name in suspects[len(found) :]:
-        # Any of them may be open: that is no orphan, and no more is claimed.
+        # Any of them may be open: so it is not an orphan, and no more is claimed.
         found[name] = ('a process',)
         look.miss('openers', name, 'there are too many devices to be asked one by one')
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One look at the host: until when, with which rights, and what could not be read on the way."""
+"""One look at the host: until when, with which rights, and what it could not read."""
 
 from __future__ import annotations
 
