@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
 import errno
 
@@ -126,7 +126,7 @@ def claimant(name: str) -> list[str]:
     except (OSError, exception.OperationTimedOut) as error:
         LOG.debug('Whether %s is claimed is not known: %s', name, error)
         return []
-    return [f'a holder that has claimed {name} (a mount in another namespace?)'] if claimed else []
+    return [root.claim_of(name)] if claimed else []
 
 
 def openers(*names: str) -> list[str]:
@@ -188,14 +188,18 @@ def is_readable(name: str, timeout: float = READ_SECONDS) -> bool:
     return why_unreadable(name, timeout) is None
 
 
-def why_unreadable(name: str, timeout: float = READ_SECONDS) -> Exception | None:
+def why_unreadable(
+    name: str, timeout: float = READ_SECONDS, read: Callable[[], int] | None = None
+) -> Exception | None:
     """The error that a read of a device's start ends in, or ``None`` if it can be read.
 
     All of its first 4096 bytes, or of the device if it is smaller, have to be read: where the
     kernel knows no capacity a read ends after 0 bytes, without an error.
+
+    :param read: reads them, and returns how many it could.
     """
     try:
-        count = root.read_start(name, timeout)
+        count = read() if read is not None else root.read_start(name, timeout)
     except (OSError, exception.BrickException) as error:
         return error
     wanted = min(root.PROBE_BYTES, size_bytes(name)) or root.PROBE_BYTES
@@ -213,13 +217,17 @@ def is_conflict(error: BaseException | None) -> bool:
     return isinstance(error, OSError) and error.errno == errno.EBADE
 
 
-def why_unusable(name: str, timeout: float = READ_SECONDS) -> Exception | None:
+def why_unusable(
+    name: str, timeout: float = READ_SECONDS, read: Callable[[], int] | None = None
+) -> Exception | None:
     """Why a device cannot be handed out: a read of its start fails, but not for a reservation.
 
     A volume that another host has reserved for itself alone is the right one, and works once the
     reservation ends, or is taken over by its user here (a cluster does that).
+
+    :param read: as of :func:`why_unreadable`.
     """
-    error = why_unreadable(name, timeout)
+    error = why_unreadable(name, timeout, read)
     if not is_conflict(error):
         return error
     LOG.warning('Device %s is reserved by another host: %s', name, error)
@@ -239,4 +247,9 @@ def flush(name: str, number: int, timeout: float) -> None:
     try:
         root.flush(name, number, timeout)
     except FileNotFoundError:
-        LOG.warning('Device %s has no node in /dev to be flushed by', name)
+        warn_of_no_node(name)
+
+
+def warn_of_no_node(name: str) -> None:
+    """Say that a device was not flushed because it has no node in ``/dev``."""
+    LOG.warning('Device %s has no node in /dev to be flushed by', name)

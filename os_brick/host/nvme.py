@@ -18,6 +18,7 @@ from os_brick.core import facts, files, wait
 from os_brick.host import block
 from os_brick.model import fabrics, names, nvme_identify
 from os_brick.privileged import nvme as root
+from os_brick.privileged import nvme_namespace
 
 LOG = logging.getLogger(__name__)
 
@@ -31,8 +32,7 @@ GOING = frozenset({'deleting', 'deleting (no IO)', 'dead'})
 # ANA states (NVM Express Base Specification 2.0, section 8.1) in which a path takes I/O.
 USABLE = frozenset({'', 'optimized', 'non-optimized'})
 
-# One command to a live controller; a healthy one needs a millisecond.
-IDENTIFY_SECONDS = 10.0
+IDENTIFY_SECONDS = nvme_namespace.ASK_SECONDS
 _RESCAN_SECONDS = 10.0
 
 
@@ -223,9 +223,30 @@ def report(path: fabrics.Path, timeout: float = IDENTIFY_SECONDS) -> Report:
     :raises OSError: ``ENXIO`` if there is no such namespace any more; if it cannot be asked.
     """
     nsid = path.identity.nsid or 0
-    namespace, names = root.identify(path.controller, nsid, timeout)
-    if not nvme_identify.is_active(namespace):
+    found = report_of((nsid, *nvme_namespace.identify(path.controller, nsid, timeout)))
+    if found is None:
         raise OSError(errno.ENXIO, f'Namespace {nsid} is not active behind {path.controller}')
+    return found
+
+
+def read_and_report(path: fabrics.Path, timeout: float) -> tuple[int, Report | None]:
+    """How many of the first 4096 bytes of a namespace can be read, and who it is after that.
+
+    :return: ``None`` in the place of a report where the controller does not answer as wanted.
+    :raises OperationTimedOut: if the device, or the controller, does not answer in time.
+    :raises OSError: if the device cannot be read.
+    """
+    nsid = path.identity.nsid or 0
+    asked = (path.head, path.controller, nsid)
+    count, namespace, names = nvme_namespace.read_and_identify(*asked, timeout)
+    return count, report_of((nsid, namespace, names))
+
+
+def report_of(answer: nvme_namespace.Answer) -> Report | None:
+    """What an answer of a controller says; ``None`` if it has no such namespace."""
+    nsid, namespace, names = answer
+    if not nvme_identify.is_active(namespace):
+        return None
     return Report(
         nvme_identify.identity(nsid, namespace, names),
         nvme_identify.size_bytes(namespace),

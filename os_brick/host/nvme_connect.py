@@ -15,6 +15,7 @@ from os_brick.core import files, net, wait
 from os_brick.host import nvme
 from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.privileged import nvme as root
+from os_brick.privileged import nvme_namespace
 
 LOG = logging.getLogger(__name__)
 
@@ -26,6 +27,17 @@ _FIRST_CONTACT_SECONDS = 20
 _NOT_THE_KEY = frozenset({errno.EALREADY, errno.ECONNREFUSED, errno.EKEYREJECTED})
 # The kernel's module has been loaded; udev makes its node.
 _NODE_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Made:
+    """A controller that was just made.
+
+    :ivar reports: what it reports of namespaces, as far as it was asked and has answered.
+    """
+
+    controller: fabrics.Controller
+    reports: tuple[nvme.Report, ...] = ()
 
 
 def resolve(portal: fabrics.NvmePortal, deadline: wait.Deadline) -> list[fabrics.NvmePortal]:
@@ -58,12 +70,15 @@ def connect(
     options: settings.NVMe,
     deadline: wait.Deadline,
     tls: Sequence[nvme_psk.TlsKey] = (),
-) -> fabrics.Controller:
+    about: int | None = None,
+) -> Made:
     """Connect to a controller of a subsystem.
 
     :param host: the name and the ID of this host; ``None`` leaves both to the kernel.
     :param options: what is configured, and what the caller has passed in its place.
     :param tls: the keys for TLS, of which the subsystem knows one; empty for no TLS.
+    :param about: the number of the namespace that the controller is asked about; 0 for the few that
+        it lists, ``None`` for none.
     :raises FileExistsError: if the kernel has that connection already.
     :raises OperationTimedOut: if the target does not answer in time.
     :raises HostNotReady: if the kernel has no NVMe over fabrics.
@@ -74,17 +89,20 @@ def connect(
         options = dataclasses.replace(options, ctrl_loss_tmo=_FIRST_CONTACT_SECONDS)
     words = _words(nqn, portal, host, options)
     try:
-        name, number = _connect(words, tls, deadline)
+        # A controller of Fibre Channel is made before it is connected: it cannot be asked yet.
+        asked = None if portal.transport == fabrics.FC else about
+        name, number, told = _connect(words, tls, asked, deadline)
     except OSError as error:
         if error.errno == errno.EALREADY:
             raise FileExistsError(errno.EEXIST, str(error)) from error
         raise
     names = host or ('', '')
-    return fabrics.Controller(
+    made = fabrics.Controller(
         *(name, nqn, portal, str(number), *names),
         is_encrypted=bool(tls),
         number=nvme.number_of(name),
     )
+    return Made(made, tuple(filter(None, map(nvme.report_of, told))))
 
 
 def _words(
@@ -108,17 +126,20 @@ def _words(
 
 
 def _connect(
-    options: dict[str, str], tls: Sequence[nvme_psk.TlsKey], deadline: wait.Deadline
-) -> tuple[str, int]:
+    options: dict[str, str],
+    tls: Sequence[nvme_psk.TlsKey],
+    about: int | None,
+    deadline: wait.Deadline,
+) -> tuple[str, int, tuple[nvme_namespace.Answer, ...]]:
     for key in tls[:-1]:
         try:
-            return root.connect(options, deadline.limit(), (key.identity, key.value))
+            return root.connect(options, deadline.limit(), (key.identity, key.value), about)
         except OSError as error:
             if error.errno in _NOT_THE_KEY:
                 raise
             LOG.info('No connection by TLS key %s: %s', key.identity, error)
     last = (tls[-1].identity, tls[-1].value) if tls else None
-    return root.connect(options, deadline.limit(), last)
+    return root.connect(options, deadline.limit(), last, about)
 
 
 def require_fabrics(deadline: wait.Deadline) -> None:

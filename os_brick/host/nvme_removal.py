@@ -114,6 +114,14 @@ def _flush(state: _Run, step: plans.Step) -> None:
     nvme_volume.flush(step.device, step.number, step.paths, limit, state.deadline)
 
 
+def _flush_unused(state: _Run, step: plans.Step) -> None:
+    if not _is_still(step):
+        _flush(state, step)  # It says why it cannot.
+        return
+    device, limit = (step.device, step.number, step.paths), state.flush_limit
+    nvme_volume.flush_unused(*device, limit, state.deadline, known=step.users)
+
+
 def _leave(state: _Run, step: plans.Step) -> None:
     """Release a namespace behind its controllers, side by side; end those without another one."""
     names = set(step.names)
@@ -149,6 +157,7 @@ _ACTS: dict[plans.Verb, Callable[[_Run, plans.Step], None]] = {
     plans.Verb.STOP_ARRAY: _stop_array,
     plans.Verb.CHECK_USERS: _check_users,
     plans.Verb.FLUSH: _flush,
+    plans.Verb.FLUSH_UNUSED: _flush_unused,
     plans.Verb.LEAVE: _leave,
     plans.Verb.FREE: _free,
     plans.Verb.WAIT_GONE: _wait_gone,

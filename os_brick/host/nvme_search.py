@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import contextlib
 
 from oslo_log import log as logging
@@ -15,6 +16,9 @@ from os_brick.plans import nvmeof as plans
 
 LOG = logging.getLogger(__name__)
 
+# What a controller has reported when it was made counts as its answer now. The kernel asks it on
+# its own after that, and shows the namespace some milliseconds later.
+_TOLD_SECONDS = 1.0
 # The kernel has looked behind another controller, and dropped what is not there any more.
 _OTHERS_SECONDS = 0.5
 
@@ -33,11 +37,15 @@ class Search:
         deadline: wait.Deadline,
         *,
         is_new: bool,
+        told: Iterable[nvme.Report] = (),
     ) -> None:
         """Start with nothing seen.
 
         :param is_new: whether the controller was just made, so that the kernel looks by itself.
+        :param told: what it has just reported of namespaces.
         """
+        self._told = {report.identity.nsid: report for report in told}
+        self._is_told = wait.Deadline.after(_TOLD_SECONDS)
         self._wanted = wanted
         self._controller = controller
         self._deadline = deadline
@@ -101,11 +109,11 @@ class Search:
 
     def _is_it(self, path: fabrics.Path) -> bool:
         try:
-            actual = nvme.report(path, self._deadline.limit(nvme.IDENTIFY_SECONDS))
+            actual = self._reported(path)
         except (OSError, exception.OperationTimedOut) as error:
             self._why = str(error)
             return False
-        if not (self._wanted.matches(actual.identity) and path.identity.matches(actual.identity)):
+        if not self._fits(path, actual):
             self._is_stale(path, actual.identity)
             return False
         shown = nvme.size_bytes(path)
@@ -113,6 +121,18 @@ class Search:
             return True
         self._why = _of_size(path, actual, shown)
         return False
+
+    def _reported(self, path: fabrics.Path) -> nvme.Report:
+        """What the controller reports; it is asked unless it has just reported what fits."""
+        told = None if self._is_told.passed else self._told.get(path.identity.nsid)
+        if told is not None and self._fits(path, told):
+            return told
+        return nvme.report(path, self._deadline.limit(nvme.IDENTIFY_SECONDS))
+
+    def _fits(self, path: fabrics.Path, report: nvme.Report) -> bool:
+        """Whether what is reported is what is wanted, and what the kernel shows."""
+        actual = report.identity
+        return self._wanted.matches(actual) and path.identity.matches(actual)
 
     def _is_stale(self, path: fabrics.Path, actual: fabrics.NamespaceIdentity) -> None:
         if str(actual) == self._stale:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from oslo_log import log as logging
 
@@ -11,6 +11,7 @@ from os_brick import exception
 from os_brick.core import files, wait
 from os_brick.host import block, nvme
 from os_brick.model import fabrics
+from os_brick.privileged import nvme_namespace as root
 
 LOG = logging.getLogger(__name__)
 
@@ -27,25 +28,36 @@ def wait_readable(path: fabrics.Path, deadline: wait.Deadline) -> None:
     :raises VolumeDeviceNotFound: if it does not in time, saying why.
     :raises VolumeIdentityMismatch: if the device is another namespace by now.
     """
-    why: list[str] = []
+    why = ''
+    told: dict[str, nvme.Report] = {}
 
     def is_ready() -> bool:
-        why[:] = filter(None, [why_unreadable(path.head, deadline)])
+        nonlocal why
+        told.clear()
+        why = _why_unreadable(path.head, deadline, told) or ''
         return not why
 
     if not wait.holds(is_ready, deadline):
         raise exception.VolumeDeviceNotFound(
-            f'Namespace /dev/{path.head} ({path.identity}) takes no I/O: {why[0]}'
+            f'Namespace /dev/{path.head} ({path.identity}) takes no I/O: {why}'
         )
-    _require_still(path, deadline)
+    _require_still(path, told, deadline)
 
 
-def _require_still(path: fabrics.Path, deadline: wait.Deadline) -> None:
+def _require_still(
+    path: fabrics.Path, told: Mapping[str, nvme.Report], deadline: wait.Deadline
+) -> None:
+    """Have a path confirm the identity after the read.
+
+    :param told: what paths, by their names, have reported since.
+    """
     reasons = []
     for each in nvme.paths_of(path.head):
         shown = [each.identity]
         try:
-            if nvme.why_unusable(each) is None:
+            if each.name in told:
+                shown.append(told[each.name].identity)
+            elif nvme.why_unusable(each) is None:
                 shown.append(nvme.report(each, deadline.limit(nvme.IDENTIFY_SECONDS)).identity)
         except (OSError, exception.OperationTimedOut) as error:
             reasons.append(f'path {each.name}: {error}')
@@ -62,18 +74,29 @@ def _require_still(path: fabrics.Path, deadline: wait.Deadline) -> None:
     )
 
 
-def why_unreadable(head: str, deadline: wait.Deadline) -> str | None:
-    """Why a namespace cannot be read now; ``None`` if it can, or another host has reserved it."""
-    reasons = [nvme.why_unusable(each) for each in nvme.paths_of(head)]
-    if not reasons or all(reasons):
-        return '; '.join(filter(None, reasons)) or 'it has no path'
+def _why_unreadable(head: str, deadline: wait.Deadline, told: dict[str, nvme.Report]) -> str | None:
+    """Why a namespace cannot be read now; ``None`` if it can, or another host has reserved it.
+
+    :param told: is given what its first usable path reports after the read, by the path's name.
+    """
+    reasons = {each: nvme.why_unusable(each) for each in nvme.paths_of(head)}
+    usable = [each for each, reason in reasons.items() if reason is None]
+    if not usable:
+        return '; '.join(filter(None, reasons.values())) or 'it has no path'
     if not block.exists(head):
         return 'the kernel has not made its block device yet'
     if not block.size_bytes(head):
         return 'the kernel shows it with size 0'
     if not files.exists(f'/dev/{head}'):
         return 'udev has not made its node in /dev yet'
-    error = block.why_unusable(head, deadline.limit(block.READ_SECONDS))
+    limit = deadline.limit(block.READ_SECONDS)
+
+    def read() -> int:
+        count, report = nvme.read_and_report(usable[0], limit)
+        told.update({usable[0].name: report} if report is not None else {})
+        return count
+
+    error = block.why_unusable(head, limit, read)
     return str(error) if error is not None else None
 
 
@@ -83,17 +106,54 @@ def refuse_users(head: str, deadline: wait.Deadline, known: Sequence[str] | None
     :param known: the users that were found just now, in words.
     :raises VolumeInUse: if there is one.
     """
-    found: list[str] = []
+    _wait_idle(head, deadline, known, lambda: block.openers(head) or block.claimant(head))
+
+
+def _wait_idle(
+    head: str,
+    deadline: wait.Deadline,
+    known: Sequence[str] | None,
+    look: Callable[[], Sequence[str]],
+) -> None:
+    """Have nothing use a namespace; udev's workers open and close one whenever it changes.
+
+    :param look: the users that the kernel does not show, in words.
+    :raises VolumeInUse: if there is one.
+    """
+    found: Sequence[str] = ()
     looks = [known] if known is not None else []
 
     def is_idle() -> bool:
-        users = looks.pop() if looks else block.users(head)
-        found[:] = users or block.openers(head) or block.claimant(head)
+        nonlocal found
+        found = (looks.pop() if looks else block.users(head)) or look()
         return not found
 
-    # udev's workers open and close a device whenever it changes.
     if not wait.holds(is_idle, deadline.within(_BUSY_SECONDS)):
         raise exception.VolumeInUse(device=f'/dev/{head}', holder='; '.join(found))
+
+
+def flush_unused(
+    head: str,
+    number: int,
+    paths: Sequence[fabrics.Path],
+    limit: float,
+    deadline: wait.Deadline,
+    known: Sequence[str] | None = None,
+) -> None:
+    """Make sure that nothing on this host uses a namespace, and flush it as :func:`flush` does.
+
+    One call of a root function does both.
+
+    :param known: the users that were found just now, in words.
+    :raises VolumeInUse: if there is one.
+    """
+    if not _live(paths):
+        refuse_users(head, deadline, known)
+        raise _no_path(head, paths)
+    _wait_idle(
+        *(head, deadline, known),
+        lambda: _flush(head, number, paths, limit, (head, *block.partitions(head)), deadline),
+    )
 
 
 def flush(
@@ -106,23 +166,53 @@ def flush(
     """Have what was written reach the volume, if it is still that volume.
 
     :param number: the block device's, read before anything is asked: what is asked has it then.
+    :raises VolumeDeviceNotFound: if no path takes I/O.
     """
-    live = [path for path in paths if nvme.why_unusable(path) is None]
-    for path in live:
-        try:
-            actual = nvme.report(path, deadline.limit(nvme.IDENTIFY_SECONDS)).identity
-        except (OSError, exception.OperationTimedOut) as error:
-            LOG.warning('Namespace %s does not report its identity: %s', path.name, error)
-            continue
-        if not path.identity.matches(actual):
-            LOG.warning(
-                'Namespace %s was %s and is %s: not flushed', path.name, path.identity, actual
-            )
-            return
+    _flush(head, number, paths, limit, (), deadline)
+
+
+def _flush(
+    head: str,
+    number: int,
+    paths: Sequence[fabrics.Path],
+    limit: float,
+    unless_open: tuple[str, ...],
+    deadline: wait.Deadline,
+) -> list[str]:
+    """What uses one of these devices, in words; nothing if there are none, or no such user."""
+    live = _live(paths)
     if not live:
-        why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
-        raise exception.VolumeDeviceNotFound(f'Namespace /dev/{head} cannot be flushed: {why}')
-    block.flush(head, number, limit)
+        raise _no_path(head, paths)
+    asking = deadline.limit(nvme.IDENTIFY_SECONDS) * len(live)
+    try:
+        users, silent, actual = root.flush(
+            *(head, number, tuple(map(_plain, live)), unless_open, limit), timeout=asking + limit
+        )
+    except FileNotFoundError:
+        block.warn_of_no_node(head)
+        return []
+    for why in silent:
+        LOG.warning('Namespace /dev/%s does not report its identity: %s', head, why)
+    if actual:
+        LOG.warning(
+            'Namespace /dev/%s was %s and is %s: not flushed', head, live[0].identity, actual
+        )
+    return users
+
+
+def _live(paths: Sequence[fabrics.Path]) -> list[fabrics.Path]:
+    return [path for path in paths if nvme.why_unusable(path) is None]
+
+
+def _no_path(head: str, paths: Sequence[fabrics.Path]) -> exception.VolumeDeviceNotFound:
+    why = '; '.join(filter(None, (nvme.why_unusable(path) for path in paths)))
+    return exception.VolumeDeviceNotFound(f'Namespace /dev/{head} cannot be flushed: {why}')
+
+
+def _plain(path: fabrics.Path) -> tuple[str, int, str, str, str]:
+    """A path, and who the namespace behind it is to be, in plain values."""
+    who = path.identity
+    return path.controller, who.nsid or 0, who.uuid or '', who.nguid or '', who.eui64 or ''
 
 
 def wait_gone(head: str, number: int, deadline: wait.Deadline) -> None:

@@ -105,6 +105,19 @@ class _Use:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Found:
+    """A live controller at the portal of a path.
+
+    :ivar is_new: whether it was made for the path.
+    :ivar told: what it has reported of namespaces when it was made.
+    """
+
+    controller: fabrics.Controller
+    is_new: bool = False
+    told: tuple[nvme.Report, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class OpenPath:
     """A path that is open.
 
@@ -173,19 +186,19 @@ class Driver:
         with locks.lifeline() as token:
             one = _Use(path, attempt, token)
             while True:
-                controller, is_new = self._controller(one)
+                found = self._controller(one)
                 attempt.respond()
-                namespace = self._namespace(one, controller, is_new=is_new)
+                namespace = self._namespace(one, found)
                 if namespace is not None:
-                    return OpenPath(path, controller, namespace, is_new)
+                    return OpenPath(path, found.controller, namespace, found.is_new)
                 # It went away meanwhile: another volume's detach was faster.
 
-    def _controller(self, one: _Use) -> tuple[fabrics.Controller, bool]:
-        """A controller at the portal that is live, and whether it was made now."""
+    def _controller(self, one: _Use) -> _Found:
+        """A controller at the portal that is live."""
         path, attempt = one.path, one.attempt
         seen: list[str] = []
 
-        def probe() -> tuple[fabrics.Controller, bool] | None:
+        def probe() -> _Found | None:
             if not attempt.is_wanted:
                 raise verdicts.CalledOff(path=path)
             states = self.existing(path)
@@ -196,7 +209,7 @@ class Driver:
             seen[:] = _described(states)
             name = plans.controller_of(steps, Verb.USE_CONTROLLER)
             live = next((each for each in states if each.name == name), None)
-            return (live, False) if live and self._acquire(one, live) else None
+            return _Found(live) if live and self._acquire(one, live) else None
 
         found = wait.poll(probe, attempt.deadline.within(self._request.scan_seconds))
         if found is None:
@@ -217,16 +230,17 @@ class Driver:
         # The kernel connects beside one that is going or dead (nvmf_ctlr_matches_baseopts).
         return {one: state for one, state in states.items() if state not in nvme.GOING}
 
-    def _connect(self, one: _Use) -> tuple[fabrics.Controller, bool] | None:
+    def _connect(self, one: _Use) -> _Found | None:
         """A new controller; ``None`` if another process was faster."""
         path, attempt = one.path, one.attempt
         with self._one_at_a_time(path), locks.hold(locks.TARGET, path.lock, attempt.deadline):
             if self.existing(path):
                 return None
             attempt.begin()
-            made = self._made(one)
-            if made is None:
+            new = self._made(one)
+            if new is None:
                 return None
+            made = new.controller
             one.remember(made, is_own=True, is_found=False)
             until = attempt.deadline.within(self._request.scan_seconds)
             live = nvme_connect.wait_live(made, lambda: attempt.is_wanted, until)
@@ -238,16 +252,17 @@ class Driver:
                 one.remember(live, is_own=True, is_found=False)
             nvme_connect.set_ctrl_loss_tmo(live, self._request.options.ctrl_loss_tmo)
             nvme_refs.created(live, one.token)
-        return live, True
+        return _Found(live, is_new=True, told=new.reports)
 
-    def _made(self, one: _Use) -> fabrics.Controller | None:
+    def _made(self, one: _Use) -> nvme_connect.Made | None:
         """The controller that the kernel has just made; ``None`` if it has that connection."""
         path = one.path
         tls = self._request.tls_keys(path)
         limit = wait.Deadline.after(CONNECT_SECONDS)
         host, options = self._request.host, self._request.options
+        nqn, about = path.namespace.nqn, path.namespace.identity.nsid or 0
         try:
-            return nvme_connect.connect(path.namespace.nqn, path.portal, host, options, limit, tls)
+            return nvme_connect.connect(nqn, path.portal, host, options, limit, tls, about)
         except FileExistsError:
             return None
         except exception.OperationTimedOut as error:
@@ -256,7 +271,7 @@ class Driver:
         except OSError as error:
             kind = NotAuthenticated if error.errno == errno.EKEYREJECTED else HostRefused
             self._is_refused |= kind is NotAuthenticated
-            words = _in_words(error)
+            words = plans.in_words(error)
             if tls:
                 words += '; over TLS: does tlshd run, and has the subsystem this key?'
             raise kind(f'{path}: {words}') from error
@@ -297,16 +312,15 @@ class Driver:
             nvme_refs.acquire(controller, one.token)
             return True
 
-    def _namespace(
-        self, one: _Use, controller: fabrics.Controller, *, is_new: bool
-    ) -> fabrics.Path | None:
+    def _namespace(self, one: _Use, found: _Found) -> fabrics.Path | None:
         """The namespace behind a controller, which reports itself that it is the one.
 
         :return: ``None`` if the controller has gone meanwhile.
         """
-        attempt = one.attempt
+        attempt, controller, is_new = one.attempt, found.controller, found.is_new
         until = attempt.deadline.within(self._request.scan_seconds)
-        search = nvme_search.Search(one.path.namespace.identity, controller, until, is_new=is_new)
+        wanted = one.path.namespace.identity
+        search = nvme_search.Search(wanted, controller, until, is_new=is_new, told=found.told)
 
         def probe() -> fabrics.Path | bool | None:
             attempt.check()
@@ -331,17 +345,3 @@ class Driver:
 
 def _described(states: Mapping[fabrics.Controller, str]) -> list[str]:
     return [f'{controller} is {state or "gone"}' for controller, state in states.items()]
-
-
-# What the kernel's numbers mean here (drivers/nvme/host/fabrics.c, auth.c).
-_WORDS = {
-    errno.EINVAL: 'the kernel refuses the options (another host ID or name in use?)',
-    errno.ECONNREFUSED: 'no service listens there',
-    errno.EKEYREJECTED: 'authentication has failed',
-    errno.EACCES: 'the subsystem does not let this host in',
-}
-
-
-def _in_words(error: OSError) -> str:
-    words = _WORDS.get(error.errno or 0)
-    return f'{words} ({error})' if words else str(error)

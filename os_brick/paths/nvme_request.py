@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 
 from oslo_log import log as logging
 
@@ -30,11 +29,9 @@ def request_of(
     # First: the names of this host are made here if there are none, and a host that cannot connect
     # is left as it is.
     nvme_connect.require_fabrics(op.work)
-    system = machine.system_uuid() or None
     # A file that is not right does no harm where the caller gives a name.
-    own = functools.partial(machine.host_nqn, system)
-    name = machine.or_none(own) if namespace.host_nqn else own()
-    own_id = machine.host_id(fabrics.uuid_of_nqn(name) or system) if name else None
+    name = machine.or_none(_own_name) if namespace.host_nqn else _own_name()
+    own_id = _own_id(name) if name else None
     ids = nvme.host_ids(namespace.host_nqn or name or '')
     options = dataclasses.replace(conf, fast_io_fail_tmo=_fast_fail(request, conf.fast_io_fail_tmo))
     if namespace.dhchap:
@@ -50,6 +47,15 @@ def request_of(
         clean_up_seconds=op.clean_up_seconds,
         psk=namespace.psk or _configured_psk(conf.tls_psk),
     )
+
+
+def _own_name() -> str | None:
+    """The name of this host; root is asked for the machine's UUID only if there is none yet."""
+    return machine.written_host_nqn() or machine.host_nqn(machine.system_uuid() or None)
+
+
+def _own_id(name: str) -> str | None:
+    return machine.host_id(fabrics.uuid_of_nqn(name) or machine.system_uuid() or None)
 
 
 def _configured_psk(found: str | None) -> nvme_psk.Psk | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 import dataclasses
 import enum
+import errno
 
 from os_brick.plans import steps
 
@@ -87,3 +88,18 @@ def controller_of(found: Iterable[Step], verb: Verb) -> str:
 def has(found: Iterable[Step], verb: Verb) -> bool:
     """Whether there is a step of a verb."""
     return any(step.verb is verb for step in found)
+
+
+# What the kernel's numbers mean here (drivers/nvme/host/fabrics.c, auth.c).
+_WORDS = {
+    errno.EINVAL: 'the kernel refuses the options (another host ID or name in use?)',
+    errno.ECONNREFUSED: 'no service listens there',
+    errno.EKEYREJECTED: 'authentication has failed',
+    errno.EACCES: 'the subsystem does not let this host in',
+}
+
+
+def in_words(error: OSError) -> str:
+    """The error of a connection in the words of who has to do something about it."""
+    words = _WORDS.get(error.errno or 0)
+    return f'{words} ({error})' if words else str(error)

@@ -148,6 +148,7 @@ class Verb(enum.StrEnum):
     STOP_ARRAY = 'stop array'
     CHECK_USERS = 'check users'
     FLUSH = 'flush'
+    FLUSH_UNUSED = 'check users and flush'
     LEAVE = 'leave'
     FREE = 'leave connected'
     WAIT_GONE = 'wait until the kernel has removed'
@@ -212,16 +213,23 @@ _KIND = 'removal'
 
 
 def plan(
-    choices: Sequence[Choice], array: FoundArray | None = None, *, keep_connected: bool = False
+    choices: Sequence[Choice],
+    array: FoundArray | None = None,
+    *,
+    keep_connected: bool = False,
+    flush_used: bool = False,
 ) -> Removal:
     """The steps that take a volume away: what is unclear first, then from the top down.
 
     :param choices: its namespaces: one, or the members of an array.
     :param keep_connected: whether its controllers are another program's, which stay.
+    :param flush_used: whether what is used is flushed, too, as the removal goes on after errors.
     """
     steps = [Step(Verb.REFUSE, notes=(each.unclear,)) for each in choices if each.unclear]
     steps += _stop(array) if array is not None else []
-    for verb in (Verb.CHECK_USERS, Verb.FLUSH):
+    # Nothing is flushed before all are known to be idle, so one alone is looked at with its flush.
+    is_one = sum(len(each.heads) for each in choices) == 1 and not flush_used
+    for verb in (Verb.FLUSH_UNUSED,) if is_one else (Verb.CHECK_USERS, Verb.FLUSH):
         for each in choices:
             steps += _of_heads(verb, each)
     for each in choices:
@@ -234,11 +242,14 @@ def _of_heads(verb: Verb, choice: Choice) -> Iterable[Step]:
     """One act on each of its block devices."""
     for head in choice.found.heads:
         own = tuple(path for path in choice.paths if path.head == head.name)
-        if own and verb is Verb.FLUSH:
-            yield Step(verb, head.name, head.number, paths=own)
-        elif own:
-            users = head.users if verb is Verb.CHECK_USERS else None
-            yield Step(verb, head.name, head.number, users=users)
+        if own:
+            is_flushed = verb in {Verb.FLUSH, Verb.FLUSH_UNUSED}
+            is_looked_at = verb in {Verb.CHECK_USERS, Verb.FLUSH_UNUSED}
+            yield Step(
+                *(verb, head.name, head.number),
+                paths=own if is_flushed else (),
+                users=head.users if is_looked_at else None,
+            )
 
 
 def _stop(array: FoundArray) -> Iterable[Step]:

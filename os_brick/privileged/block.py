@@ -40,6 +40,14 @@ def read_start(device: str, timeout: float) -> int:
 
 
 def _read_start(path: str) -> int:
+    return bytes_read(path)
+
+
+def bytes_read(path: str) -> int:
+    """How many of the first 4096 bytes of a device could be read; for a child process.
+
+    :raises OSError: if it cannot be opened or read.
+    """
     # An anonymous map is page-aligned, as O_DIRECT wants its buffer.
     buffer = mmap.mmap(-1, PROBE_BYTES)
     with kernel.block_device(path, os.O_RDONLY | os.O_DIRECT) as descriptor:
@@ -57,6 +65,11 @@ def is_claimed(device: str, timeout: float) -> bool:
     """
     path = f'/dev/{check.block(device)}'
     return process.isolated(f'a look at {path}', check.seconds(timeout), _is_claimed, path)
+
+
+def claim_of(device: str) -> str:
+    """A device that is claimed, in words; the kernel does not tell by whom."""
+    return f'a holder that has claimed {device} (a mount in another namespace?)'
 
 
 def _is_claimed(path: str) -> bool:

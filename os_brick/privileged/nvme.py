@@ -8,16 +8,14 @@ process with a limit.
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
-import struct
 
 from os_brick import exception, privileged
 from os_brick.core import files, kernel, process, wait
 from os_brick.model import names
-from os_brick.privileged import check
+from os_brick.privileged import check, nvme_namespace
 
 FABRICS = '/dev/nvme-fabrics'
 _CLASS = '/sys/class/nvme-fabrics/ctl'
@@ -27,17 +25,6 @@ _POLICIES = ('numa', 'round-robin', 'queue-depth')
 _ANSWER = re.compile(r'instance=([0-9]+),cntlid=([0-9]+)')
 _LONGEST_ANSWER = 4096
 _MODPROBE_SECONDS = 10.0
-
-# struct nvme_passthru_cmd and NVME_IOCTL_ADMIN_CMD of include/uapi/linux/nvme_ioctl.h.
-_ADMIN_CMD = 0xC0484E41
-_COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
-_IDENTIFY = 0x06
-_IDENTIFY_BYTES = 4096
-# NVM Express Base Specification 2.0, figure 273: what an Identify is about.
-_CNS_NAMESPACE = 0x00
-_CNS_NAMES = 0x03
-# Status codes (figure 94) of a subsystem that has no such namespace, or not this list.
-_ERRNO_OF_STATUS = {0x0B: errno.ENXIO, 0x02: errno.EOPNOTSUPP}
 
 # What the kernel shows of a controller that has never been connected (Fibre Channel's come so).
 UNKNOWN = ('(efault)', '(null)', '')
@@ -64,13 +51,18 @@ def load_fabrics() -> None:
 
 @privileged.entrypoint
 def connect(
-    options: dict[str, str], timeout: float, tls: tuple[str, bytes] | None = None
-) -> tuple[str, int]:
-    """Make a controller; return its name, such as ``nvme3``, and its ID at the subsystem.
+    options: dict[str, str],
+    timeout: float,
+    tls: tuple[str, bytes] | None = None,
+    about: int | None = None,
+) -> tuple[str, int, tuple[nvme_namespace.Answer, ...]]:
+    """Make a controller; return its name, such as ``nvme3``, its ID at the subsystem, and more.
 
     :param options: by the kernel's own names, which are those of nvme-cli.
     :param tls: identity and value of the key for a connection over TLS. The controller alone
         holds the key: it ends with it, and is in no keyring.
+    :param about: the number of the namespace that the new controller is asked about, and whose
+        answer is returned, too; 0 for the few that it lists, ``None`` for none.
     :raises OperationTimedOut: if the target does not answer in time; the kernel may go on.
     :raises OSError: ``EALREADY`` if there is one with these options; what the kernel reports.
     """
@@ -78,17 +70,17 @@ def connect(
     text = ','.join(f'{_option(name)}={_value(name, given[name])}' for name in given)
     where = f'the connection to {given.get("nqn")} at {given.get("traddr")}'
     ends = wait.Deadline.after(check.seconds(timeout))
+    asked = None if about is None else check.number(about, 2**32 - 2, 'namespace ID')
     if tls is None:
-        answer = process.isolated(where, ends.limit(), _connect, text)
+        name, cntlid, told = process.isolated(where, ends.limit(), _connect, text, asked)
     else:
         # Where the type of the key is known; nvme-tcp has this module loaded.
         if not files.exists(_KEYRING):
             process.run('modprobe', 'nvme-tcp', timeout=ends.limit(_MODPROBE_SECONDS))
-        answer = process.isolated(where, ends.limit(), _connect_tls, text, *tls)
-    match = _ANSWER.search(answer)
-    if match is None:
+        name, cntlid, told = process.isolated(where, ends.limit(), _connect_tls, text, asked, *tls)
+    if not name:
         raise OSError(errno.EIO, f'{FABRICS} does not name the controller of {where}')
-    return f'nvme{int(match[1])}', int(match[2])
+    return name, cntlid, tuple(told)
 
 
 def _option(name: str) -> str:
@@ -106,15 +98,25 @@ def _value(name: str, value: object) -> str:
     )
 
 
-def _connect_tls(text: str, identity: str, value: bytes) -> str:
+_Made = tuple[str, int, tuple[nvme_namespace.Answer, ...]]
+
+
+def _connect_tls(text: str, about: int | None, identity: str, value: bytes) -> _Made:
     with kernel.key('psk', identity, value) as number:
-        return _connect(f'{text},tls,tls_key={number}')
+        return _connect(f'{text},tls,tls_key={number}', about)
 
 
-def _connect(text: str) -> str:
+def _connect(text: str, about: int | None) -> _Made:
+    """What the kernel has made: its name, empty if it does not say, its ID and its answers."""
     with kernel.device(FABRICS, os.O_RDWR) as descriptor:
         os.write(descriptor, text.encode())
-        return os.read(descriptor, _LONGEST_ANSWER).decode('ascii', 'replace')
+        answer = os.read(descriptor, _LONGEST_ANSWER).decode('ascii', 'replace')
+    match = _ANSWER.search(answer)
+    if match is None:
+        return '', 0, ()
+    name = f'nvme{int(match[1])}'
+    told = () if about is None else nvme_namespace.told(name, about, nvme_namespace.ASK_SECONDS)
+    return name, int(match[2]), told
 
 
 @privileged.entrypoint
@@ -187,49 +189,6 @@ def set_io_policy(subsystem: str, policy: str) -> None:
     if policy not in _POLICIES:
         raise exception.InvalidParameterValue(err=f'{policy!r} for {subsystem!r}')
     files.write(f'{_SUBSYSTEMS}/{subsystem}/iopolicy', policy)
-
-
-@privileged.entrypoint
-def identify(controller: str, nsid: int, timeout: float) -> tuple[bytes, bytes]:
-    """What a controller reports of a namespace, asked of it now: the namespace, and its names.
-
-    The names are optional, and empty where the controller does not have them as a list.
-
-    :raises OperationTimedOut: if the controller does not answer in time.
-    :raises OSError: ``ENXIO`` if it has no such namespace.
-    """
-    path = f'/dev/{_controller(controller)}'
-    number = check.number(nsid, 2**32 - 2, 'namespace ID')
-    limit = check.seconds(timeout)
-    what = f'Identify of namespace {nsid} by {controller}'
-    return process.isolated(what, limit, _identify, path, number, limit)
-
-
-def _identify(path: str, nsid: int, timeout: float) -> tuple[bytes, bytes]:
-    with kernel.device(path, os.O_RDONLY) as descriptor:
-        namespace = _ask(descriptor, path, nsid, _CNS_NAMESPACE, timeout)
-        try:
-            return namespace, _ask(descriptor, path, nsid, _CNS_NAMES, timeout)
-        except OSError as error:
-            if error.errno != errno.EOPNOTSUPP:
-                raise
-            return namespace, b''
-
-
-def _ask(descriptor: int, path: str, nsid: int, cns: int, timeout: float) -> bytes:
-    answer = ctypes.create_string_buffer(_IDENTIFY_BYTES)
-    command = bytearray(
-        _COMMAND.pack(
-            *(_IDENTIFY, 0, 0, nsid, 0, 0, 0, ctypes.addressof(answer), 0, _IDENTIFY_BYTES),
-            *(cns, 0, 0, 0, 0, 0, int(timeout * 1000), 0),
-        )
-    )
-    status = kernel.ioctl(descriptor, _ADMIN_CMD, command)
-    if status:
-        # Bits 8 to 10 are the type of the status; 0 is generic.
-        code = _ERRNO_OF_STATUS.get(status & 0x7FF, errno.EIO)
-        raise OSError(code, f'Identify of namespace {nsid} through {path} failed: {status:#x}')
-    return answer.raw
 
 
 def _controller(name: object) -> str:

@@ -150,8 +150,9 @@ class LightOSConnector(block.BlockConnector):
         choice = self._survey(request, for_removal=True)
         if not choice.heads:
             LOG.warning('Detach: there is no %s on this host', request)
-        removal = plans.plan([choice], keep_connected=True)
-        nvme_removal.run(removal, steps, op.deadline, force=steps.on_error.is_forced)
+        force = steps.on_error.is_forced
+        removal = plans.plan([choice], keep_connected=True, flush_used=force)
+        nvme_removal.run(removal, steps, op.deadline, force=force)
         # Before the file goes, or the monitor would take it for lost.
         steps.run('message to the monitor', functools.partial(self._tell, 'delete', request))
         directory = op.settings.lightos.directory

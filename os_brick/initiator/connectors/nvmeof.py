@@ -245,8 +245,9 @@ class NVMeOFConnector(block.BlockConnector):
                 'Detach: there is no %s on this host%s', _named(request), _elsewhere(request)
             )
         name = self._array(request, heads)
-        removal = plans_removal.plan(here, nvme_survey.array(name) if name else None)
-        nvme_removal.run(removal, steps, op.deadline, force=steps.on_error.is_forced)
+        force, array = steps.on_error.is_forced, nvme_survey.array(name) if name else None
+        removal = plans_removal.plan(here, array, flush_used=force)
+        nvme_removal.run(removal, steps, op.deadline, force=force)
         return [*heads, *filter(None, [name])]
 
     def _still_shows(self, request: Volume, device: str) -> bool:

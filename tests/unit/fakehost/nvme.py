@@ -87,6 +87,7 @@ class Fabric:
         self.controllers: dict[str, tuple[Subsystem, str]] = {}
         self.shown: dict[str, dict[int, tuple[Volume, int]]] = {}
         self.flushed: list[str] = []
+        self.claimed: set[str] = set()  # Devices that a holder has for itself.
         # The options with which each controller was made.
         self.told: dict[str, dict[str, str]] = {}
         # What the kernel shows, where it is not as usual: states, ANA states by portal, nodes.
@@ -151,6 +152,8 @@ class Fabric:
             ours, theirs = socket.socketpair()
             threading.Thread(target=self._serve, args=(theirs,), daemon=True).start()
             return ours.detach()
+        if flags & os.O_EXCL and path.rpartition('/')[2] in self.claimed:
+            raise OSError(errno.EBUSY, 'Device or resource busy')
         if flags & os.O_DIRECT and self._is_reserved(path.rpartition('/')[2]):
             raise OSError(errno.EBADE, 'Invalid exchange')
         return files.descriptor(path, flags & ~os.O_DIRECT & ~os.O_EXCL)
@@ -199,9 +202,14 @@ class Fabric:
         assert isinstance(argument, bytearray)
         words = _COMMAND.unpack(bytes(argument))
         nsid, address, cns = words[3], words[7], words[10]
-        volume = self.controllers[name][0].namespaces.get(nsid)
+        namespaces = self.controllers[name][0].namespaces
+        volume = namespaces.get(nsid)
         if self.states.get(name, 'live') != 'live':
             raise OSError(errno.EIO, f'{name} is {self.states[name]}')
+        if cns == 2:
+            numbers = struct.pack(f'<{len(namespaces)}I', *sorted(namespaces))
+            ctypes.memmove(address, numbers.ljust(4096, b'\0'), 4096)
+            return 0
         if volume is None:
             return 0x0B
         data = self._namespace(volume) if cns == 0 else self._names(volume)

@@ -23,7 +23,7 @@ def deadline(seconds: float = 5) -> wait.Deadline:
 def connect(subsystem: fake_nvme.Subsystem, **configured: object) -> fabrics.Controller:
     portal = fabrics.NvmePortal('rdma', min(subsystem.portals), '4420')
     options = settings.NVMe(**configured)  # type: ignore[arg-type]
-    return nvme_connect.connect(subsystem.nqn, portal, HOST, options, deadline())
+    return nvme_connect.connect(subsystem.nqn, portal, HOST, options, deadline()).controller
 
 
 def test_what_the_kernel_is_told(fabric: fake_nvme.StrikingFabric) -> None:
@@ -58,11 +58,48 @@ def test_fibre_channel_ends_by_itself_if_it_gets_nowhere(fabric: fake_nvme.Strik
     subsystem.portals = {names}
     portal = fabrics.NvmePortal('fc', names)
     options = settings.NVMe(ctrl_loss_tmo=600)
-    made = nvme_connect.connect(subsystem.nqn, portal, None, options, deadline())
+    made = nvme_connect.connect(subsystem.nqn, portal, None, options, deadline()).controller
     assert fabric.told[made.name]['ctrl_loss_tmo'] == '20'
     fabric.file(f'/sys/class/nvme-fabrics/ctl/{made.name}/ctrl_loss_tmo', '20')
     nvme_connect.set_ctrl_loss_tmo(made, 600)
     assert files.read(f'/sys/class/nvme-fabrics/ctl/{made.name}/ctrl_loss_tmo') == '600'
+
+
+@pytest.mark.parametrize(
+    ('about', 'shown', 'told'),
+    [
+        (2, (1, 2, 3), [2]),
+        (9, (1, 2, 3), []),
+        (0, (1, 4), [1, 4]),
+        (0, (), []),
+        # One by one they would take longer than the look at what the kernel shows.
+        (0, (1, 2, 3, 4, 5), []),
+        (None, (1,), []),
+    ],
+)
+def test_what_a_new_controller_is_asked(
+    fabric: fake_nvme.StrikingFabric, about: int | None, shown: tuple[int, ...], told: list[int]
+) -> None:
+    subsystem = fabric.subsystem('one')
+    subsystem.namespaces |= {number: fake_nvme.Volume(str(number)) for number in shown}
+    portal = fabrics.NvmePortal('rdma', min(subsystem.portals), '4420')
+    asked = (portal, HOST, settings.NVMe(), deadline(), (), about)
+    made = nvme_connect.connect(subsystem.nqn, *asked)
+    assert [report.identity.nsid for report in made.reports] == told
+    for report in made.reports:
+        volume = subsystem.namespaces[report.identity.nsid or 0]
+        assert (report.identity.uuid, report.size_bytes) == (volume.uuid, volume.size)
+
+
+def test_a_controller_that_does_not_answer_is_there_all_the_same(
+    fabric: fake_nvme.StrikingFabric,
+) -> None:
+    subsystem = fabric.subsystem('one')
+    subsystem.namespaces[1] = fake_nvme.Volume('gold')
+    fabric.states['nvme0'] = 'connecting'
+    portal = fabrics.NvmePortal('rdma', min(subsystem.portals), '4420')
+    made = nvme_connect.connect(subsystem.nqn, portal, HOST, settings.NVMe(), deadline(), (), 1)
+    assert made == nvme_connect.Made(nvme.controllers(subsystem.nqn)[0])
 
 
 def test_refused(fabric: fake_nvme.StrikingFabric) -> None:

@@ -88,6 +88,89 @@ def test_open(fabric: fake_nvme.StrikingFabric, here: Here) -> None:
         nvme_volume.refuse_users(here.head, deadline(0.3), known=())
 
 
+def flush_unused(here: Here, known: tuple[str, ...] | None = None) -> None:
+    asked = (here.head, here.number, here.paths)
+    nvme_volume.flush_unused(*asked, 5, deadline(0.3), known)
+
+
+@pytest.mark.parametrize('case', FLUSHES)
+def test_idle_and_flushed(fabric: fake_nvme.StrikingFabric, here: Here, case: str) -> None:
+    happen, is_flushed = FLUSHES[case]
+    happen(fabric, here)
+    flush_unused(here, known=())
+    assert fabric.flushed == [here.head] * is_flushed
+
+
+@pytest.mark.parametrize(
+    ('known', 'words'),
+    [(None, 'mount on /srv'), ((), ''), (('mount on /gone',), 'mount on /srv')],
+    ids=['not looked at', 'idle a moment ago', 'in use a moment ago'],
+)
+@pytest.mark.parametrize('has_path', [True, False])
+def test_not_flushed_where_it_is_in_use(
+    fabric: fake_nvme.StrikingFabric,
+    here: Here,
+    known: tuple[str, ...] | None,
+    words: str,
+    has_path: bool,
+) -> None:
+    """Nor where no path takes I/O; that it is used is what is told of both."""
+    fabric.file(f'/sys/class/block/{here.head}/dev', '259:7')
+    fabric.file('/proc/self/mountinfo', '1 1 259:7 / /srv rw - ext4 /dev/x rw\n')
+    for name in () if has_path else here.names:
+        fabric.becomes(name, 'connecting')
+    if words:
+        with pytest.raises(exception.VolumeInUse, match=words):
+            flush_unused(here, known)
+    elif not has_path:
+        with pytest.raises(exception.VolumeDeviceNotFound, match='nvme0 is connecting'):
+            flush_unused(here, known)
+    else:
+        flush_unused(here, known)
+    assert fabric.flushed == [here.head] * (has_path and not words)
+
+
+@pytest.mark.parametrize('partition', ['', 'p1'])
+def test_not_flushed_where_it_is_open(
+    fabric: fake_nvme.StrikingFabric, here: Here, partition: str
+) -> None:
+    fabric.file(f'/sys/block/{here.head}/{here.head}p1/partition', '1')
+    fabric.file('/proc/77/comm', 'dd')
+    (fabric.root / 'proc/77/fd').mkdir()
+    (fabric.root / 'proc/77/fd/3').symlink_to(f'/dev/{here.head}{partition}')
+    with pytest.raises(exception.VolumeInUse, match=r'process 77 \(dd\)'):
+        flush_unused(here, known=())
+    assert not fabric.flushed
+    flush(here)
+    assert fabric.flushed == [here.head]
+
+
+def test_not_flushed_where_it_is_claimed(fabric: fake_nvme.StrikingFabric, here: Here) -> None:
+    fabric.claimed.add(here.head)
+    with pytest.raises(exception.VolumeInUse, match=f'has claimed {here.head}'):
+        flush_unused(here, known=())
+    assert not fabric.flushed
+
+
+def test_controllers_that_do_not_answer_keep_nothing_from_being_flushed(
+    fabric: fake_nvme.StrikingFabric, here: Here, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the kernel has is all that there is to go by; a number it does not have is said."""
+    del here.subsystem.namespaces[1]
+    flush_unused(here, known=())
+    assert fabric.flushed == [here.head]
+    assert caplog.text.count('does not report its identity') == 2
+
+
+@pytest.mark.parametrize('is_checked', [True, False])
+def test_no_node_in_dev(
+    fabric: fake_nvme.StrikingFabric, here: Here, caplog: pytest.LogCaptureFixture, is_checked: bool
+) -> None:
+    (fabric.root / 'dev' / here.head).unlink()
+    (flush_unused if is_checked else flush)(here)
+    assert f'{here.head} has no node in /dev' in caplog.text
+
+
 @pytest.mark.parametrize('stays', [True, False])
 def test_gone(
     fabric: fake_nvme.StrikingFabric, here: Here, stays: bool, caplog: pytest.LogCaptureFixture

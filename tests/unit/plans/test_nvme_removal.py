@@ -138,8 +138,7 @@ def steps(*choices: removal.Choice, array: removal.FoundArray | None = None) -> 
 
 
 ONE = [
-    'check users nvme5n1',
-    'flush nvme5n1',
+    'check users and flush nvme5n1',
     f'leave controller nvme0 of {NQN} at tcp 10.0.0.1:4420 (UUID {GOLD}, NSID 1)',
     'wait until the kernel has removed nvme5n1',
 ]
@@ -148,6 +147,14 @@ ONE = [
 def test_one_namespace() -> None:
     choice = removal.choose(found(path('nvme5c0n1', GOLD)), wanted(uuid=GOLD))
     assert steps(choice) == ONE
+
+
+def test_what_is_used_is_flushed_only_where_the_removal_goes_on() -> None:
+    """So the two are steps of their own then: one fails, and the other is done."""
+    choice = removal.choose(found(path('nvme5c0n1', GOLD)), wanted(uuid=GOLD))
+    first, second, *rest = map(str, removal.plan([choice], flush_used=True).steps)
+    assert (first, second) == ('check users nvme5n1', 'flush nvme5n1')
+    assert rest == ONE[1:]
 
 
 def test_the_plan_says_what_a_controller_shows_besides() -> None:
@@ -244,20 +251,15 @@ def test_a_plan_is_plain_data() -> None:
     assert json.loads(json.dumps(plain)) == plain
     assert plain['removal of'] == 'namespace'
     assert plain['steps'][0] == {
-        'verb': 'check users',
-        'device': 'nvme5n1',
-        'number': 501,
-        'users': ['mount on /srv'],
-    }
-    assert plain['steps'][1] == {
-        'verb': 'flush',
+        'verb': 'check users and flush',
         'device': 'nvme5n1',
         'number': 501,
         'paths': [
             {'name': 'nvme5c0n1', 'controller': 'nvme0', 'identity': {'uuid': GOLD, 'nsid': 1}}
         ],
+        'users': ['mount on /srv'],
     }
-    assert plain['steps'][2]['controllers'] == [
+    assert plain['steps'][1]['controllers'] == [
         {
             'name': 'nvme0',
             'nqn': NQN,
@@ -266,7 +268,7 @@ def test_a_plan_is_plain_data() -> None:
             'number': 900,
         }
     ]
-    assert str(plan).startswith('Removal of namespace:\n  check users nvme5n1 mount on /srv\n')
+    assert str(plan).startswith('Removal of namespace:\n  check users and flush nvme5n1 mount')
 
 
 def test_a_plan_tells_nothing_was_looked_for_from_nothing_was_found() -> None:
@@ -282,8 +284,7 @@ def test_controllers_of_another_program_are_left_connected() -> None:
     choice = removal.choose(host, wanted(uuid=GOLD))
     steps = removal.plan([choice], keep_connected=True).steps
     assert [step.verb for step in steps] == [
-        removal.Verb.CHECK_USERS,
-        removal.Verb.FLUSH,
+        removal.Verb.FLUSH_UNUSED,
         removal.Verb.FREE,
     ]
     assert steps[-1].controllers == host.controllers

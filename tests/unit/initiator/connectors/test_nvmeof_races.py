@@ -11,22 +11,27 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import process
-from os_brick.host import machine
+from os_brick.host import block, machine
 from os_brick.initiator.connectors import nvmeof
 from tests.unit.fakehost import nvme
 
 
 class Fabric(nvme.StrikingFabric):
-    """One thing happens just before the act of a name."""
+    """One thing happens just before the act of a name, or after it."""
 
     before: tuple[str, Callable[[], None]] | None = None
+    after: tuple[str, Callable[[], None]] | None = None
 
     def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
         name = getattr(getattr(call, 'func', call), '__name__', '')
         if self.before is not None and self.before[0] == name:
             (_, happen), self.before = self.before, None
             happen()
-        return super().isolated(call, timeout)
+        found = super().isolated(call, timeout)
+        if self.after is not None and self.after[0] == name:
+            (_, happen), self.after = self.after, None
+            happen()
+        return found
 
     def look(self) -> None:
         """The kernel looks at all namespaces, as it does when a target tells of a change."""
@@ -69,13 +74,55 @@ def test_the_device_becomes_another_volume_while_it_is_waited_for(
             subsystem.namespaces[2] = gold if what == 'numbers swapped' else nvme.Volume('tin')
             fabric.look()
 
-    fabric.before = ('_read_start', happen)
+    fabric.before = ('_read_and_identify', happen)
     brick = nvmeof.NVMeOFConnector(None, use_multipath=multipath)
     with pytest.raises(exception.VolumeIdentityMismatch) as caught:
         brick.connect_volume(props)
     assert gold.uuid in str(caught.value)
     left = {each.nqn for each, _portal in fabric.controllers.values()}
     assert subsystem.nqn not in left
+
+
+@pytest.mark.parametrize('is_numbered', [True, False])
+def test_what_a_new_controller_has_said_is_not_true_any_more(
+    fabric: Fabric, is_numbered: bool
+) -> None:
+    """It is asked when it is made; the kernel looks after that, and what it shows has to agree."""
+    subsystem = fabric.subsystem('one')
+    gold, silver = nvme.Volume('gold'), nvme.Volume('silver')
+    subsystem.namespaces |= {1: gold, 2: silver}
+    props = subsystem.properties(1)
+    before = fabric.snapshot()
+
+    def swap() -> None:
+        subsystem.namespaces |= {1: silver, 2: gold}
+        fabric.look()
+
+    fabric.after = ('_connect', swap)
+    brick = nvmeof.NVMeOFConnector(None)
+    info = brick.connect_volume({**props, 'ns_id': 1} if is_numbered else props)
+    assert fabric.uuid_of(info['path']) == gold.uuid
+    assert info['path'].endswith('n2')
+    brick.disconnect_volume(props, info)
+    assert fabric.after is None
+    fabric.settle()
+    assert fabric.snapshot() == before
+
+
+@pytest.mark.parametrize('what', ['grown', 'shrunk'])
+def test_a_size_that_changes_when_the_controller_has_said_it(fabric: Fabric, what: str) -> None:
+    subsystem = fabric.subsystem('one')
+    gold = subsystem.namespaces[1] = nvme.Volume('gold')
+    new = gold.size * 2 if what == 'grown' else gold.size // 2
+
+    def happen() -> None:
+        gold.size = new
+        fabric.look()
+
+    fabric.after = ('_connect', happen)
+    cfg.CONF.set_override('scan_timeout', 3, group='os_brick')
+    info = nvmeof.NVMeOFConnector(None).connect_volume(subsystem.properties(1))
+    assert block.size_bytes(info['path'].rpartition('/')[2]) == new
 
 
 @pytest.mark.parametrize('call', ['detach', 'extend', 'paths'])
