@@ -185,13 +185,13 @@ def _flush(
         raise _no_path(head, paths)
     asking = deadline.limit(nvme.IDENTIFY_SECONDS) * len(live)
     try:
-        users, silent, actual = root.flush(
+        users, unanswered, actual = root.flush(
             *(head, number, tuple(map(_plain, live)), unless_open, limit), timeout=asking + limit
         )
     except FileNotFoundError:
         block.warn_of_no_node(head)
         return []
-    for why in silent:
+    for why in unanswered:
         LOG.warning('Namespace /dev/%s does not report its identity: %s', head, why)
     if actual:
         LOG.warning(

@@ -172,14 +172,14 @@ def flush(
     limit = check.seconds(flush_seconds)
     ends = wait.Deadline.after(check.seconds(timeout))
     users = _users(name, check.items(unless_open, _MOST_DEVICES, 'devices'))
-    silent: list[str] = []
+    unanswered: list[str] = []
     for controller, identity in () if users else wanted:
-        other = _other(controller, identity, ends.limit(ASK_SECONDS), silent)
+        other = _other(controller, identity, ends.limit(ASK_SECONDS), unanswered)
         if other:
-            return [], silent, other
+            return [], unanswered, other
     if not users:
         block.flush(name, inode, ends.limit(limit))
-    return users, silent, ''
+    return users, unanswered, ''
 
 
 def _users(device: str, unless_open: tuple[str, ...]) -> list[str]:
@@ -196,7 +196,7 @@ def _is_claimed(device: str) -> bool:
 
 
 def _other(
-    controller: str, wanted: fabrics.NamespaceIdentity, limit: float, silent: list[str]
+    controller: str, wanted: fabrics.NamespaceIdentity, limit: float, unanswered: list[str]
 ) -> str:
     """Who a namespace is if it is another one by now; one that does not tell is noted."""
     nsid = wanted.nsid or 0
@@ -204,10 +204,10 @@ def _other(
     try:
         answer = process.isolated(what, limit, _identify, f'/dev/{controller}', nsid, limit)
     except (OSError, exception.OperationTimedOut) as error:
-        silent.append(str(error))
+        unanswered.append(str(error))
         return ''
     if not nvme_identify.is_active(answer[0]):
-        silent.append(f'namespace {nsid} is not active behind {controller}')
+        unanswered.append(f'namespace {nsid} is not active behind {controller}')
         return ''
     actual = nvme_identify.identity(nsid, *answer)
     return '' if wanted.matches(actual) else str(actual)
