@@ -95,8 +95,8 @@ def _ask(descriptor: int, path: str, nsid: int, cns: int, timeout: float) -> byt
 def told(controller: str, nsid: int, timeout: float) -> tuple[Answer, ...]:
     """What a controller that was just made reports of a namespace, or of the few that it lists.
 
-    For the child process that has made it. Nothing where it does not answer as wanted: whoever
-    looks for the namespace asks again.
+    For the child process that has made it. Nothing where it does not answer as wanted: what
+    looks for the namespace asks it again then.
 
     :param nsid: the namespace's number; 0 if that is not known.
     """
