@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from types import FrameType
+import warnings
 
 from os_brick.cmd import arguments, exits, output, table
 from os_brick.core import files
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> int:
     command, options = arguments.parse(words)
+    if not options.verbose:
+        # Of libraries, about themselves: no one who looks at a host can do anything about them.
+        warnings.simplefilter('ignore')
     console = output.console_of(options, sys.stdout, sys.stderr)
     if command is None:
         _print(arguments.overview(), console)

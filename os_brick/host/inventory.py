@@ -67,10 +67,11 @@ def read(*, everything: bool = False) -> inventory.Host:
     )
 
 
-def _order(volume: inventory.Volume) -> tuple[str, int, str]:
+def _order(volume: inventory.Volume) -> tuple[bool, str, int, str]:
+    """Shares last; ``dm-9`` before ``dm-10``."""
     match = re.match(r'([^0-9]*)([0-9]*)(.*)', volume.device)
     assert match is not None
-    return match[1], int(match[2] or 0), match[3]
+    return volume.kind == 'share', match[1], int(match[2] or 0), match[3]
 
 
 def _devices(look: Look) -> Iterable[str]:

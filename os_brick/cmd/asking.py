@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``--ask``: which volume each path is now, by its own answer, beside what the kernel has of it.
+
+An INQUIRY, or an Identify, to each path, side by side and each in a child process: a device that
+hangs costs its own line. Nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+import dataclasses
+
+from os_brick import exception, privileged
+from os_brick.core import fanout, wait
+from os_brick.host import nvme, scsi
+from os_brick.model import fabrics, inventory, vpd
+
+_ANOTHER = 'it reports {reported}, which is another volume'
+# One device is not waited for longer than this, whatever the command's limit is.
+_DEVICE_SECONDS = 5.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a path has reported.
+
+    :ivar trouble: what is wrong with it; empty if it is the volume.
+    """
+
+    reported: str
+    trouble: str = ''
+
+
+def asked(host: inventory.Host, seconds: float) -> inventory.Host:
+    """The host with what each path reports, and what that means for its volume."""
+    privileged.default.set_client_mode(False)  # as root: no daemon
+    deadline = wait.Deadline.after(seconds)
+    wanted = {
+        path.device: (volume, path)
+        for volume in host.volumes
+        for path in volume.paths
+        if path.address or path.device.startswith('nvme')
+    }
+
+    def ask(device: str) -> _Answer:
+        volume, path = wanted[device]
+        limit = deadline.limit(_DEVICE_SECONDS)
+        return _ask_disk(volume, path, limit) if path.address else _ask_namespace(path, limit)
+
+    answers, errors = fanout.fanout(ask, wanted)
+    volumes = tuple(_with_answers(volume, answers, errors) for volume in host.volumes)
+    missed = tuple(
+        inventory.Unread(f'which volume {device} is', _why(error))
+        for device, error in sorted(errors.items())
+    )
+    return dataclasses.replace(host, volumes=volumes, unread=(*host.unread, *missed))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, exception.OperationTimedOut):
+        return 'it does not answer'
+    return str(error)
+
+
+def _ask_disk(volume: inventory.Volume, path: inventory.Path, seconds: float) -> _Answer:
+    known = scsi.cached_identity(path.device)
+    try:
+        actual = scsi.identity(path.device, seconds)
+    except scsi.NothingMapped:
+        return _Answer('', 'the target has nothing at its LUN any more')
+    reported = actual.wwid or str(actual)
+    is_another = actual.is_another(known)
+    if volume.kind == 'multipath':
+        is_another = is_another or actual.compare_wwid(volume.identity) is vpd.Match.ANOTHER
+    return _Answer(reported, _ANOTHER.format(reported=reported) if is_another else '')
+
+
+def _ask_namespace(path: inventory.Path, seconds: float) -> _Answer:
+    found = next(
+        (each for each in _paths_of(path.link) if each.name == path.device),
+        None,
+    )
+    if found is None:
+        return _Answer('', 'it has gone meanwhile')
+    actual = nvme.report(found, seconds).identity
+    reported = str(actual)
+    is_same = found.identity.matches(actual)
+    return _Answer(reported, '' if is_same else _ANOTHER.format(reported=reported))
+
+
+def _paths_of(controller: str) -> Iterable[fabrics.Path]:
+    return nvme.paths(controller)
+
+
+def _with_answers(
+    volume: inventory.Volume, answers: dict[str, _Answer], errors: dict[str, Exception]
+) -> inventory.Volume:
+    paths, trouble = [], list(volume.trouble)
+    for path in volume.paths:
+        answer, error = answers.get(path.device), errors.get(path.device)
+        if answer is not None:
+            if answer.trouble:
+                trouble.append(f'{path.device}: {answer.trouble}')
+            path = dataclasses.replace(  # noqa: PLW2901 the same path, and what it reported
+                path,
+                reported=answer.reported,
+                is_usable=path.is_usable and not answer.trouble,
+                trouble=answer.trouble or path.trouble,
+            )
+        elif error is not None:
+            path = dataclasses.replace(path, trouble=path.trouble or _why(error))  # noqa: PLW2901
+        paths.append(path)
+    return dataclasses.replace(volume, paths=tuple(paths), trouble=tuple(trouble))

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the commands that look have in common: what is read, which volumes are meant, exit codes."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+import dataclasses
+import os
+
+from os_brick.cmd import exits
+from os_brick.core import files
+from os_brick.host import inventory as reader
+from os_brick.model import inventory
+from os_brick.model.inventory_index import Ambiguous, Index, NotFound, Thing
+
+# What is left of --timeout for printing, once every device was asked.
+_SPARE = 0.9
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``tree`` and ``list`` take."""
+    parser.add_argument('what', nargs='*', metavar='WHAT', help='these alone; see os-brick --help')
+    parser.add_argument('--all', action='store_true', help="this host's own disks, too")
+    add_ask(parser)
+
+
+def add_ask(parser: argparse.ArgumentParser) -> None:
+    """Add ``--ask``."""
+    parser.add_argument(
+        '--ask',
+        action='store_true',
+        help='ask each path of each volume which volume it is now (root)',
+    )
+
+
+def read(options: argparse.Namespace, *, everything: bool = False) -> inventory.Host:
+    """What is on the host, of that what was asked for, with what the devices report.
+
+    :raises CommandError: if WHAT is nothing, or several things; if it needs root.
+    """
+    if options.ask and os.geteuid() != 0:
+        raise exits.needs_root('--ask')
+    # A name that was given is looked for among this host's own disks, too.
+    host = reader.read(everything=everything or bool(options.what))
+    if options.what:
+        host = dataclasses.replace(host, volumes=tuple(chosen(host, options.what)))
+    if options.ask:
+        from os_brick.cmd import asking  # imports what root functions need
+
+        host = asking.asked(host, options.timeout * _SPARE)
+    return host
+
+
+def chosen(host: inventory.Host, names: Iterable[str]) -> list[inventory.Volume]:
+    """The volumes that are meant, in the order of the host.
+
+    :raises CommandError: if one is nothing, or several things.
+    """
+    index = Index(host)
+    found: set[inventory.Volume] = set()
+    for name in names:
+        try:
+            found |= set(index.volumes(resolved(name)))
+        except NotFound as error:
+            raise exits.not_found(name, error.near) from None
+        except Ambiguous as error:
+            raise exits.ambiguous(name, error.candidates) from None
+    return [volume for volume in host.volumes if volume in found]
+
+
+def one(host: inventory.Host, name: str) -> Thing:
+    """The one thing that is meant.
+
+    :raises CommandError: if there is none, or there are several.
+    """
+    try:
+        return Index(host).one(resolved(name))
+    except NotFound as error:
+        raise exits.not_found(name, error.near) from None
+    except Ambiguous as error:
+        raise exits.ambiguous(name, error.candidates) from None
+
+
+def resolved(name: str) -> str:
+    """A name as it is compared; a link below ``/dev`` is followed, and nothing else is touched."""
+    return files.realpath(name) if name.startswith('/dev/') else name
+
+
+def exit_code(host: inventory.Host) -> exits.Exit:
+    """What the shell gets: the worst that was seen, and that something was not seen at all."""
+    states = {volume.state for volume in host.volumes}
+    if inventory.State.FAILED in states:
+        return exits.Exit.FAILURES
+    if inventory.State.DEGRADED in states:
+        return exits.Exit.WARNINGS
+    return exits.Exit.UNREAD if host.unread else exits.Exit.OK
+
+
+def notes(host: inventory.Host) -> tuple[str, ...]:
+    """What could not be read, a line each."""
+    return tuple(f'not read: {each.what} ({each.why})' for each in host.unread)
