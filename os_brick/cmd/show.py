@@ -26,6 +26,7 @@ _OF_DISK = {
     'size_bytes': 'size',
 }
 _OF_DEVICE = {'size_bytes': 'size', 'is_read_only': 'ro', 'map_name': 'dm/name'}
+_IDENTITY = {'multipath': 'dm/uuid', 'namespace': 'uuid', 'disk': _OF_DISK['identity']}
 _LINKS = {
     'session': '/sys/class/iscsi_session',
     'nvme': '/sys/class/nvme',
@@ -116,9 +117,13 @@ def _of_volume(volume: inventory.Volume) -> Iterator[tuple[str, Any, str]]:
     for key in ('path', 'kind', 'protocol', 'size_bytes', 'is_read_only', 'map_name', 'target'):
         place = f'{base}/{_OF_DEVICE[key]}' if key in _OF_DEVICE else ''
         yield key, getattr(volume, key), _MOUNTS if is_share else place
-    identity = {'multipath': 'dm/uuid', 'namespace': 'uuid', 'disk': _OF_DISK['identity']}
-    if volume.kind in identity:
-        yield 'identity', volume.identity, f'{base}/{identity[volume.kind]}'
+    where = _IDENTITY.get(volume.kind)
+    yield 'identity', volume.identity, f'{base}/{where}' if where else ''
+    yield from _as_a_whole(volume)
+
+
+def _as_a_whole(volume: inventory.Volume) -> Iterator[tuple[str, Any, str]]:
+    """What follows from several files."""
     yield 'state', str(volume.state), ''
     yield 'paths', f'{volume.ready_paths}/{volume.expected_paths}', ''
     for path in volume.paths:
