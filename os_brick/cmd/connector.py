@@ -18,7 +18,7 @@ from os_brick.cmd.output import Console, Output, Table
 
 # The destination of a default route in /proc/net/route.
 _ANYWHERE = '00000000'
-# What is no address of this host for others: loopback, link-local.
+# What others cannot reach this host by: loopback, link-local.
 _NOT_OURS = ('127.', '::1', 'fe80:', '169.254.')
 
 
