@@ -36,6 +36,15 @@ _opts: list[cfg.Opt] = [
             '[oslo_concurrency].'
         ),
     ),
+    cfg.StrOpt(
+        'state_path',
+        default='/run/os-brick',
+        help=(
+            'Directory of what is noted of attached volumes, for operators and "os-brick tree": an '
+            'absolute path on a local file system. A service that cannot write to it keeps its '
+            'notes in the directory of the lock files.'
+        ),
+    ),
     cfg.Opt(
         'operation_timeout',
         type=_Seconds(min=0.1, max=_LONGEST_SECONDS),
@@ -230,6 +239,7 @@ def current() -> settings.Settings:
     return settings.Settings(
         operation_seconds=conf.operation_timeout,
         scan_seconds=conf.scan_timeout,
+        state_path=conf.state_path,
         map_ready_seconds=_map_ready_seconds(
             conf.wait_mpath_device_attempts, conf.wait_mpath_device_interval
         ),

@@ -36,6 +36,11 @@ def monotonic() -> float:
     return _current.monotonic()
 
 
+def wall() -> float:
+    """Seconds since 1970, for people and for other processes; it may go back."""
+    return time.time()
+
+
 def sleep(seconds: float) -> None:
     """Pause the calling thread for so many seconds."""
     _current.sleep(seconds)

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from oslo_context import context
 
 from os_brick import exception
-from os_brick.core import bound, wait
+from os_brick.core import bound, observe, wait
 
 # What is waited for may be a moment in time, too; so it is looked at so often.
 _LOOK_SECONDS = 0.02
@@ -41,6 +41,7 @@ class Fanout(Generic[Item, Outcome]):
         self._step = step
         self._context = context.get_current()
         self._ends = bound.at()
+        self._course = observe.current()
         self._changed = threading.Condition()
         self._pending: set[Item] = set()
         self._results: dict[Item, Outcome] = {}
@@ -67,7 +68,7 @@ class Fanout(Generic[Item, Outcome]):
         if self._context is not None:
             self._context.update_store()
         try:
-            with bound.until(self._ends):
+            with bound.until(self._ends), observe.within(self._course):
                 outcome = self._step(item)
         except Exception as error:  # noqa: BLE001 handed to the thread that waits
             self._end(item, error)

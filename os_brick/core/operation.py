@@ -21,8 +21,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
+from typing import Protocol
 
-from os_brick.core import bound, locks, teardown, trace, undo, wait
+from os_brick.core import bound, locks, observe, teardown, trace, undo, wait
 from os_brick.model.settings import Settings
 
 # The share of the deadline that is kept for taking back what an operation has done.
@@ -40,6 +41,7 @@ class Operation:
     :ivar undo: what takes back what it has done, if it ends in an error.
     :ivar lock: its lock, which threads that may outlive it share.
     :ivar settings: what was configured when it began; read from here and nowhere else.
+    :ivar course: what is told of it.
     """
 
     deadline: wait.Deadline
@@ -48,6 +50,7 @@ class Operation:
     undo: undo.Undo
     settings: Settings
     lock: locks.Hold
+    course: observe.Course
 
     @property
     def key(self) -> str:
@@ -55,8 +58,19 @@ class Operation:
         return self.lock.key
 
 
+class Ledger(observe.Ledger, Protocol):
+    """What keeps a record of an operation that outlasts the process."""
+
+    def course(self, name: str, key: str) -> observe.Course:
+        """The operation, with what is known of its volume."""
+
+
 def of(
-    deadline: wait.Deadline, steps: undo.Undo, settings: Settings, lock: locks.Hold
+    deadline: wait.Deadline,
+    steps: undo.Undo,
+    settings: Settings,
+    lock: locks.Hold,
+    course: observe.Course | None = None,
 ) -> Operation:
     """An operation that has until ``deadline``; :func:`begin` makes the others."""
     return Operation(
@@ -66,12 +80,17 @@ def of(
         steps,
         settings,
         lock,
+        course or observe.Course('operation', lock.key),
     )
 
 
 @contextlib.contextmanager
 def begin(
-    name: str, request: object, lock: tuple[str, str], settings: Settings
+    name: str,
+    request: object,
+    lock: tuple[str, str],
+    settings: Settings,
+    ledger: Ledger | None = None,
 ) -> Iterator[Operation]:
     """Hold a lock and an undo stack during the block, which has one deadline for all of it.
 
@@ -81,16 +100,51 @@ def begin(
     :param request: what is asked for, for the log; secrets are masked.
     :param settings: what is configured now; its ``operation_seconds`` are the time limit.
     :param lock: kind and key of the lock, as :func:`locks.hold` takes them.
+    :param ledger: what keeps a record of it, under the lock.
     :raises OperationTimedOut: if another operation holds the lock until the deadline.
     """
     deadline = wait.Deadline.after(settings.operation_seconds)
+    key = lock[1]
+    course = ledger.course(name, key) if ledger is not None else observe.Course(name, key)
     with (
         bound.until(deadline.at),
         trace.operation(name, request),
-        locks.shared(*lock, deadline) as held,
+        observe.told(course),
+        _locked(lock, deadline, course) as held,
+        _recorded(course, ledger),
         undo.Undo() as steps,
     ):
-        yield of(deadline, steps, settings, held)
+        yield of(deadline, steps, settings, held, course)
+
+
+@contextlib.contextmanager
+def _locked(
+    lock: tuple[str, str], deadline: wait.Deadline, course: observe.Course
+) -> Iterator[locks.Hold]:
+    with contextlib.ExitStack() as stack:
+        with observe.step('lock', lock[1]):
+            held = stack.enter_context(locks.shared(*lock, deadline))
+        course.lock_seconds = course.seconds
+        yield held
+
+
+@contextlib.contextmanager
+def _recorded(course: observe.Course, ledger: Ledger | None) -> Iterator[None]:
+    if ledger is None:
+        yield
+        return
+    error: BaseException | None = None
+    ledger.begin(course)
+    course.ledger = ledger
+    try:
+        yield
+    except BaseException as caught:
+        error = caught
+        raise
+    finally:
+        # A thread that is late must not write after the end.
+        course.ledger = None
+        ledger.end(course, error)
 
 
 def remove(
@@ -100,6 +154,7 @@ def remove(
     settings: Settings,
     on_error: teardown.OnError,
     act: Callable[[Operation, teardown.Teardown], object],
+    ledger: Ledger | None = None,
 ) -> None:
     """Run a removal: as in a block of :func:`begin`, with the steps whose errors it collects.
 
@@ -112,8 +167,9 @@ def remove(
     steps = teardown.Teardown(on_error)
 
     def course() -> None:
-        with begin(name, request, lock, settings) as op:
+        with begin(name, request, lock, settings, ledger) as op:
             act(op, steps)
+            op.course.problem = steps.problem
 
-    steps.run('operation', course)
+    steps.guard('operation', course)
     steps.end()

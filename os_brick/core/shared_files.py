@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import stat
+import threading
 
 from os_brick.core import files
 
@@ -53,6 +54,22 @@ def open_existing(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
+def is_usable(path: str, mode: int | None = None) -> bool:
+    """Whether this user may make and remove files in a directory.
+
+    :param mode: what it is made with if there is none; ``None`` not to make it.
+    """
+    if os.access(path, os.W_OK | os.X_OK):
+        return True
+    if mode is None or os.path.isdir(path):
+        return False
+    try:
+        files.make_directories(path, mode)
+    except OSError:
+        return False
+    return os.access(path, os.W_OK | os.X_OK)
+
+
 @contextlib.contextmanager
 def directory(path: str, mode: int | None = None) -> Iterator[int]:
     """A descriptor of a directory that services share.
@@ -60,6 +77,18 @@ def directory(path: str, mode: int | None = None) -> Iterator[int]:
     :param mode: what it is made with if there is none; ``None`` not to make it.
     :raises PermissionError: if any user may remove and replace what is in it.
     :raises OSError: if it cannot be made or opened.
+    """
+    descriptor = open_directory(path, mode)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_directory(path: str, mode: int | None = None) -> int:
+    """A descriptor as of :func:`directory`, which the caller closes.
+
+    :raises OSError: as there.
     """
     if mode is not None:
         files.make_directories(path, mode)
@@ -70,9 +99,10 @@ def directory(path: str, mode: int | None = None) -> Iterator[int]:
             raise PermissionError(
                 errno.EPERM, 'Any user can replace the files of this directory', path
             )
-        yield descriptor
-    finally:
+    except BaseException:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 def read_trusted(directory: int, name: str, largest: int) -> bytes | None:
@@ -103,11 +133,75 @@ def read_trusted(directory: int, name: str, largest: int) -> bytes | None:
 
 
 def _is_trusted(file: os.stat_result, directory: os.stat_result) -> bool:
-    if file.st_mode & stat.S_IWOTH:
-        return False
+    return not file.st_mode & stat.S_IWOTH and _is_trusted_owner(file, directory)
+
+
+def _is_trusted_owner(file: os.stat_result, directory: os.stat_result) -> bool:
     if file.st_uid in (os.geteuid(), 0):
         return True
     return not directory.st_mode & stat.S_IWOTH and file.st_gid == directory.st_gid
+
+
+def append_in(directory: int, name: str, data: bytes, largest: int) -> None:
+    """Append to a file of this user in an open directory; it is made if there is none.
+
+    One that has grown to ``largest`` bytes gets the name with ``.1`` at its end first, in the place
+    of an older one.
+
+    :raises OSError: if it cannot be written, or is not a regular file of this user.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    file = os.open(name, flags, 0o644, dir_fd=directory)
+    try:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, 'It is not a regular file of this user', name)
+        os.write(file, data)
+        if found.st_size + len(data) >= largest:
+            os.rename(name, f'{name}.1', src_dir_fd=directory, dst_dir_fd=directory)
+    finally:
+        os.close(file)
+
+
+def set_mark(directory: int, name: str, text: str) -> None:
+    """Have a short text under a name, at once in the place of another one: as a link's target.
+
+    A link has no content to be written, and is there as a whole or not at all. It is never
+    followed.
+
+    :raises OSError: if it cannot be made; a text has at most 4095 bytes (Linux, PATH_MAX).
+    """
+    try:
+        os.symlink(text, name, dir_fd=directory)
+    except FileExistsError:
+        fresh = f'.{name}-{os.getpid()}-{threading.get_ident()}'
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(fresh, dir_fd=directory)  # Of a process of this number that was killed.
+        os.symlink(text, fresh, dir_fd=directory)
+        try:
+            os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            os.unlink(fresh, dir_fd=directory)
+            raise
+
+
+def mark(directory: int, name: str) -> str | None:
+    """The text that :func:`set_mark` has set; ``None`` if there is none.
+
+    :raises OSError: if it is not a mark, or is one of a user who is not trusted.
+    """
+    try:
+        found = os.lstat(name, dir_fd=directory)
+        if not _is_trusted_owner(found, os.fstat(directory)):
+            raise PermissionError(errno.EPERM, f'It belongs to user {found.st_uid}')
+        return os.readlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return None
+
+
+def names_in(directory: int) -> list[str]:
+    """The sorted names in an open directory."""
+    return sorted(os.listdir(directory))
 
 
 def inode(path: str) -> int:

@@ -9,7 +9,7 @@ import enum
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import wait
+from os_brick.core import observe, wait
 
 LOG = logging.getLogger(__name__)
 
@@ -56,11 +56,26 @@ class Teardown:
         :param what: the step as a noun, for the log: ``flush of sda``.
         :raises Exception: what it raised, unless the removal goes on after errors.
         """
+        name, thing = _named(what)
+
+        def told() -> None:
+            with observe.step(name, thing):
+                step()
+
+        return self.guard(what, told)
+
+    def guard(self, what: str, step: Callable[[], object]) -> bool:
+        """Run several steps as one that is not told of; as :meth:`run` otherwise."""
         succeeded = False
         with self._errors.context(self.on_error.is_forced, 'Detach: the %s failed', what):
             step()
             succeeded = True
         return succeeded  # noqa: RET504 the context may swallow an error
+
+    @property
+    def problem(self) -> exception.ExceptionChainer | None:
+        """What has failed so far."""
+        return self._errors if self._errors else None
 
     def end(self) -> None:
         """Raise what was collected, unless it is to be ignored."""
@@ -70,6 +85,12 @@ class Teardown:
             LOG.warning('The detach went on after errors, which are ignored: %s', self._errors)
             return
         raise self._errors
+
+
+def _named(what: str) -> tuple[str, str]:
+    """The verb of a step, and what it is done with; a plan's steps begin with ``step``."""
+    name, _, thing = what.removeprefix('step ').partition(' ')
+    return name, thing.removeprefix('of ')
 
 
 class Raising:

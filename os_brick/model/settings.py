@@ -56,11 +56,13 @@ class Settings:
     :ivar operation_seconds: the time limit of one attach, detach or extend.
     :ivar scan_seconds: how long a volume may take to appear once it has been asked for.
     :ivar map_ready_seconds: how long a new multipath map may take until it takes I/O.
+    :ivar state_path: the directory of what is noted of attached volumes.
     """
 
     operation_seconds: float = 120.0
     scan_seconds: float = 20.0
     map_ready_seconds: float = 14.0
+    state_path: str = '/run/os-brick'
     nvme: NVMe = NVMe()
     luks: Luks = Luks()
     lightos: DiscoveryClient = DiscoveryClient()

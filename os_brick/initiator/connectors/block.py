@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from os_brick import opts
 from os_brick.core import background, files, locks, operation, teardown
 from os_brick.core import undo as core_undo
-from os_brick.host import block, links, multipathd
+from os_brick.host import block, links, multipathd, note_entry
 from os_brick.initiator.connectors import base
 from os_brick.request import common, result
 
@@ -63,12 +63,13 @@ class BlockConnector(base.BaseLinuxConnector):
 
     @staticmethod
     def _operation(
-        name: str, request: Any
+        name: str, request: Any, properties: Raw
     ) -> contextlib.AbstractContextManager[operation.Operation]:
         # A late path holds the lock while it opens, and ends soon if it is told to.
-        key = request.key
+        key, settings = request.key, opts.current()
         background.interrupt(key)
-        return operation.begin(name, request, (locks.VOLUME, key), opts.current())
+        entry = note_entry.Entry(properties, settings.state_path)
+        return operation.begin(name, request, (locks.VOLUME, key), settings, entry)
 
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Attach a volume.
@@ -81,12 +82,12 @@ class BlockConnector(base.BaseLinuxConnector):
         :raises OperationTimedOut: if the deadline passes.
         """
         request = self.Request.parse(connection_properties)
-        with self._operation('connect', request) as op:
+        with self._operation('connect', request, connection_properties) as op:
             attached = self._attach(request, op)
             if request.encrypted:
                 attached = _behind_link(attached, op.undo)
             self._announce(request)
-            return attached.as_dict()
+            return op.course.returns(attached.as_dict())
 
     def disconnect_volume(
         self,
@@ -104,10 +105,11 @@ class BlockConnector(base.BaseLinuxConnector):
         :raises ExceptionChainer: with ``force``, all that went wrong.
         """
         request = self.Request.parse(connection_properties, device_info)
-        on_error = teardown.OnError.of(force, ignore_errors)
+        settings, on_error = opts.current(), teardown.OnError.of(force, ignore_errors)
         operation.remove(
-            *('disconnect', request, (locks.VOLUME, request.key), opts.current(), on_error),
+            *('disconnect', request, (locks.VOLUME, request.key), settings, on_error),
             functools.partial(self._disconnect, request),
+            note_entry.Entry(connection_properties, settings.state_path),
         )
 
     def _disconnect(self, request: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
@@ -140,7 +142,7 @@ class BlockConnector(base.BaseLinuxConnector):
         :raises VolumePathsNotFound: if the volume is not here.
         """
         request = self.Request.parse(connection_properties)
-        with self._operation('extend', request) as op:
+        with self._operation('extend', request, connection_properties) as op:
             return self._extend(request, op)
 
 

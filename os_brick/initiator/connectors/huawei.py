@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, opts
 from os_brick.core import files, locks, operation, wait
-from os_brick.host import block
+from os_brick.host import block, note_entry
 from os_brick.host import huawei as host_huawei
 from os_brick.initiator.connectors import base
 from os_brick.model import names
@@ -97,14 +97,15 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         :raises BrickException: if it cannot be attached; what was done is taken back.
         """
         volume = _volume(connection_properties)
-        with _operation('connect', volume) as op:
+        with _operation('connect', volume, connection_properties) as op:
             # Whatever an attach ends in may have attached the volume; the agent tells only
             # before it whether another process has.
             program = self._program()
             if not host_huawei.is_attached(program, volume, op.work):
                 op.undo.add(host_huawei.detach, program, volume, op.deadline.remaining)
             _attach(program, volume, op)
-            return result.BlockDevice(_block_device_of(program, volume, op.work)).as_dict()
+            device = _block_device_of(program, volume, op.work)
+            return op.course.returns(result.BlockDevice(device).as_dict())
 
     def disconnect_volume(
         self,
@@ -118,7 +119,7 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         :raises BrickException: if it cannot be detached, whatever the flags say.
         """
         volume = _volume(connection_properties)
-        with _operation('disconnect', volume) as op:
+        with _operation('disconnect', volume, connection_properties) as op:
             host_huawei.detach(self._program(), volume, op.deadline.remaining)
 
     def extend_volume(self, connection_properties: Raw) -> int | None:
@@ -156,8 +157,12 @@ def _block_device_of(program: str, volume: str, deadline: wait.Deadline) -> str:
     return path
 
 
-def _operation(name: str, volume: str) -> contextlib.AbstractContextManager[operation.Operation]:
-    return operation.begin(name, volume, (locks.VOLUME, f'huawei {volume}'), opts.current())
+def _operation(
+    name: str, volume: str, properties: Raw
+) -> contextlib.AbstractContextManager[operation.Operation]:
+    lock, settings = (locks.VOLUME, f'huawei {volume}'), opts.current()
+    entry = note_entry.Entry(properties, settings.state_path)
+    return operation.begin(name, volume, lock, settings, entry)
 
 
 def _deadline() -> wait.Deadline:

@@ -11,7 +11,7 @@ from oslo_log import log as logging
 
 from os_brick import exception, initiator, opts
 from os_brick.core import locks, operation, wait
-from os_brick.host import mounts
+from os_brick.host import mounts, note_entry
 from os_brick.initiator.connectors import base
 from os_brick.model import shares
 from os_brick.remotefs import course
@@ -101,11 +101,11 @@ class RemoteFsConnector(base.BaseLinuxConnector):
         :raises BrickException: if the share cannot be mounted.
         """
         volume, wanted = self._parsed(connection_properties)
-        lock = (locks.SHARE, wanted.key)
-        with operation.begin('connect', wanted, lock, opts.current()) as op:
+        lock, entry = (locks.SHARE, wanted.key), self._entry(volume, wanted, connection_properties)
+        with operation.begin('connect', wanted, lock, opts.current(), entry) as op:
             place = self._client.ensure(wanted, op)
             self._require_file(volume, wanted, place, op.work)
-        return result.Share(self._path(volume)).as_dict()
+            return op.course.returns(result.Share(self._path(volume)).as_dict())
 
     def disconnect_volume(
         self,
@@ -114,7 +114,22 @@ class RemoteFsConnector(base.BaseLinuxConnector):
         force: bool = False,
         ignore_errors: bool = False,
     ) -> None:
-        """Do nothing: the share stays mounted, for other volumes and for services that use it."""
+        """Forget the volume: its share stays mounted, for others and for services that use it.
+
+        Nothing is asked of the share, whose server may be away, and no lock is waited for.
+        """
+        try:
+            volume, wanted = self._parsed(connection_properties)
+        except exception.BrickException:
+            return
+        self._entry(volume, wanted, connection_properties).forget()
+
+    @staticmethod
+    def _entry(volume: request.Volume, wanted: request.Mount, properties: Raw) -> note_entry.Entry:
+        # A share may have a password in it, and so may options.
+        shown = {**properties, 'export': wanted.key, 'options': ' '.join(volume.flags) and '***'}
+        key = f'{wanted.kind.name} {wanted.key}/{volume.name}'
+        return note_entry.Entry(shown, opts.current().state_path, key)
 
     def extend_volume(self, connection_properties: Raw) -> int | None:
         """Refuse: a file has its new size at once, and nothing on this host is to be told.

@@ -12,6 +12,7 @@ from typing import Any
 
 from os_brick import exception, opts
 from os_brick.core import files, locks, operation, scratch, teardown, undo
+from os_brick.host import note_entry
 from os_brick.initiator import initiator_connector
 from os_brick.initiator.connectors import vmware_disk, vmware_export, vmware_session
 from os_brick.request import common, result
@@ -82,9 +83,10 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
         :raises OperationTimedOut: if it takes too long.
         """
         volume = Volume.parse(connection_properties)
-        lock = (locks.VOLUME, volume.key)
-        with operation.begin('connect', volume, lock, _settings(volume)) as op:
-            return self._attach(volume, op).as_dict()
+        lock, settings = (locks.VOLUME, volume.key), _settings(volume)
+        entry = note_entry.Entry(connection_properties, settings.state_path)
+        with operation.begin('connect', volume, lock, settings, entry) as op:
+            return op.course.returns(self._attach(volume, op).as_dict())
 
     def _attach(self, volume: Volume, op: operation.Operation) -> result.LocalCopy:
         try:
@@ -122,10 +124,12 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
         """
         volume = Volume.parse(connection_properties)
         path, modified, address = _copy_of(volume, device_info)
+        settings = _settings(volume)
         operation.remove(
-            *('disconnect', volume, (locks.VOLUME, volume.key), _settings(volume)),
+            *('disconnect', volume, (locks.VOLUME, volume.key), settings),
             teardown.OnError.of(force, ignore_errors),
             functools.partial(self._detach, volume, path, modified, address),
+            note_entry.Entry(connection_properties, settings.state_path),
         )
 
     def _detach(

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Writes what is noted of a volume, for one operation on it; :mod:`os_brick.host.notes` has what.
+
+Nothing here stops an operation: what cannot be written or read is reported once in the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+import dataclasses
+import json
+import os
+import threading
+from typing import Any
+
+from oslo_log import log as logging
+
+from os_brick.core import atomic, clock, observe, shared_files, trace
+from os_brick.host import block, links, notes
+from os_brick.model import note
+
+LOG = logging.getLogger(__name__)
+Raw = Mapping[str, Any]
+
+# Readable by all, if the directory is: what is in it is in sysfs, too, or was named by a caller.
+_MODE = 0o644
+# Linux, PATH_MAX, with its NUL.
+_LONGEST_MARK_BYTES = 4095
+_LONGEST_ID = 255
+
+_guard = threading.Lock()
+_reported: set[str] = set()
+
+
+def _after_fork() -> None:
+    global _guard  # noqa: PLW0603 a thread that is not here may have held it
+    _guard = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class Entry:
+    """The note of one volume, for one operation on it: a ledger of ``core/operation``."""
+
+    def __init__(self, properties: object, state_path: str, key: str = '') -> None:
+        """Take what the caller has passed.
+
+        :param properties: as the caller passed them, secrets included.
+        :param key: what the volume is noted by, if that is not what it is locked by.
+        """
+        self._raw: Raw = properties if isinstance(properties, Mapping) else {}
+        self._place = state_path
+        self._now = note.Note(key=key)
+        self._before: note.Note | None = None
+        self._guard = threading.Lock()
+        self._directory: int | None = None
+
+    def course(self, name: str, key: str) -> observe.Course:
+        """The operation, with what is known of its volume."""
+        key = self._now.key or key
+        protocol = key.partition(' ')[0]
+        volume, attachment = (self._id(which) for which in ('volume_id', 'attachment_id'))
+        self._now = note.Note(
+            key=key,
+            protocol=protocol,
+            volume_id=volume,
+            attachment_id=attachment,
+            properties=_properties(self._raw),
+        )
+        return observe.Course(name, key, protocol=protocol, volume=volume, attachment=attachment)
+
+    def _id(self, which: str) -> str:
+        found = self._raw.get(which)
+        return trace.one_line(found[:_LONGEST_ID]) if isinstance(found, str) else ''
+
+    @property
+    def known(self) -> note.Note | None:
+        """What was noted of the volume when the operation began."""
+        return self._before
+
+    def begin(self, course: observe.Course) -> None:
+        """Mark the operation as begun, and look what is noted."""
+        work = note.Work(course.operation, notes.process(), clock.wall())
+        self._now = dataclasses.replace(self._now, work=work)
+        with self._reporting('directory'):
+            self._directory = directory = shared_files.open_directory(notes.place(self._place))
+            with self._reporting('note'):
+                self._before = notes.load(directory, self._now.key)
+            self._mark(directory)
+
+    def reach(self, step: str) -> None:
+        """Mark a step as begun."""
+        with self._guard:
+            if self._directory is None or self._now.work is None:
+                return
+            if self._now.work.reached != step:
+                work = dataclasses.replace(self._now.work, reached=step)
+                self._now = dataclasses.replace(self._now, work=work)
+                self._mark(self._directory)
+
+    def _mark(self, directory: int) -> None:
+        """Set the mark, shortened to what a link can hold."""
+        text = notes.text(self._now)
+        if len(text.encode()) > _LONGEST_MARK_BYTES:
+            self._now = dataclasses.replace(self._now, properties={})
+            text = notes.text(self._now)
+        with self._reporting('mark'):
+            shared_files.set_mark(directory, self._named(notes.MARK), text)
+
+    def end(self, course: observe.Course, error: BaseException | None) -> None:
+        """Note how the operation has ended; one file is written, and the mark goes."""
+        with self._guard:
+            directory, self._directory = self._directory, None
+        if directory is None:
+            return
+        try:
+            with self._reporting('note'):
+                self._note(directory, course, error)
+            with self._reporting('mark'):
+                atomic.unlink_in(directory, self._named(notes.MARK), durable=False)
+        finally:
+            os.close(directory)
+
+    def _note(self, directory: int, course: observe.Course, error: BaseException | None) -> None:
+        before, past = self._before, _past(course, error)
+        is_done = past.outcome == observe.DONE
+        if is_done and course.operation == observe.ATTACH:
+            self._write(directory, self._attached(course), past)
+        elif is_done and course.operation == observe.EXTEND and before is not None:
+            self._write(directory, before, past)
+        elif is_done and course.operation == observe.DETACH:
+            atomic.unlink_in(directory, self._named(notes.NOTE), durable=False)
+            _append(directory, (*(before.past if before is not None else ()), past))
+        else:
+            _append(directory, [past])
+
+    def _write(self, directory: int, found: note.Note, past: note.Past) -> None:
+        kept = (*(self._before.past if self._before is not None else ()), past)
+        data = notes.text(dataclasses.replace(found, past=kept[-note.MOST_PAST :])).encode()
+        name = self._named(notes.NOTE)
+        atomic.replace_in(directory, name, data, _MODE, durable=False)
+
+    def _attached(self, course: observe.Course) -> note.Note:
+        result = _shown(trace.masked(dict(course.result or {})))
+        return dataclasses.replace(
+            self._now,
+            properties=_properties(self._raw),
+            result=result,
+            device=_device(course.result or {}),
+            identity=course.identity or str(result.get('scsi_wwn') or ''),
+            wanted=course.wanted,
+            ready=course.ready,
+            process=notes.process(),
+            at=clock.wall(),
+            work=None,
+        )
+
+    def forget(self) -> None:
+        """Remove the note of a volume whose detach is not an operation."""
+        with (
+            self._reporting('note'),
+            shared_files.directory(notes.place(self._place)) as directory,
+        ):
+            atomic.unlink_in(directory, self._named(notes.NOTE), durable=False)
+
+    def _named(self, kind: str) -> str:
+        return f'{kind}{notes.digest(self._now.key)}'
+
+    @contextlib.contextmanager
+    def _reporting(self, what: str) -> Iterator[None]:
+        """Have an error be reported once, and nothing more."""
+        try:
+            yield
+        except (OSError, ValueError, RecursionError) as error:
+            _report(f'{what} of {self._now.key}' if what == 'note' else what, self._place, error)
+
+
+def _properties(raw: Raw) -> dict[str, Any]:
+    """The properties without secrets, or nothing if they are too large to be kept."""
+    found = _shown(trace.masked(dict(raw)))
+    return found if len(json.dumps(found)) < notes.LARGEST_BYTES // 2 else {}
+
+
+def _shown(value: Any) -> Any:
+    """Plain values whose texts are lines."""
+    if isinstance(value, Mapping):
+        return {trace.one_line(str(name)): _shown(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(each) for each in value]
+    return trace.one_line(value) if isinstance(value, str) else value
+
+
+def _device(result: Raw) -> str:
+    path = result.get('path')
+    if not isinstance(path, str):
+        return ''
+    directory, _, name = path.rpartition('/')
+    return name if directory == '/dev' else block.name_of(links.device_of(path)) or ''
+
+
+def _past(course: observe.Course, error: BaseException | None) -> note.Past:
+    return note.Past(
+        *(course.operation, course.protocol, course.outcome(error), clock.wall()),
+        *(round(course.seconds, 3), round(course.lock_seconds, 3), course.code(error)),
+    )
+
+
+def _append(directory: int, past: Iterable[note.Past]) -> None:
+    lines = [json.dumps(dataclasses.asdict(each), separators=(',', ':')) for each in past]
+    data = ''.join(f'{line}\n' for line in lines).encode()
+    name = f'{notes.LIST}{os.geteuid()}'
+    shared_files.append_in(directory, name, data, notes.LARGEST_LIST_BYTES)
+
+
+def _report(what: str, place: str, error: Exception) -> None:
+    with _guard:
+        is_new = f'{place} {what}' not in _reported
+        _reported.add(f'{place} {what}')
+    if is_new:
+        LOG.warning('The %s in %s (or beside the locks) is not used: %s', what, place, error)

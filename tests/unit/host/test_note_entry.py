@@ -1,0 +1,394 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What attach, extend and detach note of a volume, and what goes wrong with that."""
+
+from collections.abc import Callable, Iterator
+import dataclasses
+import errno
+import itertools
+import json
+import os
+import pathlib
+import stat
+import sys
+from typing import Any
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import atomic, shared_files
+from os_brick.host import notes
+from os_brick.initiator.connectors import iscsi
+from os_brick.model import note
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+from tests.unit.initiator import forked
+
+VOLUME = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
+
+
+class Lab:
+    """A host with one volume behind two portals."""
+
+    def __init__(self, host: fake_host.Host) -> None:
+        self.host = host
+        self.target = host.target('t1', portals=2)
+        self.target.luns[1] = array.Unit()
+        self.connector = iscsi.ISCSIConnector(None, use_multipath=True)
+        self.properties: dict[str, Any] = {
+            **self.target.properties(),
+            'volume_id': VOLUME,
+            'attachment_id': 'a1',
+            'auth_method': 'CHAP',
+            'auth_username': 'open',
+            'auth_password': 'sesame-sesame',
+        }
+        self.target.chap = None
+
+    def attach(self) -> dict[str, Any]:
+        return self.connector.connect_volume(self.properties)
+
+    def detach(self, info: dict[str, Any] | None = None) -> None:
+        self.connector.disconnect_volume(self.properties, info)
+
+
+@pytest.fixture
+def lab(host: fake_host.Host) -> Lab:
+    return Lab(host)
+
+
+def _only(state_path: str) -> note.Note:
+    found = notes.every(state_path)
+    assert found.unread == ()
+    (one,) = found.notes
+    return one
+
+
+def test_a_note_is_there_after_an_attach_and_gone_after_the_detach(
+    lab: Lab, state_path: str
+) -> None:
+    assert notes.every(state_path).notes == ()
+    info = lab.attach()
+    found = _only(state_path)
+    assert (found.volume_id, found.attachment_id, found.protocol) == (VOLUME, 'a1', 'iscsi')
+    assert found.result == info
+    assert found.device == info['path'].removeprefix('/dev/')
+    assert found.identity == info['scsi_wwn']
+    assert (found.wanted, found.ready) == (2, 2)
+    assert found.process is not None
+    assert (found.process.pid, found.process.user) == (os.getpid(), os.geteuid())
+    assert notes.is_running(found.process)
+    assert found.work is None
+    assert found.properties['target_iqns'] == lab.properties['target_iqns']
+
+    lab.detach(info)
+    assert notes.every(state_path) == notes.Noted()
+    assert [each.operation for each in notes.operations(state_path)] == ['attach', 'detach']
+
+
+def test_no_secret_is_written(lab: Lab, state_path: str) -> None:
+    lab.attach()
+    for place in pathlib.Path(state_path).iterdir():
+        text = os.readlink(place) if place.is_symlink() else place.read_text()
+        assert 'sesame' not in text
+        assert stat.S_IMODE(place.lstat().st_mode) == 0o644
+
+
+def test_what_is_under_way_is_marked_with_what_it_has_reached(lab: Lab, state_path: str) -> None:
+    seen: list[note.Note] = []
+    lab.host.before_act = lambda what: seen.append(_only(state_path))  # type: ignore[method-assign]
+    lab.attach()
+    works = [each.work for each in seen]
+    assert {each.operation for each in works if each} == {'attach'}
+    assert not any(each.is_attached for each in seen)
+    assert len({each.reached for each in works if each}) > 2
+
+
+@pytest.mark.parametrize('operation', ['attach', 'detach'])
+def test_killed_at_each_point(lab: Lab, state_path: str, operation: str) -> None:
+    """The note says that it is unfinished and what it had reached; the next one goes on."""
+    info = lab.attach() if operation == 'detach' else None
+    act: Callable[[], object] = lab.attach if info is None else lambda: lab.detach(info)
+    reached = []
+    for number in itertools.count():
+        if forked.status(lambda number=number: _killed(lab.host, number, act)) == 0:
+            break
+        found = _only(state_path)
+        assert found.work is not None
+        assert found.work.operation == operation
+        assert notes.is_running(found.work.process) is False
+        assert found.is_attached == (operation == 'detach')
+        assert found.properties
+        reached.append(found.work.reached)
+    assert number > 4
+    assert len(set(reached)) > 2
+    # The last child has done it whole, on the host of its own memory.
+    assert all(each.work is None for each in notes.every(state_path).notes)
+
+
+def _killed(host: fake_host.Host, number: int, act: Callable[[], object]) -> None:
+    left = iter(range(number))
+
+    def before_act(what: str) -> None:
+        if next(left, None) is None:
+            os._exit(9)
+
+    host.before_act = before_act  # type: ignore[method-assign]
+    act()
+
+
+def test_an_attach_that_fails_leaves_no_note(lab: Lab, state_path: str) -> None:
+    del lab.target.luns[1]
+    with pytest.raises(exception.BrickException):
+        lab.attach()
+    assert notes.every(state_path) == notes.Noted()
+    (past,) = notes.operations(state_path)
+    assert (past.operation, past.outcome) == ('attach', 'failed')
+    assert past.code
+
+
+def test_an_attach_of_what_is_attached_replaces_the_note(lab: Lab, state_path: str) -> None:
+    lab.attach()
+    lab.attach()
+    assert [each.operation for each in _only(state_path).past] == ['attach', 'attach']
+
+
+def test_a_detach_that_is_refused_leaves_the_note(lab: Lab, state_path: str) -> None:
+    info = lab.attach()
+    before = _only(state_path)
+    lab.host.mount(info['path'].removeprefix('/dev/'), '/mnt')
+    with pytest.raises(exception.VolumeInUse):
+        lab.detach(info)
+    assert _only(state_path) == before
+
+
+def test_an_extend_is_noted(lab: Lab, state_path: str) -> None:
+    lab.attach()
+    lab.connector.extend_volume(lab.properties)
+    found = _only(state_path)
+    assert found.is_attached
+    assert [each.operation for each in found.past] == ['attach', 'extend']
+
+
+def _writes(state_path: str, act: Callable[[], object]) -> list[str]:
+    """The files below the state directory that are opened to be written while ``act`` runs."""
+    found: list[str] = []
+    is_on = True
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if is_on and event == 'open' and isinstance(args[2], int) and args[2] & os.O_ACCMODE:
+            found.append(str(args[0]))
+
+    sys.addaudithook(hook)
+    act()
+    is_on = False
+    return [each for each in found if each == '.' or each.startswith('os-brick-')]
+
+
+def test_one_file_is_written_an_operation(lab: Lab, state_path: str) -> None:
+    assert len(_writes(state_path, lab.attach)) == 1
+    assert len(_writes(state_path, lambda: lab.connector.extend_volume(lab.properties))) == 1
+    assert len(_writes(state_path, lab.detach)) == 1
+
+
+def _round(lab: Lab) -> None:
+    before = lab.host.snapshot()
+    lab.detach(lab.attach())
+    assert lab.host.snapshot() == before
+
+
+GARBAGE = [
+    b'',
+    b'{',
+    b'null',
+    b'[]',
+    b'\xff\xfe',
+    b'{"version": 1}',
+    b'[' * 100_000,
+    b'{"version": 1, "key": "x\\u001b[2J"}',
+    b'0' * (notes.LARGEST_BYTES + 1),
+]
+
+
+@pytest.mark.parametrize('content', GARBAGE, ids=range(len(GARBAGE)))
+def test_a_garbled_note_blocks_nothing(lab: Lab, state_path: str, content: bytes) -> None:
+    lab.attach()
+    (place,) = pathlib.Path(state_path).glob(f'{notes.NOTE}*')
+    place.write_bytes(content)
+    found = notes.every(state_path)
+    assert found.notes == ()
+    assert [each.what for each in found.unread] == [str(place)]
+    lab.detach()
+    assert not list(pathlib.Path(state_path).glob(f'{notes.NOTE}*'))
+    _round(lab)
+
+
+def _planted(state_path: str, kind: str, lab: Lab) -> pathlib.Path:
+    key = lab.connector.Request.parse(lab.properties).key
+    pathlib.Path(state_path).mkdir(exist_ok=True)
+    return pathlib.Path(state_path, f'{kind}{notes.digest(key)}')
+
+
+@pytest.mark.parametrize('kind', [notes.NOTE, notes.MARK, notes.LIST])
+@pytest.mark.parametrize('what', ['link', 'dangling link', 'FIFO', 'directory'])
+def test_what_is_planted_is_not_followed_and_blocks_nothing(
+    lab: Lab, state_path: str, tmp_path: pathlib.Path, kind: str, what: str
+) -> None:
+    place = _planted(state_path, kind, lab)
+    if kind == notes.LIST:
+        place = place.with_name(f'{notes.LIST}{os.geteuid()}')
+    victim = tmp_path / 'victim'
+    victim.write_text('of another user')
+    if what == 'FIFO':
+        os.mkfifo(place)
+    elif what == 'directory':
+        place.mkdir()
+    else:
+        place.symlink_to(victim if what == 'link' else tmp_path / 'nothing')
+    notes.every(state_path)
+    _round(lab)
+    assert victim.read_text() == 'of another user'
+    assert not (tmp_path / 'nothing').exists()
+
+
+class Full:
+    """A full disk: nothing is written."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*args: Any, **kwargs: Any) -> None:
+            raise OSError(errno.ENOSPC, 'No space left on device')
+
+        for module, name in (
+            (atomic, 'replace_in'),
+            (shared_files, 'set_mark'),
+            (shared_files, 'append_in'),
+        ):
+            monkeypatch.setattr(module, name, fail)
+
+
+def test_a_full_disk_blocks_nothing(
+    lab: Lab, state_path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    info = lab.attach()
+    Full(monkeypatch)
+    lab.detach(info)
+    assert notes.every(state_path).notes == ()
+    lab.attach()
+    assert 'No space left' in caplog.text
+
+
+def test_a_directory_that_cannot_be_used_blocks_nothing(lab: Lab, state_path: str) -> None:
+    """Beside the lock files, then; and where nothing can be made, nowhere."""
+    pathlib.Path(state_path).write_text('not a directory')
+    info = lab.attach()
+    (found,) = notes.every(state_path).notes
+    assert found.is_attached
+    lab.detach(info)
+    assert notes.every(state_path).notes == ()
+
+
+def test_a_directory_that_any_user_can_write_to_is_not_used(lab: Lab, state_path: str) -> None:
+    os.mkdir(state_path)
+    os.chmod(state_path, 0o777)
+    _round(lab)
+    assert not list(pathlib.Path(state_path).iterdir())
+    assert [each.what for each in notes.every(state_path).unread] == [state_path]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='makes files of other users')
+class TestTwoUsers:
+    """Services of several users on one host."""
+
+    def _plant(self, state_path: str, lab: Lab, user: int, group: int) -> pathlib.Path:
+        lab.attach()
+        (place,) = pathlib.Path(state_path).glob(f'{notes.NOTE}*')
+        os.chown(place, user, group)
+        return place
+
+    def test_a_note_of_a_service_with_the_group_is_used_and_removed(
+        self, lab: Lab, state_path: str
+    ) -> None:
+        os.makedirs(state_path)
+        os.chown(state_path, 0, 4242)
+        os.chmod(state_path, 0o2775)
+        place = self._plant(state_path, lab, 162, 4242)
+        assert _only(state_path).volume_id == VOLUME
+        lab.detach()
+        assert not place.exists()
+
+    def test_a_note_of_any_other_user_is_not_believed(self, lab: Lab, state_path: str) -> None:
+        place = self._plant(state_path, lab, 1000, 1000)
+        found = notes.every(state_path)
+        assert (found.notes, len(found.unread)) == ((), 1)
+        lab.detach()
+        assert not place.exists()  # Root can.
+
+    def test_a_mark_of_any_other_user_is_not_believed(self, lab: Lab, state_path: str) -> None:
+        place = _planted(state_path, notes.MARK, lab)
+        os.symlink(notes.text(note.Note(key='iscsi x 1')), place)
+        os.lchown(place, 1000, 1000)
+        found = notes.every(state_path)
+        assert (found.notes, len(found.unread)) == ((), 1)
+
+
+def test_a_note_under_the_name_of_another_volume_is_not_believed(lab: Lab, state_path: str) -> None:
+    lab.attach()
+    (place,) = pathlib.Path(state_path).glob(f'{notes.NOTE}*')
+    raw = json.loads(place.read_text())
+    place.write_text(json.dumps({**raw, 'key': 'iscsi another 1'}))
+    assert notes.every(state_path).notes == ()
+    _round(lab)
+
+
+def test_a_note_of_an_earlier_boot_is_void(lab: Lab, state_path: str) -> None:
+    lab.attach()
+    lab.host.tree.file('/proc/sys/kernel/random/boot_id', 'another one')
+    assert notes.every(state_path) == notes.Noted()
+
+
+def test_a_volume_with_properties_that_no_link_can_hold(lab: Lab, state_path: str) -> None:
+    lab.properties['comment'] = 'x' * 5000
+    seen: list[note.Note] = []
+    lab.host.before_act = lambda what: seen.append(_only(state_path))  # type: ignore[method-assign]
+    lab.attach()
+    assert all(each.work and not each.properties for each in seen)
+    assert _only(state_path).properties['target_iqns']
+
+
+def test_huge_properties_are_left_out(lab: Lab, state_path: str) -> None:
+    lab.properties['comment'] = ['x' * 4000] * 100
+    lab.attach()
+    assert not _only(state_path).properties
+
+
+def test_the_list_of_operations_is_bounded(
+    lab: Lab, state_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notes, 'LARGEST_LIST_BYTES', 600)
+    for _ in range(6):
+        lab.detach(lab.attach())
+    lists = list(pathlib.Path(state_path).glob(f'{notes.LIST}*'))
+    assert 1 <= len(lists) <= 2
+    assert sum(each.stat().st_size for each in lists) < 2000
+    assert 2 <= len(notes.operations(state_path)) <= 12
+
+
+def _same(one: note.Note, two: note.Note) -> bool:
+    return dataclasses.replace(one, at=0.0, past=()) == dataclasses.replace(two, at=0.0, past=())
+
+
+def test_two_volumes_have_two_notes(lab: Lab, state_path: str) -> None:
+    lab.attach()
+    first = _only(state_path)
+    lab.target.luns[2] = array.Unit()
+    other = {**lab.target.properties(lun=2), 'volume_id': 'other'}
+    info = lab.connector.connect_volume(other)
+    assert len(notes.every(state_path).notes) == 2
+    lab.connector.disconnect_volume(other, info)
+    assert _same(_only(state_path), first)
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    before = os.umask(0o027)
+    yield
+    os.umask(before)
