@@ -186,10 +186,14 @@ def _properties(raw: Raw) -> dict[str, Any]:
 def _shown(value: Any) -> Any:
     """Plain values whose texts are lines."""
     if isinstance(value, Mapping):
-        return {trace.one_line(str(name)): _shown(each) for name, each in value.items()}
+        return {_line(str(name)): _shown(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_shown(each) for each in value]
-    return trace.one_line(value) if isinstance(value, str) else value
+    return _line(value) if isinstance(value, str) else value
+
+
+def _line(text: str) -> str:
+    return trace.one_line(text)[: note.LONGEST_TEXT]
 
 
 def _device(result: Raw) -> str:

@@ -190,18 +190,19 @@ def _listed(directory: int, name: str) -> Iterable[note.Past]:
             continue
 
 
-_self: dict[int, note.Process] = {}
+# Of this process alone; a forked one has a number of its own.
+_self: dict[tuple[int, int], note.Process] = {}
 
 
 def process() -> note.Process:
     """This process."""
     pid = os.getpid()
-    found = _self.get(pid)
+    key = pid, files.epoch()
+    found = _self.get(key)
     if found is None:
-        _self.clear()  # Of the process that this one was forked from.
-        found = _self[pid] = note.Process(
-            _program(), pid, _started(pid), os.geteuid(), _namespace()
-        )
+        found = note.Process(_program(), pid, _started(pid), os.geteuid(), _namespace())
+        _self.clear()
+        _self[key] = found
     return found
 
 

@@ -17,7 +17,7 @@ VERSION = 1
 # As many operations are kept with a volume; the oldest go first.
 MOST_PAST = 16
 
-_LONGEST_TEXT = 4096
+LONGEST_TEXT = 4096
 _DEEPEST = 16
 # Linux, PID_MAX_LIMIT (include/linux/threads.h).
 _HIGHEST_PID = 4 * 1024 * 1024
@@ -166,8 +166,9 @@ class Note:
 
     def as_dict(self) -> Data:
         """The note in plain values, without what is empty."""
-        found = {**dataclasses.asdict(self), 'version': VERSION}
-        return {name: value for name, value in found.items() if value not in ('', None, (), {}, 0)}
+        found = {name: value for name, value in dataclasses.asdict(self).items() if value}
+        result = {'result': dict(self.result)} if self.result is not None else {}
+        return {'version': VERSION, **found, **result}
 
     @classmethod
     def from_dict(cls, found: object) -> Self:
@@ -225,7 +226,7 @@ def _value(raw: Mapping[str, Any], name: str, kind: type[T], default: T | None =
 
 def _require_line(text: str) -> None:
     # What is read is shown on terminals, which obey control characters.
-    if len(text) > _LONGEST_TEXT or not text.isprintable():
+    if len(text) > LONGEST_TEXT or not text.isprintable():
         raise ValueError('a text is too long, or has control characters')
 
 

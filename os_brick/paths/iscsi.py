@@ -11,7 +11,7 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import net, wait
+from os_brick.core import net, observe, wait
 from os_brick.host import disks as host_disks
 from os_brick.host import iscsi, lun_state, open_iscsi, scsi
 from os_brick.paths import iscsi_removal
@@ -247,7 +247,8 @@ class _Try:
         open_iscsi.ensure_node(path.name, path.portal, options.iface, secret, attempt.deadline)
         attempt.begin()
         try:
-            open_iscsi.login(path.name, path.portal, options.iface, attempt.deadline)
+            with observe.step('log in', path.portal):
+                open_iscsi.login(path.name, path.portal, options.iface, attempt.deadline)
         except exception.FailedISCSITargetPortalLogin as error:
             if isinstance(error.__cause__, processutils.ProcessExecutionError):
                 attempt.made.add(iscsi_removal.await_login, *where, seconds)
@@ -259,7 +260,8 @@ class _Try:
         for step in new:
             self.attempt.begin()
             self._remember(step)
-            scsi.scan(scsi.Address.parse(step.address), until)
+            with observe.step('scan', step.address):
+                scsi.scan(scsi.Address.parse(step.address), until)
         return {step.address for step in new}
 
     def _remember(self, step: plans_attach.Step) -> None:
@@ -270,7 +272,8 @@ class _Try:
         self, step: plans_attach.Step, until: wait.Deadline, *, is_new: bool
     ) -> host_disks.Disk:
         """The disk behind a session, which is the volume that the caller expects."""
-        disk = self._find(step, until, is_new=is_new)
+        with observe.step('identify', step.address):
+            disk = self._find(step, until, is_new=is_new)
         if disk.is_new and not is_new:  # In the place of a stale one.
             self._remember(step)
         host_disks.require_expected(disk, step.wwid or None)

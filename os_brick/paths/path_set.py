@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, locks, operation, undo, wait
+from os_brick.core import background, locks, observe, operation, undo, wait
 from os_brick.paths.attempt import Attempt
 from os_brick.paths.driver import Assembly, Driver
 from os_brick.paths.first_tries import FirstTries
@@ -129,6 +129,7 @@ class PathSet(Generic[P, O]):
     def keep(self) -> None:
         """Use the paths that are open; what opens later is taken back."""
         with self._guard:
+            self._op.course.count(wanted=len(self._paths), ready=1)
             self._state = _State.ENDED
             for attempt in self._attempts.values():
                 attempt.call_off()
@@ -143,6 +144,7 @@ class PathSet(Generic[P, O]):
         """
         with self._guard:
             self._state = _State.JOINING
+            self._op.course.count(wanted=len(self._paths), ready=len(self._open))
             for attempt in self._attempts.values():
                 attempt.call_off(unless_begun=True)
             missing = [path for path in self._paths if path not in self._open]
@@ -230,9 +232,11 @@ class PathSet(Generic[P, O]):
 
     def _opened(self, path: P, attempt: Attempt) -> O:
         with attempt.made.on_error():
-            if self._driver.reachable(path, attempt.deadline, ask=attempt.ask):
-                attempt.respond()
-            return self._driver.open(path, attempt)
+            with observe.step('reach', path):
+                if self._driver.reachable(path, attempt.deadline, ask=attempt.ask):
+                    attempt.respond()
+            with observe.step('open path', path):
+                return self._driver.open(path, attempt)
 
     def _deliver(self, path: P, opened: O, attempt: Attempt) -> None:
         """Hand over what an attempt has made: to the attach, or to the volume it has become."""

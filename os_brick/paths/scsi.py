@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import handed, locks, operation, undo, wait
+from os_brick.core import handed, locks, observe, operation, undo, wait
 from os_brick.host import disks as host_disks
 from os_brick.host import dm, multipath, scsi, volume
 from os_brick.paths import driver as drivers
@@ -63,7 +63,8 @@ class MultipathMap(Generic[OpenO]):
         :raises NotClaimed: if multipathd refuses.
         """
         with _proven(disks, disks[0].identity.wwid, op.work):
-            device = volume.open_multipath(disks, op.settings.map_ready_seconds, op.work)
+            with observe.step('map', disks[0].identity.wwid):
+                device = volume.open_multipath(disks, op.settings.map_ready_seconds, op.work)
             _hand_out(disks, op.undo)
         self.wwid, self._map = device.wwid, dm.wwid(device.name)
         return device
@@ -124,7 +125,8 @@ def _proven(disks: Sequence[host_disks.Disk], wwid: str, deadline: wait.Deadline
 def _open_single(
     disk: host_disks.Disk, deadline: wait.Deadline, *steps: undo.Undo
 ) -> volume.Device:
-    device = volume.open_single(disk, deadline)
+    with observe.step('read', disk):
+        device = volume.open_single(disk, deadline)
     _hand_out([disk], *steps)
     return device
 

@@ -4,21 +4,24 @@
 from collections.abc import Callable, Iterator
 import dataclasses
 import errno
+import functools
 import itertools
 import json
 import os
 import pathlib
+import shutil
 import stat
-import sys
 from typing import Any
 
+from oslo_config import cfg
 import pytest
 
 from os_brick import exception
 from os_brick.core import atomic, shared_files
-from os_brick.host import notes
+from os_brick.host import note_entry, notes
 from os_brick.initiator.connectors import iscsi
 from os_brick.model import note
+from tests.unit import costs
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 from tests.unit.initiator import forked
@@ -29,9 +32,9 @@ VOLUME = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
 class Lab:
     """A host with one volume behind two portals."""
 
-    def __init__(self, host: fake_host.Host) -> None:
+    def __init__(self, host: fake_host.Host, portals: int = 2) -> None:
         self.host = host
-        self.target = host.target('t1', portals=2)
+        self.target = host.target('t1', portals=portals)
         self.target.luns[1] = array.Unit()
         self.connector = iscsi.ISCSIConnector(None, use_multipath=True)
         self.properties: dict[str, Any] = {
@@ -42,7 +45,8 @@ class Lab:
             'auth_username': 'open',
             'auth_password': 'sesame-sesame',
         }
-        self.target.chap = None
+        own = f'/proc/{os.getpid()}/stat'
+        host.tree.file(own, pathlib.Path(own).read_text())
 
     def attach(self) -> dict[str, Any]:
         return self.connector.connect_volume(self.properties)
@@ -78,7 +82,8 @@ def test_a_note_is_there_after_an_attach_and_gone_after_the_detach(
     assert (found.process.pid, found.process.user) == (os.getpid(), os.geteuid())
     assert notes.is_running(found.process)
     assert found.work is None
-    assert found.properties['target_iqns'] == lab.properties['target_iqns']
+    assert found.properties['target_lun'] == lab.properties['target_lun']
+    assert found.properties['auth_password'] == '***'
 
     lab.detach(info)
     assert notes.every(state_path) == notes.Noted()
@@ -104,25 +109,38 @@ def test_what_is_under_way_is_marked_with_what_it_has_reached(lab: Lab, state_pa
 
 
 @pytest.mark.parametrize('operation', ['attach', 'detach'])
-def test_killed_at_each_point(lab: Lab, state_path: str, operation: str) -> None:
-    """The note says that it is unfinished and what it had reached; the next one goes on."""
-    info = lab.attach() if operation == 'detach' else None
-    act: Callable[[], object] = lab.attach if info is None else lambda: lab.detach(info)
+def test_killed_at_each_point(tmp_path: pathlib.Path, state_path: str, operation: str) -> None:
+    """The note says that it is unfinished and what it had reached; the next operation ends that."""
     reached = []
     for number in itertools.count():
-        if forked.status(lambda number=number: _killed(lab.host, number, act)) == 0:
+        with fake_host.Host(tmp_path / str(number)) as host:
+            lab = Lab(host, portals=1)
+            info = lab.attach() if operation == 'detach' else None
+            act = functools.partial(lab.detach, info) if info else lab.attach
+            status = forked.status(functools.partial(_killed, host, number, act))
+            noted = notes.every(state_path).notes
+        if status == 0:
             break
-        found = _only(state_path)
+        assert status == 9
+        (found,) = noted
         assert found.work is not None
         assert found.work.operation == operation
         assert notes.is_running(found.work.process) is False
         assert found.is_attached == (operation == 'detach')
-        assert found.properties
+        assert found.properties['volume_id'] == VOLUME
         reached.append(found.work.reached)
+        shutil.rmtree(state_path)
     assert number > 4
     assert len(set(reached)) > 2
-    # The last child has done it whole, on the host of its own memory.
-    assert all(each.work is None for each in notes.every(state_path).notes)
+    # The last child has not been killed.
+    assert [each.is_attached for each in noted] == [True] * (info is None)
+
+
+def test_the_next_operation_ends_what_was_marked(lab: Lab, state_path: str) -> None:
+    assert forked.status(functools.partial(_killed, lab.host, 0, lab.attach)) == 9
+    assert _only(state_path).work is not None
+    lab.attach()
+    assert _only(state_path).work is None
 
 
 def _killed(host: fake_host.Host, number: int, act: Callable[[], object]) -> None:
@@ -155,7 +173,9 @@ def test_an_attach_of_what_is_attached_replaces_the_note(lab: Lab, state_path: s
 def test_a_detach_that_is_refused_leaves_the_note(lab: Lab, state_path: str) -> None:
     info = lab.attach()
     before = _only(state_path)
-    lab.host.mount(info['path'].removeprefix('/dev/'), '/mnt')
+    number = lab.host.tree.at(f'/sys/class/block/{before.device}/dev').read_text().strip()
+    line = f'36 35 {number} / /mnt rw - ext4 {info["path"]} rw\n'
+    lab.host.tree.file('/proc/self/mountinfo', line)
     with pytest.raises(exception.VolumeInUse):
         lab.detach(info)
     assert _only(state_path) == before
@@ -169,25 +189,52 @@ def test_an_extend_is_noted(lab: Lab, state_path: str) -> None:
     assert [each.operation for each in found.past] == ['attach', 'extend']
 
 
-def _writes(state_path: str, act: Callable[[], object]) -> list[str]:
-    """The files below the state directory that are opened to be written while ``act`` runs."""
-    found: list[str] = []
-    is_on = True
+class Files:
+    """What is written to files of the state directory, or an error in its place."""
 
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        if is_on and event == 'open' and isinstance(args[2], int) and args[2] & os.O_ACCMODE:
-            found.append(str(args[0]))
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+        self.written: list[str] = []
+        self.error: OSError | None = None
+        for module, name in (
+            (atomic, 'replace_in'),
+            (shared_files, 'append_in'),
+            (shared_files, 'set_mark'),
+        ):
+            monkeypatch.setattr(module, name, self._counting(getattr(module, name), place))
 
-    sys.addaudithook(hook)
-    act()
-    is_on = False
-    return [each for each in found if each == '.' or each.startswith('os-brick-')]
+    def _counting(self, function: Callable[..., None], place: str) -> Callable[..., None]:
+        def call(directory: int, name: str, *args: Any, **kwargs: Any) -> None:
+            if os.readlink(f'/proc/self/fd/{directory}') == place:
+                if self.error:
+                    raise self.error
+                self.written += [name] if not name.startswith(notes.MARK) else []
+            function(directory, name, *args, **kwargs)
+
+        return call
 
 
-def test_one_file_is_written_an_operation(lab: Lab, state_path: str) -> None:
-    assert len(_writes(state_path, lab.attach)) == 1
-    assert len(_writes(state_path, lambda: lab.connector.extend_volume(lab.properties))) == 1
-    assert len(_writes(state_path, lab.detach)) == 1
+@pytest.fixture
+def state_files(monkeypatch: pytest.MonkeyPatch, state_path: str) -> Files:
+    return Files(monkeypatch, state_path)
+
+
+def test_one_file_is_written_an_operation(lab: Lab, state_files: Files) -> None:
+    extend = functools.partial(lab.connector.extend_volume, lab.properties)
+    for act, kind in ((lab.attach, notes.NOTE), (extend, notes.NOTE), (lab.detach, notes.LIST)):
+        state_files.written.clear()
+        act()
+        (name,) = state_files.written
+        assert name.startswith(kind)
+
+
+def test_no_root_function_is_called_for_a_note(lab: Lab) -> None:
+    with costs.Counter() as counted:
+        entry = note_entry.Entry(lab.properties, cfg.CONF.os_brick.state_path)
+        course = entry.course('connect', 'iscsi t1 1')
+        entry.begin(course)
+        entry.reach('scan')
+        entry.end(course, None)
+    assert counted.root_calls == 0
 
 
 def _round(lab: Lab) -> None:
@@ -250,30 +297,22 @@ def test_what_is_planted_is_not_followed_and_blocks_nothing(
     assert not (tmp_path / 'nothing').exists()
 
 
-class Full:
-    """A full disk: nothing is written."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        def fail(*args: Any, **kwargs: Any) -> None:
-            raise OSError(errno.ENOSPC, 'No space left on device')
-
-        for module, name in (
-            (atomic, 'replace_in'),
-            (shared_files, 'set_mark'),
-            (shared_files, 'append_in'),
-        ):
-            monkeypatch.setattr(module, name, fail)
-
-
-def test_a_full_disk_blocks_nothing(
-    lab: Lab, state_path: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize('number', [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EACCES])
+def test_what_cannot_be_written_blocks_nothing(
+    lab: Lab, state_path: str, state_files: Files, caplog: pytest.LogCaptureFixture, number: int
 ) -> None:
+    """A full disk, a file system that is read-only, a quota: the log says so, once."""
     info = lab.attach()
-    Full(monkeypatch)
+    state_files.error = OSError(number, os.strerror(number))
     lab.detach(info)
     assert notes.every(state_path).notes == ()
     lab.attach()
-    assert 'No space left' in caplog.text
+    assert notes.every(state_path).notes == ()
+    lines = [each for each in caplog.messages if os.strerror(number) in each]
+    assert 1 <= len(lines) <= 3
+    state_files.error = None
+    lab.attach()
+    assert _only(state_path).is_attached
 
 
 def test_a_directory_that_cannot_be_used_blocks_nothing(lab: Lab, state_path: str) -> None:
@@ -336,6 +375,7 @@ def test_a_note_under_the_name_of_another_volume_is_not_believed(lab: Lab, state
     raw = json.loads(place.read_text())
     place.write_text(json.dumps({**raw, 'key': 'iscsi another 1'}))
     assert notes.every(state_path).notes == ()
+    lab.detach()
     _round(lab)
 
 
@@ -351,7 +391,7 @@ def test_a_volume_with_properties_that_no_link_can_hold(lab: Lab, state_path: st
     lab.host.before_act = lambda what: seen.append(_only(state_path))  # type: ignore[method-assign]
     lab.attach()
     assert all(each.work and not each.properties for each in seen)
-    assert _only(state_path).properties['target_iqns']
+    assert _only(state_path).properties['volume_id'] == VOLUME
 
 
 def test_huge_properties_are_left_out(lab: Lab, state_path: str) -> None:

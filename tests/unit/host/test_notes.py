@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is read of notes: processes, places, the list of operations. test_note_entry has the rest."""
+"""What is read of notes: processes, the list of operations; test_note_entry has the rest."""
 
 import dataclasses
 import json
