@@ -7,6 +7,7 @@ connectors with ``os_brick.initiator.connector.InitiatorConnector.factory``.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import importlib
 import logging
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,19 @@ def __getattr__(name: str) -> Any:
         found = globals()[name] = log.getLogger(_LOGS[name])
         return found
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+
+
+def observe(listener: Callable[[Any], object]) -> Callable[[], None]:
+    """Have a listener be told of every operation of this process; return what ends that.
+
+    :param listener: is called with a frozen ``Started``, ``Step`` or ``Ended`` of
+        :mod:`os_brick.core.observe`, in the thread that does the work. It has to be quick; what it
+        raises is logged, and harms nothing.
+    """
+    # Importing os_brick alone must stay cheap.
+    from os_brick.core import observe as core_observe
+
+    return core_observe.observe(listener)
 
 
 def setup(conf: cfg.ConfigOpts, **kwargs: Any) -> None:

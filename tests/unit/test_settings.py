@@ -57,6 +57,7 @@ def test_every_option_is_in_the_value(configured):
 
 
 def test_the_defaults_are_those_of_the_options():
+    cfg.CONF.clear_override('state_path', group='os_brick')  # Of conftest.
     plain = settings.Settings()
     found = opts.current()
     assert dataclasses.replace(found, nvme=plain.nvme) == plain

@@ -160,6 +160,7 @@ def test_list_opts_is_for_the_sample_generator() -> None:
         'nvmeof_tls_psk',
         'operation_timeout',
         'scan_timeout',
+        'state_path',
         'wait_mpath_device_attempts',
         'wait_mpath_device_interval',
     }
