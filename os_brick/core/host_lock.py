@@ -10,6 +10,9 @@ release 7 waits for all of them.
 The file is release 7's: where there is none, 7 has not been at work with this directory, and
 nothing is taken. It is not made here, because 7 may run as another user, who could not open it then
 (``fs.protected_regular``).
+
+Release 7 tries its lock every 0.1 s and never waits in line, so a busy service of ours makes room
+for it: every few seconds those that come wait a moment, and the lock is free for a while.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ import threading
 
 from oslo_log import log as logging
 
-from os_brick.core import shared_files, wait
+from os_brick.core import clock, shared_files, wait
 
 LOG = logging.getLogger(__name__)
 
@@ -31,6 +34,11 @@ NAME = 'os-brick-connect_volume'
 # An attach by 7 takes 2 to 10 s; with a portal that does not answer it holds the lock for minutes.
 LONGEST_SECONDS = 60.0
 _SHARE = 0.5
+# How long the lock is shared in one go, how long it is free then, and how long one waits for that:
+# one that has a target's lock and asks for another's waits for itself.
+TURN_SECONDS = 5.0
+_REST_SECONDS = 0.25
+_PATIENCE_SECONDS = 1.0
 
 
 @dataclasses.dataclass(slots=True)
@@ -39,16 +47,24 @@ class _Shared:
 
     descriptor: int
     holders: int
+    turn_ends: float
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is release 7's turn."""
+        return clock.monotonic() > self.turn_ends
 
 
 _guard = threading.Lock()
 _held: dict[str, _Shared] = {}
+_rests_until: dict[str, float] = {}
 
 
 def _after_fork() -> None:
     """In a process forked from this one: the lock is the parent's, and only the descriptor ours."""
     global _guard  # noqa: PLW0603 renewed as a whole, in a process of one thread
     _guard = threading.Lock()
+    _rests_until.clear()
     while _held:
         os.close(_held.popitem()[1].descriptor)
 
@@ -75,7 +91,10 @@ def shared(directory: str | None, deadline: wait.Deadline) -> Iterator[None]:
 
 def _share(path: str, deadline: wait.Deadline) -> bool:
     seconds = min(LONGEST_SECONDS, deadline.remaining * _SHARE)
-    is_held = wait.poll(lambda: _try(path), wait.Deadline.after(seconds))
+    ends = wait.Deadline.after(seconds)
+    is_held = wait.poll(lambda: _try(path, is_polite=True), ends.within(_PATIENCE_SECONDS))
+    if is_held is None:
+        is_held = wait.poll(lambda: _try(path), ends)
     if is_held is None:
         LOG.warning(
             'os-brick 7 has been attaching or detaching on this host for %.0f s (%s): going on '
@@ -86,28 +105,42 @@ def _share(path: str, deadline: wait.Deadline) -> bool:
     return bool(is_held)
 
 
-def _try(path: str) -> bool | None:
-    """Whether the lock is shared now; ``False`` if there is none to share, ``None`` if 7 has it."""
+def _try(path: str, *, is_polite: bool = False) -> bool | None:
+    """Whether the lock is shared now; ``False`` if there is none to share, ``None`` to try again.
+
+    :param is_polite: leave it to release 7 for a moment if it is 7's turn.
+    """
     with _guard:
-        if path in _held:
-            _held[path].holders += 1
+        held = _held.get(path)
+        if is_polite and (held.is_over if held else clock.monotonic() < _rests_until.get(path, 0)):
+            return None
+        if held:
+            held.holders += 1
             return True
-        try:
-            descriptor = shared_files.open_existing(path)
-        except OSError:  # Not there, or another user's.
-            return False
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
-            return None if isinstance(error, BlockingIOError) else False
-        _held[path] = _Shared(descriptor, 1)
-        return True
+        return _lock(path)
+
+
+def _lock(path: str) -> bool | None:
+    try:
+        descriptor = shared_files.open_existing(path)
+    except OSError:  # Not there, or another user's.
+        return False
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        return None if isinstance(error, BlockingIOError) else False
+    _held[path] = _Shared(descriptor, 1, clock.monotonic() + TURN_SECONDS)
+    return True
 
 
 def _release(path: str) -> None:
     with _guard:
         held = _held[path]
         held.holders -= 1
-        if not held.holders:
-            os.close(_held.pop(path).descriptor)  # Ends the lock.
+        if held.holders:
+            return
+        del _held[path]
+        os.close(held.descriptor)  # Ends the lock.
+        if held.is_over:
+            _rests_until[path] = clock.monotonic() + _REST_SECONDS

@@ -118,6 +118,45 @@ def test_release_7_waits_for_all_of_ours(place: pathlib.Path) -> None:
     other.kill()
 
 
+def test_a_busy_service_makes_room(place: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads whose logins overlap all the time do not keep 7 waiting for ever."""
+    monkeypatch.setattr(host_lock, 'TURN_SECONDS', 0.5)
+    (place / host_lock.NAME).touch()
+    is_enough = threading.Event()
+
+    def work(number: int) -> None:
+        while not is_enough.is_set():
+            with locks.hold(locks.TARGET, str(number), wait.Deadline.after(20)):
+                is_enough.wait(0.03 + number / 100)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    other = Seven(place)
+    began = threading.Thread(target=other.wait, daemon=True)
+    began.start()
+    began.join(15)
+    is_waiting = began.is_alive()
+    other.kill()
+    is_enough.set()
+    for thread in threads:
+        thread.join(20)
+    assert not is_waiting
+
+
+def test_one_that_holds_another_target_waits_a_moment_only(
+    place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host_lock, 'TURN_SECONDS', 0.0)
+    (place / host_lock.NAME).touch()
+    started = time.monotonic()
+    with (
+        locks.hold(locks.TARGET, 'a', wait.Deadline.after(20)),
+        locks.hold(locks.TARGET, 'b', wait.Deadline.after(20)),
+    ):
+        assert time.monotonic() - started < 3
+
+
 def test_a_host_without_release_7(place: pathlib.Path) -> None:
     """Nothing is made that 7, as another user, could not open."""
     with locks.hold(locks.TARGET, 'a', wait.Deadline.after(20)):
