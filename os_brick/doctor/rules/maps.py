@@ -114,12 +114,12 @@ def mpath_queue_forever(found: facts.Facts, _values: Values) -> Iterator[Case]:
     for seen in (found.maps or {}).values():
         status = (found.map_status or {}).get(seen.name)
         queueing = found.multipathd.queueing.get(seen.wwid) if found.multipathd else None
-        if queueing is None:
-            forever = bool(status and status.queues)
-            reason = 'queue_if_no_path in the table of the kernel, without a count by multipathd'
-        else:
-            forever, reason = queueing == 'on', 'no_path_retry is "queue"'
-        if forever:
+        queues = status is not None and status.queues
+        if queueing == 'on':
+            yield Case(seen.name, {'map': seen.name, 'reason': 'no_path_retry is "queue"'})
+        elif queues and not (queueing or '')[:1].isdigit():
+            # With a count (5 chk, 25 sec) multipathd takes it out of the table when that has passed.
+            reason = 'queue_if_no_path is in its table, and multipathd does not count down'
             yield Case(seen.name, {'map': seen.name, 'reason': reason})
 
 

@@ -94,6 +94,7 @@ def test_a_map_is_degraded_without_a_disk_of_a_session() -> None:
         ({GOLD.wwid: 'on'}, True, True),
         ({GOLD.wwid: '5 chk'}, True, False),
         ({GOLD.wwid: 'off'}, False, False),
+        ({GOLD.wwid: 'off'}, True, True),  # Set by another program: no one ends the wait.
         ({}, True, True),  # multipathd does not have it: no one ends the wait.
         ({}, False, False),
     ],

@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor on a real kernel: no finding where all is well, and each that can be planted cheaply.
+
+The findings are planted one after the other beside one volume, since an attach costs more than a
+look. What is read is read by the root daemon here, as the connectors' is.
+"""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import os
+import pathlib
+import signal
+
+import pytest
+
+from os_brick.core import wait
+from os_brick.doctor import examine, readers
+from tests.functional import fc_support, lab, nvme_support, support
+
+HOST_ID = pathlib.Path('/etc/nvme/hostid')
+GHOST = '36001405dead00000000000000000beef'
+
+Plant = contextlib.AbstractContextManager[object]
+
+
+def findings() -> dict[str, set[str]]:
+    """The findings that are failures or warnings, with their objects."""
+    found = readers.read(wait.Deadline.after(10), is_root=True)
+    result = examine.examine(found, {})
+    every: dict[str, set[str]] = {}
+    for each in result.findings:
+        if each.level != 'I':
+            every.setdefault(each.id, set()).add(each.object)
+    return every
+
+
+def test_a_fresh_host_has_no_finding():
+    assert findings() == {}
+
+
+def test_volumes_of_each_transport_that_are_well_have_none(shelf, fabric, multi, fc, nvme):
+    target = shelf.target('well', portals=2)
+    attached = []
+    for lun in range(1, 5):
+        target.map(lun, support.stamped(shelf, f'well{lun}'))
+        attached.append((multi, target.properties(lun, plural=True)))
+    fc_support.served(shelf, fabric, 'wellfc', 1)
+    attached.append((fc, fabric.properties(1)))
+    _store, subsystem = nvme_support.served(shelf, 'wellnvme', 2)
+    attached.append((nvme, subsystem.properties(1)))
+    infos = [connector.connect_volume(props) for connector, props in attached]
+    for (connector, _), info in zip(attached[:5], infos, strict=False):
+        support.wait_disks(info['path'], 4 if connector is fc else 2)
+    with support.Stopwatch() as watch:
+        assert findings() == {}
+    assert watch.seconds < 3  # One on a machine that is not emulated.
+    for (connector, props), info in zip(attached, infos, strict=True):
+        connector.disconnect_volume(props, info)
+
+
+@contextlib.contextmanager
+def written(path: str | pathlib.Path, text: str) -> Iterator[None]:
+    """Have another text in a file, or a value in sysfs."""
+    place = pathlib.Path(path)
+    before = place.read_bytes() if place.exists() else None
+    place.write_text(text)
+    try:
+        yield
+    finally:
+        if before is None:
+            place.unlink()
+        else:
+            place.write_bytes(before)
+
+
+@contextlib.contextmanager
+def between(plant: Callable[[], object], undo: Callable[[], object]) -> Iterator[None]:
+    plant()
+    try:
+        yield
+    finally:
+        undo()
+
+
+def record(target: lab.lio.Target, name: str, value: str, before: str) -> Plant:
+    def change(to: str) -> None:
+        lab.shell.run(
+            *('iscsiadm', '-m', 'node', '-T', target.iqn, '--op', 'update', '-n', name, '-v', to)
+        )
+
+    return between(lambda: change(value), lambda: change(before))
+
+
+def stopped(name: str) -> Plant:
+    def send(number: signal.Signals) -> None:
+        for pid in lab.daemons.pids(name):
+            os.kill(pid, number)
+
+    return between(lambda: send(signal.SIGSTOP), lambda: send(signal.SIGCONT))
+
+
+def mapped(name: str, uuid: str, table: str) -> Plant:
+    """A device-mapper device of another program."""
+    return between(
+        lambda: lab.shell.run('dmsetup', 'create', name, '--uuid', uuid, '--table', table),
+        lambda: lab.shell.run('dmsetup', 'remove', '--retry', name),
+    )
+
+
+@pytest.mark.leaves('multipathd')
+def test_what_is_planted_is_found(shelf, multi, multipathd):
+    """Each finding alone, at its object; and none any more when it is put right."""
+    target = shelf.target('ward', portals=2)
+    gold, other = support.stamped(shelf, 'gold'), support.stamped(shelf, 'other')
+    target.map(1, gold)
+    props = target.properties(1, plural=True)
+    info = multi.connect_volume(props)
+    support.wait_disks(info['path'], 2)
+    device = support.node(info['path'])
+    first, _second = support.disks_of(info['path'])
+    session = support.session_of(first)
+    sys, disk = '/sys/class/iscsi_session', f'/sys/block/{first}'
+    plants: list[tuple[set[str], Plant]] = [
+        ({'iscsi-recovery-tmo'}, written(f'{sys}/{session}/recovery_tmo', '120')),
+        ({'node-startup-automatic'}, record(target, 'node.startup', 'automatic', 'manual')),
+        ({'session-scan-auto'}, record(target, 'node.session.scan', 'auto', 'manual')),
+        (
+            {'name-changed'},
+            written(lab.daemons.INITIATOR_NAME, 'InitiatorName=iqn.2026-11.org.lab:new\n'),
+        ),
+        ({'hostid-mismatch'}, written(HOST_ID, 'f0000000-7d0f-4c3a-9d39-1f1b3c2d4e5f\n')),
+        ({'map-degraded'}, written(f'{disk}/device/state', 'offline\n')),
+        ({'max-sectors-mixed'}, written(f'{disk}/queue/max_sectors_kb', '64')),
+        ({'iscsid-down'}, stopped('iscsid')),
+        ({'multipathd-mute'}, stopped('multipathd')),
+        (
+            {'identity-stale'},
+            between(lambda: target.remap(1, other), lambda: target.remap(1, gold)),
+        ),
+        ({'lun-unmapped'}, between(lambda: target.unmap(1), lambda: target.map(1, gold))),
+        (
+            {'lvm-active-on-volume'},
+            mapped('vg0-data', 'LVM-doctor', f'0 2048 linear /dev/{device} 2048'),
+        ),
+        (
+            {'map-suspended'},
+            between(
+                lambda: lab.shell.run('dmsetup', 'suspend', '--noflush', gold.wwid),
+                lambda: lab.shell.run('dmsetup', 'resume', gold.wwid),
+            ),
+        ),
+        (
+            {'mpath-queue-forever'},
+            between(
+                lambda: lab.shell.run('dmsetup', 'message', gold.wwid, '0', 'queue_if_no_path'),
+                lambda: lab.shell.run('dmsetup', 'message', gold.wwid, '0', 'fail_if_no_path'),
+            ),
+        ),
+        ({'ghost-map'}, mapped('ghost', f'mpath-{GHOST}', '0 65536 multipath 0 0 0 0')),
+    ]
+    wrong = []
+    for wanted, plant in plants:
+        with plant:
+            found = findings()
+        if not found.keys() >= wanted or found.keys() - wanted - {'map-degraded'}:
+            wrong.append((wanted, found))
+    assert not wrong
+    lab.shell.until(lambda: not findings(), 10, 'no finding is left', 0.5)
+    multi.disconnect_volume(props, info)
+
+
+def test_a_session_whose_portal_is_away(shelf, multi):
+    """The kernel's word on it changes once recovery_tmo has passed: 5 s below multipath."""
+    target = shelf.target('away', portals=2)
+    target.map(1, support.stamped(shelf, 'away'))
+    props = target.properties(1, plural=True)
+    info = multi.connect_volume(props)
+    support.wait_disks(info['path'], 2)
+    lab.net.cut('10.99.0.2')
+    lab.shell.until(lambda: 'session-stuck' in findings(), 40, 'it is stuck', 1)
+    assert findings().keys() == {'session-stuck', 'map-degraded'}
+    lab.net.heal('10.99.0.2')
+    lab.shell.until(lambda: not findings(), 40, 'it is well again', 1)
+    multi.disconnect_volume(props, info)
