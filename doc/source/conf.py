@@ -16,6 +16,7 @@ extensions = [
     'sphinx.ext.viewcode',
     'reno.sphinxext',
     'oslo_config.sphinxext',
+    'findings',
     'properties',
     'benchmark',
 ]

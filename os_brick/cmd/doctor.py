@@ -14,7 +14,7 @@ from typing import Any
 from os_brick.cmd import exits
 from os_brick.cmd.output import Console, Output, Table
 from os_brick.core import clock, files, wait
-from os_brick.doctor import catalogue, examine, facts, fleet, readers, site
+from os_brick.doctor import catalogue, examine, facts, fleet, site
 
 # What is left of --timeout for the judgement and for printing.
 _SHARE_LEFT = 0.1
@@ -62,7 +62,13 @@ def examined(
 
 def read_here(deadline: wait.Deadline) -> facts.Facts:
     """The facts of this host; what needs root is read by this process, or not at all."""
-    from os_brick import privileged
+    import warnings
+
+    # oslo.privsep imports eventlet where it is installed, which warns of itself.
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        from os_brick import privileged
+        from os_brick.doctor import readers
 
     privileged.default.set_client_mode(False)
     return readers.read(deadline, is_root=os.geteuid() == 0)

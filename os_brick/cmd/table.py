@@ -40,11 +40,12 @@ class Command:
 
 
 COMMANDS = (
+    # A row a line, in the order of the help.
     Command('tree', LOOK, 'every volume from what uses it to the wire'),
     Command('list', LOOK, 'one line for each volume', 'listing'),
     Command('show', LOOK, 'every fact of one thing, and where it was read'),
     Command('connector', LOOK, 'what Cinder wants of this host', seconds=30.0),
-    # A row a line, in the order of the help.
+    Command('doctor', UNDERSTAND, 'what is wrong with this host, and what to type'),
     Command('version', OTHER, 'the version of os-brick, of Python and of the kernel'),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -14,6 +14,7 @@ from typing import Any
 from os_brick.model import vpd
 
 ISCSI, FC = 'iscsi', 'fc'
+NEEDS_ROOT = 'root is needed'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -27,7 +27,6 @@ from typing import Any
 from os_brick.core import files
 from os_brick.doctor import catalogue, facts
 from os_brick.doctor.case import Values
-from os_brick.doctor.readers.look import NEEDS_ROOT
 
 DIRECTORY = '/etc/os-brick/doctor.d'
 _LARGEST_BYTES = 1 << 20
@@ -65,7 +64,7 @@ def overrides() -> tuple[dict[str, Override], list[facts.Unread]]:
         try:
             found |= _parsed(files.read_bytes(path, _LARGEST_BYTES))
         except PermissionError:
-            wrong.append(facts.Unread('site', path, NEEDS_ROOT))
+            wrong.append(facts.Unread('site', path, facts.NEEDS_ROOT))
         except (OSError, ValueError) as error:
             wrong.append(facts.Unread('site', path, f'{error}; the file counts for nothing'))
     return found, wrong

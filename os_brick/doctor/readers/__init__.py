@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from os_brick.core import wait
 from os_brick.doctor import facts
 from os_brick.doctor.readers import host, iscsi, maps, notes, scsi, services
-from os_brick.doctor.readers.look import NEEDS_ROOT, Look
+from os_brick.doctor.readers.look import Look
 from os_brick.host import block
 
 # The processes of so many devices at most are looked for one by one.
@@ -56,7 +56,7 @@ def read(deadline: wait.Deadline, *, is_root: bool) -> facts.Facts:
 def _records(look: Look) -> tuple[facts.NodeRecord, ...] | None:
     what = 'the node records of open-iscsi'
     if not look.is_root:
-        look.miss('records', what, NEEDS_ROOT)
+        look.miss('records', what, facts.NEEDS_ROOT)
         return None
     return look.guarded('records', what, iscsi.records)
 
@@ -67,7 +67,7 @@ def _with_openers(look: Look, found: facts.Facts) -> facts.Facts:
     what = 'which processes have devices open'
     openers: dict[str, tuple[str, ...]] | None = {}
     if suspects and not look.is_root:
-        look.miss('openers', what, NEEDS_ROOT)
+        look.miss('openers', what, facts.NEEDS_ROOT)
         openers = None
     elif suspects:
         openers = look.guarded('openers', what, _openers, look, suspects)

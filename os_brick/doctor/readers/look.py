@@ -11,8 +11,6 @@ from os_brick import exception
 from os_brick.core import trace, wait
 from os_brick.doctor import facts
 
-NEEDS_ROOT = 'root is needed'
-
 T = TypeVar('T')
 
 
@@ -29,7 +27,8 @@ class Look:
 
     def miss(self, fact: str, what: str, why: object) -> None:
         """Note that something could not be looked at."""
-        text = trace.one_line(str(trace.masked(str(why))))
+        words = why.msg if isinstance(why, exception.BrickException) else str(why)
+        text = trace.one_line(str(trace.masked(words)))
         self.unread.append(facts.Unread(fact, what, text))
 
     def guarded(self, fact: str, what: str, read: Callable[..., T], *args: Any) -> T | None:
@@ -50,4 +49,4 @@ class Look:
 
 def why_denied(error: OSError, *, is_root: bool) -> str:
     """Why the kernel has denied something."""
-    return str(error) if is_root else NEEDS_ROOT
+    return str(error) if is_root else facts.NEEDS_ROOT

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from os_brick.core import clock, files
 from os_brick.doctor import facts
-from os_brick.doctor.readers.look import NEEDS_ROOT, Look
+from os_brick.doctor.readers.look import Look
 from os_brick.host import block, dm, multipathd, nvme
 from os_brick.model import fabrics
 
@@ -53,7 +53,9 @@ def status(look: Look, seen: Mapping[str, facts.SeenMap]) -> dict[str, facts.Map
     """What the kernel reports of each map to root."""
     found = {}
     if seen and not look.is_root:
-        look.miss('map_status', 'how often maps are open, and their working paths', NEEDS_ROOT)
+        look.miss(
+            'map_status', 'how often maps are open, and their working paths', facts.NEEDS_ROOT
+        )
         return None
     for name, each in seen.items():
         try:

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 import re
 
 from os_brick import exception
 from os_brick.core import fanout, files, wait
 from os_brick.doctor import facts
-from os_brick.doctor.readers.look import NEEDS_ROOT, Look
+from os_brick.doctor.readers.look import Look
 from os_brick.host import block, dm, scsi
 from os_brick.model import names, vpd
 
@@ -76,22 +76,37 @@ def ask(look: Look, seen: Mapping[str, facts.SeenDisk]) -> Answers | None:
     if not seen:
         return {}, {}
     if not look.is_root:
-        look.miss('reported', 'which volume each disk reports to be', NEEDS_ROOT)
+        look.miss('reported', 'which volume each disk reports to be', facts.NEEDS_ROOT)
         return None
     groups = _groups(look, seen)
     results, errors = fanout.fanout(lambda key: _ask_group(groups[key], look.deadline), groups)
     for key, failure in errors.items():
         look.miss('reported', ', '.join(groups[key]), failure)
+    return _in_order(look, seen, list(results.values()))
+
+
+def _in_order(
+    look: Look, seen: Mapping[str, facts.SeenDisk], every: Iterable[scsi.Answers]
+) -> Answers:
+    """The answers of all ports, in the order of the disks: they have come in any."""
     reported: dict[str, vpd.UnitIdentity] = {}
     unmapped: dict[str, str] = {}
-    for answers in results.values():
+    for answers in every:
         reported |= {name: answer.identity for name, answer in answers.reported.items()}
-        unmapped |= {name: str(why) for name, why in answers.unmapped.items()}
-        for name, error in answers.unanswered.items():
-            # One that has gone meanwhile is not a case for anybody.
-            if files.exists(f'/sys/block/{name}'):
-                look.miss('reported', name, f'it does not answer: {error}')
-    return reported, unmapped
+        unmapped |= {name: why.msg for name, why in answers.unmapped.items()}
+        _miss(look, answers.unanswered)
+    return (
+        {name: reported[name] for name in seen if name in reported},
+        {name: unmapped[name] for name in seen if name in unmapped},
+    )
+
+
+def _miss(look: Look, unanswered: Mapping[str, Exception]) -> None:
+    for name, error in unanswered.items():
+        # One that has gone meanwhile is not worth a line.
+        if files.exists(f'/sys/block/{name}'):
+            is_late = isinstance(error, exception.OperationTimedOut)
+            look.miss('reported', name, 'it does not answer' if is_late else error)
 
 
 def _groups(look: Look, seen: Mapping[str, facts.SeenDisk]) -> dict[str, list[str]]:

@@ -118,7 +118,7 @@ def mpath_queue_forever(found: facts.Facts, _values: Values) -> Iterator[Case]:
         if queueing == 'on':
             yield Case(seen.name, {'map': seen.name, 'reason': 'no_path_retry is "queue"'})
         elif queues and not (queueing or '')[:1].isdigit():
-            # With a count (5 chk, 25 sec) multipathd takes it out of the table when that has passed.
+            # With a count (5 chk, 25 sec) multipathd takes it out of the table after that.
             reason = 'queue_if_no_path is in its table, and multipathd does not count down'
             yield Case(seen.name, {'map': seen.name, 'reason': reason})
 
