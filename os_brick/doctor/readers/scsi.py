@@ -82,7 +82,7 @@ def ask(look: Look, seen: Mapping[str, facts.SeenDisk]) -> Answers | None:
     results, errors = fanout.fanout(lambda key: _ask_group(groups[key], look.deadline), groups)
     for key, failure in errors.items():
         look.miss('reported', ', '.join(groups[key]), failure)
-    return _in_order(look, seen, list(results.values()))
+    return _in_order(look, seen, [results[key] for key in groups if key in results])
 
 
 def _in_order(
