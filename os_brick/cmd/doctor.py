@@ -143,7 +143,7 @@ def _output(result: examine.Result, seconds: float) -> Output:
         'exit_code': result.exit_code,
         'checks': list(result.checks),
         'silenced': list(result.silenced),
-        'findings': [_as_dict(each) for each in result.findings],
+        'findings': [as_dict(each) for each in result.findings],
         'unread': [
             {'what': each.what, 'why': each.why, 'affects': list(result.affected(each))}
             for each in result.unread
@@ -158,25 +158,37 @@ def _output(result: examine.Result, seconds: float) -> Output:
     )
 
 
-def _as_dict(each: examine.Finding) -> dict[str, Any]:
+def as_dict(each: examine.Finding) -> dict[str, Any]:
+    """A finding in JSON."""
     names = ('id', 'harm', 'level', 'object', 'text', 'why', 'repair', 'source', 'evidence')
     return {name: getattr(each, name) for name in names}
 
 
 def _lines(name: str, result: examine.Result, seconds: float, console: Console) -> Iterator[str]:
     yield f'{console.plain(name)}: {_summary(result)}   {seconds:.2f} s'
-    for _, group in itertools.groupby(result.findings, key=lambda each: (each.level, each.id)):
-        yield ''
-        yield from _group(list(group), console)
-    if result.unread:
-        yield ''
-        yield console.paint('not looked at', 'warn')
-        for what, why, affected in _unread(result):
-            hidden = f'   ({", ".join(affected)})' if affected else ''
-            yield f'     {console.plain(what)}: {console.plain(why)}{console.paint(hidden, "dim")}'
+    yield from drawn(result.findings, console)
+    yield from drawn_unread(result, console)
     if result.findings:
         yield ''
         yield f'os-brick explain {result.findings[0].id}     -f json for the evidence'
+
+
+def drawn(findings: Iterable[examine.Finding], console: Console) -> Iterator[str]:
+    """Findings for people, those of one kind together."""
+    for _, group in itertools.groupby(findings, key=lambda each: (each.level, each.id)):
+        yield ''
+        yield from _group(list(group), console)
+
+
+def drawn_unread(result: examine.Result, console: Console) -> Iterator[str]:
+    """What was not looked at, for people."""
+    if not result.unread:
+        return
+    yield ''
+    yield console.paint('not looked at', 'warn')
+    for what, why, affected in _unread(result):
+        hidden = f'   ({", ".join(affected)})' if affected else ''
+        yield f'     {console.plain(what)}: {console.plain(why)}{console.paint(hidden, "dim")}'
 
 
 def _summary(result: examine.Result) -> str:

@@ -46,6 +46,7 @@ COMMANDS = (
     Command('show', LOOK, 'every fact of one thing, and where it was read'),
     Command('connector', LOOK, 'what Cinder wants of this host', seconds=30.0),
     Command('doctor', UNDERSTAND, 'what is wrong with this host, and what to type'),
+    Command('explain', UNDERSTAND, 'what a finding, an error, a log or a thing means'),
     Command('version', OTHER, 'the version of os-brick, of Python and of the kernel'),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

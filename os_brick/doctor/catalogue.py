@@ -30,6 +30,7 @@ class Entry:
     :ivar text: the first line of a case, ``why`` the second, ``repair`` the third; with
         ``{words}`` that the rule fills in.
     :ivar repairs: other third lines, by the case's variant.
+    :ivar errors: the errors of this library that it may be behind.
     :ivar is_of_fleet: whether it is about many hosts.
     """
 
@@ -48,6 +49,7 @@ class Entry:
     repairs: Mapping[str, str] = dataclasses.field(default_factory=dict)
     values: Mapping[str, float] = dataclasses.field(default_factory=dict)
     is_of_fleet: bool = False
+    errors: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -59,6 +61,6 @@ def entries() -> Mapping[str, Entry]:
 
 
 def _entry(name: str, row: dict[str, Any]) -> Entry:
-    fields = {**row, 'facts': tuple(row['facts'])}
+    fields = {**row, 'facts': tuple(row['facts']), 'errors': tuple(row.get('errors', ()))}
     is_of_fleet = bool(fields.pop('fleet', False))
     return Entry(id=name, is_of_fleet=is_of_fleet, **fields)
