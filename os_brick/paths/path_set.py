@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, locks, observe, operation, undo, wait
+from os_brick.core import background, locks, observe, operation, turns, undo, wait
 from os_brick.paths.attempt import Attempt
 from os_brick.paths.driver import Assembly, Driver
 from os_brick.paths.first_tries import FirstTries
@@ -59,10 +59,12 @@ class PathSet(Generic[P, O]):
         policy: plans.Policy,
         op: operation.Operation,
         deadline: wait.Deadline | None = None,
+        turn: turns.Turn | None = None,
     ) -> None:
         """Prepare for opening.
 
         :param deadline: by when the paths are to be open; by default the operation's work.
+        :param turn: taken once a path can be reached, until the volume is there or is given up.
         """
         self._driver = driver
         self._assembly = assembly
@@ -77,6 +79,7 @@ class PathSet(Generic[P, O]):
         self._joining = threading.Lock()
         self._tries = FirstTries(self._first_try, policy, self._deadline, self._counts)
         self._work: background.Work | None = None
+        self._turn = turn
 
     def __str__(self) -> str:
         return f'paths to {self._op.key}'
@@ -235,6 +238,9 @@ class PathSet(Generic[P, O]):
             with observe.step('reach', path):
                 if self._driver.reachable(path, attempt.deadline, ask=attempt.ask):
                     attempt.respond()
+            if self._turn and attempt.ask:  # What has not answered takes none: it may hang.
+                with observe.step('await turn', path):
+                    self._turn.take(attempt.deadline, attempt.check)
             with observe.step('open path', path):
                 return self._driver.open(path, attempt)
 
@@ -331,11 +337,12 @@ class PathSet(Generic[P, O]):
                     attempt.call_off()
 
     def _end_work(self) -> None:
-        """Take the work out of the table once the attach is over and no attempt is under way."""
+        """Give the turn back once the attach is over; end the work once no attempt is under way."""
         with self._guard:
-            is_over = self._state in (_State.JOINING, _State.ENDED) and not any(
-                attempt.is_begun for attempt in self._attempts.values()
-            )
+            is_decided = self._state in (_State.JOINING, _State.ENDED)
+            is_over = is_decided and not any(each.is_begun for each in self._attempts.values())
+        if is_decided and self._turn is not None:
+            self._turn.give()
         if is_over and self._work is not None:
             self._work.end()
 

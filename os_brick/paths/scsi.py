@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import handed, locks, observe, operation, undo, wait
+from os_brick.core import handed, locks, observe, operation, turns, undo, wait
 from os_brick.host import disks as host_disks
 from os_brick.host import dm, multipath, scsi, volume
 from os_brick.paths import driver as drivers
@@ -177,7 +177,8 @@ def attach_all(
     One disk where multipathd refuses to make a map.
     """
     assembly: MultipathMap[OpenO] = MultipathMap()
-    paths_open = path_set.PathSet(driver, assembly, paths, policy, op)
+    turn = turns.Turn(turns.UDEV)
+    paths_open = path_set.PathSet(driver, assembly, paths, policy, op, turn=turn)
     disks = driver.own_disks(paths_open.open(), paths_open.exclude)
     host_disks.require_same_volume(disks)
     driver.prepare(disks, op.work)

@@ -2,7 +2,7 @@
 """Many volumes on four targets, attached and detached together from threads and processes.
 
 Two targets of iSCSI and a subsystem of NVMe/TCP have two portals each; two ports of Fibre Channel
-show the rest to two ports of this host.
+show the rest, one to each of two ports of this host.
 """
 
 from collections.abc import Sequence
@@ -108,11 +108,15 @@ class Fleet:
         return found
 
     def _over_fc(self, numbers: Sequence[int]) -> list[Member]:
+        """Two paths: each port of this host sees one of the array."""
+        ours, theirs = self._fabric.initiators, self._fabric.targets
+        zones = {a.wwpn: [b.wwpn] for a, b in zip(ours, theirs, strict=True)}
         found = []
         for lun in numbers:
             volume = self._volume(FC, lun)
             self._fabric.map(lun, volume)
-            props = self._fabric.properties(lun, volume_id=volume.name)
+            more = {'volume_id': volume.name, 'initiator_target_map': zones}
+            props = self._fabric.properties(lun, **more)
             found.append(Member(FC, volume, props))
         return found
 

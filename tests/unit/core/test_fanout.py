@@ -129,3 +129,26 @@ def test_a_step_without_an_end_ends_with_the_operation(monkeypatch: pytest.Monke
     assert results == {0: ends, 2: ends}, 'the steps know the deadline, too'
     assert isinstance(errors[1], exception.OperationTimedOut)
     assert bound.remaining() == float('inf')
+
+
+def test_what_lasts_is_looked_at_less_often() -> None:
+    """Ten times a second in the end: there may be a hundred operations that wait so."""
+    gate = threading.Event()
+    fan: fanout.Fanout[str, bool] = fanout.Fanout(lambda item: gate.wait(10))
+    fan.start(['slow'])
+    looks = []
+    assert not fan.wait_for(lambda: bool(looks.append(1)), wait.Deadline.after(1.5))  # type: ignore[func-returns-value]
+    gate.set()
+    assert fan.have_ended(10)
+    assert len(looks) < 30
+
+
+def test_the_end_of_a_step_is_seen_at_once() -> None:
+    """However long it has lasted: within a moment, not at the next look."""
+    gate = threading.Event()
+    fan: fanout.Fanout[str, bool] = fanout.Fanout(lambda item: gate.wait(10))
+    fan.start(['slow'])
+    timer = threading.Timer(0.3, gate.set)
+    timer.start()
+    assert fan.wait_for(lambda: not fan.pending, wait.Deadline.after(10))
+    assert fan.results == {'slow': True}

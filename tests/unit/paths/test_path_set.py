@@ -9,10 +9,12 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import background, locks, operation, wait
+from os_brick.core import background, locks, operation, turns, wait
 from os_brick.paths import path_set
+from os_brick.paths.attempt import Attempt
 from os_brick.plans import paths as plans
-from tests.unit.paths.doubles import HOST, KEY, Assembly, Driver, begin
+from os_brick.plans.verdicts import PathUnreachable
+from tests.unit.paths.doubles import HOST, KEY, SETTINGS, Assembly, Driver, begin
 
 
 @pytest.fixture(autouse=True)
@@ -139,3 +141,95 @@ def test_an_attach_that_fails_waits_for_what_is_under_way() -> None:
         fail()
     assert set() == HOST
     assert unlocked()
+
+
+class Answering(Driver):
+    """Portals that are known to answer, but for those there is an error for."""
+
+    def reachable(self, path: str, deadline: wait.Deadline, *, ask: bool) -> bool:
+        if path in self.errors:
+            raise self.errors[path]
+        return True
+
+
+def is_free(of: turns.Turns) -> bool:
+    """Whether another attach would have its turn now."""
+    other = turns.Turn(of)
+    other.take(wait.Deadline.after(0), lambda: None)
+    found = other in of._taken
+    other.give()
+    return found
+
+
+def test_an_attach_has_its_turn_until_it_has_its_volume() -> None:
+    of = turns.Turns(1)
+    with begin() as op:
+        turn, policy = turns.Turn(of), plans.Policy(wanted=2)
+        paths = path_set.PathSet(Answering(), Assembly(), 'ab', policy, op, turn=turn)
+        assert len(paths.open()) == 2
+        assert not is_free(of)
+        paths.add_in_background()
+        assert is_free(of)
+
+
+def test_an_attach_that_fails_gives_its_turn_back() -> None:
+    of = turns.Turns(1)
+
+    def fail() -> None:
+        with begin() as op:
+            turn = turns.Turn(of)
+            path_set.PathSet(Answering(), Assembly(), 'a', plans.Policy(), op, turn=turn).open()
+            raise RuntimeError('no map')
+
+    with pytest.raises(RuntimeError, match='no map'):
+        fail()
+    assert is_free(of)
+    assert not HOST
+
+
+def test_a_portal_that_does_not_answer_has_no_turn() -> None:
+    """Nor has it when it is tried all the same: 16 attaches of a dead array hold up no other."""
+    of = turns.Turns(1)
+    driver = Answering(a=PathUnreachable('a'))
+    free = []
+
+    class Trying(Answering):
+        def reachable(self, path: str, deadline: wait.Deadline, *, ask: bool) -> bool:
+            return not ask or driver.reachable(path, deadline, ask=ask)
+
+        def open(self, path: str, attempt: Attempt) -> str:
+            free.append(is_free(of))
+            return super().open(path, attempt)
+
+    with begin() as op:
+        turn = turns.Turn(of)
+        paths = path_set.PathSet(Trying(), Assembly(), 'a', plans.Policy(), op, turn=turn)
+        assert paths.open() == ['a']
+        paths.keep()
+    assert free == [True]
+
+
+@pytest.mark.native
+def test_attaches_that_wait_for_their_turn_have_it_one_after_the_other() -> None:
+    """No two are between their first disk and their map at once, and all get there."""
+    of = turns.Turns(1)
+    inside, most = [], []
+
+    def one(number: int) -> None:
+        key = (locks.VOLUME, f'{KEY} {number}')
+        with operation.begin('connect', {}, key, SETTINGS) as op:
+            turn, policy = turns.Turn(of), plans.Policy(wanted=2)
+            names = (f'{number}a', f'{number}b')
+            paths = path_set.PathSet(Answering(), Assembly(), names, policy, op, turn=turn)
+            paths.open()
+            inside.append(number)
+            most.append(len(inside))
+            inside.remove(number)
+            paths.add_in_background()
+
+    threads = [threading.Thread(target=one, args=(number,), daemon=True) for number in range(12)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(30)
+    assert most == [1] * 12

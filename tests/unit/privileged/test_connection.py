@@ -393,3 +393,33 @@ def test_the_first_calls_start_one_daemon(tmp_path: pathlib.Path, before: str) -
     assert said[:2] == ['daemons 1 True', 'turns True longest pause True']
     assert said[2].startswith('ExecutionTimeout'), said
     assert said[3:] == ['late True', 'again True']
+
+
+def test_64_threads_through_one_daemon(tmp_path: pathlib.Path) -> None:
+    """Each gets its turn: when the first thread has all its answers, no other is without one.
+
+    And the service has not many more threads than callers.
+    """
+    said = _client(
+        tmp_path,
+        """
+        daemon()
+        done, least, ended = [0] * 64, [], threading.Event()
+        def ask(number):
+            for _ in range(12):
+                rootwrap.unlink_root('/dev/disk/by-id/os-brick+none', no_errors=True)
+                done[number] += 1
+            if not ended.is_set():
+                ended.set()
+                least.append(min(done))
+        callers = [thread(ask, number) for number in range(64)]
+        ended.wait()
+        service = threading.active_count()
+        for each in callers:
+            each.join()
+        print('all', sum(done) == 64 * 12)
+        print('fair', least[0] > 0)
+        print('threads', service <= 64 + 6)
+        """,
+    )
+    assert said == ['all True', 'fair True', 'threads True']
