@@ -64,7 +64,7 @@ def test_a_group_is_its_rows():
 
 def test_rounds_beyond_the_most_cost_nothing():
     """An estimate grows with the rounds until the act has as many as it ever has."""
-    assert rows.estimate('many', 1) < rows.estimate('many', 2) == rows.estimate('many', 50)
+    assert rows.estimate('scale', 2) < rows.estimate('scale', 3) == rows.estimate('scale', 50)
     assert rows.estimate('one', 4) < rows.estimate('one', 5)
 
 

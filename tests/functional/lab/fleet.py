@@ -8,6 +8,7 @@ show the rest, one to each of two ports of this host.
 from collections.abc import Sequence
 import dataclasses
 import itertools
+import time
 from typing import Any
 
 from tests.functional.lab import bricks, fc, net
@@ -19,7 +20,9 @@ PROTOCOLS = {FIRST: 'ISCSI', SECOND: 'ISCSI', NVME: 'NVMEOF', FC: 'FIBRE_CHANNEL
 # The portals of the second target are the ones that are cut.
 PORTALS = {FIRST: net.V4[:2], SECOND: net.V4[2:4], NVME: net.V4[4:6]}
 _MEBIBYTES = 16
-SECONDS = 400.0
+# Of all calls together; a process that has not ended by then is not asked again.
+SECONDS = 420.0
+UNANSWERED = 'not ended in time'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -64,6 +67,11 @@ class Report:
     def seconds(self) -> float:
         """Until the last call ended."""
         return max(one.seconds for one in self.outcomes)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every process has answered."""
+        return all(one.error != UNANSWERED for one in self.outcomes)
 
     @property
     def failures(self) -> list[str]:
@@ -167,12 +175,15 @@ def _together(
     shares = [calls[n :: len(workers)] for n in range(len(workers))]
     for worker, share in zip(workers, shares, strict=True):
         worker.start(do='together', calls=share, threads=threads or len(share))
-    answers = [worker.finish(SECONDS) for worker in workers]
     outcomes: list[Any] = [None] * len(calls)
-    for n, answer in enumerate(answers):
+    most = dict.fromkeys(('threads', 'kib', 'daemon_threads', 'daemon_kib', 'children'), 0)
+    ends = time.monotonic() + SECONDS
+    for n, (worker, share) in enumerate(zip(workers, shares, strict=True)):
+        try:
+            answer = worker.finish(max(1.0, ends - time.monotonic()))
+        except TimeoutError:
+            outcomes[n :: len(workers)] = [Outcome(SECONDS, None, UNANSWERED)] * len(share)
+            continue
         outcomes[n :: len(workers)] = [Outcome(*one) for one in answer['outcomes']]
-    most = {
-        key: max(answer['most'].get(key, 0) for answer in answers)
-        for key in ('threads', 'kib', 'daemon_threads', 'daemon_kib', 'children')
-    }
+        most = {key: max(value, answer['most'].get(key, 0)) for key, value in most.items()}
     return Report(tuple(outcomes), most)

@@ -75,6 +75,7 @@ class Comparison:
         self._verbose = verbose
         self.samples: dict[tuple[str, str], list[rows.Sample]] = {}
         self.points: dict[tuple[str, str, float], list[float]] = {}
+        self.on_change: Callable[[], None] = lambda: None
 
     @property
     def ours(self) -> Side:
@@ -98,11 +99,13 @@ class Comparison:
         report(f'{row} {side}: {"> " if sample.at_least else ""}{sample.value:.3f}{starts}')
         for program in (sample.programs or ()) if self._verbose else ():
             report(f'    {program}')
+        self.on_change()
 
     def point(self, figure: str, series: str, across: float, value: float) -> None:
         """Keep one measurement for a figure, at this place of its horizontal axis."""
         self.points.setdefault((figure, series, across), []).append(value)
         report(f'{figure}: {series} at {across:g}: {value:.3f}')
+        self.on_change()
 
     def call(
         self,

@@ -168,8 +168,8 @@ ESTIMATES: Mapping[str, tuple[float, float, int]] = {
     'scale': (150, 90, 3),
     'map-4': (10, 15, _ALL),
     'map-8': (10, 25, _ALL),
-    'many': (60, 500, 2),
-    'many-hole': (60, 90, 2),
+    'many': (60, 1000, 1),
+    'many-hole': (60, 300, 1),
     'processes': (20, 30, 3),
 }
 

@@ -54,7 +54,7 @@ _ACTS: dict[str, comparison.Act] = {
 
 
 def run(options: argparse.Namespace) -> list[rows.Line]:
-    """Measure, writing the documents after each act; the lines of the table."""
+    """Measure, writing the documents with each measurement; the lines of the table."""
     names = rows.chosen(options.row or ())
     rounds = 2 if options.quick else options.rounds
     with contextlib.ExitStack() as stack:
@@ -88,6 +88,7 @@ class _Course:
     def run(self) -> None:
         """Play every act; what an interrupt leaves is not measured, and what was is written."""
         acts = rows.acts(self._names)
+        self._where.on_change = self._save
         self._problems = dict.fromkeys(acts, 'not begun')
         try:
             for act in acts:
