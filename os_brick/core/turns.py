@@ -7,7 +7,7 @@ A few at a time take as long in all, but most of them are ready much sooner, and
 limits because of the others (``doc/source/contributor/benchmark.rst`` has the measurement).
 
 It is a limit to load, and protects nothing: one that takes much longer than others do is not
-counted any more, so that what hangs holds up nobody, and one whose deadline passes goes on.
+counted any more, so that what hangs holds up no other, and one whose deadline passes goes on.
 """
 
 from __future__ import annotations
