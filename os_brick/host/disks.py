@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Sequence
 import dataclasses
 
 from oslo_log import log as logging
@@ -39,10 +39,33 @@ class Disk:
         return f'{self.name} at {self.address}: {self.identity}, {self.size_bytes} bytes'
 
 
+@dataclasses.dataclass(slots=True)
+class Scans:
+    """The scans for a logical unit.
+
+    :ivar scan: has the kernel look for it; returns what reports from there, or ``None``.
+    :ivar times: when to scan, in seconds from now.
+    :ivar last: what the last one has returned, be it before now.
+    """
+
+    scan: Callable[[], scsi.Scanned | None]
+    times: Sequence[float]
+    last: scsi.Scanned | None = None
+
+    def run(self) -> None:
+        """Scan once."""
+        self.last = self.scan()
+
+    def identity(self, disk: str, address: scsi.Address) -> vpd.UnitIdentity | None:
+        """Who the disk has reported to be, if it is the device that the last scan has found."""
+        if self.last is None or self.last.number != scsi.number_at(address):
+            return None
+        return scsi.identity_of(disk, self.last.pages)
+
+
 def find(
     address: scsi.Address,
-    scan: Callable[[], None],
-    scan_times: Iterable[float],
+    scans: Scans,
     deadline: wait.Deadline,
     *,
     is_new: bool,
@@ -54,8 +77,8 @@ def find(
     believes (the array has given its LUN to another one, and the old one was never detached),
     exactly this disk is removed, and the LUN is scanned again.
 
-    :param scan: has the kernel look for the logical unit.
-    :param scan_times: when to scan, in seconds from now.
+    One that a scan has just brought has answered with that.
+
     :param is_new: whether the kernel had nothing at the address before this operation.
     :raises PathNotReady: if it is there, and has no capacity or is not running.
     :raises VolumeDeviceNotFound: if there is no disk in time.
@@ -67,9 +90,9 @@ def find(
         if actual is not None:
             size = lun_state.capacity_bytes(known, address, deadline, waiting)
             return Disk(known, address, actual, size)
-    name = lun_state.await_disk(address, scan, scan_times, deadline, waiting.check)
+    name = lun_state.await_disk(address, scans.run, scans.times, deadline, waiting.check)
     try:
-        actual = _identified(name, address, deadline)
+        actual = scans.identity(name, address) or _identified(name, address, deadline)
         _confirm_cached(name, actual, deadline)
         size = lun_state.capacity_bytes(name, address, deadline, waiting)
     except exception.BrickException:

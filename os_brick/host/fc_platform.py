@@ -14,6 +14,7 @@ from os_brick.model import addresses
 
 LinkNames = Callable[[FcPath], list[str]]
 Step = Callable[[FcPath, wait.Deadline], None]
+Look = Callable[[FcPath, wait.Deadline], scsi.Scanned | None]
 
 
 def links_of_pci(path: FcPath) -> list[str]:
@@ -39,13 +40,13 @@ def _of_port(path: FcPath) -> str:
     return f'fc-0x{path.remote.wwpn}-lun-{addresses.udev_lun(path.lun)}'
 
 
-def scan(path: FcPath, deadline: wait.Deadline) -> None:
-    """Have the kernel look for a LUN behind exactly one port.
+def scan(path: FcPath, deadline: wait.Deadline) -> scsi.Scanned | None:
+    """Have the kernel look for a LUN behind exactly one port; return what reports from there.
 
     :raises OperationTimedOut: if it does not answer.
     :raises OSError: if the host has gone.
     """
-    scsi.scan(path.address, deadline)
+    return scsi.scan(path.address, deadline)
 
 
 def forget_nothing(path: FcPath, deadline: wait.Deadline) -> None:
@@ -57,13 +58,13 @@ class FcPlatform:
     """How a platform names disks and makes LUNs known to the kernel.
 
     :ivar link_names: udev's possible names for the disk on a path, below ``/dev/disk/by-path``.
-    :ivar look: has the kernel look for the LUN of a path.
+    :ivar look: has the kernel look for the LUN of a path; returns what reports from there.
     :ivar forget: takes away what ``look`` may have made besides the disk.
     :ivar kernel_lun: the kernel's LUN for one the caller names.
     """
 
     link_names: LinkNames = links_of_pci
-    look: Step = scan
+    look: Look = scan
     forget: Step = forget_nothing
     kernel_lun: Callable[[int], int] = int
 

@@ -62,19 +62,21 @@ def scans_by_itself(port: fc.Port) -> bool:
     return is_allowed and port.kind == _NPIV
 
 
-def look(path: fc_paths.FcPath, deadline: wait.Deadline) -> None:
+def look(path: fc_paths.FcPath, deadline: wait.Deadline) -> scsi.Scanned | None:
     """Have the kernel look for a LUN, and tell it of the port and the LUN before if need be.
+
+    :return: what reports from there, if it was just a scan.
 
     :raises OperationTimedOut: if it does not answer.
     :raises OSError: if it refuses.
     """
     if scans_by_itself(path.port) or _has_unit(path):
-        scsi.scan(path.address, deadline)
-        return
+        return scsi.scan(path.address, deadline)
     device, wwpn = device_of(path.port), f'0x{path.remote.wwpn}'
     if not files.exists(f'{_DRIVER}/{device}/{wwpn}'):
         root.rescan_ports(device, deadline.limit())
     root.add_unit(device, wwpn, fcp_lun(path.lun), deadline.limit())
+    return None
 
 
 def forget(path: fc_paths.FcPath, deadline: wait.Deadline) -> None:

@@ -13,7 +13,7 @@ from os_brick import exception
 from os_brick.core import locks, process, wait
 from os_brick.host import iscsi
 from os_brick.model import addresses
-from os_brick.privileged import iscsi_db, iscsiadm
+from os_brick.privileged import iscsi_db, iscsi_login, iscsiadm
 
 LOG = logging.getLogger(__name__)
 
@@ -30,8 +30,6 @@ _REFUSALS = {
     ERR_LOGIN: 'the login failed',
 }
 
-# A login to a healthy target takes milliseconds; open-iscsi itself gives one try 15 s.
-LOGIN_SECONDS = 30.0
 LOGOUT_SECONDS = 30.0
 DISCOVERY_SECONDS = 30.0
 # Between login and the session's files: the kernel makes both before iscsiadm ends.
@@ -48,41 +46,6 @@ _SETTINGS = {
 }
 
 
-def ensure_node(
-    target: str,
-    portal: addresses.Portal,
-    iface: str,
-    secret: tuple[str, str] | None,
-    deadline: wait.Deadline,
-) -> bool:
-    """Have a node record that fits, be it there already or not; return whether it was made here.
-
-    A record that is there keeps all it says but for the settings that are ours, and has those back
-    with :func:`restore_node` or :func:`forget_nodes`.
-
-    :param secret: CHAP user name and password, or ``None``.
-    :raises HostNotReady: if open-iscsi is not installed.
-    :raises BrickException: if open-iscsi does not make the record, or it cannot be used.
-    """
-    settings = dict(_SETTINGS)
-    if secret is not None:
-        username, password = secret
-        settings |= {
-            'node.session.auth.authmethod': 'CHAP',
-            'node.session.auth.username': username,
-            'node.session.auth.password': password,
-        }
-    try:
-        limit = deadline.limit(iscsiadm.DATABASE_SECONDS)
-        return iscsi_db.prepare_node(target, portal.address, portal.port, iface, settings, limit)
-    except processutils.ProcessExecutionError as error:
-        _require_program(error)
-        raise exception.BrickException(
-            f'No node record for {target} at {portal} ({iface}): iscsiadm does not end '
-            f'({error.description}); does another iscsiadm hang?'
-        ) from error
-
-
 def _require_program(error: processutils.ProcessExecutionError) -> None:
     """Raise the error that says what to install, if iscsiadm is not there."""
     if process.is_missing('iscsiadm', error):
@@ -94,27 +57,59 @@ def _require_program(error: processutils.ProcessExecutionError) -> None:
 
 
 def restore_node(target: str, portal: addresses.Portal) -> None:
-    """Have a portal's node record be what it was before :func:`ensure_node`, or not there.
+    """Have a portal's node record be what it was before :func:`log_in`, or not there.
 
     :raises BrickException: naming the file, if it cannot be written or deleted.
     """
     _release(target, {portal}, prepared_only=True)
 
 
-def login(
-    target: str, portal: addresses.Portal, iface: str, deadline: wait.Deadline
+def log_in(
+    target: str,
+    portal: addresses.Portal,
+    iface: str,
+    secret: tuple[str, str] | None,
+    deadline: wait.Deadline,
 ) -> list[iscsi.Session]:
-    """Log in through one portal as its node record says; return the sessions there are then.
+    """Have a node record that fits, and log in by it; return the sessions there are then.
 
+    A record that is there keeps all it says but for the settings that are ours, and has those back
+    with :func:`restore_node` or :func:`forget_nodes`.
+
+    :param secret: CHAP user name and password, or ``None``.
+    :raises HostNotReady: if open-iscsi is not installed.
     :raises LoginRefused: if the target answered and refused.
     :raises FailedISCSITargetPortalLogin: if there was no answer.
+    :raises BrickException: if open-iscsi does not make the record, or it cannot be used.
     """
-    limit = deadline.limit(LOGIN_SECONDS)
+    settings = dict(_SETTINGS)
+    if secret is not None:
+        username, password = secret
+        settings |= {
+            'node.session.auth.authmethod': 'CHAP',
+            'node.session.auth.username': username,
+            'node.session.auth.password': password,
+        }
+    limit = deadline.limit(iscsiadm.DATABASE_SECONDS + iscsiadm.LOGIN_SECONDS)
+    where = (target, portal.address, portal.port, iface)
     try:
-        code, _, stderr = iscsiadm.login(target, portal.address, portal.port, iface, limit)
+        code, _, stderr = iscsi_login.log_in(*where, settings, limit)
     except processutils.ProcessExecutionError as error:
-        why = f'iscsiadm does not end ({error.description}); does iscsid run?'
-        raise _no_login(target, portal, why) from error
+        _require_program(error)
+        hangs = f'iscsiadm does not end ({error.description})'
+        if iscsiadm.LOGIN in (error.cmd or ''):
+            raise _no_login(target, portal, f'{hangs}; does iscsid run?') from error
+        raise exception.BrickException(
+            f'No node record for {target} at {portal} ({iface}): {hangs}; '
+            'does another iscsiadm hang?'
+        ) from error
+    return _sessions_after(target, portal, deadline, code, stderr)
+
+
+def _sessions_after(
+    target: str, portal: addresses.Portal, deadline: wait.Deadline, code: int, stderr: str
+) -> list[iscsi.Session]:
+    """The sessions after a login that has ended with an exit code."""
     if code in _REFUSALS:
         reason = f'{_REFUSALS[code]} (iscsiadm: {code})'
         raise exception.LoginRefused(target=target, portal=portal, reason=reason)

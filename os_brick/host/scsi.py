@@ -178,6 +178,11 @@ class NothingMapped(exception.BrickException):
     message = 'The target has nothing at the LUN of disk %(disk)s any more (%(why)s)'
 
 
+def identity_of(disk: str, pages: tuple[bytes, bytes]) -> vpd.UnitIdentity:
+    """Who a disk reports to be by these pages."""
+    return vpd.identity(*pages, _inquiry_text(disk))
+
+
 def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.UnitIdentity:
     """Who a disk reports to be, asked of the device now; raises what :func:`ask` raises."""
     return ask(disk, timeout).identity
@@ -267,19 +272,35 @@ def ask_again(disks: Collection[str], deadline: wait.Deadline) -> Answers:
     return dataclasses.replace(rest, reported=reported | rest.reported)
 
 
-def scan(address: Address, deadline: wait.Deadline) -> None:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Scanned:
+    """What was at an address right after a scan, asked of the device itself.
+
+    :ivar number: the kernel's number of the device: :func:`number_at` while it is this one.
+    :ivar pages: the pages 0x80 and 0x83.
+    """
+
+    number: int
+    pages: tuple[bytes, bytes]
+
+
+def scan(address: Address, deadline: wait.Deadline) -> Scanned | None:
     """Have the kernel look for one logical unit.
 
+    :return: what reports from there; ``None`` if nothing does yet.
     :raises OperationTimedOut: if the path does not answer.
     :raises VolumeDeviceNotFound: if the kernel refuses it, or the host has gone.
     """
     try:
-        root.scan(*(address.host, address.channel, address.target, address.lun, deadline.limit()))
+        found = root.scan(
+            *(address.host, address.channel, address.target, address.lun, deadline.limit())
+        )
     except OSError as error:
         # EINVAL means that the adapter's driver has no such LUN (Linux, scsi_scan_host_selected).
         raise exception.VolumeDeviceNotFound(
             f'The kernel refuses to scan for SCSI address {address}: {error}'
         ) from error
+    return Scanned(found[0], found[1:]) if found else None
 
 
 def rescan(disk: str, deadline: wait.Deadline) -> None:

@@ -149,11 +149,12 @@ class Driver:
         options, place, until = self.options, path.address, self._until(attempt)
         times = plans_paths.scan_times(options.scans, options.scan_seconds)
 
-        def look() -> None:
+        def look() -> scsi.Scanned | None:
             attempt.begin()
-            options.platform.look(path, until)
+            found = options.platform.look(path, until)
             if scsi.is_known(place):
                 attempt.respond()
+            return found
 
         waiting = lun_state.Waiting(
             on_response=attempt.respond,
@@ -162,7 +163,8 @@ class Driver:
             ready_seconds=options.ready_seconds,
         )
         try:
-            return host_disks.find(place, look, times, until, is_new=is_new, waiting=waiting)
+            scans = host_disks.Scans(look, times)
+            return host_disks.find(place, scans, until, is_new=is_new, waiting=waiting)
         except exception.PathNotReady:
             raise
         except exception.VolumeDeviceNotFound as error:

@@ -185,6 +185,10 @@ class Driver:
         return exception.VolumeDeviceNotFound('; '.join(texts))
 
 
+# What has reported from where an attempt has scanned, by address.
+_Scanned = dict[str, scsi.Scanned | None]
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Try:
     """One try to open one path: its session, and the disks behind that."""
@@ -207,11 +211,7 @@ class _Try:
             steps = self._behind_session()
             until = until or self.attempt.deadline.within(self.options.scan_seconds)
             new = self._scan(steps, until)
-        disks = [
-            self._verified(step, until, is_new=step.address in new)
-            for step in steps
-            if step.verb is Verb.VERIFY
-        ]
+        disks = [self._verified(step, until, new) for step in steps if step.verb is Verb.VERIFY]
         return OpenPath(self.path, tuple(disks))
 
     def _portal_lock(self) -> contextlib.AbstractContextManager[None]:
@@ -244,60 +244,59 @@ class _Try:
         attempt.made.add(iscsi_removal.end_login, *where, path.lun, known, seconds)
         chap = options.request.chap
         secret = (chap.username, chap.password) if chap else None
-        open_iscsi.ensure_node(path.name, path.portal, options.iface, secret, attempt.deadline)
-        attempt.begin()
         try:
             with observe.step('log in', path.portal):
-                open_iscsi.login(path.name, path.portal, options.iface, attempt.deadline)
+                open_iscsi.log_in(path.name, path.portal, options.iface, secret, attempt.deadline)
         except exception.FailedISCSITargetPortalLogin as error:
             if isinstance(error.__cause__, processutils.ProcessExecutionError):
                 attempt.made.add(iscsi_removal.await_login, *where, seconds)
             raise
 
-    def _scan(self, steps: Iterable[plans_attach.Step], until: wait.Deadline) -> set[str]:
-        """Have the kernel look where it has no device; return where that is."""
-        new = [step for step in steps if step.verb is Verb.SCAN]
-        for step in new:
+    def _scan(self, steps: Iterable[plans_attach.Step], until: wait.Deadline) -> _Scanned:
+        """Have the kernel look where it has no device; return where, and what reports there."""
+        found: _Scanned = {}
+        for step in (step for step in steps if step.verb is Verb.SCAN):
             self.attempt.begin()
             self._remember(step)
             with observe.step('scan', step.address):
-                scsi.scan(scsi.Address.parse(step.address), until)
-        return {step.address for step in new}
+                found[step.address] = scsi.scan(scsi.Address.parse(step.address), until)
+        return found
 
     def _remember(self, step: plans_attach.Step) -> None:
         session, seconds = step.session or 0, self.options.clean_up_seconds
         self.attempt.made.add(iscsi_removal.delete_disk, session, self.path.lun, seconds)
 
     def _verified(
-        self, step: plans_attach.Step, until: wait.Deadline, *, is_new: bool
+        self, step: plans_attach.Step, until: wait.Deadline, scanned: _Scanned
     ) -> host_disks.Disk:
         """The disk behind a session, which is the volume that the caller expects."""
         with observe.step('identify', step.address):
-            disk = self._find(step, until, is_new=is_new)
-        if disk.is_new and not is_new:  # In the place of a stale one.
+            disk = self._find(step, until, scanned)
+        if disk.is_new and step.address not in scanned:  # In the place of a stale one.
             self._remember(step)
         host_disks.require_expected(disk, step.wwid or None)
         return disk
 
     def _find(
-        self, step: plans_attach.Step, until: wait.Deadline, *, is_new: bool
+        self, step: plans_attach.Step, until: wait.Deadline, scanned: _Scanned
     ) -> host_disks.Disk:
         options, attempt, place = self.options, self.attempt, scsi.Address.parse(step.address)
         times = plans_paths.scan_times(options.scans, options.scan_seconds)
 
-        def scan() -> None:
+        def scan() -> scsi.Scanned | None:
             with self._portal_lock():
                 self._require_session(step)
                 attempt.begin()
-                scsi.scan(place, until)
+                return scsi.scan(place, until)
 
-        times = times[1:] if is_new else times
+        is_new = step.address in scanned
+        scans = host_disks.Scans(scan, times[is_new:], scanned.get(step.address))
         attempt.begin()  # A disk that is stale is removed.
         waiting = lun_state.Waiting(
             check=attempt.check, on_stall=attempt.stall, ready_seconds=options.ready_seconds
         )
         try:
-            return host_disks.find(place, scan, times, until, is_new=is_new, waiting=waiting)
+            return host_disks.find(place, scans, until, is_new=is_new, waiting=waiting)
         except exception.PathNotReady:
             raise
         except exception.VolumeDeviceNotFound as error:

@@ -47,7 +47,6 @@ def _iface(record: str) -> str:
 # --- Nodes ---------------------------------------------------------------------------------------
 
 
-@privileged.entrypoint
 def prepare_node(
     target: str, address: str, port: int, iface: str, settings: dict[str, str], timeout: float
 ) -> bool:

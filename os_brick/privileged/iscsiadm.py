@@ -13,6 +13,9 @@ from os_brick.privileged import check
 
 # Database operations wait for its lock, up to 30 s by open-iscsi's own limit.
 DATABASE_SECONDS = 40.0
+# A login to a healthy target takes milliseconds; open-iscsi itself gives one try 15 s.
+LOGIN_SECONDS = 30.0
+LOGIN = '--login'
 
 
 def _portal(address: str, port: int) -> str:
@@ -38,11 +41,10 @@ def make_node(
     return _iscsiadm(*words, '--op', 'new', timeout=timeout)
 
 
-@privileged.entrypoint
 def login(target: str, address: str, port: int, iface: str, timeout: float) -> tuple[int, str, str]:
     """Log in as the node record says; logs in nothing that is logged in already."""
     words = _node(target, address, port, iface)
-    return _iscsiadm(*words, '--login', timeout=check.seconds(timeout))
+    return _iscsiadm(*words, LOGIN, timeout=timeout)
 
 
 @privileged.entrypoint

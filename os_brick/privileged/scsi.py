@@ -28,6 +28,8 @@ _LONGEST_INQUIRY = 2**16 - 1
 _SENSE_LENGTH = 64
 _LARGEST_LUN = 2**64 - 1
 _MOST_UNITS = 4096
+# What a scan has just brought needs a millisecond to report its identity.
+_ANSWER_SECONDS = 3.0
 # For the questions before, and after, a flush; those that have just answered need milliseconds.
 _WITNESS_SECONDS = 3.0
 # Answers of the target (SPC-4, annex F), unlike failures to ask it.
@@ -69,27 +71,48 @@ def require_remote_if_there(disk: str) -> None:
 
 
 @privileged.entrypoint
-def scan(host: int, channel: int, target: int, lun: int, timeout: float) -> None:
-    """Ask one SCSI host to look for one LUN of one target.
+def scan(
+    host: int, channel: int, target: int, lun: int, timeout: float
+) -> tuple[int, bytes, bytes] | None:
+    """Ask one SCSI host to look for one LUN of one target, and the device who it is.
 
+    The device can be asked as soon as the scan has ended: its disk comes later, from a thread of
+    the kernel's, its node for commands does not (Linux 6.12, scsi_sysfs_add_sdev).
+
+    :return: the kernel's number of the device that is there, and the pages of
+        :func:`identity_pages`; ``None`` if none is there, or it does not answer.
     :raises OperationTimedOut: if the host does not answer in time.
     :raises PermissionError: if it is not a host of iSCSI or Fibre Channel.
     :raises OSError: if the kernel refuses it.
     """
-    address = ' '.join(
+    words = [
         str(check.number(value, largest, what))
         for value, largest, what in (
             (channel, 2**32 - 1, 'SCSI channel'),
             (target, 2**32 - 1, 'SCSI target'),
             (lun, _LARGEST_LUN, 'LUN'),
         )
-    )
+    ]
     name = f'host{check.number(host, 2**31, "SCSI host")}'
+    ends = wait.Deadline.after(check.seconds(timeout))
     path = f'/sys/class/scsi_host/{name}/scan'
     if not files.exists(path):
         raise FileNotFoundError(errno.ENOENT, f'There is no SCSI host {name}')
     require_remote(files.realpath(f'/sys/class/scsi_host/{name}'), f'SCSI host {name}')
-    process.isolated(f'the scan of {path}', check.seconds(timeout), files.write, path, address)
+    process.isolated(f'the scan of {path}', ends.limit(), files.write, path, ' '.join(words))
+    return _newcomer(':'.join((str(host), *words)), ends.limit(_ANSWER_SECONDS))
+
+
+def _newcomer(address: str, timeout: float) -> tuple[int, bytes, bytes] | None:
+    number = files.inode(f'/sys/bus/scsi/devices/{address}')
+    if not number:
+        return None
+    path = f'/dev/bsg/{address}'
+    try:
+        what = f'INQUIRY of {address}'
+        return (number, *process.isolated(what, timeout, _identity_pages, path, timeout))
+    except (OSError, exception.OperationTimedOut):
+        return None  # Its user asks again, and has the error.
 
 
 @privileged.entrypoint

@@ -40,7 +40,8 @@ def find(
         host.find_lun(session, lun)
 
     deadline = wait.Deadline.after(seconds)
-    return disks.find(address, scan or look, [0, 2, 5], deadline, is_new=is_new, waiting=waiting)
+    scans = disks.Scans(scan or look, [0, 2, 5])
+    return disks.find(address, scans, deadline, is_new=is_new, waiting=waiting)
 
 
 def test_a_disk_that_a_scan_brings(host: Host) -> None:

@@ -32,13 +32,12 @@ def test_a_login_that_fails(host: fake_host.Host, code: str, kind: type[Exceptio
     portal = where(target.portals[0])
     target.chap = ('user', 'other') if code == 'chap' else None
     target.knows_initiator = code != 'unknown'
-    open_iscsi.ensure_node(
-        target.iqn, portal, 'default', ('user', 'pa55-word'), wait.Deadline.after(9)
-    )
     if code == 'closed':
         target.close()
     with pytest.raises(kind) as caught:
-        open_iscsi.login(target.iqn, portal, 'default', wait.Deadline.after(60))
+        open_iscsi.log_in(
+            target.iqn, portal, 'default', ('user', 'pa55-word'), wait.Deadline.after(60)
+        )
     for word in (target.iqn, str(portal)):
         assert word in str(caught.value)
     assert 'pa55-word' not in str(caught.value)
@@ -48,21 +47,23 @@ def test_a_login_that_fails(host: fake_host.Host, code: str, kind: type[Exceptio
 def test_a_record_that_is_there_keeps_what_it_says(host: fake_host.Host) -> None:
     target = host.target()
     portal = where(target.portals[0])
-    open_iscsi.ensure_node(target.iqn, portal, 'default', None, wait.Deadline.after(9))
+    open_iscsi.log_in(target.iqn, portal, 'default', None, wait.Deadline.after(60))
+    (session,) = host.sessions.values()
+    host.log_out(session)
     path = f'/var/lib/iscsi/nodes/{target.iqn}/{portal.address},{portal.port}'
     text = host.tree.at(path).read_text()
     host.tree.file(path, text.replace('nr_sessions = 1', 'nr_sessions = 2'))
     commands = len(host.commands)
-    open_iscsi.ensure_node(target.iqn, portal, 'default', None, wait.Deadline.after(9))
-    assert len(host.commands) == commands
+    found = open_iscsi.log_in(target.iqn, portal, 'default', None, wait.Deadline.after(60))
+    assert len(found) == 2
+    assert len(host.commands) == commands + 1  # The login alone.
     assert 'node.session.nr_sessions = 2' in host.tree.at(path).read_text()
-    assert len(open_iscsi.login(target.iqn, portal, 'default', wait.Deadline.after(60))) == 2
 
 
 def test_only_the_records_of_these_portals_are_forgotten(host: fake_host.Host) -> None:
     target = host.target(portals=2)
     for portal in target.portals:
-        open_iscsi.ensure_node(target.iqn, where(portal), 'default', None, wait.Deadline.after(9))
+        open_iscsi.log_in(target.iqn, where(portal), 'default', None, wait.Deadline.after(60))
     base = f'/var/lib/iscsi/nodes/{target.iqn}'
     first, second = (f'{portal.address},{portal.port}' for portal in target.portals)
     open_iscsi.forget_nodes(target.iqn, set())

@@ -26,7 +26,10 @@ def known(host: Host, *names: str) -> list[disks.Disk]:
     deadline = wait.Deadline.after(30)
     return [
         disks.find(
-            scsi.Address.parse(host.disks[name].address), lambda: None, [], deadline, is_new=False
+            scsi.Address.parse(host.disks[name].address),
+            disks.Scans(lambda: None, []),
+            deadline,
+            is_new=False,
         )
         for name in names
     ]

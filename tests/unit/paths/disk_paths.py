@@ -30,7 +30,7 @@ class Open:
 def disk(host: Host, name: str, *, is_new: bool = False) -> disks.Disk:
     """A disk as it reports itself now."""
     place = scsi.Address.parse(host.disks[name].address)
-    found = disks.find(place, lambda: None, [], wait.Deadline.after(30), is_new=False)
+    found = disks.find(place, disks.Scans(lambda: None, []), wait.Deadline.after(30), is_new=False)
     return dataclasses.replace(found, is_new=is_new)
 
 

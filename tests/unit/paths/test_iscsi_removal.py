@@ -20,8 +20,7 @@ def target(host: Host) -> array.Target:
     found = host.target('t1')
     found.luns |= {1: array.Unit('gold'), 2: array.Unit('silver')}
     deadline = wait.Deadline.after(30)
-    open_iscsi.ensure_node(found.iqn, where(found), 'default', None, deadline)
-    open_iscsi.login(found.iqn, where(found), 'default', deadline)
+    open_iscsi.log_in(found.iqn, where(found), 'default', None, deadline)
     return found
 
 

@@ -43,7 +43,7 @@ def seconds(call, *arguments, **keywords):
     return time.monotonic() - begun
 
 def login(limit):
-    return iscsiadm.login('iqn.2026-11.org:t', '192.0.2.1', 3260, 'default', timeout=limit)
+    return iscsiadm.discover('192.0.2.1', 3260, 'default', timeout=limit)
 """
 
 
@@ -181,7 +181,7 @@ def test_a_daemon_that_stops_answering(tmp_path: pathlib.Path) -> None:
         """,
     )
     assert said[0].startswith('OperationTimedOut')
-    assert 'the answer of the privileged daemon to os_brick.privileged.iscsiadm.login' in said[0]
+    assert 'the answer of the privileged daemon to os_brick.privileged.iscsiadm.discover' in said[0]
     assert said[1] == 'True'
 
 

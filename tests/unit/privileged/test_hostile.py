@@ -59,7 +59,6 @@ VALID: dict[str, dict[str, Any]] = {
     'dm.fail_if_no_path': {'uuid': 'mpath-36001405'},
     'dm.remove': {'uuid': 'mpath-36001405'},
     'fc.scan_widely': {'host': 3, 'lun': 1},
-    'iscsi_db.prepare_node': {**PORTAL, 'settings': CHAP},
     'iscsi_db.release_nodes': {
         'target': IQN,
         'portals': (('127.0.0.1', 3260),),
@@ -70,7 +69,7 @@ VALID: dict[str, dict[str, Any]] = {
         'settings': {'discovery.sendtargets.auth.password': 'pa55-word'},
     },
     'iscsi_db.initiator_name': {},
-    'iscsiadm.login': PORTAL,
+    'iscsi_login.log_in': {**PORTAL, 'settings': CHAP},
     'iscsiadm.logout': {'session': 1},
     'iscsiadm.discover': {name: PORTAL[name] for name in ('address', 'port', 'iface')},
     'iscsiadm.show_iface': {'iface': 'default'},
