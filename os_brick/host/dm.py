@@ -10,6 +10,7 @@ import re
 
 from os_brick.core import facts, files
 from os_brick.host import block
+from os_brick.model import dm_status
 from os_brick.privileged import dm as root
 
 _MULTIPATH = 'mpath-'
@@ -39,6 +40,11 @@ def uuid(dm: str) -> str:
 def name(dm: str) -> str:
     """The name of ``dm-N`` below ``/dev/mapper``; empty where there is none."""
     return files.read_or(f'/sys/block/{dm}/dm/name')
+
+
+def is_suspended(dm: str) -> bool | None:
+    """Whether the I/O of ``dm-N`` waits for a resume; ``None`` where that does not show."""
+    return {'0': False, '1': True}.get(files.read_or(f'/sys/block/{dm}/dm/suspended'))
 
 
 def wwid(dm: str) -> str:
@@ -117,7 +123,7 @@ def status(uuid: str) -> Status:
     if not uuid:
         raise OSError(errno.ENXIO, 'There is no such map')
     opened, suspended, now = root.status(uuid)
-    return Status(opened, suspended, _active_paths(now))
+    return Status(opened, suspended, dm_status.active_paths(now))
 
 
 def queues(uuid: str) -> bool:
@@ -128,38 +134,3 @@ def queues(uuid: str) -> bool:
     :raises OSError: if there is no such map.
     """
     return 'queue_if_no_path' in root.table(uuid).split()
-
-
-def _active_paths(text: str) -> int:
-    """How many paths are active in a status line (Linux, drivers/md/dm-mpath.c).
-
-    ``multipath #features.. #handler.. #groups next {state #args.. #paths #per-path {dev A|F ..}}``
-    """
-    words = iter(text.split())
-    if next(words, '') != 'multipath':
-        return 0
-    active = 0
-    try:
-        _skip(words)  # Features.
-        _skip(words)  # Hardware handler.
-        groups = int(next(words))
-        next(words)  # The group to be used next.
-        for _ in range(groups):
-            next(words)  # The group's state.
-            _skip(words)  # The path selector's words on the group.
-            paths, extra = int(next(words)), int(next(words))
-            for _ in range(paths):
-                next(words)  # major:minor
-                active += next(words) == 'A'
-                for _ in range(1 + extra):  # The count of failures, the selector's words.
-                    next(words)
-    except (StopIteration, ValueError):
-        return active
-    return active
-
-
-def _skip(words: Iterable[str]) -> None:
-    """Pass over a count and as many words."""
-    stream = iter(words)
-    for _ in range(int(next(stream))):
-        next(stream)

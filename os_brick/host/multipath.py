@@ -173,21 +173,20 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
     name = dm.name(found)
     if dm.wwid(found) != wwid:
         return
-    resume_if_suspended(wwid, deadline)
+    resume_if_suspended(found, wwid, deadline)
     if give_up_io:
         stop_queueing(wwid, name)
     answer = ''
 
     def attempt() -> bool:
         nonlocal answer
-        # The maps of partitions go before it, so nothing is begun that would stop in the middle.
-        if dm.wwid(found) == wwid and not opened(found, wwid):
+        if dm.wwid(found) == wwid:
             answer = _remove(found, wwid, name, deadline)
         return dm.wwid(found) != wwid
 
     if wait.holds(attempt, deadline.within(BUSY_SECONDS)):
         return
-    resume_if_suspended(wwid, deadline)
+    resume_if_suspended(found, wwid, deadline)
     still = opened(found, wwid)
     if still:
         device = f'/dev/{found} (multipath map {name})'
@@ -199,15 +198,13 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
 
 def _remove(found: str, wwid: str, name: str, deadline: wait.Deadline) -> str:
     limit = deadline.limit(multipathd.ANSWER_SECONDS)
-    try:
-        answer = _ask_about(wwid, name, lambda each: root_multipathd.remove_map(each, limit))
-    except OSError as error:
-        answer = f'multipathd: {error}'
-    if answer == 'ok' or dm.wwid(found) != wwid:
+    parts = tuple(_partition_uuids(found, wwid).values())
+    answer = root_multipathd.remove_map(wwid, name, parts, limit)
+    if answer in ('', 'ok') or dm.wwid(found) != wwid:  # Empty: it is open.
         return answer
     # It does not run, or does not know a map without disks. The kernel refuses what is open.
     try:
-        for uuid in _partition_uuids(found, wwid).values():
+        for uuid in parts:
             root_dm.remove(uuid, limit)
         root_dm.remove(dm.uuid_of(wwid), limit)
     except OSError as error:
@@ -275,9 +272,11 @@ def stop_queueing(wwid: str, name: str) -> None:
         root_dm.fail_if_no_path(dm.uuid_of(wwid))
 
 
-def resume_if_suspended(wwid: str, deadline: wait.Deadline) -> None:
+def resume_if_suspended(found: str, wwid: str, deadline: wait.Deadline) -> None:
     """Have a map take I/O again if it was left suspended: every sync on the host waits for it."""
     uuid = dm.uuid_of(wwid)
+    if dm.is_suspended(found) is False and dm.uuid(found) == uuid:
+        return
     with contextlib.suppress(OSError):
         if dm.status(uuid).is_suspended:
             LOG.warning('Multipath map %s was left suspended and is resumed', wwid)

@@ -17,7 +17,7 @@ from typing import Protocol
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, handed, teardown, wait
+from os_brick.core import handed, teardown, wait
 from os_brick.host import block, dm, idle, links, multipath, multipathd, scsi, scsi_flush, survey
 from os_brick.model import vpd
 from os_brick.plans import choice as plans_choice
@@ -109,7 +109,7 @@ def _forget_paths(_state: _Run, step: plans.Step) -> None:
 
 
 def _resume(state: _Run, step: plans.Step) -> None:
-    multipath.resume_if_suspended(step.wwid, state.deadline)
+    multipath.resume_if_suspended(step.device, step.wwid, state.deadline)
 
 
 def _flush(state: _Run, step: plans.Step) -> None:
@@ -129,7 +129,14 @@ def _flush(state: _Run, step: plans.Step) -> None:
 
 
 def _look_and_flush(state: _Run, step: plans.Step) -> None:
+    if state.is_flushed and not step.wwid:
+        return  # Beside a live map nothing was written through a disk.
     number = block.inode(step.device)  # Before it is looked at: what is looked at has it then.
+    known = scsi_flush.known(step.disks, step.wwid)
+    act = scsi_flush.Flush(step.device, number, known, state.deadline, state.force)
+    if act.run_if_known(step.wwid):
+        state.is_flushed |= bool(step.wwid)
+        return
     seen = scsi_flush.look(step.disks)
     act = scsi_flush.Flush(step.device, number, seen.answers, state.deadline, state.force)
     if step.wwid and not seen.live:
@@ -138,8 +145,7 @@ def _look_and_flush(state: _Run, step: plans.Step) -> None:
         state.is_flushed = True
         evict(seen.stale, step.device, step.wwid, state.deadline)
         act.run_on_map(step.wwid)
-    elif seen.live and not state.is_flushed:
-        # Beside a live map nothing was written through a disk.
+    elif seen.live:
         act.run_on_disk()
 
 
@@ -182,7 +188,7 @@ def _remove_map(state: _Run, step: plans.Step) -> None:
 def _remove_disks(state: _Run, step: plans.Step) -> None:
     devices = dict(step.disks)
     limit = state.deadline.within(DELETE_SECONDS)
-    _, errors = fanout.fanout(lambda disk: scsi.remove(disk, limit, devices[disk]), devices)
+    errors = scsi.remove_all(devices, limit)
     if errors:
         raise exception.VolumePathNotRemoved(
             volume_path=[f'/dev/{disk}: {error}' for disk, error in errors.items()]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 import contextlib
 import dataclasses
 import errno
@@ -14,6 +14,7 @@ from os_brick import exception
 from os_brick.core import clock, fanout, files, wait
 from os_brick.model import vpd
 from os_brick.privileged import scsi as root
+from os_brick.privileged import scsi_known as known
 
 LOG = logging.getLogger(__name__)
 
@@ -146,8 +147,12 @@ def is_running(disk: str) -> bool:
 
 def cached_identity(disk: str) -> vpd.UnitIdentity:
     """Who the kernel believes a disk to be since its first scan or last rescan."""
-    page80, page83 = (_cached_page(disk, page) for page in ('80', '83'))
-    return vpd.identity(page80, page83, _inquiry_text(disk))
+    return identity_of(disk, cached_pages(disk))
+
+
+def cached_pages(disk: str) -> tuple[bytes, bytes]:
+    """The pages 0x80 and 0x83 that the kernel has of a disk; empty where it has read none."""
+    return _cached_page(disk, '80'), _cached_page(disk, '83')
 
 
 def cached_names_at(address: Address) -> vpd.UnitIdentity | None:
@@ -312,6 +317,21 @@ def rescan(disk: str, deadline: wait.Deadline) -> None:
     root.rescan(disk, deadline.limit())
 
 
+def rescan_known(disk: str, above: str, deadline: wait.Deadline) -> bool:
+    """Have the kernel read a disk's capacity anew, if it reports to be who the kernel knows.
+
+    :param above: the WWID of the map above it; empty without one.
+    :return: whether it was; where not it is another unit by now, or does not answer at once.
+    :raises OperationTimedOut: if the disk does not answer in time.
+    :raises OSError: if the disk has gone.
+    """
+    address, number = address_of(disk), number_of(disk)
+    if address is None:
+        raise OSError(f'{disk} is not a SCSI disk, or has gone')
+    unit = (str(address), *cached_pages(disk))
+    return known.rescan_known(disk, number, unit, above, deadline.limit())
+
+
 def remove(disk: str, deadline: wait.Deadline, number: int | None = None) -> None:
     """Have the kernel forget a disk, and wait until it has; another one of its name stays.
 
@@ -328,25 +348,27 @@ def remove(disk: str, deadline: wait.Deadline, number: int | None = None) -> Non
     wait.until(lambda: not is_there(disk, number) or None, deadline, f'the removal of {disk}')
 
 
-def flush(name: str, number: int, units: Iterable[Answer], timeout: float) -> list[Address]:
-    """Have what was written to a disk, or a map, reach the units that it is made of, and no other.
+def remove_all(devices: Mapping[str, int], deadline: wait.Deadline) -> dict[str, str]:
+    """Have the kernel forget disks, side by side, and wait until it has; others of a name stay.
 
-    A device without a node in ``/dev`` is left to the kernel, as :func:`block.flush` does.
-
-    :param number: its :func:`block.inode`.
-    :param units: what its disks have just reported.
-    :return: where another unit has come while it was flushed.
-    :raises OperationTimedOut: if the device does not take it in time.
-    :raises OSError: ``ESTALE`` if another unit is there already, and nothing was flushed; if the
-        device fails, has gone, or its name is another one's by now.
+    :param devices: name and number of each.
+    :return: what could not be removed, and why.
     """
-    plain = tuple((str(each.address), *each.pages) for each in units)
+    if not devices:
+        return {}
     try:
-        others = root.flush(name, number, plain, timeout)
-    except FileNotFoundError:
-        LOG.warning('Device %s has no node in /dev to be flushed by', name)
-        return []
-    return list(map(Address.parse, others))
+        found = root.delete_all(tuple(devices.items()), deadline.limit())
+    except (OSError, exception.OperationTimedOut) as error:
+        return dict.fromkeys(devices, str(error))
+    errors = {disk: text for disk, _, text in found}
+
+    def left() -> list[str]:
+        return [disk for disk, number in devices.items() if is_there(disk, number)]
+
+    if not wait.holds(lambda: set(left()) <= set(errors), deadline):
+        late = f'its removal did not end within {deadline.seconds:.1f} s'
+        errors |= {disk: late for disk in left() if disk not in errors}
+    return errors
 
 
 def is_there(disk: str, number: int) -> bool:

@@ -3,12 +3,14 @@
 
 A volume that the array has given the LUN to meanwhile would get the data. So the disks are asked
 who they are, and the root function asks once more when it has the device open, right before it
-flushes, and afterwards.
+flushes, and afterwards. Where each disk is what the kernel knows of it, which is nearly always,
+all of that is one call of a root function (:func:`known`, :meth:`Flush.run_if_known`); where one is
+not, or does not answer, the disks are looked at one by one (:func:`look`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import errno
 
@@ -17,8 +19,11 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import teardown, wait
 from os_brick.host import dm, multipath, scsi, survey
+from os_brick.privileged import scsi_known as root
 
 LOG = logging.getLogger(__name__)
+# The address of each disk, and its pages 0x80 and 0x83.
+Units = tuple[tuple[str, bytes, bytes], ...]
 
 
 class Remapped(exception.VolumeIdentityMismatch):
@@ -37,6 +42,24 @@ class Seen:
     live: list[str]
     stale: dict[str, int]
     answers: list[scsi.Answer]
+
+
+def known(disks: Sequence[tuple[str, int]], wwid: str) -> list[scsi.Answer]:
+    """The disks of a device, each with what the kernel knows of it; empty if one is in question.
+
+    :param disks: name and number of each.
+    :param wwid: that of the map; empty if the device is a disk.
+    """
+    found = []
+    for name, number in disks:
+        address, pages = scsi.address_of(name), scsi.cached_pages(name)
+        identity, above = scsi.identity_of(name, pages), survey.wwid_above(name)
+        is_sound = scsi.is_there(name, number) and scsi.is_running(name)
+        is_own = above in ('', wwid or above) and not identity.contradicts(above or wwid)
+        if address is None or not is_sound or not is_own:
+            return []
+        found.append(scsi.Answer(address, identity, pages))
+    return found
 
 
 def look(disks: Iterable[tuple[str, int]]) -> Seen:
@@ -70,7 +93,7 @@ class Flush:
     """The flush of one device.
 
     :ivar number: the kernel's number of it, read before its disks were asked.
-    :ivar answers: what its disks have just reported.
+    :ivar answers: what its disks have just reported, or what the kernel knows of them.
     """
 
     device: str
@@ -78,6 +101,23 @@ class Flush:
     answers: Sequence[scsi.Answer]
     deadline: wait.Deadline
     is_forced: bool
+
+    def run_if_known(self, wwid: str) -> bool:
+        """Flush it if all its disks report to be what is known of them; return whether it was.
+
+        :param wwid: that of the map; empty if it is a disk.
+        :raises VolumeDeviceNotFound: if it does not take the data.
+        :raises VolumeIdentityMismatch: if one of its disks has become another volume meanwhile.
+        """
+        if not self.answers or (wwid and dm.wwid(self.device) != wwid):
+            return False
+        above = wwid or survey.wwid_above(self.device)
+        what = f'Map {self.device}' if wwid else f'Disk {self.device} (running)'
+
+        def flush(units: Units, limit: float) -> tuple[str, ...] | None:
+            return root.flush_known(self.device, self.number, units, above, limit)
+
+        return self._write_back(what, flush)
 
     def run_on_map(self, wwid: str) -> None:
         """Flush it if it is the map of this WWID; its ``dm-N`` may be another one's by now.
@@ -93,7 +133,7 @@ class Flush:
             raise exception.VolumeDeviceNotFound(
                 f'Map {self.device} has no path left to write back by what its cache may hold'
             )
-        self._write_back(f'Map {self.device}')
+        self._write_back(f'Map {self.device}', self._flush)
 
     def run_on_disk(self) -> None:
         """Flush it, a single disk.
@@ -104,12 +144,22 @@ class Flush:
         state = scsi.state(self.device)
         if self.is_forced and not scsi.is_running(self.device):
             raise exception.VolumeDeviceNotFound(f'Disk {self.device} is {state}: not flushed')
-        self._write_back(f'Disk {self.device} ({state})')
+        self._write_back(f'Disk {self.device} ({state})', self._flush)
 
-    def _write_back(self, what: str) -> None:
+    def _flush(self, units: Units, limit: float) -> tuple[str, ...]:
+        return root.flush(self.device, self.number, units, limit)
+
+    def _write_back(
+        self, what: str, flush: Callable[[Units, float], tuple[str, ...] | None]
+    ) -> bool:
         limit = teardown.flush_limit(self.deadline, self.is_forced)
+        units = tuple((str(each.address), *each.pages) for each in self.answers)
         try:
-            others = scsi.flush(self.device, self.number, self.answers, limit)
+            others = flush(units, limit)
+        except FileNotFoundError:
+            # Without a node in /dev it is left to the kernel, as block.flush does.
+            LOG.warning('Device %s has no node in /dev to be flushed by', self.device)
+            return True
         except OSError as error:
             if error.errno == errno.ESTALE:
                 raise Remapped(
@@ -121,13 +171,14 @@ class Flush:
                 f'{what} does not take what its cache may hold: {error}'
             ) from error
         if others:
-            places = ', '.join(map(str, others))
+            places = ', '.join(others)
             why = f'another volume at {places}, which has come while it was flushed and may have '
             raise exception.VolumeIdentityMismatch(
                 device=f'/dev/{self.device}',
                 expected=self._was,
                 actual=f'{why}got some of what its cache held',
             )
+        return others is not None
 
     @property
     def _was(self) -> str:

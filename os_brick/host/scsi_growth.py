@@ -122,8 +122,9 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
         raise OSError(f'disk {disk} is {state or "gone"}')
     limit = deadline.within(RESCAN_SECONDS)
     cached, above = scsi.cached_identity(disk), survey.wwid_above(disk)
-    _require_same(disk, scsi.identity(disk, limit.limit(60)), cached, above)
-    scsi.rescan(disk, limit)
+    if cached.contradicts(above) or not scsi.rescan_known(disk, above, limit):
+        _require_same(disk, scsi.identity(disk, limit.limit(60)), cached, above)
+        scsi.rescan(disk, limit)
     # The kernel reads the names with the capacity (Linux 4.5, scsi_rescan_device).
     _require_same(disk, scsi.cached_identity(disk), cached, above)
     size = block.size_bytes(disk)

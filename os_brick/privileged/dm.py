@@ -64,8 +64,23 @@ def status(uuid: str) -> tuple[int, bool, str]:
 
     :raises OSError: ``ENXIO`` if there is no such map.
     """
+    return status_of(check.map_uuid(uuid))
+
+
+def status_of(uuid: str) -> tuple[int, bool, str]:
+    """The same for another root function, of a UUID that it has checked."""
     # The status must not flush: that waits for I/O which a map without paths never ends.
-    return _lines(_ioctl(_TABLE_STATUS, check.map_uuid(uuid), _NO_FLUSH))
+    return _lines(_ioctl(_TABLE_STATUS, uuid, _NO_FLUSH))
+
+
+def open_count(uuid: str) -> int | None:
+    """How often a map is open, of a UUID that was checked; ``None`` if there is no such map."""
+    try:
+        return status_of(uuid)[0]
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise  # Not known is not idle.
 
 
 @privileged.entrypoint

@@ -13,7 +13,7 @@ import struct
 
 from os_brick import privileged
 from os_brick.core import files, kernel, wait
-from os_brick.privileged import check, scsi
+from os_brick.privileged import check, dm, scsi
 
 _ABSTRACT = '\0/org/kernel/linux/storage/multipathd'
 _LENGTH = struct.Struct('@N')
@@ -162,12 +162,37 @@ def remove_paths(disks: tuple[tuple[str, int], ...], timeout: float) -> None:
 
 
 @privileged.entrypoint
-def remove_map(name: str, timeout: float) -> str:
-    """Have multipathd remove a map that is not open.
+def remove_map(wwid: str, name: str, parts: tuple[str, ...], timeout: float) -> str:
+    """Have multipathd remove the map of a WWID, if neither it nor one of its partitions is open.
 
-    :raises OSError: if multipathd does not answer.
+    Its partitions' maps go before it, so nothing is begun that would stop in the middle.
+
+    :param name: its name in the kernel, for a version of multipathd that knows no WWIDs (it looks
+        for ``dm-N``, then for the name, then for the WWID: find_mp_by_str). A name of the
+        operator's may be given to another map, a WWID may not.
+    :param parts: the UUIDs of the maps of its partitions, which have it open themselves.
+    :return: multipathd's answer, or why there is none; empty if a map is open and it was not asked.
+    :raises OSError: if it is not known whether a map is open.
     """
-    return _ask(f'del map {_map(name)}', timeout)
+    uuid, ends = (
+        check.map_uuid(f'mpath-{check.wwid(wwid)}'),
+        wait.Deadline.after(check.seconds(timeout)),
+    )
+    called = _map(name) if name else ''
+    uuids = [check.map_uuid(each) for each in check.items(parts, _MOST_DISKS, 'maps')]
+    counts = [count for each in uuids if (count := dm.open_count(each)) is not None]
+    own = dm.open_count(uuid)
+    if own is None:
+        return 'ok'
+    if own > len(counts) or any(counts):
+        return ''
+    try:
+        answer = _ask_until(f'del map {_map(wwid)}', ends)
+        if answer.startswith('fail') and name not in ('', wwid):
+            answer = _ask_until(f'del map {called}', ends)
+    except OSError as error:
+        return f'multipathd: {error}'
+    return answer
 
 
 @privileged.entrypoint

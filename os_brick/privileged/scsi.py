@@ -7,38 +7,18 @@ Each of these can block in the kernel for as long as a dead path is given to com
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import re
-import struct
 
 from os_brick import exception, privileged
-from os_brick.core import files, kernel, process, wait
-from os_brick.model import names, vpd
-from os_brick.privileged import block, check
+from os_brick.core import fanout, files, process, wait
+from os_brick.privileged import check, inquiry
 
-# struct sg_io_v4 of include/uapi/linux/bsg.h.
-_SG_IO = 0x2285
-_SG_IO_V4 = struct.Struct('=iIII QQIII IQ IIIIQQ IIQI IIIIIII iiQII')
-# Room for the pages of nearly all units; some devices do not answer if they are given more than
-# 255 at once, so a page that is longer is asked for again by the length in its header.
-_INQUIRY_LENGTH = 252
-_LONGEST_INQUIRY = 2**16 - 1
-_SENSE_LENGTH = 64
 _LARGEST_LUN = 2**64 - 1
-_MOST_UNITS = 4096
+_MOST_DISKS = 4096
 # What a scan has just brought needs a millisecond to report its identity.
 _ANSWER_SECONDS = 3.0
-# For the questions before, and after, a flush; those that have just answered need milliseconds.
-_WITNESS_SECONDS = 3.0
-# Answers of the target (SPC-4, annex F), unlike failures to ask it.
-_ERRNO_OF_SENSE = {
-    0x2500: errno.ENXIO,  # LOGICAL UNIT NOT SUPPORTED: nothing is mapped there.
-    0x2400: errno.EOPNOTSUPP,  # INVALID FIELD IN CDB: it does not have this page.
-}
-
-
 # The transports whose disks are attached here: a session of iSCSI, a remote port of Fibre Channel
 # (also on IBM Z); or an adapter of one of them that does not show its ports (storvsc, emulated).
 _REMOTE_PLACE = re.compile(r'/session[0-9]+/|/rport-[0-9]+:')
@@ -110,7 +90,7 @@ def _newcomer(address: str, timeout: float) -> tuple[int, bytes, bytes] | None:
     path = f'/dev/bsg/{address}'
     try:
         what = f'INQUIRY of {address}'
-        return (number, *process.isolated(what, timeout, _identity_pages, path, timeout))
+        return (number, *process.isolated(what, timeout, inquiry.identity_pages, path, timeout))
     except (OSError, exception.OperationTimedOut):
         return None  # Its user asks again, and has the error.
 
@@ -129,9 +109,15 @@ def rescan(disk: str, timeout: float) -> None:
 
 
 # Attribute and value.
+_RESCAN = ('rescan', '1')
 _DELETE = ('delete', '1')
 # The kernel wants the end of the line, too (Linux 6.12, scsi_sysfs.c, store_state_field).
 _SET_RUNNING = ('state', 'running\n')
+
+
+def rescan_device(path: str, number: int, timeout: float) -> None:
+    """The same of the device whose directory has this number; as :func:`delete` does it."""
+    _change(f'the rescan of {path}', path, number, timeout, *_RESCAN)
 
 
 @privileged.entrypoint
@@ -147,6 +133,34 @@ def delete(disk: str, number: int, timeout: float) -> None:
     """
     path = f'/sys/block/{check.disk(disk)}/device'
     _change(f'the removal of {disk}', path, number, timeout, *_DELETE)
+
+
+@privileged.entrypoint
+def delete_all(
+    disks: tuple[tuple[str, int], ...], timeout: float
+) -> tuple[tuple[str, int, str], ...]:
+    """The same of several disks, side by side: one that blocks does not keep another.
+
+    :param disks: name and number of each.
+    :param timeout: for each, in seconds.
+    :return: for each that is there still its name, and the number and the text of the error.
+    """
+    limit = check.seconds(timeout)
+    wanted = [
+        (check.disk(name), check.number(number, 2**64 - 1, 'number of a device'))
+        for name, number in check.pairs(disks, _MOST_DISKS, 'disks and their numbers')
+    ]
+
+    def act(disk: tuple[str, int]) -> None:
+        name, number = disk
+        _change(f'the removal of {name}', f'/sys/block/{name}/device', number, limit, *_DELETE)
+
+    _, errors = fanout.fanout(act, wanted)
+    return tuple(
+        (disk[0], getattr(error, 'errno', None) or errno.ETIMEDOUT, str(error))
+        for disk, error in errors.items()
+        if not isinstance(error, FileNotFoundError)
+    )
 
 
 @privileged.entrypoint
@@ -205,7 +219,7 @@ def identity_pages(address: str, timeout: float) -> tuple[bytes, bytes]:
     """
     path = f'/dev/bsg/{check.hctl(address)}'
     limit = check.seconds(timeout)
-    return process.isolated(f'INQUIRY of {address}', limit, _identity_pages, path, limit)
+    return process.isolated(f'INQUIRY of {address}', limit, inquiry.identity_pages, path, limit)
 
 
 @privileged.entrypoint
@@ -218,134 +232,8 @@ def identity_pages_of(
     :return: for each the pages, or the number of its error, as :func:`identity_pages` raises it.
     :raises OperationTimedOut: if one does not answer in time.
     """
-    every = check.items(addresses, _MOST_UNITS, 'SCSI addresses')
+    every = check.items(addresses, _MOST_DISKS, 'SCSI addresses')
     paths = [f'/dev/bsg/{check.hctl(each)}' for each in every]
     limit = check.seconds(timeout)
     what = f'INQUIRY of {", ".join(every)}'
-    return tuple(process.isolated(what, limit, _pages_or_errors, paths, limit))
-
-
-def _pages_or_errors(paths: list[str], timeout: float) -> list[tuple[bytes, bytes] | int]:
-    found: list[tuple[bytes, bytes] | int] = []
-    ends = wait.Deadline.after(timeout)
-    for path in paths:
-        try:
-            found.append(_identity_pages(path, ends.limit()))
-        except OSError as error:
-            found.append(error.errno or errno.EIO)
-    return found
-
-
-def _identity_pages(path: str, timeout: float) -> tuple[bytes, bytes]:
-    page83 = _optional_page(path, 0x83, timeout)
-    return _optional_page(path, 0x80, timeout), page83
-
-
-@privileged.entrypoint
-def flush(
-    device: str, number: int, units: tuple[tuple[str, bytes, bytes], ...], timeout: float
-) -> tuple[str, ...]:
-    """Flush a disk, or a map, whose disks are the units still that they were a moment ago.
-
-    They are asked once the device is open, right before it is flushed, and again afterwards. An
-    INQUIRY tells of no remap that came before it (SPC-4, 5.14: it reports no unit attention), so
-    the names themselves are compared. One that does not answer now is left to the flush.
-
-    :param number: the kernel's number of the device (the inode of its directory in sysfs).
-    :param units: the address of each disk, and the pages 0x80 and 0x83 that it has just reported.
-    :return: the addresses of those that have become another unit while it was flushed.
-    :raises OperationTimedOut: if the device does not take it in time.
-    :raises OSError: ``ESTALE`` if one is another unit already; ``ENOENT`` if the device has no node
-        in ``/dev``; ``ENODEV`` if its name belongs to another device by now; if it fails.
-    """
-    path = f'/dev/{check.block(device)}'
-    number = check.number(number, 2**64 - 1, 'number of a device')
-    asked = [_unit(each) for each in check.items(units, _MOST_UNITS, 'disks and their pages')]
-    what, limit = f'the flush of {path}', check.seconds(timeout)
-    return tuple(process.isolated(what, limit, _flush, path, number, asked))
-
-
-def _unit(value: object) -> tuple[str, bytes, bytes]:
-    match check.items(value, 3, 'an address and two pages'):
-        case (address, bytes(page80), bytes(page83)):
-            return check.hctl(address), page80, page83
-    raise exception.InvalidParameterValue(
-        err=f'{names.shown(value)} is not an address and two pages'
-    )
-
-
-def _flush(path: str, number: int, units: list[tuple[str, bytes, bytes]]) -> list[str]:
-    with block.meant(path, number) as descriptor:
-        if others := _others(units):
-            raise OSError(errno.ESTALE, f'another volume is at {", ".join(others)} by now')
-        block.write_back(descriptor)
-        return _others(units)
-
-
-def _others(units: list[tuple[str, bytes, bytes]]) -> list[str]:
-    """The addresses at which another unit is now than the one of the pages, or none."""
-    found = []
-    ends = wait.Deadline.after(_WITNESS_SECONDS)
-    for address, page80, page83 in units:
-        if ends.passed:
-            break
-        try:
-            now = vpd.identity(*_identity_pages(f'/dev/bsg/{address}', ends.limit()))
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                found.append(address)
-            continue
-        if now.is_another(vpd.identity(page80, page83)):
-            found.append(address)
-    return found
-
-
-def _optional_page(path: str, page: int, timeout: float) -> bytes:
-    try:
-        found = _inquire(path, page, timeout, _INQUIRY_LENGTH)
-        length = 4 + int.from_bytes(found[2:4], 'big')
-        if length > _INQUIRY_LENGTH:
-            found = _inquire(path, page, timeout, min(length, _LONGEST_INQUIRY))
-    except OSError as error:
-        if error.errno != errno.EOPNOTSUPP:
-            raise
-        return b''
-    # A device that does not know the EVPD bit answers with its standard data.
-    return found if found[1:2] == bytes([page]) else b''
-
-
-def _additional_sense(sense: bytes) -> int:
-    """Additional sense code and qualifier (SPC-4, 4.5), 0 where there are none."""
-    if sense[0] & 0x7E == 0x70:
-        return int.from_bytes(sense[12:14], 'big')
-    return int.from_bytes(sense[2:4], 'big') if sense[0] & 0x7E == 0x72 else 0
-
-
-def _inquire(path: str, page: int, timeout: float, room: int) -> bytes:
-    command = ctypes.create_string_buffer(bytes([0x12, 1, page, *divmod(room, 256), 0]), 6)
-    answer = ctypes.create_string_buffer(room)
-    sense = ctypes.create_string_buffer(_SENSE_LENGTH)
-    request = bytearray(
-        _SG_IO_V4.pack(
-            *(ord('Q'), 0, 0, len(command), ctypes.addressof(command), 0, 0, 0, 0),
-            *(_SENSE_LENGTH, ctypes.addressof(sense)),
-            *(0, 0, 0, room, 0, ctypes.addressof(answer)),
-            *(int(timeout * 1000), 0, 0, 0),
-            *(0, 0, 0, 0, 0, 0, 0),
-            *(0, 0, 0, 0, 0),
-        )
-    )
-    with kernel.device(path, os.O_RDWR | os.O_NONBLOCK) as descriptor:
-        kernel.ioctl(descriptor, _SG_IO, request)
-    driver, transport, device, *_, residual = _SG_IO_V4.unpack(bytes(request))[21:29]
-    if driver or transport or device:
-        asc = _additional_sense(sense.raw)
-        raise OSError(
-            _ERRNO_OF_SENSE.get(asc, errno.EIO),
-            f'INQUIRY page {page:#04x} through {path} failed (driver {driver:#x}, '
-            f'transport {transport:#x}, device {device:#x}, sense {asc:#06x})',
-        )
-    if answer.raw[0] >> 5:  # Peripheral qualifier: the target has no unit at this LUN.
-        raise OSError(errno.ENXIO, f'no logical unit is mapped at {path}')
-    received = answer.raw[: room - min(max(residual, 0), room)]
-    return received[: 4 + int.from_bytes(received[2:4], 'big')]
+    return tuple(process.isolated(what, limit, inquiry.pages_or_errors, paths, limit))

@@ -136,6 +136,7 @@ def test_flush_after_the_last_look(shelf, single, multipathd):
     """Root asks the disk once more when it has it open: the array may have remapped the LUN."""
     from os_brick.host import block as host_block
     from os_brick.host import scsi as host_scsi
+    from os_brick.privileged import scsi_known
 
     multipathd(find_multipaths='strict')
     old, new = support.stamped(shelf, 'flushold'), support.stamped(shelf, 'flushnew')
@@ -145,9 +146,12 @@ def test_flush_after_the_last_look(shelf, single, multipathd):
     info = single.connect_volume(props)
     name = support.node(info['path'])
     answer, number = host_scsi.ask(name), host_block.inode(name)
-    assert host_scsi.flush(name, number, [answer], 5.0) == []
+    unit = (str(answer.address), *answer.pages)
+    assert scsi_known.flush(name, number, (unit,), 5.0) == ()
+    assert scsi_known.flush_known(name, number, (unit,), '', 5.0) == ()
     target.remap(1, new)
     with pytest.raises(OSError, match='another volume is at') as caught:
-        host_scsi.flush(name, number, [answer], 5.0)
+        scsi_known.flush(name, number, (unit,), 5.0)
     assert caught.value.errno == errno.ESTALE
+    assert scsi_known.flush_known(name, number, (unit,), '', 5.0) is None
     single.disconnect_volume(props, info)

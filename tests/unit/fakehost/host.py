@@ -151,14 +151,26 @@ class Map:
     disks: list[Disk]
     sectors: int
     open_count: int = 0
-    is_suspended: bool = False
     queues: bool = False
     # What multipathd answers of it (multipath-tools, snprint_queueing).
     queueing: str = 'off'
+    show: Callable[[str, str], None] = lambda _name, _value: None
+
+    def __post_init__(self) -> None:
+        self._is_suspended = False
 
     @property
     def name(self) -> str:
         return f'dm-{self.index}'
+
+    @property
+    def is_suspended(self) -> bool:
+        return self._is_suspended
+
+    @is_suspended.setter
+    def is_suspended(self, value: bool) -> None:
+        self._is_suspended = value
+        self.show('dm/suspended', str(int(value)))
 
     @property
     def base(self) -> str:
@@ -730,6 +742,7 @@ class Host:
         tree.value(f'{base}/dm/name', found.wwid)
         tree.value(f'{base}/dm/uuid', f'mpath-{found.wwid}')
         tree.value(f'{base}/dm/suspended', int(found.is_suspended))
+        found.show = lambda name, value: tree.value(f'{base}/{name}', value)
         tree.file(f'/dev/{found.name}', bytes(4096))
         tree.link(f'/dev/mapper/{found.wwid}', f'/dev/{found.name}')
         if self.makes_links:

@@ -11,6 +11,7 @@ import pytest
 
 from os_brick.core import files
 from os_brick.host import dm
+from os_brick.model import dm_status
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 from tests.unit.fakehost import tree as fake_tree
@@ -37,7 +38,7 @@ WORDS = st.sampled_from(
 def test_recorded_status(state: str, active: int, queues: bool, suspended: bool) -> None:
     """Linux 6.12.107, a map of multipath-tools 0.11.1 over two iSCSI disks."""
     opened, is_suspended, now, table = MAP['status'][state]
-    assert dm._active_paths(now) == active
+    assert dm_status.active_paths(now) == active
     assert ('queue_if_no_path' in table) is queues
     assert is_suspended is suspended
     assert opened == 0
@@ -61,7 +62,7 @@ def test_recorded_status(state: str, active: int, queues: bool, suspended: bool)
     ],
 )
 def test_active_paths(text: str, active: int) -> None:
-    assert dm._active_paths(text) == active
+    assert dm_status.active_paths(text) == active
 
 
 @given(
@@ -70,7 +71,7 @@ def test_active_paths(text: str, active: int) -> None:
     | st.lists(WORDS, max_size=30).map(lambda words: ' '.join(['multipath', *words]))
 )
 def test_any_text_is_some_number(text: str) -> None:
-    assert 0 <= dm._active_paths(text) <= len(text.split())
+    assert 0 <= dm_status.active_paths(text) <= len(text.split())
 
 
 def test_no_wwid_is_no_map(tmp_path: pathlib.Path) -> None:

@@ -375,7 +375,7 @@ def test_a_late_path_is_asked_before_it_joins_and_after(host: Host, number: int)
     asked = itertools.count(1)
 
     def strike(what: str) -> None:
-        is_question = what.startswith(('_identity_pages', '_pages_or_errors'))
+        is_question = what.startswith(('identity_pages', 'pages_or_errors'))
         if is_question and next(asked) == number:
             two.luns[1] = silver
 
@@ -419,7 +419,7 @@ def test_a_disk_that_was_handed_out_is_not_taken_back(two: Two, multipath: bool)
 
     def strike(what: str) -> None:
         is_others = threading.current_thread() is other
-        number = -1 if is_others or not what.startswith('_identity_pages') else next(acts)
+        number = -1 if is_others or not what.startswith('identity_pages') else next(acts)
         if number == 0:  # Of the scan, which holds the lock of the portal: that answer is lost.
             (disk,) = host.disks.values()
             host.inquiry_fails = [(disk.address, 0x83)]

@@ -65,7 +65,6 @@ def says(text: bytes) -> Callable[[socket.socket], None]:
         (lambda: multipathd.paths(5.0), b'show paths raw format "%d %w %T %m"\0'),
         (lambda: multipathd.add_path('sda', 5.0), b'add path sda\0'),
         (lambda: multipathd.remove_path('sdaa', 5.0), b'del path sdaa\0'),
-        (lambda: multipathd.remove_map('mpatha', 5.0), b'del map mpatha\0'),
         (lambda: multipathd.resize_map('36001', 5.0), b'resize map 36001\0'),
         (lambda: multipathd.disable_queueing('a-b.c', 5.0), b'disablequeueing map a-b.c\0'),
     ],
@@ -128,7 +127,6 @@ def test_a_daemon_that_is_not_there() -> None:
 ASKS = [
     multipathd.add_path,
     multipathd.remove_path,
-    multipathd.remove_map,
     multipathd.resize_map,
     multipathd.disable_queueing,
 ]
@@ -167,8 +165,8 @@ def test_a_disk_is_one_word(ask: Callable[..., str], name: str) -> None:
 )
 def test_an_alias_may_be_of_any_characters(in_kernel: str, word: str) -> None:
     with daemon(says(b'ok\0')) as found:
-        multipathd.remove_map(in_kernel, 5.0)
-    assert found.received == [f'del map {word}\0'.encode()]
+        multipathd.resize_map(in_kernel, 5.0)
+    assert found.received == [f'resize map {word}\0'.encode()]
 
 
 def test_one_limit_for_all_disks() -> None:

@@ -39,17 +39,17 @@ def test_acts_of_a_life_on_four_paths(host: fake_host.Host) -> None:
     assert attach == {
         'iscsiadm': 2 * PORTALS,  # The node record's is one of them.
         'write': PORTALS,
-        '_identity_pages': PORTALS,
-        '_pages_or_errors': 1,
+        'identity_pages': PORTALS,
+        'pages_or_errors': 1,
         '_change': 1,
         'multipathd show': 2,
         'dm': 1,
         '_read_start': 1,
     }
-    assert extend == {'_identity_pages': PORTALS, 'write': PORTALS, 'multipathd resize': 1}
+    assert extend == {'pages_or_errors': PORTALS, '_write': PORTALS, 'multipathd resize': 1}
     assert kinds(host.acts) == {
-        'dm': 4,
-        '_identity_pages': PORTALS,
+        'dm': 2,  # Whether it has a path, before the flush; and whether it is open.
+        'pages_or_errors': 1,
         '_flush': 1,
         'multipathd del': 1 + PORTALS,
         '_write': PORTALS,  # Their removal.

@@ -107,7 +107,7 @@ def test_attach_returns_what_the_array_has_there(
             name = at.host.node(info['path'])
             over = at.host.maps.get(name)
             disks = over.disks if over else [at.host.disks[name]]
-            if struck and '_identity_pages' not in struck[0]:
+            if struck and not struck[0].startswith(('identity_pages', 'pages_or_errors')):
                 assert info['scsi_wwn'] == at.silver.wwid, struck
             assert {disk.unit.wwid for disk in disks} == {info['scsi_wwn']}, struck
         return ''.join(struck)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many calls of root functions an operation makes: each is a trip to the daemon of a service.
+
+These are limits: on a host where all is well, no operation makes more.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+from typing import Any
+
+import pytest
+
+from os_brick.initiator.connectors import fibre_channel, iscsi
+from tests.unit import costs
+from tests.unit.fakehost import array, fabric
+from tests.unit.fakehost import host as fake_host
+
+
+@dataclasses.dataclass(frozen=True)
+class Most:
+    """The limits of one kind of volume."""
+
+    attach: int
+    extend: int
+    detach: int
+
+
+# Attach: daemon and WWID of multipath, what multipathd knows, whether the map is ready, who its
+# disks are; with two calls a path of iSCSI, one of Fibre Channel. Extend: one a path, and the map.
+LIMITS = {
+    ('iscsi', 1, False): Most(attach=4, extend=1, detach=8),
+    ('iscsi', 4, True): Most(attach=14, extend=5, detach=11),
+    ('fc', 1, False): Most(attach=3, extend=1, detach=6),
+    ('fc', 4, True): Most(attach=10, extend=5, detach=6),
+}
+
+
+def volume(
+    place: pathlib.Path, stack: contextlib.ExitStack, kind: str, paths: int, *, multipath: bool
+) -> tuple[Any, dict[str, Any], array.Unit]:
+    """A connector, the properties of a volume, and the volume."""
+    unit = array.Unit('gold')
+    if kind == 'fc':
+        fabric_host = stack.enter_context(fabric.FabricHost(place))
+        storage = fabric_host.storage(ports=paths)
+        fabric_host.adapter(storage)
+        storage.luns[1] = unit
+        brick: Any = fibre_channel.FibreChannelConnector(None, use_multipath=multipath)
+        return brick, storage.properties(1), unit
+    host = stack.enter_context(fake_host.Host(place))
+    target = host.target(portals=paths)
+    target.luns[1] = unit
+    brick = iscsi.ISCSIConnector(None, use_multipath=multipath)
+    return brick, target.properties(plural=multipath), unit
+
+
+@pytest.mark.parametrize(('kind', 'paths', 'multipath'), LIMITS)
+def test_root_calls(tmp_path: pathlib.Path, kind: str, paths: int, multipath: bool) -> None:
+    (tmp_path / 'root').mkdir()
+    most = LIMITS[kind, paths, multipath]
+    # A disk that comes when multipathd has built the map is offered by a call of its own.
+    late = paths - 1 if multipath else 0
+    with contextlib.ExitStack() as stack:
+        place = tmp_path / 'root'
+        brick, props, unit = volume(place, stack, kind, paths, multipath=multipath)
+        attach, extend, detach = (costs.Counter() for _ in range(3))
+        with attach:
+            info = brick.connect_volume(props)
+        unit.megabytes += 32
+        with extend:
+            brick.extend_volume({**props, 'device_path': info['path']})
+        with detach:
+            brick.disconnect_volume(props, info)
+    assert attach.root_calls <= most.attach + late
+    assert extend.root_calls <= most.extend
+    assert detach.root_calls <= most.detach
