@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import lun_state, multipathd, removal, scsi
+from os_brick.host import inquiry, lun_state, multipathd, removal, scsi
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ def _confirm_cached(disk: str, actual: vpd.UnitIdentity, deadline: wait.Deadline
 
 def _identified(disk: str, address: scsi.Address, deadline: wait.Deadline) -> vpd.UnitIdentity:
     try:
-        return scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
+        return inquiry.identity(disk, deadline.limit(inquiry.SECONDS))
     except OSError as error:
         raise _unidentified(disk, address, error) from error
 
@@ -193,7 +193,7 @@ def confirm(disks: Collection[Disk], deadline: wait.Deadline) -> None:
     :raises NothingMapped: if the target has nothing at its LUN any more.
     """
     known = {disk.name: disk for disk in disks}
-    found = scsi.ask_again(known, deadline.within(CONFIRM_SECONDS))
+    found = inquiry.ask_again(known, deadline.within(CONFIRM_SECONDS))
     for unmapped in found.unmapped.values():
         raise unmapped
     for name, error in found.unanswered.items():

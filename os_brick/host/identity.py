@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, nvme, scsi
+from os_brick.host import block, dm, inquiry, nvme, scsi
 from os_brick.model import fabrics, vpd
 
 _ASK_SECONDS = 10.0
@@ -30,7 +30,7 @@ def prove(device: str, deadline: wait.Deadline) -> str:
 
 
 def _of_map(device: str, wwid: str, deadline: wait.Deadline) -> str:
-    found = scsi.ask_all(block.members(device), deadline.within(_ASK_SECONDS))
+    found = inquiry.ask_all(block.members(device), deadline.within(_ASK_SECONDS))
     for unmapped in found.unmapped.values():
         raise _another(device, wwid, str(unmapped)) from unmapped
     for disk, answer in found.reported.items():
@@ -45,8 +45,8 @@ def _of_map(device: str, wwid: str, deadline: wait.Deadline) -> str:
 def _of_disk(device: str, deadline: wait.Deadline) -> str:
     known = scsi.cached_identity(device)
     try:
-        actual = scsi.identity(device, deadline.limit(_ASK_SECONDS))
-    except scsi.NothingMapped as error:
+        actual = inquiry.identity(device, deadline.limit(_ASK_SECONDS))
+    except inquiry.NothingMapped as error:
         raise _another(device, str(known), str(error)) from error
     except (OSError, exception.OperationTimedOut) as error:
         raise _unanswered(device, str(known), [str(error)]) from error

@@ -14,7 +14,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import files, wait
-from os_brick.host import block, scsi
+from os_brick.host import block, inquiry, scsi
 
 LOG = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ class Repair:
 
     def replace(self) -> bool:
         """Remove the device if the target reports a disk in its place; return whether it did."""
-        found = scsi.reported_type(self._address, self._deadline.limit(scsi.INQUIRY_SECONDS))
+        found = inquiry.reported_type(self._address, self._deadline.limit(inquiry.SECONDS))
         self._since = wait.Deadline.after(UNBOUND_SECONDS)
         if found not in DISK_TYPES:
             return False

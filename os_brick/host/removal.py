@@ -18,7 +18,18 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import handed, teardown, wait
-from os_brick.host import block, dm, idle, links, multipath, multipathd, scsi, scsi_flush, survey
+from os_brick.host import (
+    block,
+    dm,
+    idle,
+    inquiry,
+    links,
+    multipath,
+    multipathd,
+    scsi,
+    scsi_flush,
+    survey,
+)
 from os_brick.model import vpd
 from os_brick.plans import choice as plans_choice
 from os_brick.plans import removal as plans
@@ -286,8 +297,8 @@ def discard_if_stale(
     looked_at = found.disks[0]
     cached = looked_at.identity
     try:
-        actual: vpd.UnitIdentity | None = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
-    except scsi.NothingMapped as error:
+        actual: vpd.UnitIdentity | None = inquiry.identity(disk, deadline.limit(inquiry.SECONDS))
+    except inquiry.NothingMapped as error:
         actual = None
         LOG.warning('Disk %s was %s: %s', disk, cached, error)
     on_response()

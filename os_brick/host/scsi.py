@@ -3,25 +3,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-import contextlib
+from collections.abc import Iterable, Mapping
 import dataclasses
-import errno
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import clock, fanout, files, wait
+from os_brick.core import files, wait
 from os_brick.model import vpd
 from os_brick.privileged import scsi as root
 from os_brick.privileged import scsi_known as known
 
 LOG = logging.getLogger(__name__)
-
-# How long one disk may take to report its identity; a healthy one needs a millisecond.
-INQUIRY_SECONDS = 10.0
-# Pauses before a lost command is sent again; a lost path takes longer to come back than this.
-ASK_AGAIN_SECONDS = (0.05, 0.2, None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -127,19 +120,6 @@ def remove_at(address: Address, number: int, deadline: wait.Deadline) -> None:
     )
 
 
-def reported_type(address: Address, timeout: float = INQUIRY_SECONDS) -> int | None:
-    """The type of the device that the target reports at an address now (SPC-4, 6.4.2).
-
-    ``None`` if it reports none (its peripheral qualifier tells), or does not answer.
-    """
-    try:
-        page80, page83 = root.identity_pages(str(address), timeout)
-    except (OSError, exception.OperationTimedOut):
-        return None
-    page = page83 or page80
-    return page[0] & 0x1F if page else None
-
-
 def is_running(disk: str) -> bool:
     """Whether the kernel sends commands to the disk."""
     return state(disk) == 'running'
@@ -177,104 +157,9 @@ def _inquiry_text(disk: str) -> str:
     return f'{vendor:8}{model:16}'
 
 
-class NothingMapped(exception.BrickException):
-    """The target answers that it has nothing at a disk's LUN any more."""
-
-    message = 'The target has nothing at the LUN of disk %(disk)s any more (%(why)s)'
-
-
 def identity_of(disk: str, pages: tuple[bytes, bytes]) -> vpd.UnitIdentity:
     """Who a disk reports to be by these pages."""
     return vpd.identity(*pages, _inquiry_text(disk))
-
-
-def identity(disk: str, timeout: float = INQUIRY_SECONDS) -> vpd.UnitIdentity:
-    """Who a disk reports to be, asked of the device now; raises what :func:`ask` raises."""
-    return ask(disk, timeout).identity
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answer:
-    """What a disk has reported of itself.
-
-    :ivar pages: the pages 0x80 and 0x83, as they came.
-    """
-
-    address: Address
-    identity: vpd.UnitIdentity
-    pages: tuple[bytes, bytes]
-
-
-def ask(disk: str, timeout: float = INQUIRY_SECONDS) -> Answer:
-    """What a disk reports of itself now.
-
-    A command may be lost in transit; only the target's own answer is believed at once.
-
-    :raises NothingMapped: if the target has nothing at its LUN any more.
-    :raises OperationTimedOut: if it does not answer.
-    :raises OSError: if it cannot be asked.
-    """
-    address = address_of(disk)
-    if address is None:
-        raise OSError(f'{disk} is not a SCSI disk, or has gone')
-    deadline = wait.Deadline.after(timeout)
-    for pause in ASK_AGAIN_SECONDS:
-        try:
-            pages = root.identity_pages(str(address), deadline.limit())
-            return Answer(address, vpd.identity(*pages, _inquiry_text(disk)), pages)
-        except OSError as error:
-            if error.errno == errno.ENXIO and is_known(address):
-                raise NothingMapped(disk=disk, why=str(error)) from error
-            if pause is None or deadline.remaining <= pause:
-                raise
-        clock.sleep(pause)
-    raise AssertionError('the last pause is None')
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Answers:
-    """What disks have reported of themselves, by name.
-
-    :ivar unmapped: those at whose LUN the target has nothing any more.
-    :ivar unanswered: why the others have reported nothing.
-    """
-
-    reported: dict[str, Answer]
-    unmapped: dict[str, NothingMapped]
-    unanswered: dict[str, Exception]
-
-
-def ask_all(disks: Iterable[str], deadline: wait.Deadline) -> Answers:
-    """What disks report of themselves now; they are asked side by side."""
-
-    def answer(disk: str) -> Answer:
-        return ask(disk, deadline.limit(INQUIRY_SECONDS))
-
-    reported, errors = fanout.fanout(answer, disks)
-    unmapped = {disk: e for disk, e in errors.items() if isinstance(e, NothingMapped)}
-    return Answers(
-        reported, unmapped, {disk: e for disk, e in errors.items() if disk not in unmapped}
-    )
-
-
-def ask_again(disks: Collection[str], deadline: wait.Deadline) -> Answers:
-    """What disks report that have reported a moment ago: in one root call for all of them.
-
-    Where one does not answer by now, it is asked by itself.
-    """
-    places = {disk: place for disk in disks if (place := address_of(disk))}
-    every: tuple[tuple[bytes, bytes] | int, ...] = ()
-    with contextlib.suppress(OSError, exception.OperationTimedOut):
-        every = root.identity_pages_of(
-            tuple(map(str, places.values())), deadline.limit(INQUIRY_SECONDS)
-        )
-    reported = {
-        disk: Answer(places[disk], vpd.identity(*pages, _inquiry_text(disk)), pages)
-        for disk, pages in zip(places, every, strict=False)
-        if not isinstance(pages, int)
-    }
-    rest = ask_all([disk for disk in disks if disk not in reported], deadline)
-    return dataclasses.replace(rest, reported=reported | rest.reported)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import teardown, wait
-from os_brick.host import dm, multipath, scsi, survey
+from os_brick.host import dm, inquiry, multipath, scsi, survey
 from os_brick.privileged import scsi_known as root
 
 LOG = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ class Seen:
 
     live: list[str]
     stale: dict[str, int]
-    answers: list[scsi.Answer]
+    answers: list[inquiry.Answer]
 
 
-def known(disks: Sequence[tuple[str, int]], wwid: str) -> list[scsi.Answer]:
+def known(disks: Sequence[tuple[str, int]], wwid: str) -> list[inquiry.Answer]:
     """The disks of a device, each with what the kernel knows of it; empty if one is in question.
 
     :param disks: name and number of each.
@@ -58,7 +58,7 @@ def known(disks: Sequence[tuple[str, int]], wwid: str) -> list[scsi.Answer]:
         is_own = above in ('', wwid or above) and not identity.contradicts(above or wwid)
         if address is None or not is_sound or not is_own:
             return []
-        found.append(scsi.Answer(address, identity, pages))
+        found.append(inquiry.Answer(address, identity, pages))
     return found
 
 
@@ -69,7 +69,7 @@ def look(disks: Iterable[tuple[str, int]]) -> Seen:
     """
     numbers = {name: number for name, number in disks if scsi.is_there(name, number)}
     running = list(filter(scsi.is_running, numbers))
-    found = scsi.ask_all(running, wait.Deadline.after(scsi.INQUIRY_SECONDS))
+    found = inquiry.ask_all(running, wait.Deadline.after(inquiry.SECONDS))
     others = _others(found)
     for name, why in others.items():
         LOG.warning('Disk %s (%s) is not flushed: %s', name, scsi.cached_identity(name), why)
@@ -78,7 +78,7 @@ def look(disks: Iterable[tuple[str, int]]) -> Seen:
     return Seen([name for name in numbers if name not in stale], stale, answers)
 
 
-def _others(found: scsi.Answers) -> dict[str, str]:
+def _others(found: inquiry.Answers) -> dict[str, str]:
     """The disks that are another volume than their cache is of, and what they are."""
     others = {name: str(error) for name, error in found.unmapped.items()}
     for name, answer in found.reported.items():
@@ -98,7 +98,7 @@ class Flush:
 
     device: str
     number: int
-    answers: Sequence[scsi.Answer]
+    answers: Sequence[inquiry.Answer]
     deadline: wait.Deadline
     is_forced: bool
 

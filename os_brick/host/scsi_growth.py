@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import fanout, wait
-from os_brick.host import block, dm, multipath, multipathd, scsi, survey, volume
+from os_brick.host import block, dm, inquiry, multipath, multipathd, scsi, survey, volume
 from os_brick.model import vpd
 from os_brick.plans import growth as plans
 
@@ -123,7 +123,7 @@ def refresh(disk: str, deadline: wait.Deadline) -> int:
     limit = deadline.within(RESCAN_SECONDS)
     cached, above = scsi.cached_identity(disk), survey.wwid_above(disk)
     if cached.contradicts(above) or not scsi.rescan_known(disk, above, limit):
-        _require_same(disk, scsi.identity(disk, limit.limit(60)), cached, above)
+        _require_same(disk, inquiry.identity(disk, limit.limit(60)), cached, above)
         scsi.rescan(disk, limit)
     # The kernel reads the names with the capacity (Linux 4.5, scsi_rescan_device).
     _require_same(disk, scsi.cached_identity(disk), cached, above)
@@ -167,7 +167,7 @@ def reinstate(disk: str, found: str, deadline: wait.Deadline) -> bool:
     :raises VolumeIdentityMismatch: if it is not the map's volume.
     """
     wwid = dm.wwid(found)
-    actual = scsi.identity(disk, deadline.limit(scsi.INQUIRY_SECONDS))
+    actual = inquiry.identity(disk, deadline.limit(inquiry.SECONDS))
     if actual.contradicts(wwid):
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk}', expected=wwid, actual=str(actual)

@@ -14,7 +14,7 @@ import dataclasses
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.host import block, dm, links, scsi
+from os_brick.host import block, dm, inquiry, links, scsi
 from os_brick.model import vpd
 from os_brick.plans import choice as plans
 
@@ -167,7 +167,7 @@ def _asked(disk: plans.FoundDisk) -> plans.FoundDisk:
     if disk.identity.wwid or disk.identity.serial:
         return disk
     try:
-        return dataclasses.replace(disk, identity=scsi.identity(disk.name, _ASK_SECONDS))
+        return dataclasses.replace(disk, identity=inquiry.identity(disk.name, _ASK_SECONDS))
     except (OSError, exception.BrickException) as error:
         LOG.info('Disk %s has no name here, and does not report its identity: %s', disk, error)
         return disk

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, multipath, multipathd, removal, scsi
+from os_brick.host import block, dm, inquiry, multipath, multipathd, removal, scsi
 from os_brick.host import disks as host_disks
 from os_brick.model import vpd
 
@@ -136,7 +136,7 @@ def _foreign_disks(
         for disk in dict.fromkeys([*block.members(found), *_known_to_multipathd(wwid)])
         if disk not in own and scsi.is_running(disk)
     }
-    found_out = scsi.ask_all(asked, deadline.within(FOREIGN_SECONDS))
+    found_out = inquiry.ask_all(asked, deadline.within(FOREIGN_SECONDS))
     for disk, error in found_out.unanswered.items():
         LOG.warning('Disk %s below map %s does not identify itself: %s', disk, found, error)
     others = {

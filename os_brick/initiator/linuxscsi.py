@@ -14,8 +14,9 @@ from oslo_log import log as logging
 
 from os_brick import exception, executor, initiator, opts
 from os_brick.core import files, teardown, wait
-from os_brick.host import block, iscsi, links, multipath, multipathd, removal, scsi, scsi_growth
+from os_brick.host import block, inquiry, iscsi, links, multipath, multipathd, removal, scsi
 from os_brick.host import dm as host_dm
+from os_brick.host import scsi_growth as host_growth
 from os_brick.host import volume as host_volume
 from os_brick.model import addresses
 
@@ -134,7 +135,7 @@ class LinuxSCSI(executor.Executor):
 
         :raises OSError: if it cannot be asked.
         """
-        return scsi.identity(_name(path)).wwid
+        return inquiry.identity(_name(path)).wwid
 
     def get_dm_name(self, dm: str) -> str:
         """Return the name of ``dm-N`` below ``/dev/mapper``, or ``''``."""
@@ -327,7 +328,7 @@ class LinuxSCSI(executor.Executor):
 
         :raises VolumePathsNotFound: if no disk answers.
         """
-        size, _ = scsi_growth.grow([_name(path) for path in volume_paths], _deadline())
+        size, _ = host_growth.grow([_name(path) for path in volume_paths], _deadline())
         return size
 
 

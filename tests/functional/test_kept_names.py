@@ -135,7 +135,7 @@ def test_flush_of_a_name_that_is_another_disks_by_now(shelf, single, multipathd)
 def test_flush_after_the_last_look(shelf, single, multipathd):
     """Root asks the disk once more when it has it open: the array may have remapped the LUN."""
     from os_brick.host import block as host_block
-    from os_brick.host import scsi as host_scsi
+    from os_brick.host import inquiry
     from os_brick.privileged import scsi_known
 
     multipathd(find_multipaths='strict')
@@ -145,7 +145,7 @@ def test_flush_after_the_last_look(shelf, single, multipathd):
     props = target.properties(1)
     info = single.connect_volume(props)
     name = support.node(info['path'])
-    answer, number = host_scsi.ask(name), host_block.inode(name)
+    answer, number = inquiry.ask(name), host_block.inode(name)
     unit = (str(answer.address), *answer.pages)
     assert scsi_known.flush(name, number, (unit,), 5.0) == ()
     assert scsi_known.flush_known(name, number, (unit,), '', 5.0) == ()

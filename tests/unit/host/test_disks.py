@@ -9,7 +9,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import disks, lun_state, scsi
+from os_brick.host import disks, inquiry, lun_state, scsi
 from tests.unit.fakehost import array
 from tests.unit.fakehost.host import Host, Session
 from tests.unit.host import two_volumes
@@ -147,7 +147,7 @@ CONFIRMED = [
     ('gold', None),
     ('silent', None),
     ('tin', exception.VolumeIdentityMismatch),
-    ('nothing', scsi.NothingMapped),
+    ('nothing', inquiry.NothingMapped),
 ]
 
 

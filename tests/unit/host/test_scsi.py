@@ -4,7 +4,7 @@
 import pytest
 
 from os_brick.core import wait
-from os_brick.host import scsi
+from os_brick.host import inquiry, scsi
 from os_brick.model import vpd
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
@@ -47,33 +47,11 @@ def test_what_is_not_a_disk_has_no_address(host: fake_host.Host) -> None:
     assert scsi.number_of('sdzz') == 0
 
 
-def test_each_is_asked_who_it_is(host: fake_host.Host, target: array.Target) -> None:
-    gold, silver = disk_of(host, 1).name, disk_of(host, 2).name
-    found = scsi.ask_all([gold, silver], wait.Deadline.after(10))
-    assert found.reported[gold].identity.wwid == target.luns[1].wwid
-    assert found.reported[silver].identity.wwid == target.luns[2].wwid
-    assert not found.unmapped
-    assert not found.unanswered
-
-
-def test_one_that_is_not_mapped_and_one_that_is_silent_differ(
-    host: fake_host.Host, target: array.Target
-) -> None:
-    """The first is certainly not the volume any more; of the second nothing is known."""
-    gold, silver = disk_of(host, 1).name, disk_of(host, 2).name
-    del target.luns[1]
-    target.luns[2].unresponsive = True
-    found = scsi.ask_all([gold, silver], wait.Deadline.after(10))
-    assert found.reported == {}
-    assert list(found.unmapped) == [gold]
-    assert list(found.unanswered) == [silver]
-
-
 def test_the_kernel_believes_what_it_has_read(host: fake_host.Host, target: array.Target) -> None:
     disk = disk_of(host, 1).name
     old, target.luns[1] = target.luns[1], array.Unit('bronze')
     assert scsi.cached_identity(disk).compare_wwid(old.wwid) is vpd.Match.SAME
-    assert scsi.identity(disk).wwid == target.luns[1].wwid
+    assert inquiry.identity(disk).wwid == target.luns[1].wwid
 
 
 def test_a_disk_goes_and_another_one_of_its_name_stays(
