@@ -219,6 +219,7 @@ RULES = {
     'luks_states.load': names.WWID_TEXT,
     'luks_states.save': names.WWID_TEXT,
     'wwids.remove': names.WWID,
+    'wwid': names.WWID,
     'config_group': powerflex.CONFIG_GROUP,
     'iface': names.IFACE,
     'address': names.HOST_NAME,
