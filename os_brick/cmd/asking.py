@@ -12,7 +12,7 @@ import dataclasses
 
 from os_brick import exception, privileged
 from os_brick.core import fanout, wait
-from os_brick.host import nvme, scsi
+from os_brick.host import inquiry, nvme, scsi
 from os_brick.model import fabrics, inventory, vpd
 
 _ANOTHER = 'it reports {reported}, which is another volume'
@@ -65,8 +65,8 @@ def _why(error: Exception) -> str:
 def _ask_disk(volume: inventory.Volume, path: inventory.Path, seconds: float) -> _Answer:
     known = scsi.cached_identity(path.device)
     try:
-        actual = scsi.identity(path.device, seconds)
-    except scsi.NothingMapped:
+        actual = inquiry.identity(path.device, seconds)
+    except inquiry.NothingMapped:
         return _Answer('', 'the target has nothing at its LUN any more')
     reported = actual.wwid or str(actual)
     is_another = actual.is_another(known)

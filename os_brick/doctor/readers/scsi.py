@@ -10,7 +10,7 @@ from os_brick import exception
 from os_brick.core import fanout, files, wait
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import Look
-from os_brick.host import block, dm, scsi
+from os_brick.host import block, dm, inquiry, scsi
 from os_brick.model import names, vpd
 
 _SESSION = re.compile(r'/session(\d+)/')
@@ -86,7 +86,7 @@ def ask(look: Look, seen: Mapping[str, facts.SeenDisk]) -> Answers | None:
 
 
 def _in_order(
-    look: Look, seen: Mapping[str, facts.SeenDisk], every: Iterable[scsi.Answers]
+    look: Look, seen: Mapping[str, facts.SeenDisk], every: Iterable[inquiry.Answers]
 ) -> Answers:
     """The answers of all ports, in the order of the disks: they have come in any."""
     reported: dict[str, vpd.UnitIdentity] = {}
@@ -120,8 +120,8 @@ def _groups(look: Look, seen: Mapping[str, facts.SeenDisk]) -> dict[str, list[st
     return groups
 
 
-def _ask_group(group: list[str], deadline: wait.Deadline) -> scsi.Answers:
-    found = scsi.ask_again(group, deadline.within(_GROUP_SECONDS))
+def _ask_group(group: list[str], deadline: wait.Deadline) -> inquiry.Answers:
+    found = inquiry.ask_again(group, deadline.within(_GROUP_SECONDS))
     late = [
         name
         for name, error in found.unanswered.items()
@@ -131,8 +131,8 @@ def _ask_group(group: list[str], deadline: wait.Deadline) -> scsi.Answers:
     for name in late if len(group) > 1 else ():
         if deadline.passed:
             break
-        again = scsi.ask_all([name], deadline.within(_ONE_SECONDS))
+        again = inquiry.ask_all([name], deadline.within(_ONE_SECONDS))
         reported, unmapped = reported | again.reported, unmapped | again.unmapped
         unanswered = {key: why for key, why in unanswered.items() if key != name}
         unanswered |= again.unanswered
-    return scsi.Answers(reported, unmapped, unanswered)
+    return inquiry.Answers(reported, unmapped, unanswered)
