@@ -77,7 +77,7 @@ def find(
     believes (the array has given its LUN to another one, and the old one was never detached),
     exactly this disk is removed, and the LUN is scanned again.
 
-    One that a scan has just brought has answered with that.
+    One that a scan has just added has answered with that.
 
     :param is_new: whether the kernel had nothing at the address before this operation.
     :raises PathNotReady: if it is there, and has no capacity or is not running.

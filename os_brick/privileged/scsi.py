@@ -17,7 +17,7 @@ from os_brick.privileged import check, inquiry
 
 _LARGEST_LUN = 2**64 - 1
 _MOST_DISKS = 4096
-# What a scan has just brought needs a millisecond to report its identity.
+# What a scan has just added needs a millisecond to report its identity.
 _ANSWER_SECONDS = 3.0
 # The transports whose disks are attached here: a session of iSCSI, a remote port of Fibre Channel
 # (also on IBM Z); or an adapter of one of them that does not show its ports (storvsc, emulated).
