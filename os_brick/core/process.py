@@ -16,14 +16,16 @@ import functools
 import os
 import signal
 import subprocess
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast
 
-from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import children, clock
 from os_brick.core.reaper import reaper
+
+if TYPE_CHECKING:
+    from oslo_concurrency import processutils
 
 LOG = logging.getLogger(__name__)
 P = ParamSpec('P')
@@ -115,16 +117,26 @@ def run(
         )
     if isinstance(ended, str):
         why = _hide(ended, secrets)
-        raise processutils.ProcessExecutionError(cmd=shown, description=why)
+        raise failure()(cmd=shown, description=why)
     LOG.debug('%s ended with %s after %.3f s', shown, ended.exit_code, clock.monotonic() - started)
     if ok is not None and ended.exit_code not in ok:
-        raise processutils.ProcessExecutionError(
+        raise failure()(
             stdout=_hide(ended.stdout, secrets),
             stderr=_hide(ended.stderr, secrets),
             exit_code=ended.exit_code,
             cmd=shown,
         )
     return ended
+
+
+def failure() -> type[processutils.ProcessExecutionError]:
+    """The kind of error that :func:`run` raises.
+
+    Not loaded before a program has failed: see :mod:`os_brick.exception.execution`.
+    """
+    from oslo_concurrency import processutils
+
+    return processutils.ProcessExecutionError
 
 
 def is_missing(program: str, error: processutils.ProcessExecutionError) -> bool:

@@ -56,6 +56,8 @@ as ``cls(*args)`` of simple values: :meth:`BrickException.portable_args` has the
 that they arrive with the error.
 """
 
+from typing import TYPE_CHECKING
+
 from os_brick.exception.base import (
     LONGEST_TEXT,
     MOST_ITEMS,
@@ -79,7 +81,6 @@ from os_brick.exception.paths import (
 )
 from os_brick.exception.program import (
     CommandExecutionFailed,
-    ExecutionTimeout,
     HostNotReady,
     OperationTimedOut,
     VolumeDriverException,
@@ -113,6 +114,9 @@ from os_brick.exception.volume import (
     VolumePathNotRemoved,
     VolumePathsNotFound,
 )
+
+if TYPE_CHECKING:
+    from os_brick.exception.execution import ExecutionTimeout
 
 # In the order of the tree: that of the reference page.
 __all__ = [  # noqa: RUF022
@@ -162,5 +166,18 @@ __all__ = [  # noqa: RUF022
 # This module is their name, whatever file they stand in: tracebacks show it, and privsep and RPC
 # send an error under it.
 for _name in __all__:
-    if isinstance(globals()[_name], type):
+    if isinstance(globals().get(_name), type):
         globals()[_name].__module__ = __name__
+
+if not TYPE_CHECKING:  # A type checker would take every name for one of this module.
+
+    def __getattr__(name: str) -> type[Exception]:
+        """Answer the one error whose library is not loaded before it is asked for."""
+        if name != 'ExecutionTimeout':
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        from os_brick.exception import execution  # Not before it is asked for.
+
+        found = execution.ExecutionTimeout
+        found.__module__ = __name__
+        globals()[name] = found
+        return found

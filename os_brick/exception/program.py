@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors of programs, of LVM, and of whatever does not end in time."""
-
-from oslo_concurrency import processutils as putils
+"""Errors of programs, of LVM, and of what does not end in time."""
 
 from os_brick.exception.base import BrickException
 
@@ -41,13 +39,6 @@ class CommandExecutionFailed(BrickException):
 
     cmd: str | None
     message = 'Command %(cmd)s failed.'
-
-
-class ExecutionTimeout(putils.ProcessExecutionError):  # type: ignore[misc, unused-ignore]
-    """A program was killed because it did not end within its time limit.
-
-    It hangs, or what it waits for does. The description has the limit.
-    """
 
 
 class VolumeDriverException(BrickException):

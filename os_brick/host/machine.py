@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who this host is: to NVMe subsystems, to its firmware, and by its root file system."""
+"""Who this host is: to iSCSI and NVMe, to its firmware, and by its root file system."""
 
 from __future__ import annotations
 
@@ -88,6 +88,34 @@ def host_id(of_uuid: str | None = None) -> str | None:
     except Exception as error:  # noqa: BLE001 as above
         LOG.warning('NVMe will not be usable on this host: %s', error)
         return None
+
+
+def iscsi_name() -> str | None:
+    """This host's iSCSI name; ``None`` and a warning where its file does not contain one.
+
+    No file, no warning: open-iscsi is not installed, and the host may not be meant for it.
+    """
+    from os_brick.privileged import iscsi_db  # With all that it imports, for this alone.
+
+    try:
+        found = iscsi_db.initiator_name()
+    except exception.BrickException as error:
+        LOG.warning('This host has no iSCSI name: %s', error)
+        return None
+    if found == '':
+        # Debian's package leaves GenerateName=yes in it until its service is started.
+        LOG.warning(
+            'This host has no iSCSI name: %s has no line InitiatorName=iqn...; start the service '
+            'of iscsid, which makes a name where the file has GenerateName=yes, or write one '
+            'that iscsi-iname prints',
+            iscsi_db.INITIATOR_NAME,
+        )
+    return found or None
+
+
+def has_native_nvme_multipath() -> bool:
+    """Whether the kernel puts the paths to a namespace under one block device."""
+    return files.read_or('/sys/module/nvme_core/parameters/multipath') == 'Y'
 
 
 def or_none(find: Callable[[], str | None]) -> str | None:

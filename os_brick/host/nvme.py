@@ -36,11 +36,6 @@ IDENTIFY_SECONDS = nvme_namespace.ASK_SECONDS
 _RESCAN_SECONDS = 10.0
 
 
-def has_native_multipath() -> bool:
-    """Whether the kernel puts the paths to a namespace under one block device."""
-    return files.read_or('/sys/module/nvme_core/parameters/multipath') == 'Y'
-
-
 def controllers(nqn: str | None = None) -> list[fabrics.Controller]:
     """The controllers over fabrics, of one subsystem or of all."""
     found = []

@@ -220,27 +220,6 @@ def _discovered(line: str) -> tuple[addresses.Portal, str] | None:
         return None
 
 
-def initiator_name() -> str | None:
-    """This host's iSCSI name; ``None`` and a warning where its file does not contain one.
-
-    No file, no warning: open-iscsi is not installed, and the host may not be meant for it.
-    """
-    try:
-        found = iscsi_db.initiator_name()
-    except exception.BrickException as error:
-        LOG.warning('This host has no iSCSI name: %s', error)
-        return None
-    if found == '':
-        # Debian's package leaves GenerateName=yes in it until its service is started.
-        LOG.warning(
-            'This host has no iSCSI name: %s has no line InitiatorName=iqn...; start the service '
-            'of iscsid, which makes a name where the file has GenerateName=yes, or write one '
-            'that iscsi-iname prints',
-            iscsi_db.INITIATOR_NAME,
-        )
-    return found or None
-
-
 def iface_transport(iface: str) -> str | None:
     """The transport of an iface record, such as ``tcp`` or ``bnx2i``, or ``None`` without one."""
     try:

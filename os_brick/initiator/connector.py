@@ -6,10 +6,11 @@ callers that have imported nothing but this module. A protocol that is not asked
 imported.
 """
 
+from collections.abc import Callable
 import platform
 import socket
 import sys
-from typing import Any
+from typing import Any, cast
 
 from oslo_log import log as logging
 from oslo_utils import importutils
@@ -67,21 +68,33 @@ def get_connector_properties(
         'ip': my_ip,
         'host': host or socket.gethostname(),
     }
+    keywords = {
+        'host': host,
+        'multipath': multipath,
+        'enforce_multipath': enforce_multipath,
+        'execute': execute,
+    }
     for path in unix_connector_list:
-        connector = importutils.import_class(path)
-        if not _is_for(connector, properties['platform'], properties['os_type']):
-            continue
-        properties.update(
-            _probe(
-                connector,
-                root_helper,
-                host=host,
-                multipath=multipath,
-                enforce_multipath=enforce_multipath,
-                execute=execute,
-            )
-        )
+        reports = _reports_of(path, properties['platform'], properties['os_type'])
+        if reports is not None:
+            name = path.rpartition('.')[2]
+            properties.update(_probe(name, reports, root_helper, **keywords))
     return properties
+
+
+def _reports_of(path: str, machine: str, system: str) -> Callable[..., dict[str, Any]] | None:
+    """Return what reports the properties of a class; ``None`` if nothing does on this machine.
+
+    The class itself does if it is loaded, or is not one of ours: what it reports may be another's.
+    """
+    if path.rpartition('.')[0] in sys.modules or path not in registry.REPORTS:
+        connector = importutils.import_class(path)
+        found: Callable[..., dict[str, Any]] = connector.get_connector_properties
+        return found if _is_for(connector, machine, system) else None
+    function = registry.REPORTS[path]
+    if function is None or not utils.os_matches(system, initiator.OS_TYPE_LINUX):
+        return None
+    return cast(Callable[..., dict[str, Any]], importutils.import_class(function))
 
 
 def _is_for(connector: Any, machine: str, system: str) -> bool:
@@ -90,20 +103,19 @@ def _is_for(connector: Any, machine: str, system: str) -> bool:
     )
 
 
-def _probe(connector: Any, root_helper: str | None, **kwargs: Any) -> dict[str, Any]:
+def _probe(
+    name: str, reports: Callable[..., dict[str, Any]], root_helper: str | None, **kwargs: Any
+) -> dict[str, Any]:
     """Return what one connector reports of this host; nothing if it fails."""
     try:
-        found: dict[str, Any] = connector.get_connector_properties(root_helper, **kwargs)
+        return reports(root_helper, **kwargs)
     except exception.Invalid:  # What we were given is wrong: that is for the caller.
         raise
     except Exception as error:  # noqa: BLE001 one broken tool must not end all other protocols
         LOG.warning(
-            '%s failed to report its connector properties, which are left out: %s',
-            connector.__name__,
-            error,
+            '%s failed to report its connector properties, which are left out: %s', name, error
         )
         return {}
-    return found
 
 
 class InitiatorConnector:

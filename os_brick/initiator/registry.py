@@ -100,6 +100,30 @@ PROTOCOLS: dict[str, Protocol] = {
 }
 
 
+# What reports this host's connector properties in the place of a class that is not loaded; ``None``
+# of those that report nothing, or the same as another one.
+_REPORTS = 'os_brick.initiator.reports'
+REPORTS: dict[str, str | None] = {
+    f'{_PACKAGE}.{name}': f'{_REPORTS}.{function}' if function else None
+    for name, function in {
+        'base.BaseLinuxConnector': 'multipath',
+        _ISCSI: 'iscsi',
+        'fibre_channel.FibreChannelConnector': 'fibre_channel',
+        **dict.fromkeys(_FC.values(), ''),
+        _REMOTEFS: '',
+        'rbd.RBDConnector': 'rbd',
+        'local.LocalConnector': '',
+        'gpfs.GPFSConnector': '',
+        'huawei.HuaweiStorHyperConnector': '',
+        'scaleio.ScaleIOConnector': 'powerflex',
+        'vmware.VmdkConnector': '',
+        'storpool.StorPoolConnector': '',
+        _NVMEOF: 'nvme',
+        'lightos.LightOSConnector': 'lightos',
+    }.items()
+}
+
+
 def classes() -> list[str]:
     """Return the dotted name of every class, in the order of the rows."""
     found = {f'{_PACKAGE}.base.BaseLinuxConnector': None}

@@ -4,7 +4,6 @@
 import errno
 import re
 
-from oslo_concurrency import processutils as putils
 from oslo_log import log as logging
 
 from os_brick import exception, privileged
@@ -35,7 +34,7 @@ def create_hostnqn(system_uuid: str | None = None) -> str:
     try:
         nqn = NQN_OF_UUID + _checked(system_uuid) if system_uuid else _nqn_of_tool()
         return atomic.create(f'{_DIRECTORY}/hostnqn', nqn) if nqn else ''
-    except (OSError, putils.ProcessExecutionError, exception.BrickException) as error:
+    except (OSError, process.failure(), exception.BrickException) as error:
         LOG.warning(
             'NVMe cannot be used on this host: there is no %s/hostnqn and it cannot be made (%s). '
             'Write a name into it, such as nvme gen-hostnqn prints',
@@ -94,6 +93,6 @@ def _nqn_of_tool() -> str:
 def _ask(*argv: str) -> str:
     try:
         return process.run(*argv, timeout=_TOOL_SECONDS).stdout.strip()
-    except putils.ProcessExecutionError as error:
+    except process.failure() as error:
         LOG.debug('%s does not answer: %s', argv[0], error)
         return ''

@@ -54,8 +54,8 @@ INHERITED = {'TargetPortalsNotFound': {'target_portal'}}
 
 OURS = [
     kind
-    for _name, kind in inspect.getmembers(exception, inspect.isclass)
-    if kind.__module__ == exception.__name__
+    for kind in (getattr(exception, name) for name in exception.__all__)
+    if inspect.isclass(kind) and kind.__module__ == exception.__name__
 ]
 
 

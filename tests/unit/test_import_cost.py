@@ -104,3 +104,55 @@ def test_the_package_alone_imports_no_connector() -> None:
         import sys, os_brick
         print(*[name for name in sys.modules if name.startswith('os_brick.initiator')])
     """)
+
+
+# What a service imports of us before its daemon answers, and what the daemon does: each module is
+# a millisecond of each start, and one more is one that was thought about.
+DAEMON = """
+exception exception.base exception.chain exception.encryption exception.paths exception.program
+exception.request exception.server exception.volume
+constants core core.atomic core.bound core.children core.clock core.files core.host_lock core.locks
+core.process core.reaper core.shared_files core.store core.wait
+model model.addresses model.host_files model.iscsi_record model.names model.settings opts
+privileged privileged.bounding privileged.check privileged.connection privileged.daemon_start
+privileged.iscsi_db privileged.iscsi_files privileged.iscsi_kept privileged.iscsiadm
+privileged.nvmeof
+"""
+# oslo.concurrency's processutils with oslo.utils' strutils: 70 ms of regular expressions.
+NEVER_IN_THE_DAEMON = ['oslo_concurrency.processutils', 'oslo_utils.strutils']
+
+
+def test_what_the_daemon_imports_for_its_first_answers() -> None:
+    """This host's iSCSI name and its machine's UUID: what a service asks first."""
+    found = _python("""
+        import sys
+        import oslo_privsep.daemon
+        before = set(sys.modules)
+        import os_brick.privileged
+        start = set(sys.modules) - before
+        import os_brick.privileged.iscsi_db, os_brick.privileged.nvmeof
+        print(*[each for each in start if each.startswith('os_brick')])
+        print(*set(sys.modules) - before)
+    """)
+    first, every = (set(line.split()) for line in found.splitlines())
+    ours = {each.removeprefix('os_brick.') for each in every if each.startswith('os_brick.')}
+    assert ours <= set(DAEMON.split())
+    assert len(first) <= 11
+    assert not every & set(NEVER_IN_THE_DAEMON)
+
+
+def test_connector_properties_load_no_connector() -> None:
+    """All protocols are asked at once, and one of them is used later."""
+    found = _python("""
+        import sys
+        from os_brick import privileged
+        from os_brick.initiator import connector
+        privileged.default.set_client_mode(False)
+        found = connector.get_connector_properties(None, '::1', True, False)
+        assert 'do_local_attach' in found
+        loaded = [name for name in sys.modules if name.startswith('os_brick')]
+        print(*[name for name in loaded if name.startswith('os_brick.initiator.connectors.')])
+        print(*[name for name in loaded if name.split('.')[1:2] in (['paths'], ['plans'])])
+        print(len(loaded) <= 100 or sorted(loaded))
+    """)
+    assert found.split() == ['True']

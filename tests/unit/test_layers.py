@@ -42,6 +42,7 @@ AREAS = {
     'os_brick.initiator.storpool_utils': 'services',
     'os_brick.initiator.initiator_connector': 'connectors',
     'os_brick.initiator.connectors': 'connectors',
+    'os_brick.initiator.reports': 'connectors',
     'os_brick.initiator.connector': 'adapters',
     'os_brick.initiator.registry': 'adapters',
     'os_brick.initiator.linuxscsi': 'adapters',

@@ -13,7 +13,7 @@ from os_brick import exception, initiator
 from os_brick.core import files
 from os_brick.core import synchronized as synchronized_module
 from os_brick.host import block
-from os_brick.initiator import host_driver, initiator_connector
+from os_brick.initiator import host_driver, initiator_connector, reports
 
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
@@ -44,10 +44,7 @@ class BaseLinuxConnector(initiator_connector.InitiatorConnector):
         root_helper: str | None, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Return what the caller passes for multipath."""
-        return {
-            'multipath': kwargs['multipath'],
-            'enforce_multipath': kwargs['enforce_multipath'],
-        }
+        return reports.multipath(root_helper, **kwargs)
 
     def check_valid_device(self, path: str, run_as_root: bool = True) -> bool:
         """Whether the start of a volume can be read.

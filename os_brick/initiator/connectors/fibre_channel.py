@@ -13,6 +13,7 @@ from oslo_log import log as logging
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
 from os_brick.host import fc, fc_platform, lun_state, removal, scsi, survey, udev_links, volume
+from os_brick.initiator import reports
 from os_brick.initiator.connectors import block
 from os_brick.paths import fibre_channel as fc_paths
 from os_brick.paths import fibre_channel_search, scsi_extend, scsi_removal
@@ -75,9 +76,7 @@ class FibreChannelConnector(block.BlockConnector):
         root_helper: str | None, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Return ``wwpns`` and ``wwnns``, the names of this host's ports that are online."""
-        ports = [port for port in fc.ports() if port.is_online and fc.speaks_scsi(port)]
-        found = {'wwpns': [p.wwpn for p in ports], 'wwnns': [p.wwnn for p in ports if p.wwnn]}
-        return {key: names for key, names in found.items() if names}
+        return reports.fibre_channel(root_helper, **kwargs)
 
     def get_search_path(self) -> str:
         """Return the directory of udev's links by path."""

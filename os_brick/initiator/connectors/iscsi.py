@@ -12,7 +12,8 @@ from oslo_log import log as logging
 
 from os_brick import exception, initiator
 from os_brick.core import background, files, operation, teardown, wait
-from os_brick.host import iscsi, lun_state, open_iscsi, scsi, survey, udev_links
+from os_brick.host import iscsi, lun_state, machine, open_iscsi, scsi, survey, udev_links
+from os_brick.initiator import reports
 from os_brick.initiator.connectors import base_iscsi, block
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
@@ -85,12 +86,11 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
         root_helper: str | None, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Return ``initiator``, this host's iSCSI name, if it has one."""
-        name = open_iscsi.initiator_name()
-        return {'initiator': name} if name else {}
+        return reports.iscsi(root_helper, **kwargs)
 
     def get_initiator(self) -> str | None:
         """Return this host's iSCSI name, or ``None``."""
-        return open_iscsi.initiator_name()
+        return machine.iscsi_name()
 
     def get_search_path(self) -> str:
         """Return the directory of udev's links by path."""

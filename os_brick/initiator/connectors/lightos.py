@@ -14,12 +14,12 @@ from os_brick.core import clock, locks, operation, teardown, wait
 from os_brick.host import (
     lightos,
     machine,
-    nvme,
     nvme_adopt,
     nvme_growth,
     nvme_removal,
     nvme_survey,
 )
+from os_brick.initiator import reports
 from os_brick.initiator.connectors import block
 from os_brick.model import lightos as model
 from os_brick.model import settings
@@ -81,14 +81,7 @@ class LightOSConnector(block.BlockConnector):
         Nothing is made, and nothing is returned, on a host that has neither an NVMe name nor
         nvme-cli to make one. The client is asked only where it is installed.
         """
-        nqn = _host_nqn()
-        if not nqn:
-            return {}
-        return {
-            'nqn': nqn,
-            'found_dsc': _find_dsc(),
-            'host_ips': lightos.own_addresses(),
-        }
+        return reports.lightos(root_helper, **kwargs)
 
     @staticmethod
     def get_ip_addresses() -> list[str]:
@@ -97,7 +90,7 @@ class LightOSConnector(block.BlockConnector):
 
     def find_dsc(self) -> str:
         """Return ``found`` if the discovery client runs on this host, else an empty text."""
-        return _find_dsc()
+        return reports.discovery_client()
 
     def get_search_path(self) -> str:
         """Return the directory of the devices."""
@@ -116,7 +109,7 @@ class LightOSConnector(block.BlockConnector):
 
     def supports_multipath(self) -> bool:
         """Return whether the kernel's own multipath is on."""
-        return nvme.has_native_multipath()
+        return machine.has_native_nvme_multipath()
 
     def _attach(self, request: Volume, op: operation.Operation) -> result.BlockDevice:
         client = op.settings.lightos
@@ -275,19 +268,6 @@ def _enter(message: Any, lightos_db: MutableMapping[str, Raw]) -> None:
         del lightos_db[key]
     if what == 'add':
         lightos_db[uuid] = connection
-
-
-def _host_nqn() -> str:
-    """The name of this host, as NVMe over Fabrics volumes have it; empty if there is none."""
-    if machine.has_nvme_cli():
-        system = machine.system_uuid()
-        return machine.or_none(lambda: machine.host_nqn(system or None)) or ''
-    return machine.or_none(machine.written_host_nqn) or ''
-
-
-def _find_dsc() -> str:
-    client = opts.current().lightos
-    return 'found' if lightos.is_installed(client) and lightos.answers(client) else ''
 
 
 def _entry(request: Volume) -> model.Entry:

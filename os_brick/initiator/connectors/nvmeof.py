@@ -20,6 +20,7 @@ from os_brick.host import (
     nvme_removal,
     nvme_survey,
 )
+from os_brick.initiator import reports
 from os_brick.initiator.connectors import block, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
 from os_brick.model import fabrics
@@ -69,18 +70,7 @@ class NVMeOFConnector(block.BlockConnector):
         The names are made once, where nvme-cli is installed. No program is started but for the
         machine's UUID where its firmware does not show in sysfs.
         """
-        system = machine.system_uuid()
-        found: dict[str, Any] = {}
-        if machine.has_nvme_cli():
-            nqn = machine.or_none(lambda: machine.host_nqn(system or None))
-            new_id = fabrics.uuid_of_nqn(nqn or '') or system or None
-            found |= {
-                'nqn': nqn,
-                'nvme_hostid': machine.or_none(lambda: machine.host_id(new_id)) if nqn else None,
-            }
-        found |= {'uuid': machine.root_file_system_uuid(), 'system uuid': system}
-        named = {key: value for key, value in found.items() if value}
-        return {**named, 'nvme_native_multipath': nvme.has_native_multipath()}
+        return reports.nvme(root_helper, **kwargs)
 
     @classmethod
     def nvme_present(cls) -> bool:
@@ -89,7 +79,7 @@ class NVMeOFConnector(block.BlockConnector):
 
     def supports_multipath(self) -> bool:
         """Return whether the kernel's own multipath is on."""
-        return nvme.has_native_multipath()
+        return machine.has_native_nvme_multipath()
 
     def run_nvme_cli(self, nvme_command: Iterable[Any], **kwargs: Any) -> tuple[str, str]:
         """Run nvme-cli as root and return what it wrote, for drivers that need more of it.

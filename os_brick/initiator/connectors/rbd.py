@@ -9,7 +9,7 @@ from typing import Any
 
 from os_brick import initiator, opts
 from os_brick.core import teardown, wait
-from os_brick.initiator import linuxrbd
+from os_brick.initiator import linuxrbd, reports
 from os_brick.initiator.connectors import base_rbd, block, rbd_handle
 from os_brick.request import rbd as request_rbd
 from os_brick.request import result
@@ -46,7 +46,7 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         root_helper: str | None, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Return whether the kernel maps volumes, which a caller may pass as a keyword."""
-        return {'do_local_attach': kwargs.get('do_local_attach', False)}
+        return reports.rbd(root_helper, **kwargs)
 
     @staticmethod
     def get_rbd_device_name(pool: str, volume: str) -> str:

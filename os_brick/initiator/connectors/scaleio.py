@@ -13,6 +13,7 @@ from os_brick import exception, initiator, opts
 from os_brick.core import locks, operation, teardown, wait
 from os_brick.host import block as host_block
 from os_brick.host import links, powerflex, powerflex_gateway
+from os_brick.initiator import reports
 from os_brick.initiator.connectors import block
 from os_brick.model import names
 from os_brick.model import powerflex as model
@@ -48,13 +49,7 @@ class ScaleIOConnector(block.BlockConnector):
         root_helper: str | None, *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Return the GUID of this host's client as ``sdc_guid``; nothing if it has none."""
-        if not powerflex.is_installed():
-            return {}
-        try:
-            return {'sdc_guid': powerflex.guid()}
-        except exception.BrickException as error:
-            LOG.warning('PowerFlex cannot be used on this host: %s', error)
-            return {}
+        return reports.powerflex(root_helper, **kwargs)
 
     def get_search_path(self) -> str:
         """Return the directory of the links to volumes."""

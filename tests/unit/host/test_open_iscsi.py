@@ -9,7 +9,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import iscsi, open_iscsi
+from os_brick.host import iscsi, machine, open_iscsi
 from os_brick.model import addresses
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
@@ -119,7 +119,7 @@ def test_any_line_of_a_discovery(line: str) -> None:
 
 
 def test_initiator_name(host: fake_host.Host) -> None:
-    assert open_iscsi.initiator_name() == 'iqn.2026-11.org.lab:init'
+    assert machine.iscsi_name() == 'iqn.2026-11.org.lab:init'
 
 
 def test_iface_transport(host: fake_host.Host) -> None:
@@ -184,7 +184,7 @@ def test_a_file_without_a_name_is_told_once_with_the_remedy(
 ) -> None:
     """As Debian installs it, before open-iscsi's service has run for the first time."""
     host.tree.file('/etc/iscsi/initiatorname.iscsi', text)
-    assert open_iscsi.initiator_name() is None
+    assert machine.iscsi_name() is None
     (record,) = caplog.records
     assert record.levelname == 'WARNING'
     assert '/etc/iscsi/initiatorname.iscsi' in record.getMessage()
@@ -195,7 +195,7 @@ def test_a_host_without_the_file_is_not_meant_for_iscsi(
     host: fake_host.Host, caplog: pytest.LogCaptureFixture
 ) -> None:
     host.tree.remove('/etc/iscsi/initiatorname.iscsi')
-    assert open_iscsi.initiator_name() is None
+    assert machine.iscsi_name() is None
     assert not caplog.records
 
 
@@ -204,5 +204,5 @@ def test_a_name_that_cannot_be_read_is_told(
 ) -> None:
     host.tree.remove('/etc/iscsi/initiatorname.iscsi')
     host.tree.directory('/etc/iscsi/initiatorname.iscsi')
-    assert open_iscsi.initiator_name() is None
+    assert machine.iscsi_name() is None
     assert '/etc/iscsi/initiatorname.iscsi cannot be read' in caplog.text

@@ -98,7 +98,7 @@ ROWS = (
     Row('fc-attach-mp', 'Fibre Channel: attach, 2x2 ports, multipath', 'fc-several', 1, 0.4),
     Row('fc-detach-mp', 'Fibre Channel: detach, 2x2 ports, multipath', 'fc-several', 1, 0.4),
     Row('fc-extend-mp', 'Fibre Channel: extend, 2x2 ports, multipath', 'fc-several', 1),
-    Row('nvme-attach', 'NVMe/TCP: attach, 1 portal', 'nvme', 0, 0.7),
+    Row('nvme-attach', 'NVMe/TCP: attach, 1 portal', 'nvme', 0, 0.8),
     Row('nvme-over-floor', 'NVMe/TCP: attach beside the bare write', 'nvme', None, 1.3, EASIER),
     Row('nvme-detach', 'NVMe/TCP: detach', 'nvme', 0, 0.6),
     Row('nvme-extend', 'NVMe/TCP: extend, 4 KiB blocks', 'nvme-grown', 0, 0.1),
