@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
+import threading
 from typing import Protocol
 
 from os_brick.core import bound, locks, observe, teardown, trace, undo, wait
@@ -84,6 +85,32 @@ def of(
     )
 
 
+def looking(key: str, settings: Settings) -> Operation:
+    """One that only looks, and so holds no lock."""
+    deadline = wait.Deadline.after(settings.operation_seconds)
+    return of(deadline, undo.Undo(), settings, locks.Hold(key, lambda: None))
+
+
+class _Local(threading.local):
+    check: Callable[[], None] | None = None
+
+
+_local = _Local()
+
+
+@contextlib.contextmanager
+def only_if(check: Callable[[], None]) -> Iterator[None]:
+    """Have the operations that this thread begins be checked under their lock, before they act.
+
+    :param check: raises what forbids one.
+    """
+    before, _local.check = _local.check, check
+    try:
+        yield
+    finally:
+        _local.check = before
+
+
 @contextlib.contextmanager
 def begin(
     name: str,
@@ -114,6 +141,8 @@ def begin(
         _recorded(course, ledger),
         undo.Undo() as steps,
     ):
+        if _local.check is not None:
+            _local.check()
         yield of(deadline, steps, settings, held, course)
 
 

@@ -15,6 +15,7 @@ from os_brick.core import background, files, locks, operation, teardown
 from os_brick.core import undo as core_undo
 from os_brick.host import block, links, multipathd, note_entry
 from os_brick.initiator.connectors import base
+from os_brick.plans import steps as steps_module
 from os_brick.request import common, result
 
 Raw = Mapping[str, Any]
@@ -46,6 +47,27 @@ class BlockConnector(base.BaseLinuxConnector):
     @abc.abstractmethod
     def _extend(self, request: Any, op: operation.Operation) -> int:
         """Have the host see the volume's new size; return it in bytes."""
+
+    def plan(
+        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+    ) -> tuple[steps_module.Plan[Any], ...]:
+        """What an operation would do now, as far as this host tells.
+
+        Nothing is changed, no lock is taken, and no target is asked. An operation looks once more
+        at each path when its turn comes.
+
+        :param operation_name: ``attach``, ``detach`` or ``extend``.
+        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises VolumePathsNotFound: if a volume that is to be extended is not here.
+        :raises NotImplementedError: for a protocol that decides as it goes.
+        """
+        request = self.Request.parse(connection_properties, device_info)
+        return self._plan(operation_name, request, operation.looking(request.key, opts.current()))
+
+    def _plan(
+        self, operation_name: str, request: Any, op: operation.Operation
+    ) -> tuple[steps_module.Plan[Any], ...]:
+        raise NotImplementedError
 
     def supports_multipath(self) -> bool:
         """Whether multipathd runs."""

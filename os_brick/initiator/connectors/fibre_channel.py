@@ -11,15 +11,16 @@ from typing import Any, ClassVar
 from oslo_log import log as logging
 
 from os_brick import exception, initiator
-from os_brick.core import background, files, operation, teardown, wait
+from os_brick.core import background, files, observe, operation, teardown, wait
 from os_brick.host import fc, fc_platform, lun_state, removal, scsi, survey, udev_links, volume
 from os_brick.initiator import reports
 from os_brick.initiator.connectors import block
 from os_brick.paths import fibre_channel as fc_paths
-from os_brick.paths import fibre_channel_search, scsi_extend, scsi_removal
+from os_brick.paths import fibre_channel_search, scsi_extend, scsi_plan, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import choice as plans_choice
 from os_brick.plans import paths as plans_paths
+from os_brick.plans import steps as plans_steps
 from os_brick.request import fibre_channel as request_fc
 from os_brick.request import result
 
@@ -125,6 +126,22 @@ class FibreChannelConnector(block.BlockConnector):
         device = _attach(options, found, op, several=several)
         path = self._stable_path(device, found, op.work)
         return result.BlockDevice(path, device.wwid, device.is_multipath)
+
+    def _plan(
+        self, operation_name: str, request: request_fc.FcRequest, op: operation.Operation
+    ) -> tuple[plans_steps.Plan[Any], ...]:
+        if operation_name == observe.ATTACH:
+            several = self.use_multipath and self._has_multipath(request.enforce_multipath)
+            found = fc_paths.paths_of(request, self.fibre_channel_platform)
+            options = fc_paths.Options(
+                request=request,
+                platform=self.fibre_channel_platform,
+                scans=self.device_scan_attempts,
+                scan_seconds=op.settings.scan_seconds,
+                clean_up_seconds=op.clean_up_seconds,
+            )
+            return (fc_paths.Driver(options).plan(found, is_multipath=several),)
+        return scsi_plan.of(operation_name, request, self._seen(request).places, str(request))
 
     def _stable_path(
         self, device: volume.Device, paths: Sequence[fc_paths.Path], deadline: wait.Deadline

@@ -11,16 +11,17 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception, initiator
-from os_brick.core import background, files, operation, teardown, wait
+from os_brick.core import background, files, observe, operation, teardown, wait
 from os_brick.host import iscsi, lun_state, machine, open_iscsi, scsi, survey, udev_links
 from os_brick.initiator import reports
 from os_brick.initiator.connectors import base_iscsi, block
 from os_brick.model import addresses
 from os_brick.paths import iscsi as iscsi_paths
-from os_brick.paths import iscsi_removal, scsi_extend, scsi_removal
+from os_brick.paths import iscsi_removal, scsi_extend, scsi_plan, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import iscsi as plans
 from os_brick.plans import paths as plans_paths
+from os_brick.plans import steps as plans_steps
 from os_brick.request import iscsi as request_iscsi
 from os_brick.request import result
 
@@ -142,6 +143,16 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
         else:
             device = scsi_paths.attach_first(driver, paths, op)
         return result.BlockDevice(device.path, device.wwid, device.is_multipath)
+
+    def _plan(
+        self, operation_name: str, request: request_iscsi.IscsiRequest, op: operation.Operation
+    ) -> tuple[plans_steps.Plan[Any], ...]:
+        if operation_name == observe.ATTACH:
+            several = self.use_multipath and self._has_multipath(request.enforce_multipath)
+            driver = iscsi_paths.Driver(self._options(request, op, several=several))
+            return (driver.plan(request.paths),)
+        places, what = _seen(request, op.work).places, _paths_in_words(request)
+        return scsi_plan.of(operation_name, request, places, what)
 
     def _options(
         self, request: request_iscsi.IscsiRequest, op: operation.Operation, *, several: bool

@@ -10,7 +10,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import background, fanout, net, operation, teardown, wait
+from os_brick.core import background, fanout, net, observe, operation, teardown, wait
 from os_brick.host import (
     links,
     machine,
@@ -28,6 +28,7 @@ from os_brick.paths import nvme as nvme_paths
 from os_brick.paths import nvme_attach, nvme_request
 from os_brick.plans import nvme_removal as plans_removal
 from os_brick.plans import nvmeof as plans
+from os_brick.plans import steps as plans_steps
 from os_brick.request import nvmeof as request_nvmeof
 from os_brick.request import result
 
@@ -239,6 +240,18 @@ class NVMeOFConnector(block.BlockConnector):
         removal = plans_removal.plan(here, array, flush_used=force)
         nvme_removal.run(removal, steps, op.deadline, force=force)
         return [*heads, *filter(None, [name])]
+
+    def _plan(
+        self, operation_name: str, request: Volume, op: operation.Operation
+    ) -> tuple[plans_steps.Plan[Any], ...]:
+        if operation_name != observe.DETACH:
+            raise NotImplementedError  # An attach makes this host's names first.
+        here = [
+            self._survey(request, each, op.work, for_removal=True) for each in request.namespaces
+        ]
+        name = self._array(request, _heads(here))
+        array = nvme_survey.array(name) if name else None
+        return (plans_removal.plan(here, array, flush_used=False),)
 
     def _still_shows(self, request: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.
