@@ -151,6 +151,8 @@ OWNERS = {
         *('os_brick/__init__.py', 'os_brick/opts.py', 'os_brick/core/locks.py'),
         *('os_brick/privileged/__init__.py', 'os_brick/privileged/programs.py'),
         'os_brick/privileged/lightos.py',
+        # A command is a process of its own, which reads the files of the services.
+        'os_brick/cmd/services.py',
     },
 }
 

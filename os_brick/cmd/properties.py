@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads PROPS and WHAT: which volume a command that changes is about, and of which protocol it is.
+
+PROPS is a file or ``-``: JSON, or YAML; either the connection properties alone or the whole
+``connection_info`` of Cinder. It is never a word on the command line, which every user can read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+import json
+import os
+import stat
+import sys
+from typing import Any
+
+from os_brick import opts
+from os_brick.cmd import exits
+from os_brick.core import files, trace
+from os_brick.host import links, notes
+from os_brick.model import note
+
+_LARGEST_BYTES = 1 << 20
+# As notes have it, by the names of ``InitiatorConnector.factory``.
+_PROTOCOLS = {
+    'iscsi': 'ISCSI',
+    'fc': 'FIBRE_CHANNEL',
+    'nvme': 'NVMEOF',
+    'rbd': 'RBD',
+    'powerflex': 'SCALEIO',
+    'huawei': 'HUAWEISDSHYPERVISOR',
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Meant:
+    """The volume that is meant.
+
+    :ivar protocol: as ``InitiatorConnector.factory`` takes it.
+    :ivar device_info: what an attach has returned, if it is noted.
+    :ivar warnings: what is to be said besides.
+    """
+
+    protocol: str
+    properties: Mapping[str, Any]
+    device_info: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def of_file(where: str, protocol: str | None) -> Meant:
+    """The volume of a file with properties, or of the standard input for ``-``.
+
+    :raises CommandError: if it cannot be read, or does not tell the protocol.
+    """
+    raw, warnings = _loaded(where)
+    inner = raw.get('data')
+    kind = protocol or raw.get('driver_volume_type')
+    if isinstance(inner, Mapping) and 'driver_volume_type' in raw:
+        raw = inner
+    if not isinstance(kind, str) or not kind:
+        raise exits.usage(
+            f'{where} does not tell the protocol.',
+            'Give it with --protocol (such as iscsi), or pass the whole connection_info.',
+        )
+    secrets = [str(name) for name in raw if trace.is_secret(name) and raw[name]]
+    return Meant(kind.upper(), raw, warnings=warnings if secrets else ())
+
+
+def _loaded(where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
+    """What a file holds, and what is to be said of the file if there is a secret in it."""
+    warnings: tuple[str, ...] = ()
+    try:
+        if where == '-':
+            text = sys.stdin.read(_LARGEST_BYTES)
+        else:
+            text = files.read_regular(os.path.abspath(where), _LARGEST_BYTES).decode()
+            if files.mode(os.path.abspath(where)) & (stat.S_IRGRP | stat.S_IROTH):
+                warnings = (f'{where} has a secret in it, and other users can read it: chmod 600',)
+        found = json.loads(text) if text.lstrip().startswith('{') else _yaml(text)
+    except (OSError, ValueError, RecursionError) as error:
+        # Not the error of a parser as it is: it shows a piece of the file.
+        why = error.strerror if isinstance(error, OSError) else 'it is neither JSON nor YAML'
+        raise exits.usage(
+            f'{where} cannot be read: {why}.', 'PROPS is a file with connection properties, or -.'
+        ) from None
+    if not isinstance(found, Mapping):
+        raise exits.usage(f'{where} does not hold a dictionary.', 'See os-brick attach --help.')
+    return found, warnings
+
+
+def _yaml(text: str) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError from error
+
+
+def meant(what: str, protocol: str | None) -> Meant:
+    """The volume of a file, or one that is noted.
+
+    :param what: a file or ``-``, or a volume's ID or its start, its device or its identity.
+    :raises CommandError: if there is none, or there are several.
+    """
+    path = os.path.abspath(what)
+    if what == '-' or (files.exists(path) and not path.startswith('/dev/')):
+        return of_file(what, protocol)
+    noted = notes.every(opts.current().state_path).notes
+    found = [each for each in noted if each.is_attached and _is_called(each, what)]
+    if not found:
+        raise exits.CommandError(
+            'not-found',
+            f'No volume that an attach has noted on this host has the name {what}, '
+            'and there is no such file.',
+            exit_code=exits.Exit.NOT_THERE,
+            remedy='Pass its connection properties as a file. os-brick list shows what there is.',
+        )
+    if len(found) > 1:
+        raise exits.ambiguous(what, tuple(each.volume_id or each.key for each in found))
+    return _of_note(found[0], protocol)
+
+
+def _is_called(found: note.Note, what: str) -> bool:
+    name = links.device_of(what).removeprefix('/dev/')
+    is_start = len(what) >= 4 and found.volume_id.startswith(what)
+    return is_start or what in (found.volume_id, found.identity, found.key) or name == found.device
+
+
+def _of_note(found: note.Note, protocol: str | None) -> Meant:
+    """The volume of a note; its secrets are not there, which a detach needs of few protocols."""
+    shown = {name: value for name, value in found.properties.items() if value != trace.HIDDEN}
+    kind = _PROTOCOLS.get(found.protocol, found.protocol.upper())
+    if 'lightos_nodes' in shown:
+        kind = 'LIGHTOS'
+    if found.protocol == 'rbd':
+        shown['do_local_attach'] = True
+    if not shown:
+        raise exits.CommandError(
+            'no-properties',
+            f'The note of {found.volume_id or found.key} does not have its properties.',
+            exit_code=exits.Exit.REFUSED,
+            remedy='Pass its connection properties as a file.',
+        )
+    return Meant(protocol.upper() if protocol else kind, shown, found.result)

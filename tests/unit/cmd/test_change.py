@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""attach, detach and extend on the fake host: plans, what is applied, what is printed."""
+
+from collections.abc import Iterator
+import json
+import os
+import pathlib
+from typing import Any
+
+from oslo_config import cfg
+import pytest
+
+from os_brick.cmd import main, services
+from os_brick.cmd.exits import Exit
+from os_brick.host import notes
+from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
+from tests.unit.fakehost.fixtures import host  # noqa: F401
+
+PROPS = '/root/gold.json'
+VOLUME = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
+
+
+class Shell:
+    """Runs commands; what they print is kept."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self.out = self.err = ''
+
+    def run(self, *words: str) -> int:
+        code = main.main(list(words))
+        self.out, self.err = self._capsys.readouterr()
+        return code
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.out)
+        return found
+
+
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.setattr(os, 'geteuid', lambda: 0)
+    yield Shell(capsys)
+    cfg.CONF.clear_override('operation_timeout', group='os_brick')
+    cfg.CONF.clear_default('lock_path', group='os_brick')
+
+
+@pytest.fixture
+def target(host: fake_host.Host) -> Any:  # noqa: F811
+    found = host.target('t1', portals=2)
+    found.luns[1] = array.Unit()
+    return found
+
+
+@pytest.fixture
+def props(host: fake_host.Host, target: Any) -> str:  # noqa: F811
+    data = {**target.properties(), 'volume_id': VOLUME, 'auth_password': 'sesame-sesame'}
+    host.tree.file(PROPS, json.dumps({'driver_volume_type': 'iscsi', 'data': data}))
+    host.tree.at(PROPS).chmod(0o600)
+    return PROPS
+
+
+def test_attach_and_detach(host: Any, shell: Shell, props: str, state_path: str) -> None:  # noqa: F811
+    before = host.snapshot()
+    assert shell.run('attach', props) == Exit.OK
+    device = shell.out.strip()
+    assert device.startswith('/dev/dm-')
+    assert notes.every(state_path).notes[0].device == device.removeprefix('/dev/')
+    assert shell.run('detach', VOLUME[:8]) == Exit.OK
+    assert host.snapshot() == before
+    assert notes.every(state_path).notes == ()
+
+
+def test_json_has_the_result_the_paths_and_the_steps(shell: Shell, props: str) -> None:
+    assert shell.run('attach', props, '-f', 'json') == Exit.OK
+    found = shell.document
+    assert found['schema'] == 'os-brick/attach/1'
+    assert found['outcome'] == 'done'
+    assert found['device_info']['type'] == 'block'
+    assert found['paths'] == {'wanted': 2, 'ready': 2}
+    assert {'lock', 'log in', 'scan', 'identify', 'map'} <= {s['name'] for s in found['steps']}
+    assert 'sesame' not in shell.out + shell.err
+
+
+def test_steps_are_shown_as_they_are_done(shell: Shell, props: str) -> None:
+    assert shell.run('attach', props, '-v') == Exit.OK
+    lines = shell.err.splitlines()
+    assert any('log in' in line and '127.0.0.1' in line for line in lines)
+    times = [float(line.split()[0]) for line in lines]
+    assert times == sorted(times)
+
+
+def test_a_plan_changes_nothing_and_is_what_is_applied(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    props: str,
+    state_path: str,
+) -> None:
+    before = host.snapshot()
+    assert shell.run('attach', props, '--plan') == Exit.OK
+    assert host.snapshot() == before
+    assert notes.every(state_path) == notes.Noted()
+    assert 'log in' in shell.out
+    assert 'sesame' not in shell.out
+    known = shell.out.rpartition('\nplan ')[2].split()[0]
+    assert shell.run('attach', props, '--plan', '-f', 'json') == Exit.OK
+    assert shell.document['id'] == known
+    assert shell.run('attach', props, '--apply', known) == Exit.OK
+    assert shell.run('detach', VOLUME, '--plan', '-f', 'json') == Exit.OK
+    verbs = [step['verb'] for step in shell.document['plans'][0]['steps']]
+    assert 'flush' in verbs
+    assert shell.run('detach', VOLUME, '--apply', shell.document['id']) == Exit.OK
+    assert host.snapshot() == before
+
+
+def test_a_plan_of_a_host_that_has_changed_is_refused(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    props: str,
+    state_path: str,
+) -> None:
+    assert shell.run('attach', props, '--plan', '-f', 'json') == Exit.OK
+    known = shell.document['id']
+    assert shell.run('attach', props) == Exit.OK
+    before = host.snapshot()
+    assert shell.run('attach', props, '--apply', known) == Exit.REFUSED
+    assert 'nothing was done' in shell.err
+    assert '--plan' in shell.err
+    assert host.snapshot() == before
+    assert len(notes.every(state_path).notes) == 1
+    assert shell.run('detach', VOLUME, '--apply', '00000000') == Exit.REFUSED
+    assert host.snapshot() == before
+
+
+def test_what_is_in_use_is_refused(host: Any, shell: Shell, props: str) -> None:  # noqa: F811
+    assert shell.run('attach', props) == Exit.OK
+    name = shell.out.strip().removeprefix('/dev/')
+    number = host.tree.at(f'/sys/class/block/{name}/dev').read_text().strip()
+    host.tree.file('/proc/self/mountinfo', f'36 35 {number} / /mnt rw - ext4 x rw\n')
+    before = host.snapshot()
+    assert shell.run('detach', name) == Exit.REFUSED
+    assert 'Stop what uses it' in shell.err
+    assert host.snapshot() == before
+
+
+def test_an_attach_that_fails_says_that_the_host_is_as_before(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    props: str,
+    target: Any,
+) -> None:
+    del target.luns[1]
+    before = host.snapshot()
+    assert shell.run('attach', props, '-f', 'json', '--timeout', '30') == 1
+    error = json.loads(shell.err)['error']
+    assert error['code'] == 'volume-device-not-found'
+    assert error['remedy'] == 'The host is as it was before.'
+    assert host.snapshot() == before
+
+
+def test_extend_prints_the_size(shell: Shell, props: str, target: Any) -> None:
+    assert shell.run('attach', props) == Exit.OK
+    target.luns[1].megabytes = 96
+    assert shell.run('extend', VOLUME, '-f', 'json') == Exit.OK
+    assert shell.document['size_bytes'] == 96 << 20
+    assert shell.run('extend', VOLUME, '--plan') == Exit.OK
+    assert 'read capacity' in shell.out
+
+
+def test_what_is_not_there(shell: Shell, props: str) -> None:
+    assert shell.run('detach', 'dm-99') == Exit.NOT_THERE
+    assert shell.run('extend', props) == Exit.NOT_THERE
+    assert shell.run('attach', '/nothing/here') == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ('text', 'says'),
+    [
+        ('{"target_lun": 1}', 'does not tell the protocol'),
+        ('{', 'neither JSON nor YAML'),
+        ('[1, 2]', 'does not hold a dictionary'),
+        ('{"driver_volume_type": "floppy", "data": {}}', 'There is no connector of protocol'),
+        ('{"driver_volume_type": "iscsi", "data": {}}', 'target_portal'),
+    ],
+)
+def test_properties_that_are_none(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    text: str,
+    says: str,
+) -> None:
+    host.tree.file(PROPS, text)
+    assert shell.run('attach', PROPS) == Exit.USAGE
+    assert says in shell.err
+
+
+def test_a_secret_that_others_can_read_is_warned_about(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    props: str,
+) -> None:
+    assert shell.run('attach', props) == Exit.OK
+    assert shell.err == ''
+    host.tree.at(props).chmod(0o644)
+    assert shell.run('attach', props) == Exit.OK
+    assert 'other users can read it' in shell.err
+
+
+def test_without_root(shell: Shell, props: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    assert shell.run('attach', props, '--plan') == Exit.NEEDS_ROOT
+    assert 'sudo' in shell.err
+
+
+def test_services_that_do_not_share_their_locks(tmp_path: pathlib.Path, shell: Shell) -> None:
+    places = []
+    for name in ('nova', 'cinder'):
+        places.append(str(tmp_path / f'{name}.conf'))
+        pathlib.Path(places[-1]).write_text(f'[os_brick]\nlock_path = /run/lock/{name}\n')
+    override = cfg.CONF.os_brick.lock_path
+    cfg.CONF.clear_override('lock_path', group='os_brick')
+    try:
+        words = [word for place in places for word in ('--config-file', place)]
+        assert shell.run('detach', 'x', *words) == Exit.REFUSED
+        assert 'nova.conf has /run/lock/nova' in shell.err
+        services.configure(places[:1])
+        assert cfg.CONF.os_brick.lock_path == '/run/lock/nova'
+    finally:
+        cfg.CONF([], default_config_files=[], default_config_dirs=[])
+        if override:
+            cfg.CONF.set_override('lock_path', override, group='os_brick')
