@@ -68,10 +68,11 @@ def setup(conf: cfg.ConfigOpts, **kwargs: Any) -> None:
     :raises oslo_config.cfg.NoSuchOptError: if ``conf`` has not our options; in
         practice it is ``oslo_config.cfg.CONF``.
     """
-    from os_brick import opts
+    from os_brick import observers, opts
 
     if kwargs:
         __getattr__('LOG').warning(
             'os_brick.setup ignores unknown keywords: %s', ', '.join(sorted(kwargs))
         )
     opts.set_defaults(conf)
+    observers.enable_found()

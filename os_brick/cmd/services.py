@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import os
 
 from oslo_config import cfg
 
 import os_brick
-from os_brick import opts  # noqa: F401 registers [os_brick]
+from os_brick import opts
 from os_brick.cmd import exits
 from os_brick.core import files
 
@@ -25,24 +26,39 @@ def configure(given: Sequence[str] | None, seconds: float | None = None) -> None
     :param seconds: the deadline of an operation, if it is not the configured one.
     :raises CommandError: if they cannot be read, or name several directories of locks.
     """
-    found = list(given) if given else [each for each in _KNOWN if files.exists(each)]
-    for each in found:
-        _load([each])
-    places = {each: place for each in found if (place := _lock_path(each))}
-    if len(set(places.values())) > 1:
-        told = ', '.join(f'{name} has {place}' for name, place in places.items())
-        raise exits.CommandError(
-            'lock-path-split',
-            f'The services of this host do not share their locks: {told}.',
-            exit_code=exits.Exit.REFUSED,
-            remedy='Give all of them one [os_brick] lock_path, or name one file: --config-file.',
-        )
+    found = list(given) if given else list(filter(_is_readable, _KNOWN))
+    _require_one_place(found)
     _load(found)
     os_brick.setup(cfg.CONF)
     if not cfg.CONF.os_brick.lock_path:
         cfg.CONF.set_default('lock_path', LOCK_PATH, group='os_brick')
     if seconds is not None:
         cfg.CONF.set_override('operation_timeout', seconds, group='os_brick')
+
+
+def _is_readable(path: str) -> bool:
+    return os.access(files.real(path), os.R_OK)
+
+
+def _require_one_place(found: Sequence[str]) -> None:
+    """Have all files name one directory of locks, or none.
+
+    :raises CommandError: if they do not.
+    """
+    places = {each: _lock_path(each) for each in found}
+    if len({*places.values()} - {''}) > 1:
+        told = ', '.join(f'{name} has {place}' for name, place in places.items() if place)
+        raise exits.CommandError(
+            'lock-path-split',
+            f'The services of this host do not share their locks: {told}.',
+            exit_code=exits.Exit.REFUSED,
+            remedy='Give all of them one [os_brick] lock_path, or name one file: --config-file.',
+        )
+
+
+def state_path() -> str:
+    """Where attaches are noted."""
+    return opts.current().state_path
 
 
 def _lock_path(path: str) -> str:

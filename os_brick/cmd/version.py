@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> Output:
     """The versions that a report of a fault has to name."""
     facts = {
-        'os_brick': _version(),
+        'os_brick': version(),
         'python': platform.python_version(),
         'kernel': platform.release(),
     }
@@ -27,7 +27,8 @@ def run(options: argparse.Namespace, console: Console) -> Output:
     )
 
 
-def _version() -> str:
+def version() -> str:
+    """The version of os-brick."""
     import importlib.metadata  # takes 20 ms that no other command has to wait for
 
     try:

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
+import itertools
 import threading
 from typing import Any, Protocol, TypeAlias
 
@@ -50,6 +51,7 @@ class Started:
     :ivar volume: what the caller calls the volume, or what it is locked by.
     :ivar at: on :func:`clock.monotonic`.
     :ivar request_id: of the service's request, if there is one.
+    :ivar number: tells this operation from others of this process, in all its records.
     """
 
     operation: str
@@ -57,6 +59,7 @@ class Started:
     volume: str
     at: float
     request_id: str = ''
+    number: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +80,7 @@ class Step:
     since: float
     seconds: float
     code: str = ''
+    number: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -102,6 +106,7 @@ class Ended:
     wanted: int = 0
     ready: int = 0
     request_id: str = ''
+    number: int = 0
 
 
 Record: TypeAlias = Started | Step | Ended
@@ -110,6 +115,7 @@ Listener: TypeAlias = Callable[[Record], object]
 # Replaced as a whole, so that it is read without a lock.
 _listeners: tuple[Listener, ...] = ()
 _guard = threading.Lock()
+_numbers = itertools.count(1)
 
 
 def _after_fork() -> None:
@@ -175,6 +181,7 @@ class Course:
         self.wanted = self.ready = 0
         self.problem: BaseException | None = None
         self.begun = clock.monotonic()
+        self.number = next(_numbers)
         self.lock_seconds = 0.0
         self.ledger: Ledger | None = None
 
@@ -232,7 +239,13 @@ class Course:
             wanted=self.wanted,
             ready=self.ready,
             request_id=_request_id(),
+            number=self.number,
         )
+
+    def started(self) -> Started:
+        """The record of its beginning."""
+        facts = (self.operation, self.protocol, self.volume, self.begun, _request_id())
+        return Started(*facts, self.number)
 
 
 class _Local(threading.local):
@@ -262,9 +275,7 @@ def within(course: Course | None) -> Iterator[None]:
 def told(course: Course) -> Iterator[None]:
     """Tell that an operation begins, and how it ends."""
     if _listeners:
-        _tell(
-            Started(course.operation, course.protocol, course.volume, course.begun, _request_id())
-        )
+        _tell(course.started())
     error: BaseException | None = None
     try:
         with within(course):
@@ -337,6 +348,6 @@ def _step(course: Course, name: str, thing: object) -> Iterator[None]:
             _tell(
                 Step(
                     *(course.operation, course.protocol, course.volume, name, shown),
-                    *(begun - course.begun, now - begun, code),
+                    *(begun - course.begun, now - begun, code, course.number),
                 )
             )
