@@ -163,9 +163,9 @@ def _recorded(course: observe.Course, ledger: Ledger | None) -> Iterator[None]:
         yield
         return
     error: BaseException | None = None
-    ledger.begin(course)
-    course.ledger = ledger
     try:
+        ledger.begin(course)
+        course.ledger = ledger
         yield
     except BaseException as caught:
         error = caught

@@ -173,7 +173,7 @@ class Entry:
         """Have an error be reported once, and nothing more."""
         try:
             yield
-        except (OSError, ValueError, RecursionError) as error:
+        except Exception as error:  # noqa: BLE001 whatever it is, the operation goes on
             _report(f'{what} of {self._now.key}' if what == 'note' else what, self._place, error)
 
 

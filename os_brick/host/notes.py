@@ -108,7 +108,7 @@ def _in(directory: int, where: str) -> Iterator[note.Note | Unread]:
         for kind in (MARK, NOTE):
             try:
                 one = _read(directory, kind, end)
-            except (OSError, ValueError, RecursionError) as error:
+            except Exception as error:  # noqa: BLE001 whatever is in it, the others are shown
                 yield Unread(f'{where}/{kind}{end}', getattr(error, 'strerror', '') or str(error))
             else:
                 found += [one] if one is not None else []
@@ -186,7 +186,7 @@ def _listed(directory: int, name: str) -> Iterable[note.Past]:
     for line in (data or b'').splitlines():
         try:
             yield note.Past.from_dict(json.loads(line))
-        except (ValueError, RecursionError):
+        except Exception:  # noqa: BLE001, S112 whatever is in a line, the others are read
             continue
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import dataclasses
-import math
 from typing import Any, Self, TypeVar
 
 # What :meth:`Note.as_dict` writes; a note with another number is not read.
@@ -19,6 +18,8 @@ MOST_PAST = 16
 
 LONGEST_TEXT = 4096
 _DEEPEST = 16
+# What every number in a note is below; one of 400 digits cannot even be made a float.
+_LARGEST = 2**63
 # Linux, PID_MAX_LIMIT (include/linux/threads.h).
 _HIGHEST_PID = 4 * 1024 * 1024
 
@@ -213,13 +214,15 @@ def _value(raw: Mapping[str, Any], name: str, kind: type[T], default: T | None =
     :raises ValueError: if it is of another kind, or cannot be shown on one line.
     """
     found = raw.get(name, default)
+    if isinstance(found, int | float) and not -1 <= found <= _LARGEST:  # NaN is not, either.
+        raise ValueError(f'{name} is out of range')
     if kind is float and isinstance(found, int) and not isinstance(found, bool):
         found = float(found)
     if not isinstance(found, kind) or isinstance(found, bool):
         raise ValueError(f'{name} is not of kind {kind.__name__}')
     if isinstance(found, str):
         _require_line(found)
-    elif not math.isfinite(found) or (found < 0 and name != 'user'):
+    elif found < 0 and name != 'user':
         raise ValueError(f'{name} is out of range')
     return found
 
@@ -247,4 +250,6 @@ def _plain(value: Any, depth: int = _DEEPEST) -> Any:
         _require_line(value)
     elif not isinstance(value, bool | int | float | None):
         raise ValueError(f'a value is of kind {type(value).__name__}')
+    elif isinstance(value, int | float) and not -_LARGEST <= value <= _LARGEST:
+        raise ValueError('a number is out of range')
     return value

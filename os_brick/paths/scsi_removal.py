@@ -68,6 +68,7 @@ def look(
     wanted = plans_choice.Wanted(
         what,
         wwid=request.expected_wwid or '',
+        noted=request.noted_wwid or '',
         link=path if path.startswith(links.PREFIX) else '',
         may_have_link=request.encrypted or path.startswith(links.PREFIX),
     )

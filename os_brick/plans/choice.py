@@ -94,6 +94,8 @@ class Wanted:
 
     :ivar what: its paths, in words.
     :ivar wwid: the identity that the caller passes, in whatever spelling.
+    :ivar noted: what an attach has noted of its identity. It can only forbid: of what it says no
+        device becomes the volume's.
     :ivar link: the link of ours that the caller passes.
     :ivar may_have_link: whether there may be a link of ours to it.
     """
@@ -102,6 +104,7 @@ class Wanted:
     wwid: str = ''
     link: str = ''
     may_have_link: bool = False
+    noted: str = ''
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -195,6 +198,7 @@ def is_same(disk: FoundDisk, own: Sequence[FoundDisk], wanted: Wanted) -> bool:
 def choose(found: Found, wanted: Wanted) -> Choice:
     """Tell the volume's own devices from those of others; see the rule at the top."""
     own, unclear = own_by_path(found, wanted)
+    unclear = unclear or _moved(own, wanted)
     if unclear:
         return Choice(unclear=unclear)
     others = tuple(disk for disk in found.disks if disk.is_named and disk not in own)
@@ -206,6 +210,23 @@ def choose(found: Found, wanted: Wanted) -> Choice:
     if disks or maps or others:
         return choice
     return dataclasses.replace(choice, unclear=_unclear_hint(found, wanted))
+
+
+def _moved(own: Sequence[FoundDisk], wanted: Wanted) -> str:
+    """Why disks on the volume's paths are not the volume that was attached, if they are not.
+
+    The caller passes no identity, and the array may have given the LUN to another volume since.
+    """
+    if wanted.wwid or not wanted.noted:
+        return ''
+    another = [d for d in own if d.identity.compare_wwid(wanted.noted) is ANOTHER]
+    if not another:
+        return ''
+    devices = ', '.join(map(str, another))
+    return (
+        f'it was {wanted.noted} when it was attached, and {devices} is another volume. '
+        'Pass the scsi_wwn of the one that is meant'
+    )
 
 
 def _maps_of(disks: Sequence[FoundDisk], found: Found, wanted: Wanted) -> list[FoundMap]:

@@ -66,9 +66,11 @@ class ScsiRequest(BlockRequest):
     """What those of the SCSI transports have in common.
 
     :ivar expected_wwid: what the volume's identity has to be, in udev's spelling.
+    :ivar noted_wwid: what it was when this host attached it, for a detach that is told nothing.
     """
 
     expected_wwid: str | None = None
+    noted_wwid: str | None = None
 
     @classmethod
     def shared(cls, raw: Raw, device_info: object) -> dict[str, Any]:

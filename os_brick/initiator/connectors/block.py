@@ -128,10 +128,13 @@ class BlockConnector(base.BaseLinuxConnector):
         """
         request = self.Request.parse(connection_properties, device_info)
         settings, on_error = opts.current(), teardown.OnError.of(force, ignore_errors)
+        entry = note_entry.Entry(connection_properties, settings.state_path)
+
+        def act(op: operation.Operation, steps: teardown.Teardown) -> None:
+            self._disconnect(_with_noted(request, entry), op, steps)
+
         operation.remove(
-            *('disconnect', request, (locks.VOLUME, request.key), settings, on_error),
-            functools.partial(self._disconnect, request),
-            note_entry.Entry(connection_properties, settings.state_path),
+            *('disconnect', request, (locks.VOLUME, request.key), settings, on_error, act, entry)
         )
 
     def _disconnect(self, request: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
@@ -166,6 +169,13 @@ class BlockConnector(base.BaseLinuxConnector):
         request = self.Request.parse(connection_properties)
         with self._operation('extend', request, connection_properties) as op:
             return self._extend(request, op)
+
+
+def _with_noted(request: Any, entry: note_entry.Entry) -> Any:
+    """A request with what its attach has noted, if the volume can be told by that."""
+    if not isinstance(request, common.ScsiRequest) or entry.known is None:
+        return request
+    return dataclasses.replace(request, noted_wwid=entry.known.identity or None)
 
 
 def _led_by_links() -> dict[str, set[str]]:

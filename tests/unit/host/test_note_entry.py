@@ -139,6 +139,24 @@ def test_killed_at_each_point(
     assert [each.is_attached for each in noted] == [True] * (info is None)
 
 
+def test_an_interrupt_while_an_operation_is_marked(
+    lab: Lab, state_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends the operation; neither the mark nor a descriptor is left."""
+    before = set(os.listdir('/proc/self/fd'))
+    set_mark = shared_files.set_mark
+
+    def interrupted(*args: Any) -> None:
+        set_mark(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shared_files, 'set_mark', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lab.attach()
+    assert notes.every(state_path) == notes.Noted()
+    assert len(set(os.listdir('/proc/self/fd')) - before) <= 1  # Of the lock, which stays open.
+
+
 def test_the_next_operation_ends_what_was_marked(lab: Lab, state_path: str) -> None:
     assert forked.status(functools.partial(_killed, lab.host, 0, lab.attach)) == 9
     assert _only(state_path).work is not None
@@ -255,6 +273,8 @@ GARBAGE = [
     b'{"version": 1}',
     b'[' * 100_000,
     b'{"version": 1, "key": "x\\u001b[2J"}',
+    b'{"version": 1, "key": "x", "wanted": ' + b'9' * 400 + b'}',
+    b'{"version": 1, "key": "x", "at": 1e999}',
     b'0' * (notes.LARGEST_BYTES + 1),
 ]
 
@@ -401,6 +421,22 @@ def test_huge_properties_are_left_out(lab: Lab, state_path: str) -> None:
     lab.properties['comment'] = ['x' * 4000] * 100
     lab.attach()
     assert not _only(state_path).properties
+
+
+def test_a_volume_whose_place_another_one_has_by_now(lab: Lab, state_path: str) -> None:
+    """The array has given the LUN away, the host was rescanned, and the caller has kept nothing."""
+    lab.attach()
+    gold, silver = lab.target.luns[1], array.Unit(name='silver')
+    lab.target.luns[1] = silver
+    for each in list(lab.host.disks):
+        lab.host.tree.at(f'/sys/block/{each}/device/rescan').write_text('1')
+    before = lab.host.snapshot()
+    with pytest.raises(exception.VolumeIdentityMismatch, match=gold.wwid):
+        lab.detach()
+    assert lab.host.snapshot() == before
+    assert _only(state_path).identity == gold.wwid
+    lab.detach({'path': '/dev/sda', 'scsi_wwn': silver.wwid})
+    assert notes.every(state_path).notes == ()
 
 
 def test_the_list_of_operations_is_bounded(

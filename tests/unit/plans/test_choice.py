@@ -137,3 +137,35 @@ def test_no_disk_elsewhere_without_an_identity(wwid: str, kept: str, named: bool
     choice = plans.choose(found(*disks, maps=maps, kept=kept), plans.Wanted(ANY, wwid))
     assert ('sdb' in choice.names) is (wwid == SILVER)
     assert ('dm-0' in [each.name for each in choice.maps]) is (wwid == SILVER)
+
+
+DISKS = [(), (disk('sda'),), (disk('sdb', SILVER),), (disk('sdc', GOLD, 'dm-0'),)]
+
+
+@pytest.mark.parametrize('noted', ['', GOLD, SILVER, 'mpatha'])
+@pytest.mark.parametrize('wwid', ['', GOLD, SILVER])
+@pytest.mark.parametrize('elsewhere', [(), (disk('sdx', named=False),)])
+@pytest.mark.parametrize('more', DISKS)
+@pytest.mark.parametrize('disks', DISKS)
+def test_what_is_noted_only_forbids(
+    disks: tuple[plans.FoundDisk, ...],
+    more: tuple[plans.FoundDisk, ...],
+    elsewhere: tuple[plans.FoundDisk, ...],
+    wwid: str,
+    noted: str,
+) -> None:
+    """Whatever is here: the choice is the one without the note, or there is none."""
+    every = tuple(dict.fromkeys((*disks, *more, *elsewhere)))
+    here = found(*every, maps=(a_map('dm-0', GOLD, 'sdc'),))
+    without = plans.choose(here, plans.Wanted(ANY, wwid=wwid))
+    chosen = plans.choose(here, plans.Wanted(ANY, wwid=wwid, noted=noted))
+    assert chosen == without or (chosen.unclear and not (chosen.disks or chosen.maps))
+    if wwid or not noted:
+        assert chosen == without
+
+
+def test_a_volume_that_has_moved_since_its_attach() -> None:
+    chosen = plans.choose(found(disk('sda', SILVER)), plans.Wanted(ANY, noted=GOLD))
+    assert GOLD in chosen.unclear
+    assert 'sda' in chosen.unclear
+    assert 'scsi_wwn' in chosen.unclear
