@@ -50,7 +50,7 @@ def observe(listener: Callable[[Any], object]) -> Callable[[], None]:
     """Have a listener be told of every operation of this process; return what ends that.
 
     :param listener: is called with a frozen ``Started``, ``Step`` or ``Ended`` of
-        :mod:`os_brick.core.observe`, in the thread that does the work. It has to be quick; what it
+        :mod:`os_brick.core.records`, in the thread that does the work. It has to be quick; what it
         raises is logged, and harms nothing.
     """
     # Importing os_brick alone must stay cheap.

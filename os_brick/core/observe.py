@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
-import dataclasses
 import itertools
 import threading
 from typing import Any, Protocol, TypeAlias
@@ -30,7 +29,7 @@ from oslo_context import context
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import clock, trace
+from os_brick.core import clock, records, trace
 
 LOG = logging.getLogger(__name__)
 
@@ -42,74 +41,10 @@ _OPERATIONS = {'connect': ATTACH, 'disconnect': DETACH}
 _LONGEST_NAME = 256
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Started:
-    """An operation has begun; it may wait for its lock.
-
-    :ivar operation: ``attach``, ``detach``, ``extend``, or another one in words.
-    :ivar protocol: such as ``iscsi``; empty for what is not a volume of a protocol.
-    :ivar volume: what the caller calls the volume, or what it is locked by.
-    :ivar at: on :func:`clock.monotonic`.
-    :ivar request_id: of the service's request, if there is one.
-    :ivar number: tells this operation from others of this process, in all its records.
-    """
-
-    operation: str
-    protocol: str
-    volume: str
-    at: float
-    request_id: str = ''
-    number: int = 0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Step:
-    """A step of an operation has ended.
-
-    :ivar name: such as ``lock``, ``log in``, ``flush``.
-    :ivar thing: what it was done with, in words.
-    :ivar since: when it began, in seconds from the beginning of the operation.
-    :ivar code: the class of its error; empty if there was none.
-    """
-
-    operation: str
-    protocol: str
-    volume: str
-    name: str
-    thing: str
-    since: float
-    seconds: float
-    code: str = ''
-    number: int = 0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Ended:
-    """An operation has ended.
-
-    :ivar outcome: ``done``; ``failed``, and the host is as before; ``left``: and something is not.
-    :ivar code: the class of its error; empty if there was none.
-    :ivar device: the device that an attach returned, such as ``dm-4``.
-    :ivar wanted: the number of paths that were wanted, of which ``ready`` were open; both 0 for
-        what has none.
-    :ivar lock_seconds: how long it waited for its lock.
-    """
-
-    operation: str
-    protocol: str
-    volume: str
-    outcome: str
-    seconds: float
-    lock_seconds: float
-    code: str = ''
-    device: str = ''
-    wanted: int = 0
-    ready: int = 0
-    request_id: str = ''
-    number: int = 0
-
-
-Record: TypeAlias = Started | Step | Ended
+Started: TypeAlias = records.Started
+Step: TypeAlias = records.Step
+Ended: TypeAlias = records.Ended
+Record: TypeAlias = records.Started | records.Step | records.Ended
 Listener: TypeAlias = Callable[[Record], object]
 
 # Replaced as a whole, so that it is read without a lock.
@@ -225,7 +160,7 @@ class Course:
         first = found.__cause__ if isinstance(found, exception.ExceptionChainer) else None
         return type(first or found).__name__ if found is not None else ''
 
-    def ended(self, error: BaseException | None) -> Ended:
+    def ended(self, error: BaseException | None) -> records.Ended:
         """The record of its end."""
         return Ended(
             operation=self.operation,
@@ -242,7 +177,7 @@ class Course:
             number=self.number,
         )
 
-    def started(self) -> Started:
+    def started(self) -> records.Started:
         """The record of its beginning."""
         facts = (self.operation, self.protocol, self.volume, self.begun, _request_id())
         return Started(*facts, self.number)
@@ -292,25 +227,7 @@ def _end(course: Course, error: BaseException | None) -> None:
     if _listeners:
         _tell(ended)
     if course.protocol:
-        LOG.info('%s %s %s', ended.operation, ended.outcome, _in_words(ended))
-
-
-def _in_words(ended: Ended) -> str:
-    """The facts of an end, as ``key=value``; a value with blanks has quotes."""
-    facts = {
-        'volume': ended.volume,
-        'protocol': ended.protocol,
-        'device': ended.device,
-        'paths': f'{ended.ready}/{ended.wanted}' if ended.wanted else '',
-        'seconds': f'{ended.seconds:.3f}',
-        'lock_wait': f'{ended.lock_seconds:.3f}',
-        'error': ended.code,
-    }
-    return ' '.join(f'{name}={_quoted(value)}' for name, value in facts.items() if value)
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '\\"') + '"' if ' ' in text or '"' in text else text
+        LOG.info('%s %s %s', ended.operation, ended.outcome, records.in_words(ended))
 
 
 def _request_id() -> str:

@@ -25,9 +25,11 @@ Raw = Mapping[str, Any]
 
 # Readable by all, if the directory is: what is in it is in sysfs, too, or was named by a caller.
 _MODE = 0o644
-# Linux, PATH_MAX, with its NUL.
-_LONGEST_MARK_BYTES = 4095
+# Linux, PATH_MAX, less what tells of the process and of the step.
+_LONGEST_MARK_BYTES = 4095 - 800
 _LONGEST_ID = 255
+
+_NO_WORK = note.Work('', note.Process('', 0, 0, 0), 0.0)
 
 _guard = threading.Lock()
 _reported: set[str] = set()
@@ -53,6 +55,8 @@ class Entry:
         self._raw: Raw = properties if isinstance(properties, Mapping) else {}
         self._place = state_path
         self._now = note.Note(key=key)
+        self._work = _NO_WORK
+        self._start = ''
         self._before: note.Note | None = None
         self._guard = threading.Lock()
         self._directory: int | None = None
@@ -82,9 +86,8 @@ class Entry:
 
     def begin(self, course: observe.Course) -> None:
         """Mark the operation as begun, and look what is noted."""
-        work = note.Work(course.operation, notes.process(), clock.wall())
-        self._now = dataclasses.replace(self._now, work=work)
         with self._reporting('directory'):
+            self._work = note.Work(course.operation, notes.process(), clock.wall())
             self._directory = directory = shared_files.open_directory(notes.place(self._place))
             with self._reporting('note'):
                 self._before = notes.load(directory, self._now.key)
@@ -93,21 +96,24 @@ class Entry:
     def reach(self, step: str) -> None:
         """Mark a step as begun."""
         with self._guard:
-            if self._directory is None or self._now.work is None:
-                return
-            if self._now.work.reached != step:
-                work = dataclasses.replace(self._now.work, reached=step)
-                self._now = dataclasses.replace(self._now, work=work)
+            if self._directory is not None and self._work.reached != step:
+                self._work = dataclasses.replace(self._work, reached=step)
                 self._mark(self._directory)
 
     def _mark(self, directory: int) -> None:
         """Set the mark, shortened to what a link can hold."""
-        text = notes.text(self._now)
-        if len(text.encode()) > _LONGEST_MARK_BYTES:
-            self._now = dataclasses.replace(self._now, properties={})
-            text = notes.text(self._now)
         with self._reporting('mark'):
+            text = f'{self._mark_start()},"work":{notes.work_text(self._work)}}}'
             shared_files.set_mark(directory, self._named(notes.MARK), text)
+
+    def _mark_start(self) -> str:
+        """What does not change of the mark, up to the work; made once."""
+        if not self._start:
+            text = notes.text(self._now)
+            if len(text.encode()) > _LONGEST_MARK_BYTES:
+                text = notes.text(dataclasses.replace(self._now, properties={}))
+            self._start = text.removesuffix('}')
+        return self._start
 
     def end(self, course: observe.Course, error: BaseException | None) -> None:
         """Note how the operation has ended; one file is written, and the mark goes."""
@@ -146,7 +152,6 @@ class Entry:
         result = _shown(trace.masked(dict(course.result or {})))
         return dataclasses.replace(
             self._now,
-            properties=_properties(self._raw),
             result=result,
             device=_device(course.result or {}),
             identity=course.identity or str(result.get('scsi_wwn') or ''),
@@ -154,7 +159,6 @@ class Entry:
             ready=course.ready,
             process=notes.process(),
             at=clock.wall(),
-            work=None,
         )
 
     def forget(self) -> None:

@@ -149,6 +149,11 @@ def text(found: note.Note) -> str:
     return json.dumps({'boot': _boot(), **found.as_dict()}, separators=(',', ':'))
 
 
+def work_text(work: note.Work) -> str:
+    """The text of an operation in a note's."""
+    return json.dumps(dataclasses.asdict(work), separators=(',', ':'))
+
+
 def parsed(data: bytes | str) -> note.Note | None:
     """A note in the text of a file or a mark; ``None`` if it is of an earlier boot.
 

@@ -167,9 +167,13 @@ class Note:
 
     def as_dict(self) -> Data:
         """The note in plain values, without what is empty."""
-        found = {name: value for name, value in dataclasses.asdict(self).items() if value}
+        found: Data = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+        for name in ('process', 'work'):
+            found[name] = dataclasses.asdict(found[name]) if found[name] is not None else None
+        found['past'] = [dataclasses.asdict(each) for each in self.past]
+        kept = {name: value for name, value in found.items() if value}
         result = {'result': dict(self.result)} if self.result is not None else {}
-        return {'version': VERSION, **found, **result}
+        return {'version': VERSION, **kept, **result}
 
     @classmethod
     def from_dict(cls, found: object) -> Self:
@@ -246,10 +250,14 @@ def _plain(value: Any, depth: int = _DEEPEST) -> Any:
         return {name: _plain(each, depth - 1) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(each, depth - 1) for each in value]
+    _require_plain(value)
+    return value
+
+
+def _require_plain(value: object) -> None:
     if isinstance(value, str):
         _require_line(value)
     elif not isinstance(value, bool | int | float | None):
         raise ValueError(f'a value is of kind {type(value).__name__}')
-    elif isinstance(value, int | float) and not -_LARGEST <= value <= _LARGEST:
+    elif value is not None and not -_LARGEST <= value <= _LARGEST:
         raise ValueError('a number is out of range')
-    return value
