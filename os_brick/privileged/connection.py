@@ -6,7 +6,8 @@ threads of one daemon, so one kind of call that hangs would stop the others. Her
 
 * waits for the daemon's start (``daemon_start``), which another thread runs, no longer than its
   ``START_SECONDS``;
-* takes a slot of its lane, so that logins that hang leave threads for short questions;
+* takes a slot of its lane, so that logins that hang leave threads for short questions, and both
+  leave some for what hangs in nothing;
 * waits for its answer no longer than its own limit, ``BEGIN_SECONDS`` and ``SLACK_SECONDS``;
 * takes of what is added to its own limit no more than the operation has left (``core/bound``), but
   for ``daemon_start.LEAST_SECONDS`` each, as it may be taking something back after the deadline;
@@ -45,17 +46,24 @@ START_AGAIN_SECONDS = 300.0
 # a tool that has a limit of 10 s.
 PLAIN_SECONDS = 30.0
 
-# Lanes. A short question may use every thread of the daemon.
+# Lanes. What has no limit of its own hangs in nothing, and may use every thread of the daemon.
 SHORT = 'short'
+ASKING = 'asking'
 LONG = 'long'
 OUTSIDE = 'outside'
-# What takes longer than this is not a short question.
+# What takes longer than this does not only ask. With a short ``operation_timeout`` a flush of a
+# dead path has no more than this, either, and asks like the rest.
 SHORT_SECONDS = 10.0
-# The share of the daemon's threads that each of the other lanes may take. Commands of callers
-# outside, which have 600 s each, also take a slot of the long ones.
-_SHARES = {LONG: 0.75, OUTSIDE: 0.5}
+# The share of the daemon's threads that each of the other lanes may take. What has more time also
+# takes a slot of each lane of what has less; commands of callers outside have 600 s.
+_SHARES = {ASKING: 0.9, LONG: 0.75, OUTSIDE: 0.5}
 
-_SLOTS: dict[str, tuple[str, ...]] = {SHORT: (), LONG: (LONG,), OUTSIDE: (OUTSIDE, LONG)}
+_SLOTS: dict[str, tuple[str, ...]] = {
+    SHORT: (),
+    ASKING: (ASKING,),
+    LONG: (LONG, ASKING),
+    OUTSIDE: (OUTSIDE, LONG, ASKING),
+}
 _NO_THREAD = 'a free thread of the privileged daemon for {}'
 _MOMENT_SECONDS = 0.1
 
@@ -95,7 +103,7 @@ class Order:
         One with a limit of its own keeps it, as its caller knows the deadline. What starts a tool
         without one has 10 s for that.
         """
-        if self.replace is not None or self.seconds is None or self.lane != SHORT:
+        if self.replace is not None or self.seconds is None or self.lane in {LONG, OUTSIDE}:
             return self
         return dataclasses.replace(self, seconds=min(self.seconds, max(left, SHORT_SECONDS)))
 
@@ -229,8 +237,8 @@ class Connection:
 
 
 def lane_of(seconds: float | None) -> str:
-    """The lane of a call with such a limit."""
-    return SHORT if seconds is not None and seconds <= SHORT_SECONDS else LONG
+    """The lane of a call with such a limit of its own."""
+    return ASKING if seconds is not None and seconds <= SHORT_SECONDS else LONG
 
 
 def require_in_time(name: str, begin_by: float | None) -> None:

@@ -147,6 +147,31 @@ def test_logins_that_hang_leave_room_for_questions_and_end_in_time(tmp_path: pat
     assert said[2] == 'login True'
 
 
+@pytest.mark.parametrize('limit', [9.0, 30.0])
+def test_a_full_daemon(tmp_path: pathlib.Path, limit: float) -> None:
+    """80 calls that hang, more than it has threads: flushes of a dead array have 60 s or, with a
+    short operation_timeout, less than 10. What hangs in nothing is done at once; what may hang
+    ends when it would have ended, and with the operation."""
+    said = _client(
+        tmp_path,
+        f"""
+        from os_brick.core import bound
+        daemon()
+        link = '/dev/disk/by-id/os-brick+none'
+        rootwrap.unlink_root(link, no_errors=True)
+        for _ in range(80):
+            thread(login, {limit})
+        time.sleep(1)
+        print('question', seconds(rootwrap.unlink_root, link, no_errors=True) < 2)
+        with bound.until(time.monotonic() + 1.5):
+            print('operation', seconds(login, 1.5) < 1.5 + connection.SLACK_SECONDS)
+        os._exit(0)
+        """,
+    )
+    assert said[0] == 'question True'
+    assert said[-1] == 'operation True'
+
+
 def test_commands_of_callers_leave_room_for_logins(tmp_path: pathlib.Path) -> None:
     """64 threads, of which 32 are theirs, whatever limits they have."""
     said = _client(
