@@ -54,20 +54,43 @@ def open_existing(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def is_usable(path: str, mode: int | None = None) -> bool:
-    """Whether this user may make and remove files in a directory.
+def is_usable(path: str, like: str | None) -> bool:
+    """Whether this user may make and remove files in a directory, which all users may read.
 
-    :param mode: what it is made with if there is none; ``None`` not to make it.
+    It is made if there is none and this user may.
+
+    :param like: a directory that services share by a group: one that is made is shared so, too.
     """
     if os.access(path, os.W_OK | os.X_OK):
         return True
-    if mode is None or os.path.isdir(path):
+    if os.path.isdir(path):
         return False
     try:
-        files.make_directories(path, mode)
+        files.make_directories(path, 0o755)
+        _share_as(path, like)
     except OSError:
         return False
-    return os.access(path, os.W_OK | os.X_OK)
+    return True
+
+
+def _share_as(path: str, like: str | None) -> None:
+    """Give a new directory the group of another one, if that has a group that may write to it.
+
+    mkdir takes neither the set-group-ID bit nor, with the usual umask, the group's right.
+    """
+    shared = stat.S_ISGID | stat.S_IWGRP
+    try:
+        found = os.stat(like or '')
+    except OSError:
+        return
+    if found.st_mode & shared != shared:
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchown(descriptor, -1, found.st_gid)
+        os.fchmod(descriptor, 0o2775)
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

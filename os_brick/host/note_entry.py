@@ -138,9 +138,17 @@ class Entry:
             self._write(directory, before, past)
         elif is_done and course.operation == observe.DETACH:
             atomic.unlink_in(directory, self._named(notes.NOTE), durable=False)
+            self._forget_elsewhere(directory)
             _append(directory, (*(before.past if before is not None else ()), past))
         else:
             _append(directory, [past])
+
+    def _forget_elsewhere(self, directory: int) -> None:
+        """Remove the note of a service that keeps its notes in another place, where possible."""
+        for place in notes.places(self._place):
+            with contextlib.suppress(OSError), shared_files.directory(place) as other:
+                if not os.path.sameopenfile(directory, other):
+                    atomic.unlink_in(other, self._named(notes.NOTE), durable=False)
 
     def _write(self, directory: int, found: note.Note, past: note.Past) -> None:
         kept = (*(self._before.past if self._before is not None else ()), past)

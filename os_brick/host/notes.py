@@ -35,7 +35,6 @@ LARGEST_BYTES = 1 << 18
 LARGEST_LIST_BYTES = 1 << 18
 MOST_OPERATIONS = 1000
 
-_DIRECTORY_MODE = 0o2775
 _NAMED = re.compile(rf'(?:{NOTE}|{MARK})([0-9a-f]{{32}})')
 _LISTED = re.compile(rf'{LIST}[0-9]+(?:\.1)?')
 _LONGEST_PROGRAM = 255
@@ -65,11 +64,10 @@ class Noted:
 def place(state_path: str) -> str:
     """Where this user writes notes: that directory, or that of the locks if it cannot be used.
 
-    It is made if there is none and this user may.
+    It is made if there is none and this user may, with the group that shares the locks.
     """
-    if shared_files.is_usable(state_path, _DIRECTORY_MODE):
-        return state_path
-    return locks.directory() or state_path
+    beside = locks.directory()
+    return state_path if shared_files.is_usable(state_path, beside) else beside or state_path
 
 
 def places(state_path: str) -> tuple[str, ...]:
@@ -92,8 +90,8 @@ def every(state_path: str) -> Noted:
                 for found in _in(directory, where):
                     if isinstance(found, Unread):
                         unread.append(found)
-                    else:
-                        notes.setdefault(found.key, found)
+                    elif found.key not in notes or notes[found.key].at < found.at:
+                        notes[found.key] = found
         except FileNotFoundError:
             continue
         except OSError as error:

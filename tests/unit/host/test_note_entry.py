@@ -17,7 +17,7 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import atomic, shared_files
+from os_brick.core import atomic, locks, shared_files
 from os_brick.host import note_entry, notes
 from os_brick.initiator.connectors import iscsi
 from os_brick.model import note
@@ -421,6 +421,39 @@ def test_huge_properties_are_left_out(lab: Lab, state_path: str) -> None:
     lab.properties['comment'] = ['x' * 4000] * 100
     lab.attach()
     assert not _only(state_path).properties
+
+
+def test_a_detach_by_another_user_removes_the_note(lab: Lab, state_path: str) -> None:
+    """A service that cannot write to the directory has noted it beside the locks; root has not."""
+    pathlib.Path(state_path).write_text('not a directory')
+    lab.attach()
+    os.unlink(state_path)
+    assert [each.is_attached for each in notes.every(state_path).notes] == [True]
+    lab.detach()
+    assert os.path.isdir(state_path)
+    assert notes.every(state_path).notes == ()
+
+
+def test_of_two_notes_the_newer_one_counts(lab: Lab, state_path: str) -> None:
+    pathlib.Path(state_path).write_text('not a directory')
+    lab.attach()
+    os.unlink(state_path)
+    lab.properties['attachment_id'] = 'newer'
+    lab.attach()
+    assert _only(state_path).attachment_id == 'newer'
+
+
+@pytest.mark.parametrize(('mode', 'expected'), [(0o2770, 0o2775), (0o755, 0o755), (0o1777, 0o755)])
+def test_the_directory_is_shared_as_the_locks_are(
+    lab: Lab, state_path: str, mode: int, expected: int
+) -> None:
+    os.umask(0o022)
+    place = locks.directory()
+    assert place is not None
+    os.chmod(place, mode)
+    lab.attach()
+    assert stat.S_IMODE(os.stat(state_path).st_mode) == expected
+    assert os.stat(state_path).st_gid == os.stat(place).st_gid
 
 
 def test_a_volume_whose_place_another_one_has_by_now(lab: Lab, state_path: str) -> None:
