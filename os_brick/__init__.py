@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from os_brick import constants as constants
     from os_brick import opts as opts
+    from os_brick.model.inventory import Host
 
     SECURE_LOG: KeywordArgumentAdapter
     LOG: KeywordArgumentAdapter
@@ -76,3 +77,18 @@ def setup(conf: cfg.ConfigOpts, **kwargs: Any) -> None:
         )
     opts.set_defaults(conf)
     observers.enable_found()
+
+
+def inventory(*, everything: bool = False) -> Host:
+    """Return what is on this host: volumes, the paths to them, their names and their users.
+
+    It is what ``os-brick tree`` shows, as frozen values: read from sysfs and proc, without root,
+    a lock, a program or a configuration file, and nothing is changed. What could not be read is
+    in ``unread`` of the result. ``os_brick.model.inventory_document.of_host`` makes JSON of it,
+    and ``os_brick.model.inventory_index.Index`` finds what an operator calls by any name.
+
+    :param everything: whether disks of this host's own count, too.
+    """
+    from os_brick.host import inventory as reader
+
+    return reader.read(everything=everything)

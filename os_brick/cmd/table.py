@@ -40,7 +40,6 @@ class Command:
 
 
 COMMANDS = (
-    # A row a line, in the order of the help.
     Command('tree', LOOK, 'every volume from what uses it to the wire'),
     Command('list', LOOK, 'one line for each volume', 'listing'),
     Command('show', LOOK, 'every fact of one thing, and where it was read'),
@@ -51,6 +50,7 @@ COMMANDS = (
     Command('attach', CHANGE, 'attach a volume, and print its device', seconds=None),
     Command('detach', CHANGE, 'write a volume back, and take it away', seconds=None),
     Command('extend', CHANGE, 'have this host see the new size of a volume', seconds=None),
+    Command('completion', OTHER, 'a script by which bash, zsh or fish completes'),
     Command('version', OTHER, 'the version of os-brick, of Python and of the kernel'),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -156,3 +156,15 @@ def test_connector_properties_load_no_connector() -> None:
         print(len(loaded) <= 100 or sorted(loaded))
     """)
     assert found.split() == ['True']
+
+
+def test_what_only_looks_imports_no_library_of_openstack() -> None:
+    """They take ten times as long to import as a look takes."""
+    assert not _python("""
+        import sys
+        from os_brick.cmd import listing, look, main, show, tree
+        import os_brick
+        os_brick.inventory(everything=True)
+        foreign = ('oslo', 'tenacity', 'yaml', 'eventlet')
+        print(*[name for name in sys.modules if name.startswith(foreign)])
+    """)

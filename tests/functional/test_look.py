@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""os-brick tree, list and show on the real kernel, of real volumes of each transport."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.functional import encryption_support as crypto
+from tests.functional import fc_support, lab, nvme_support, support
+
+ROOT = pathlib.Path(__file__).parents[2]
+# What changes something, starts something, or reaches something; writes are looked at one by one.
+CALLS = (
+    'execve,fork,vfork,clone,clone3,open,openat,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,'
+    'renameat,renameat2,symlink,symlinkat,link,linkat,chmod,fchmod,fchmodat,chown,truncate,'
+    'ftruncate,mount,umount2,connect,bind,flock,kill,write,pwrite64,writev'
+)
+
+
+def command(*words, code=0, before=(), **environment):
+    """What os-brick prints."""
+    done = subprocess.run(
+        [*before, sys.executable, '-m', 'os_brick', *words],
+        cwd=ROOT,
+        env={**os.environ, 'PYTHONDONTWRITEBYTECODE': '1', **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+    return done.stdout
+
+
+def volumes(*words, **more):
+    found = json.loads(command('tree', '-f', 'json', *words, **more))
+    return {volume['device']: volume for volume in found['volumes']}
+
+
+@pytest.fixture
+def attached(shelf, multi, fc, nvme, fabric):
+    """A volume over iSCSI, one over Fibre Channel, one over NVMe: (transport, volume, info)."""
+    gold = support.stamped(shelf, 'gold')
+    target = shelf.target('look', 2)
+    target.map(1, gold)
+    silver = fc_support.served(shelf, fabric, 'silver', lun=7)
+    store, subsystem = nvme_support.served(shelf, 'bronze', 2)
+    ways = (
+        ('iscsi', gold, multi, target.properties(1, plural=True)),
+        ('fc', silver, fc, fabric.properties(7)),
+        ('nvme-tcp', store, nvme, subsystem.properties(1)),
+    )
+    done = [(connector, props, connector.connect_volume(props)) for _, _, connector, props in ways]
+    for (_, _, info), count in zip(done, (2, 4), strict=False):
+        support.wait_disks(info['path'], count)
+    yield [(ways[n][0], ways[n][1], done[n][2]) for n in range(3)]
+    for connector, props, info in done:
+        connector.disconnect_volume(props, info)
+
+
+def test_every_transport_and_nothing_is_touched(attached, tmp_path):
+    """Each volume has its identity, size, target and paths; strace sees no write, no program, no
+    device opened. The devices confirm what the kernel has of them."""
+    before = lab.oracle.snapshot()
+    trace = tmp_path / 'trace'
+    found = volumes(before=('strace', '-f', '-qq', '-e', f'trace={CALLS}', '-o', str(trace)))
+    for transport, volume, info in attached:
+        device = support.node(info['path'])
+        shown = found[device]
+        assert shown['protocol'] == transport
+        assert shown['state'] == 'ok'
+        assert shown['size_bytes'] == support.size(info['path'])
+        wanted = volume.uuid if transport == 'nvme-tcp' else volume.wwid
+        assert shown['identity'].removeprefix('uuid.') == wanted
+        if transport != 'nvme-tcp':
+            assert {path['device'] for path in shown['paths']} == set(support.disks_of(device))
+        assert all(path['link'] and path['remote'] for path in shown['paths'])
+    _require_only_reads(trace.read_text())
+    asked = volumes('--ask')
+    for transport, volume, info in attached:
+        for path in asked[support.node(info['path'])]['paths']:
+            wanted = volume.uuid if transport == 'nvme-tcp' else volume.wwid
+            assert wanted in path['reported']
+            assert not path['trouble']
+    assert not lab.oracle.difference(before, lab.oracle.snapshot())
+
+
+def _require_only_reads(trace):
+    lines = [re.sub(r'^\d+ +', '', line) for line in trace.splitlines()]
+    calls = [line for line in lines if re.match(r'\w+\(', line)]
+    assert sum('execve(' in line and ' = 0' in line for line in calls) == 1, calls
+    for line in calls:
+        name = line.partition('(')[0]
+        if name in ('open', 'openat'):
+            assert 'O_WRONLY' not in line, line
+            assert 'O_RDWR' not in line, line
+            assert 'O_CREAT' not in line, line
+            assert not re.search(r'"/dev/(?!null|urandom)', line), line
+        elif name in ('write', 'writev', 'pwrite64'):
+            assert line.startswith(('write(1,', 'write(2,')), line
+        else:
+            assert name == 'execve', line
+
+
+def test_users_and_names(attached, shelf, tmp_path):
+    """What is built on a volume, who has it open; by whatever name it is asked for."""
+    _, _, info = attached[0]
+    device = support.node(info['path'])
+    lab.shell.run('cryptsetup', 'open', '--type', 'plain', '--cipher', 'aes-xts-plain64', '-s',
+                  '256', '--key-file', '/dev/zero', info['path'], 'look-crypt')  # fmt: skip
+    try:
+        with open('/dev/mapper/look-crypt', 'rb'):
+            [user] = volumes()[device]['users']
+    finally:
+        lab.shell.run('cryptsetup', 'close', 'look-crypt')
+    assert (user['kind'], user['name']) == ('dm-crypt', 'look-crypt')
+    assert [(each['kind'], each['name']) for each in user['users']] == [
+        ('process', str(os.getpid()))
+    ]
+    disk = support.disks_of(device)[0]
+    link = pathlib.Path(f'/dev/disk/by-id/dm-uuid-mpath-{attached[0][1].wwid}')
+    for name in (device, info['path'], str(link), disk, attached[0][1].wwid):
+        assert set(volumes(name)) == {device}, name
+    assert disk in command('show', disk, '-f', 'value')
+    assert crypto.mappings() == []
+    listed = command('list', '-f', 'value', '-c', 'device').split()
+    assert {support.node(info['path']) for _, _, info in attached} <= set(listed)
+    unprivileged = ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups')
+    assert device in volumes(code=3, before=unprivileged)
