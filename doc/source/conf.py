@@ -35,3 +35,6 @@ python_maximum_signature_line_length = 80
 html_theme_options = {'page_width': '1160px'}
 # Optional bindings that a machine that builds the pages does not have.
 autodoc_mock_imports = ['rados', 'rbd', 'oslo_vmware']
+
+# ``sphinx-build -b man``: os-brick(1) is the page of the command line.
+man_pages = [('user/command-line', 'os-brick', 'volumes of this host', [author], 1)]
