@@ -42,7 +42,9 @@ def read(options: argparse.Namespace, *, everything: bool = False) -> inventory.
     if options.ask and os.geteuid() != 0:
         raise exits.needs_root('--ask')
     # A name that was given is looked for among this host's own disks, too.
-    host = reader.read(everything=everything or bool(options.what))
+    host = reader.read(
+        everything=everything or bool(options.what), state_paths=state_paths(options)
+    )
     if options.what:
         host = dataclasses.replace(host, volumes=tuple(chosen(host, options.what)))
     if options.ask:
@@ -50,6 +52,24 @@ def read(options: argparse.Namespace, *, everything: bool = False) -> inventory.
 
         host = asking.asked(host, options.timeout * _SPARE)
     return host
+
+
+def state_paths(options: argparse.Namespace) -> tuple[str, ...]:
+    """Where notes of attaches may be: what the service's configuration says, or the default."""
+    if not options.config_file:
+        return (reader.STATE_PATH,)
+    from oslo_config import cfg  # imported only to read a file that was named
+
+    from os_brick import opts
+    from os_brick.host import notes as store
+
+    words = [word for name in options.config_file for word in ('--config-file', name)]
+    try:
+        cfg.CONF(words, project='os-brick', default_config_files=[], default_config_dirs=[])
+    except (cfg.Error, OSError) as error:
+        raise exits.usage(f'The configuration cannot be read: {error}.') from None
+    opts.set_defaults(cfg.CONF)
+    return store.places(opts.current().state_path)
 
 
 def chosen(host: inventory.Host, names: Iterable[str]) -> list[inventory.Volume]:

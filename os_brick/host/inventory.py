@@ -32,12 +32,15 @@ _SHARES = frozenset({
     'scality', 'wekafs',
 })  # fmt: skip
 _MULTIPATH = 'mpath-'
+# The default of [os_brick] state_path.
+STATE_PATH = '/run/os-brick'
 
 
-def read(*, everything: bool = False) -> inventory.Host:
+def read(*, everything: bool = False, state_paths: Iterable[str] = (STATE_PATH,)) -> inventory.Host:
     """What there is now.
 
     :param everything: whether disks of this host's own count, too.
+    :param state_paths: the directories in which there may be notes of attaches.
     """
     look = Look()
     table = _mounts(look)
@@ -50,12 +53,8 @@ def read(*, everything: bool = False) -> inventory.Host:
     if found or shares:
         users.read_processes(_devices(look), [mount.place for mount in shares])
     guests = inventory_names.of_guests(look) if found or shares else {}
-    volumes = [
-        dataclasses.replace(
-            volume, users=users.of(volume.device), names=tuple(_names(volume, guests))
-        )
-        for volume in found
-    ]
+    notes = inventory_names.Notes(inventory_names.notes(look, state_paths))
+    volumes = [_complete(volume, users, guests, notes) for volume in found]
     volumes += _mounted_shares(shares, users, guests)
     return inventory.Host(
         name=os.uname().nodename,
@@ -202,11 +201,25 @@ def _mounted_shares(
         )
 
 
-def _names(volume: inventory.Volume, guests: dict[str, inventory.Name]) -> Iterator[inventory.Name]:
-    """What a volume is called, the most trusted first."""
-    if volume.device in guests:
-        yield guests[volume.device]
-    told = inventory_names.of_text(volume.target) or inventory_names.of_text(volume.identity)
-    # A target of many volumes is called by none of them.
-    if told is not None:
-        yield told
+def _complete(
+    volume: inventory.Volume,
+    users: inventory_users.Users,
+    guests: dict[str, inventory.Name],
+    notes: inventory_names.Notes,
+) -> inventory.Volume:
+    """A volume with its users, its names, and what its note has of it."""
+    noted, other = notes.of(volume), notes.contradicts(volume)
+    trouble = [f'it was attached as {other}, which is another volume'] if other else []
+    told = (
+        inventory_names.of_note(noted) if noted else None,
+        guests.get(volume.device),
+        # A target of many volumes is called by none of them.
+        inventory_names.of_text(volume.target) or inventory_names.of_text(volume.identity),
+    )
+    return dataclasses.replace(
+        volume,
+        users=users.of(volume.device),
+        names=tuple(name for name in told if name is not None),
+        wanted_paths=noted.wanted or None if noted else None,
+        trouble=(*volume.trouble, *trouble),
+    )

@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What volumes are called outside this host: by libvirt's guests, and by their targets."""
+"""What volumes are called outside this host: by notes, by libvirt's guests, by their targets."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+import datetime
+import json
 import re
 
-from os_brick.core import files
+from os_brick.core import files, shared_files
 from os_brick.host.inventory_look import NEEDS_ROOT, Look
-from os_brick.model import inventory
+from os_brick.model import inventory, note, vpd
+from os_brick.model.inventory_index import folded
 
 _LIBVIRT = '/run/libvirt/qemu'
 _GUESTS = "libvirt's guests, which name their volumes"
@@ -16,12 +20,83 @@ _VOLUME = re.compile(
     r'volume-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})', re.IGNORECASE
 )
 _LARGEST = 4 << 20
+# As host/notes has them, which imports the libraries that a look does without.
+NOTE = 'os-brick-note-'
+_LARGEST_NOTE = 1 << 18
+_BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
 
 def of_text(text: str) -> inventory.Name | None:
     """The volume that a target's, an image's or a file's name tells of; ``None`` for none."""
     match = _VOLUME.search(text)
     return inventory.Name(match[1].lower(), 'target') if match else None
+
+
+def notes(look: Look, places: Iterable[str]) -> list[note.Note]:
+    """The notes of attaches that there are, none of an earlier boot; those that cannot be read,
+    or are not notes, are missed.
+    """
+    boot = files.read_or(_BOOT_ID)
+    found: dict[str, note.Note] = {}
+    for place in dict.fromkeys(places):
+        try:
+            with shared_files.directory(files.real(place)) as directory:
+                for name in sorted(shared_files.names_in(directory)):
+                    if name.startswith(NOTE):
+                        for each in _note(look, directory, place, name, boot):
+                            found.setdefault(each.key, each)
+        except OSError as error:
+            look.missed(place, error)
+    return list(found.values())
+
+
+def _note(look: Look, directory: int, place: str, name: str, boot: str) -> Iterator[note.Note]:
+    try:
+        raw = json.loads(shared_files.read_trusted(directory, name, _LARGEST_NOTE) or b'null')
+        if raw is not None and raw.get('boot') == boot:
+            yield note.Note.from_dict(raw)
+    except PermissionError as error:
+        look.missed(f'{place}/{name}', str(error.strerror))
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        look.missed(f'{place}/{name}', f'it is not a note ({error})')
+
+
+class Notes:
+    """Which note is of which volume."""
+
+    def __init__(self, found: Iterable[note.Note]) -> None:
+        every = [each for each in found if each.is_attached]
+        self._by_identity = {folded(each.identity): each for each in every if each.identity}
+        self._by_device = {each.device: each for each in every if each.device}
+
+    def of(self, volume: inventory.Volume) -> note.Note | None:
+        """The note of a volume: by its identity; by its device where that tells no other one."""
+        by_identity = self._by_identity.get(folded(volume.identity)) if volume.identity else None
+        by_device = self._by_device.get(volume.device)
+        if by_identity is not None or by_device is None:
+            return by_identity
+        return None if self.contradicts(volume) else by_device
+
+    def contradicts(self, volume: inventory.Volume) -> str:
+        """The identity that a device was attached as, if it is certainly another one now."""
+        noted = self._by_device.get(volume.device)
+        if noted is None or folded(noted.identity) == folded(volume.identity):
+            return ''
+        both = (noted.identity, volume.identity)
+        return noted.identity if all(map(vpd.is_registered, both)) else ''
+
+
+def of_note(found: note.Note) -> inventory.Name | None:
+    """What a note calls its volume; ``None`` if the caller of the attach passed no ID."""
+    if not found.volume_id:
+        return None
+    since = datetime.datetime.fromtimestamp(found.at, datetime.UTC) if found.at else None
+    return inventory.Name(
+        found.volume_id,
+        'note',
+        attachment_id=found.attachment_id,
+        since=since.isoformat(timespec='seconds') if since else '',
+    )
 
 
 def of_guests(look: Look) -> dict[str, inventory.Name]:

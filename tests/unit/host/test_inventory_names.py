@@ -1,12 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What libvirt's guests and targets tell of a volume's ID."""
+"""What notes, libvirt's guests and targets tell of a volume's ID."""
 
+from collections.abc import Iterator
+import json
 import pathlib
+from typing import Any
 
 import pytest
 
 from os_brick.core import files
-from os_brick.host import inventory_look, inventory_names
+from os_brick.host import inventory, inventory_look, inventory_names, notes
+from os_brick.model import note
+from os_brick.model.inventory import State, Volume
+from tests.unit.fakehost import host as fake_host
+from tests.unit.fakehost.fixtures import host as host  # noqa: PLC0414 the fixture
+from tests.unit.host.test_inventory import mapped
 
 ID = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
 GUEST = f"""<domstatus state='running' pid='4711'><domain type='kvm'>
@@ -46,3 +54,83 @@ def test_guests(tmp_path: pathlib.Path) -> None:
     }
     [unread] = look.unread
     assert unread.what == '/run/libvirt/qemu/broken.xml'
+
+
+WWID, OTHER = '36001405e07e81c20cf5935f5225765f0', '36001405e07e81c20cf5935f5225765f1'
+MAP = Volume('dm-4', 1, 'multipath', 'iscsi', identity=WWID)
+
+
+def noted(identity: str = WWID, device: str = 'dm-4', **more: Any) -> note.Note:
+    values: dict[str, Any] = {'volume_id': ID, 'result': {'path': '/dev/dm-4'}, 'wanted': 2}
+    return note.Note(key=f'{identity}{device}', device=device, identity=identity, **values | more)
+
+
+def keep(place: pathlib.Path, found: note.Note, boot: str = 'now', name: str = 'a') -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({'boot': boot, **found.as_dict()})
+    (place / f'{inventory_names.NOTE}{name}').write_text(text)
+
+
+@pytest.fixture
+def place(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    with files.use(str(tmp_path)):
+        boot = tmp_path / 'proc/sys/kernel/random/boot_id'
+        boot.parent.mkdir(parents=True)
+        boot.write_text('now\n')
+        yield tmp_path / 'run/os-brick'
+
+
+def test_the_name_is_that_of_the_store() -> None:
+    assert inventory_names.NOTE == notes.NOTE
+
+
+def test_notes_that_cannot_be_read_are_missed(place: pathlib.Path) -> None:
+    keep(place, noted())
+    keep(place, noted(OTHER, 'dm-5'), 'before', 'b')
+    for name, text in (('c', '{"boot": "now"}'), ('d', 'garbled'), ('e', '[]'), ('f', '{' * 9999)):
+        (place / f'{inventory_names.NOTE}{name}').write_text(text)
+    (place / f'{inventory_names.NOTE}g').symlink_to('/dev/zero')
+    look = inventory_look.Look()
+    [found] = inventory_names.notes(look, ['/run/os-brick', '/nowhere'])
+    assert found.volume_id == ID
+    names = [each.what.rpartition('-')[2] for each in look.unread]
+    assert names == ['c', 'd', 'e', 'f', 'g']
+
+
+@pytest.mark.parametrize(
+    ('found', 'is_its', 'is_another'),
+    [
+        (noted(), True, False),
+        (noted(WWID.upper(), 'dm-9'), True, False),
+        (noted('', 'dm-4'), True, False),
+        (noted('free text'), True, False),
+        (noted(OTHER), False, True),
+        (noted(OTHER, 'dm-9'), False, False),
+        (noted(result=None), False, False),
+    ],
+)
+def test_which_note_is_of_a_volume(found: note.Note, is_its: bool, is_another: bool) -> None:
+    every = inventory_names.Notes([found])
+    assert (every.of(MAP) is not None) is is_its
+    assert bool(every.contradicts(MAP)) is is_another
+
+
+def test_a_note_names_and_counts(host: fake_host.Host) -> None:
+    unit = mapped(host, f'volume-{ID}'.replace('8f0c', '0000'), portals=2)
+    found = noted(unit.wwid, 'dm-0', wanted=3, attachment_id='abc', at=86400.0)
+    keep(host.tree.at('/run/os-brick'), found, boot='')
+    [volume] = inventory.read().volumes
+    assert [name.source for name in volume.names] == ['note', 'target']
+    assert (volume.volume_id, volume.name and volume.name.since) == (
+        ID,
+        '1970-01-02T00:00:00+00:00',
+    )
+    assert (volume.ready_paths, volume.expected_paths, volume.state) == (2, 3, State.DEGRADED)
+
+
+def test_a_device_that_was_attached_as_another_volume(host: fake_host.Host) -> None:
+    mapped(host)
+    keep(host.tree.at('/run/os-brick'), noted(OTHER, 'dm-0'), boot='')
+    [volume] = inventory.read().volumes
+    assert (volume.volume_id, volume.state) == ('', State.DEGRADED)
+    assert volume.trouble == (f'it was attached as {OTHER}, which is another volume',)
