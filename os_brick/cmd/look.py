@@ -58,18 +58,10 @@ def state_paths(options: argparse.Namespace) -> tuple[str, ...]:
     """Where notes of attaches may be: what the service's configuration says, or the default."""
     if not options.config_file:
         return (reader.STATE_PATH,)
-    from oslo_config import cfg  # imported only to read a file that was named
-
-    from os_brick import opts
+    from os_brick.cmd import configuration  # imported only to read a file that was named
     from os_brick.host import notes as store
 
-    words = [word for name in options.config_file for word in ('--config-file', name)]
-    try:
-        cfg.CONF(words, project='os-brick', default_config_files=[], default_config_dirs=[])
-    except (cfg.Error, OSError) as error:
-        raise exits.usage(f'The configuration cannot be read: {error}.') from None
-    opts.set_defaults(cfg.CONF)
-    return store.places(opts.current().state_path)
+    return store.places(configuration.load(options.config_file).state_path)
 
 
 def chosen(host: inventory.Host, names: Iterable[str]) -> list[inventory.Volume]:

@@ -10,7 +10,6 @@ import sys
 
 import pytest
 
-from tests.functional import encryption_support as crypto
 from tests.functional import fc_support, lab, nvme_support, support
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -126,7 +125,6 @@ def test_users_and_names(attached, shelf, tmp_path):
     for name in (device, info['path'], str(link), disk, attached[0][1].wwid):
         assert set(volumes(name)) == {device}, name
     assert disk in command('show', disk, '-f', 'value')
-    assert crypto.mappings() == []
     listed = command('list', '-f', 'value', '-c', 'device').split()
     assert {support.node(info['path']) for _, _, info in attached} <= set(listed)
     unprivileged = ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups')

@@ -8,15 +8,18 @@ import shutil
 import time
 from typing import Any
 
+from oslo_config import cfg
 import pytest
 
 from os_brick.cmd import main
 from os_brick.cmd.exits import Exit
 from os_brick.core import files
+from os_brick.model import note
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 from tests.unit.fakehost.fixtures import host as host  # noqa: PLC0414 the fixture
 from tests.unit.host.test_inventory import mapped
+from tests.unit.host.test_inventory_names import keep
 
 ID = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
 
@@ -258,3 +261,22 @@ def test_connector(host: fake_host.Host, command: Command) -> None:
         '10.0.0.7',
         True,
     )
+
+
+def test_notes_are_where_the_service_keeps_them(host: fake_host.Host, command: Command) -> None:
+    """The state path of the service's configuration is looked at in the place of the default."""
+    mapped(host)
+    code, _ = command('tree', '--config-file', '/nowhere/nova.conf')
+    assert code == Exit.USAGE
+    assert 'The configuration cannot be read' in command.error
+    state = host.place / 'state'
+    conf = host.place / 'nova.conf'
+    conf.write_text(f'[os_brick]\nstate_path = {state}\n')
+    noted = note.Note(key='x', device='dm-0', volume_id=ID, result={})
+    keep(host.tree.at(str(state)), noted, boot='')
+    cfg.CONF.clear_override('state_path', group='os_brick')  # of the tests' own
+    try:
+        [volume] = command.json('tree', '--config-file', str(conf))['volumes']
+    finally:
+        cfg.CONF.clear()
+    assert volume['volume_id'] == ID
