@@ -57,7 +57,7 @@ def _note(look: Look, directory: int, place: str, name: str, boot: str) -> Itera
             yield note.Note.from_dict(raw)
     except PermissionError as error:
         look.missed(f'{place}/{name}', str(error.strerror))
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         look.missed(f'{place}/{name}', f'it is not a note ({error})')
 
 
@@ -90,13 +90,18 @@ def of_note(found: note.Note) -> inventory.Name | None:
     """What a note calls its volume; ``None`` if the caller of the attach passed no ID."""
     if not found.volume_id:
         return None
-    since = datetime.datetime.fromtimestamp(found.at, datetime.UTC) if found.at else None
     return inventory.Name(
-        found.volume_id,
-        'note',
-        attachment_id=found.attachment_id,
-        since=since.isoformat(timespec='seconds') if since else '',
+        found.volume_id, 'note', attachment_id=found.attachment_id, since=_moment(found.at)
     )
+
+
+def _moment(seconds: float) -> str:
+    """A moment (RFC 3339, UTC) in seconds since 1970; empty for 0, and for none of this era."""
+    try:
+        at = datetime.datetime.fromtimestamp(seconds, datetime.UTC) if seconds else None
+    except (OSError, OverflowError, ValueError):
+        return ''
+    return at.isoformat(timespec='seconds') if at else ''
 
 
 def of_guests(look: Look) -> dict[str, inventory.Name]:

@@ -89,12 +89,13 @@ def test_notes_that_cannot_be_read_are_missed(place: pathlib.Path) -> None:
     keep(place, noted(OTHER, 'dm-5'), 'before', 'b')
     for name, text in (('c', '{"boot": "now"}'), ('d', 'garbled'), ('e', '[]'), ('f', '{' * 9999)):
         (place / f'{inventory_names.NOTE}{name}').write_text(text)
+    keep(place, noted(WWID, 'dm-6', wanted=10**400), name='h')
     (place / f'{inventory_names.NOTE}g').symlink_to('/dev/zero')
     look = inventory_look.Look()
     [found] = inventory_names.notes(look, ['/run/os-brick', '/nowhere'])
     assert found.volume_id == ID
     names = [each.what.rpartition('-')[2] for each in look.unread]
-    assert names == ['c', 'd', 'e', 'f', 'g']
+    assert names == ['c', 'd', 'e', 'f', 'g', 'h']
 
 
 @pytest.mark.parametrize(
@@ -126,6 +127,13 @@ def test_a_note_names_and_counts(host: fake_host.Host) -> None:
         '1970-01-02T00:00:00+00:00',
     )
     assert (volume.ready_paths, volume.expected_paths, volume.state) == (2, 3, State.DEGRADED)
+
+
+@pytest.mark.parametrize('at', [0.0, 1e300, 1e15])
+def test_a_moment_that_is_none(at: float) -> None:
+    name = inventory_names.of_note(noted(at=at))
+    assert name is not None
+    assert name.since == ''
 
 
 def test_a_device_that_was_attached_as_another_volume(host: fake_host.Host) -> None:
