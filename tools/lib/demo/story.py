@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The acts of the demo: each does one thing, says what came of it, and checks that it is right."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import os
 import platform
@@ -9,7 +9,7 @@ import sys
 import time
 from typing import Any
 
-from demo import look, output
+from demo import look, output, picture
 from tests.functional import lab, support
 
 MEBI = 1 << 20
@@ -30,6 +30,7 @@ def tell(portals: Sequence[int]) -> int:
         _start_daemon()
         for count in portals:
             wrong += _run(testbed, count)
+        wrong += _tried(testbed, lambda _before: picture.tell(testbed))
     verdict = 'everything is as it should be' if not wrong else f'WRONG in {wrong} of the parts'
     output.line(f'\n{verdict} ({time.monotonic() - began:.0f} s in all)')
     return 1 if wrong else 0
@@ -45,13 +46,18 @@ def _start_daemon() -> None:
 
 
 def _run(testbed: lab.Testbed, count: int) -> int:
-    """One part of the demo; 1 if anything was wrong."""
+    """One number of portals; 1 if anything was wrong."""
     several = count > 1
     output.line(f'\n== {count} portal{"s, multipath" if several else ", one path"} ==')
+    return _tried(testbed, lambda before: _life(testbed, count, before, several=several))
+
+
+def _tried(testbed: lab.Testbed, part: Callable[[lab.oracle.Snapshot], None]) -> int:
+    """One part of the demo; 1 if anything was wrong."""
     before = lab.oracle.snapshot()
     try:
         with _cleaned(testbed, before):
-            _life(testbed, count, before, several=several)
+            part(before)
     except output.Wrong as error:
         output.line(f'WRONG: {error}')
         return 1
