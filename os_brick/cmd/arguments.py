@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from os_brick.cmd import exits, table
 from os_brick.cmd.output import FORMATS
+from os_brick.core import files
+from os_brick.model.names import shown
 
 PROGRAM = 'os-brick'
 _DEFAULTS = {
@@ -112,6 +114,9 @@ def parse(argv: list[str]) -> tuple[table.Command | None, argparse.Namespace]:
     if command is None:
         raise unknown(name)
     parser_of(command).parse_args(rest, options)
+    for path in options.config_file or ():
+        if not files.exists(path):
+            raise exits.usage(f'There is no file {shown(path)}.', 'Name that of the service.')
     if options.timeout is None:
         options.timeout = command.seconds
     return command, options
@@ -124,7 +129,7 @@ def unknown(name: str) -> exits.CommandError:
     near = tuple(difflib.get_close_matches(name, table.BY_NAME, n=3))
     return exits.CommandError(
         'usage',
-        f'There is no command {name}.',
+        f'There is no command {shown(name)}.',
         exit_code=exits.Exit.USAGE,
         remedy='os-brick --help lists the commands.',
         candidates=near,

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import enum
 
+from os_brick.model.names import shown
+
 
 class Exit(enum.IntEnum):
     """What a command leaves behind for the shell.
@@ -30,6 +32,8 @@ class Exit(enum.IntEnum):
 
     # Of all.
     USAGE = 64
+    #: The result could not be written to the standard output (EX_IOERR).
+    NOT_PRINTED = 74
     NEEDS_ROOT = 77
     INTERRUPTED = 130
     BUG = 255
@@ -93,7 +97,7 @@ def not_found(what: str, candidates: tuple[str, ...] = ()) -> CommandError:
     """The error for a WHAT that nothing on this host is called by."""
     return CommandError(
         'not-found',
-        f'Nothing on this host has the name {what}.',
+        f'Nothing on this host has the name {shown(what)}.',
         exit_code=Exit.NOT_THERE,
         remedy='os-brick list --all shows what there is.',
         candidates=candidates,
@@ -104,7 +108,7 @@ def ambiguous(what: str, candidates: tuple[str, ...]) -> CommandError:
     """The error for a WHAT that means several things."""
     return CommandError(
         'ambiguous',
-        f'{what} is the name, or its start, of {len(candidates)} things.',
+        f'{shown(what)} is the name, or its start, of {len(candidates)} things.',
         exit_code=Exit.USAGE,
         remedy='Name one of them.',
         candidates=candidates,

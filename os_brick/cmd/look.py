@@ -56,7 +56,7 @@ def read(options: argparse.Namespace, *, everything: bool = False) -> inventory.
 
 def state_paths(options: argparse.Namespace) -> tuple[str, ...]:
     """Where notes of attaches may be: what the service's configuration says, or the default."""
-    if not options.config_file:
+    if not getattr(options, 'config_file', None):
         return (reader.STATE_PATH,)
     from os_brick.cmd import configuration  # imported only to read a file that was named
     from os_brick.host import notes as store

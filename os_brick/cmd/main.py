@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -25,7 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     :return: the exit code, see :class:`os_brick.cmd.exits.Exit`.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    console = output.standard_console()
+    # Closed streams, as cron and systemd may have them, are sinks.
+    sys.stdout, sys.stderr = sys.stdout or io.StringIO(), sys.stderr or io.StringIO()
+    console = output.error_console()
     is_for_programs = _wants_json(words)
     try:
         return _run(words)
@@ -37,8 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exits.Exit.INTERRUPTED
     except BrokenPipeError:
-        # The reader has seen enough (os-brick tree | head). Python flushes once more as it ends.
-        os.dup2(files.descriptor(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _forget_output()  # The reader has seen enough (os-brick tree | head).
         return exits.Exit.OK
     except Exception as error:  # noqa: BLE001 whatever it is, the shell has to tell it from a finding
         return _report_bug(error, words)
@@ -68,8 +70,24 @@ def _print(text: str, console: output.Console) -> None:
     # What a name on the host holds need not be valid in any encoding.
     encoding = getattr(console.stdout, 'encoding', None) or 'utf-8'
     safe = text.encode(encoding, 'backslashreplace').decode(encoding)
-    console.stdout.write(f'{safe}\n')
-    console.stdout.flush()
+    try:
+        console.stdout.write(f'{safe}\n')
+        console.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_output()
+        raise exits.CommandError(
+            'not-printed',
+            f'The result cannot be written: {error.strerror}.',
+            exit_code=exits.Exit.NOT_PRINTED,
+            remedy='See what the standard output is connected to.',
+        ) from None
+
+
+def _forget_output() -> None:
+    """Have what is left in the buffer go nowhere: Python flushes once more as it ends."""
+    os.dup2(files.descriptor(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager
@@ -110,12 +128,13 @@ def _print_error(
     if is_for_programs:
         import json
 
-        sys.stderr.write(f'{json.dumps(error.as_document())}\n')
-        return
-    lines = [f'os-brick: {error.text}', *(f'  {each}' for each in error.candidates)]
-    if error.remedy:
-        lines.append(f'  {error.remedy}')
-    sys.stderr.write(console.spelled('\n'.join(map(console.plain, lines))) + '\n')
+        text = json.dumps(error.as_document())
+    else:
+        lines = [f'os-brick: {error.text}', *(f'  {each}' for each in error.candidates)]
+        lines += [f'  {error.remedy}'] if error.remedy else []
+        text = console.spelled('\n'.join(map(console.plain, lines)))
+    with contextlib.suppress(OSError):  # There is nothing left to tell it by.
+        sys.stderr.write(f'{text}\n')
 
 
 def _report_bug(error: Exception, words: Sequence[str]) -> int:

@@ -67,11 +67,10 @@ def console_of(options: Any, stdout: TextIO, stderr: TextIO) -> Console:
     ``NO_COLOR`` (no-color.org), ``TERM=dumb`` and ``--no-color`` switch colours off.
     """
     no_colour = options.no_color or os.environ.get('NO_COLOR') or os.environ.get('TERM') == 'dumb'
-    encoding = getattr(stdout, 'encoding', None) or locale.getpreferredencoding(False)  # noqa: FBT003 positional only
     return Console(
         stdout,
         stderr,
-        is_unicode=encoding.lower().replace('-', '').replace('_', '') == 'utf8',
+        is_unicode=_takes_unicode(stdout),
         has_colour=stdout.isatty() and not no_colour,
         width=options.max_width,
     )
@@ -240,6 +239,11 @@ def bytes_text(count: int | None) -> str:
     return f'{value:.4g} PiB'
 
 
-def standard_console() -> Console:
-    """The streams of this process without options, for what fails before there are any."""
-    return Console(sys.stdout, sys.stderr, is_unicode=False)
+def error_console() -> Console:
+    """The standard error, for what fails before there are options."""
+    return Console(sys.stdout, sys.stderr, is_unicode=_takes_unicode(sys.stderr))
+
+
+def _takes_unicode(stream: TextIO) -> bool:
+    encoding = getattr(stream, 'encoding', None) or locale.getpreferredencoding(False)  # noqa: FBT003 positional only
+    return encoding.lower().replace('-', '').replace('_', '') == 'utf8'

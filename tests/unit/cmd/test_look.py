@@ -111,7 +111,7 @@ def test_what_a_volume_is_called_by(what: str, host: fake_host.Host, command: Co
 def test_what_is_not_there(host: fake_host.Host, command: Command) -> None:
     mapped(host)
     assert command('tree', 'dm-00')[0] == Exit.NOT_THERE
-    assert 'Nothing on this host has the name dm-00.\n  dm-0\n' in command.error
+    assert "Nothing on this host has the name 'dm-00'.\n  dm-0\n" in command.error
 
 
 def test_the_start_of_two_ids(host: fake_host.Host, command: Command) -> None:
@@ -268,10 +268,11 @@ def test_notes_are_where_the_service_keeps_them(host: fake_host.Host, command: C
     mapped(host)
     code, _ = command('tree', '--config-file', '/nowhere/nova.conf')
     assert code == Exit.USAGE
-    assert 'The configuration cannot be read' in command.error
+    assert "There is no file '/nowhere/nova.conf'." in command.error
     state = host.place / 'state'
     conf = host.place / 'nova.conf'
     conf.write_text(f'[os_brick]\nstate_path = {state}\n')
+    host.tree.file(str(conf))  # oslo.config reads that of the machine
     noted = note.Note(key='x', device='dm-0', volume_id=ID, result={})
     keep(host.tree.at(str(state)), noted, boot='')
     cfg.CONF.clear_override('state_path', group='os_brick')  # of the tests' own

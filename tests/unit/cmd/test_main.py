@@ -32,7 +32,7 @@ def test_so_is_that_of_each_command(name: str, capsys: pytest.CaptureFixture[str
 @pytest.mark.parametrize(
     ('argv', 'text', 'remedy'),
     [
-        (['versoin'], 'There is no command versoin.', 'version'),
+        (['versoin'], "There is no command 'versoin'.", 'version'),
         (['version', '--nothing'], 'Unrecognized arguments: --nothing.', 'version --help'),
         (['-f', 'xml', 'version'], "invalid choice: 'xml'", '--help'),
         (['version', '--timeout', 'nan'], 'is not a time in seconds', '--help'),
@@ -89,3 +89,37 @@ def test_a_reader_that_has_seen_enough() -> None:
         check=False,
     )
     assert (done.stdout, done.stderr) == ('0\n', '')
+
+
+@pytest.mark.parametrize(
+    ('line', 'code'),
+    [
+        ('version >&-', Exit.OK),
+        ('version >&- 2>&-', Exit.OK),
+        ('show nosuch 2>&-', Exit.NOT_THERE),
+        ('show nosuch 2>/dev/full', Exit.NOT_THERE),
+        ('version >/dev/full', Exit.NOT_PRINTED),
+    ],
+)
+def test_streams_that_are_closed_or_full(line: str, code: int) -> None:
+    done = subprocess.run(
+        f'{sys.executable} -m os_brick {line}',
+        shell=True,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert 'fault of os-brick' not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ('what', 'text'), [('ä', "'ä'"), ('', "''"), ('x' * 100000, 'xxx...xxx'), ('\x1b[31m', r'\x1b')]
+)
+def test_a_name_in_an_error(what: str, text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(['show', what]) == Exit.NOT_THERE
+    error = capsys.readouterr().err
+    assert text in error
+    assert len(error) < 300
+    assert '\x1b' not in error
