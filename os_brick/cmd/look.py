@@ -58,10 +58,11 @@ def state_paths(options: argparse.Namespace) -> tuple[str, ...]:
     """Where notes of attaches may be: what the service's configuration says, or the default."""
     if not getattr(options, 'config_file', None):
         return (reader.STATE_PATH,)
-    from os_brick.cmd import configuration  # imported only to read a file that was named
+    from os_brick.cmd import services  # imported only to read a file that was named
     from os_brick.host import notes as store
 
-    return store.places(configuration.load(options.config_file).state_path)
+    services.configure(options.config_file)
+    return store.places(services.state_path())
 
 
 def chosen(host: inventory.Host, names: Iterable[str]) -> list[inventory.Volume]:
