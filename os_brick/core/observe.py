@@ -242,15 +242,18 @@ def step(name: str, thing: object = '') -> contextlib.AbstractContextManager[Any
     :param thing: what it is done with; its text is made only if there is a listener.
     """
     course = _local.course
-    if course is None or (not _listeners and course.ledger is None):
+    if course is None:
         return _NOTHING
-    return _step(course, name, thing)
+    ledger = course.ledger  # Read once: the operation may end in another thread.
+    if ledger is None and not _listeners:
+        return _NOTHING
+    return _step(course, ledger, name, thing)
 
 
 @contextlib.contextmanager
-def _step(course: Course, name: str, thing: object) -> Iterator[None]:
-    if course.ledger is not None:
-        course.ledger.reach(name)
+def _step(course: Course, ledger: Ledger | None, name: str, thing: object) -> Iterator[None]:
+    if ledger is not None:
+        ledger.reach(name)
     begun = clock.monotonic()
     code = ''
     try:

@@ -57,14 +57,14 @@ def open_existing(path: str) -> int:
 def is_usable(path: str, like: str | None) -> bool:
     """Whether this user may make and remove files in a directory, which all users may read.
 
-    It is made if there is none and this user may.
+    It is made if there is none and this user may. One that is open to all is not used.
 
     :param like: a directory that services share by a group: one that is made is shared so, too.
     """
-    if os.access(path, os.W_OK | os.X_OK):
-        return True
     if os.path.isdir(path):
-        return False
+        mode = os.stat(path).st_mode
+        is_open = mode & stat.S_IWOTH and not mode & stat.S_ISVTX
+        return not is_open and os.access(path, os.W_OK | os.X_OK)
     try:
         files.make_directories(path, 0o755)
         _share_as(path, like)

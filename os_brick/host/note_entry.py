@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import re
 import threading
 from typing import Any
 
@@ -18,6 +19,7 @@ from oslo_log import log as logging
 
 from os_brick.core import atomic, clock, observe, shared_files, trace
 from os_brick.host import block, links, notes
+from os_brick.initiator import properties
 from os_brick.model import note
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +30,16 @@ _MODE = 0o644
 # Linux, PATH_MAX, less what tells of the process and of the step.
 _LONGEST_MARK_BYTES = 4095 - 800
 _LONGEST_ID = 255
+_LONGEST_KEY = 1024
+_MOST_VALUES = 4096
+_USER_OF_URL = re.compile(r'://[^/@\s]*@')
+# The keys that connectors know, and that are no secrets.
+_KNOWN = frozenset(
+    name
+    for kind in vars(properties).values()
+    for name in getattr(kind, '__annotations__', ())
+    if isinstance(kind, type) and not trace.is_secret(name) and name != 'options'  # Of mount.
+)
 
 _NO_WORK = note.Work('', note.Process('', 0, 0, 0), 0.0)
 
@@ -64,15 +76,15 @@ class Entry:
     def course(self, name: str, key: str) -> observe.Course:
         """The operation, with what is known of its volume."""
         key = self._now.key or key
+        if len(key) > _LONGEST_KEY:
+            key = f'{key[:_LONGEST_KEY]} {notes.digest(key)}'
         protocol = key.partition(' ')[0]
         volume, attachment = (self._id(which) for which in ('volume_id', 'attachment_id'))
         self._now = note.Note(
-            key=key,
-            protocol=protocol,
-            volume_id=volume,
-            attachment_id=attachment,
-            properties=_properties(self._raw),
+            key=key, protocol=protocol, volume_id=volume, attachment_id=attachment
         )
+        with self._reporting('note'):
+            self._now = dataclasses.replace(self._now, properties=_properties(self._raw))
         return observe.Course(name, key, protocol=protocol, volume=volume, attachment=attachment)
 
     def _id(self, which: str) -> str:
@@ -190,9 +202,28 @@ class Entry:
 
 
 def _properties(raw: Raw) -> dict[str, Any]:
-    """The properties without secrets, or nothing if they are too large to be kept."""
-    found = _shown(trace.masked(dict(raw)))
+    """The properties that are known to be no secrets, or nothing if they are too large to be kept.
+
+    Drivers of others pass what they like, a password under a name of their own among it.
+    """
+    known = {name: value for name, value in raw.items() if name in _KNOWN}
+    if _values(known, _MOST_VALUES) >= _MOST_VALUES:
+        return {}
+    found: dict[str, Any] = _shown(trace.masked(known))
     return found if len(json.dumps(found)) < notes.LARGEST_BYTES // 2 else {}
+
+
+def _values(value: object, most: int) -> int:
+    """How many values there are in one, up to so many."""
+    count = 1
+    if isinstance(value, Mapping):
+        value = value.values()
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes):
+        for each in value:
+            if count >= most:
+                break
+            count += _values(each, most - count)
+    return count
 
 
 def _shown(value: Any) -> Any:
@@ -201,11 +232,13 @@ def _shown(value: Any) -> Any:
         return {_line(str(name)): _shown(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [_shown(each) for each in value]
+    if isinstance(value, int | float) and not -note.LARGEST <= value <= note.LARGEST:
+        return None
     return _line(value) if isinstance(value, str) else value
 
 
 def _line(text: str) -> str:
-    return trace.one_line(text)[: note.LONGEST_TEXT]
+    return trace.one_line(_USER_OF_URL.sub(f'://{trace.HIDDEN}@', text))[: note.LONGEST_TEXT]
 
 
 def _device(result: Raw) -> str:

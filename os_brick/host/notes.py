@@ -215,10 +215,18 @@ def _namespace() -> int:
 
 def _program() -> str:
     """What this process was started as: the script, if an interpreter runs one."""
-    words = files.read_or('/proc/self/cmdline').split('\0')
-    names = [each.rpartition('/')[2] for each in words if each and not each.startswith('-')]
-    is_script = len(names) > 1 and names[0].startswith('python')
-    return trace.one_line(''.join(names[is_script : is_script + 1])[:_LONGEST_PROGRAM])
+    first, *words = files.read_or('/proc/self/cmdline').split('\0')
+    found = first
+    rest = iter(words if first.rpartition('/')[2].startswith('python') else ())
+    for word in rest:
+        if word in ('-W', '-X'):  # Of Python, with a word of their own.
+            next(rest, '')
+        elif word == '-m' or (word and not word.startswith('-')):
+            found = next(rest, first) if word == '-m' else word
+            break
+        elif word == '-c':
+            break
+    return trace.one_line(found.rpartition('/')[2][:_LONGEST_PROGRAM])
 
 
 def _started(pid: int) -> int:
@@ -231,8 +239,14 @@ def _started(pid: int) -> int:
 
 
 def is_running(found: note.Process) -> bool | None:
-    """Whether a process runs; ``None`` if it cannot be told: it is of another PID namespace."""
+    """Whether a process runs; ``None`` if it cannot be told.
+
+    It is of another PID namespace, or this user does not see those of others (proc(5), hidepid).
+    """
     if found.namespace != _namespace():
         return None
     now = _started(found.pid)
-    return now != 0 and now == found.started
+    if now:
+        return now == found.started
+    sees_it = os.geteuid() in (0, found.user) or bool(files.read_or('/proc/1/stat'))
+    return False if sees_it else None

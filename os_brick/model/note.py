@@ -17,9 +17,9 @@ VERSION = 1
 MOST_PAST = 16
 
 LONGEST_TEXT = 4096
-_DEEPEST = 16
+_DEEPEST = 20
 # What every number in a note is below; one of 400 digits cannot even be made a float.
-_LARGEST = 2**63
+LARGEST = 2**63
 # Linux, PID_MAX_LIMIT (include/linux/threads.h).
 _HIGHEST_PID = 4 * 1024 * 1024
 
@@ -173,7 +173,7 @@ class Note:
         found['past'] = [dataclasses.asdict(each) for each in self.past]
         kept = {name: value for name, value in found.items() if value}
         result = {'result': dict(self.result)} if self.result is not None else {}
-        return {'version': VERSION, **kept, **result}
+        return {'version': VERSION, 'key': self.key, **kept, **result}
 
     @classmethod
     def from_dict(cls, found: object) -> Self:
@@ -218,7 +218,7 @@ def _value(raw: Mapping[str, Any], name: str, kind: type[T], default: T | None =
     :raises ValueError: if it is of another kind, or cannot be shown on one line.
     """
     found = raw.get(name, default)
-    if isinstance(found, int | float) and not -1 <= found <= _LARGEST:  # NaN is not, either.
+    if isinstance(found, int | float) and not -1 <= found <= LARGEST:  # NaN is not, either.
         raise ValueError(f'{name} is out of range')
     if kind is float and isinstance(found, int) and not isinstance(found, bool):
         found = float(found)
@@ -259,5 +259,5 @@ def _require_plain(value: object) -> None:
         _require_line(value)
     elif not isinstance(value, bool | int | float | None):
         raise ValueError(f'a value is of kind {type(value).__name__}')
-    elif value is not None and not -_LARGEST <= value <= _LARGEST:
+    elif value is not None and not -LARGEST <= value <= LARGEST:
         raise ValueError('a number is out of range')

@@ -16,8 +16,8 @@ from typing import Any
 from oslo_config import cfg
 import pytest
 
-from os_brick import exception
-from os_brick.core import atomic, locks, shared_files
+from os_brick import exception, opts
+from os_brick.core import atomic, locks, operation, shared_files
 from os_brick.host import note_entry, notes
 from os_brick.initiator.connectors import iscsi
 from os_brick.model import note
@@ -83,7 +83,7 @@ def test_a_note_is_there_after_an_attach_and_gone_after_the_detach(
     assert notes.is_running(found.process)
     assert found.work is None
     assert found.properties['target_lun'] == lab.properties['target_lun']
-    assert found.properties['auth_password'] == '***'
+    assert 'auth_password' not in found.properties
 
     lab.detach(info)
     assert notes.every(state_path) == notes.Noted()
@@ -96,6 +96,49 @@ def test_no_secret_is_written(lab: Lab, state_path: str) -> None:
         text = os.readlink(place) if place.is_symlink() else place.read_text()
         assert 'sesame' not in text
         assert stat.S_IMODE(place.lstat().st_mode) == 0o644
+
+
+def test_what_no_connector_knows_is_not_written(lab: Lab, state_path: str) -> None:
+    """Drivers of others pass passwords under names of their own."""
+    lab.properties |= {
+        'api_key': 'sesame',
+        'gateway': {'jwt': 'sesame'},
+        'options': 'username=u,pass=sesame',
+        'serverIP': 'https://admin:sesame@gw',
+    }
+    lab.attach()
+    assert 'sesame' not in notes.text(_only(state_path))
+    assert _only(state_path).properties['serverIP'] == 'https://***@gw'
+
+
+def _nested(depth: int) -> object:
+    return [_nested(depth - 1)] if depth else 'x'
+
+
+VALUES = [10**5000, 10**400, -(10**30), _nested(15), _nested(40), ['x'] * 300_000, object()]
+
+
+@pytest.mark.parametrize('value', VALUES, ids=range(len(VALUES)))
+def test_properties_of_any_kind_block_nothing(lab: Lab, state_path: str, value: object) -> None:
+    lab.properties['hosts'] = value
+    assert _only_attached(lab, state_path).is_attached
+    lab.detach()
+    assert notes.every(state_path).notes == ()
+
+
+def _only_attached(lab: Lab, state_path: str) -> note.Note:
+    lab.attach()
+    return _only(state_path)
+
+
+@pytest.mark.parametrize('key', ['', 'k' * 5000])
+def test_keys_of_any_length(lab: Lab, state_path: str, key: str) -> None:
+    with operation.begin(
+        *('connect', None, ('volume', key), opts.current()),
+        note_entry.Entry(lab.properties, state_path),
+    ) as op:
+        op.course.returns({'path': '/dev/sda'})
+    assert _only(state_path).device == 'sda'
 
 
 def test_what_is_under_way_is_marked_with_what_it_has_reached(lab: Lab, state_path: str) -> None:
@@ -351,9 +394,11 @@ def test_a_directory_that_cannot_be_used_blocks_nothing(lab: Lab, state_path: st
 def test_a_directory_that_any_user_can_write_to_is_not_used(lab: Lab, state_path: str) -> None:
     os.mkdir(state_path)
     os.chmod(state_path, 0o777)
-    _round(lab)
+    lab.attach()
     assert not list(pathlib.Path(state_path).iterdir())
-    assert [each.what for each in notes.every(state_path).unread] == [state_path]
+    found = notes.every(state_path)
+    assert [each.what for each in found.unread] == [state_path]
+    assert [each.is_attached for each in found.notes] == [True]  # Beside the locks.
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='makes files of other users')
@@ -409,7 +454,7 @@ def test_a_note_of_an_earlier_boot_is_void(lab: Lab, state_path: str) -> None:
 
 
 def test_a_volume_with_properties_that_no_link_can_hold(lab: Lab, state_path: str) -> None:
-    lab.properties['comment'] = 'x' * 5000
+    lab.properties['serverIP'] = 'x' * 5000
     seen: list[note.Note] = []
     lab.host.before_act = lambda what: seen.append(_only(state_path))  # type: ignore[method-assign]
     lab.attach()
@@ -418,7 +463,7 @@ def test_a_volume_with_properties_that_no_link_can_hold(lab: Lab, state_path: st
 
 
 def test_huge_properties_are_left_out(lab: Lab, state_path: str) -> None:
-    lab.properties['comment'] = ['x' * 4000] * 100
+    lab.properties['hosts'] = ['x' * 4000] * 100
     lab.attach()
     assert not _only(state_path).properties
 

@@ -6,6 +6,8 @@ import json
 import os
 import pathlib
 
+import pytest
+
 from os_brick.core import files
 from os_brick.host import notes
 from os_brick.model import note
@@ -28,6 +30,41 @@ def test_a_process_whose_name_has_brackets(tmp_path: pathlib.Path) -> None:
     with files.use(str(tmp_path)):
         assert notes.is_running(note.Process('a', 7, 4711, 0)) is True
         assert notes.is_running(note.Process('a', 8, 4711, 0)) is False
+
+
+@pytest.mark.parametrize(
+    ('words', 'program'),
+    [
+        (['/usr/bin/python3', '/usr/bin/nova-compute', '--config-file', 'x'], 'nova-compute'),
+        (['python3.11', '-W', 'ignore', '-X', 'dev', '-u', '/opt/cinder-volume'], 'cinder-volume'),
+        (['python3', '-m', 'os_brick', 'attach'], 'os_brick'),
+        (['python3', '-c', 'import x'], 'python3'),
+        (['/usr/bin/qemu', '-name', 'x'], 'qemu'),
+        (['python3'], 'python3'),
+        ([], ''),
+    ],
+)
+def test_what_a_process_was_started_as(
+    tmp_path: pathlib.Path, words: list[str], program: str
+) -> None:
+    place = tmp_path / 'proc/self'
+    place.mkdir(parents=True)
+    (place / 'cmdline').write_text('\0'.join(words))
+    with files.use(str(tmp_path)):
+        assert notes.process().program == program
+
+
+def test_processes_that_this_user_does_not_see(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """/proc with hidepid has no directory of them; of those of this user it has."""
+    monkeypatch.setattr(os, 'geteuid', lambda: 162)
+    with files.use(str(tmp_path)):
+        assert notes.is_running(note.Process('a', 7, 4711, 0)) is None
+        assert notes.is_running(note.Process('a', 7, 4711, 162)) is False
+        (tmp_path / 'proc/1').mkdir(parents=True)
+        (tmp_path / 'proc/1/stat').write_text('1 (init) S')
+        assert notes.is_running(note.Process('a', 7, 4711, 0)) is False
 
 
 def test_a_directory_that_is_not_there(tmp_path: pathlib.Path) -> None:
