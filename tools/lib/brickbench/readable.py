@@ -98,7 +98,8 @@ def _by_hand(where: comparison.Comparison, wwid: str, props: comparison.Props) -
         support.wait_disks(str(path), len(portals))
     finally:
         lab.shell.settle()
-        lab.shell.run('multipath', '-f', wwid, check=False)
+        for word in ('-f', '-w'):  # The map, and what multipathd has noted of it.
+            lab.shell.run('multipath', word, wwid, check=False)
         for portal in portals:
             support.logout({**props, 'target_portal': portal})
         lab.daemons.start_iscsid()
