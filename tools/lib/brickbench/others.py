@@ -12,12 +12,12 @@ from tests.functional import lab, support
 
 _LUN = 1
 _FIGURE = 'others'
-# Four hosts that show the same 64 units; and 500 units of one host. Their pages do not tell the
+# Four hosts that show the same 64 units; and 500 units behind one host. Their pages do not tell the
 # host, so that the disks of one unit are paths to it.
-_SHARED = {'vpd_use_hostno': 0, 'dev_size_mb': 8, 'num_tgts': 1}
+_SHARED = {'vpd_use_hostno': 0, 'dev_size_mb': 8}
 _LEVELS = {
-    'maps': {**_SHARED, 'add_host': 4, 'max_luns': 64},
-    '500': {**_SHARED, 'add_host': 1, 'max_luns': 500},
+    'maps': {**_SHARED, 'add_host': 4, 'num_tgts': 1, 'max_luns': 64},
+    '500': {**_SHARED, 'add_host': 1, 'num_tgts': 2, 'max_luns': 250},
 }
 _DISKS = {'maps': 256, '500': 500}
 _MAPS = 64
@@ -110,8 +110,8 @@ def _others(level: str) -> Iterator[None]:
     finally:
         comparison.report('removing them')
         _WWIDS.write_text(old)
-        for wwid in _wwids():
-            lab.shell.run('multipath', '-f', wwid, check=False)
+        for path in _maps():
+            lab.shell.run('multipath', '-f', lab.shell.read(path.with_name('name')), check=False)
         _unload()
 
 

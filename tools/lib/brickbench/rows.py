@@ -72,7 +72,7 @@ def _together() -> Iterator[Row]:
     )
     # A thread a caller and one for each of its paths; the daemon has 64, and one that reads.
     yield Row(
-        'many-service-threads', '64 volumes: threads of the service', 'many', most=400, unit=''
+        'many-service-threads', '64 volumes: threads of the service', 'many', most=200, unit=''
     )
     yield Row('many-daemon-threads', '64 volumes: threads of the daemon', 'many', most=70, unit='')
     title = '48 volumes, a fourth target black-holed: {}'
