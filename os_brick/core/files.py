@@ -211,6 +211,18 @@ def inode(path: str) -> int:
         return 0
 
 
+def mark(path: str) -> str:
+    """What tells the content of a file from a later one; empty if there is no file.
+
+    Its number, its size, and when it was changed.
+    """
+    try:
+        found = os.stat(_inside(path))
+    except OSError:
+        return ''
+    return f'{found.st_ino}-{found.st_size}-{found.st_mtime_ns}'
+
+
 def link_mark(path: str) -> str:
     """What tells a link itself from a later one of its name; empty if there is no link.
 

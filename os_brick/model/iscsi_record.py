@@ -46,6 +46,16 @@ def with_settings(record: str, settings: Mapping[str, str]) -> str:
     return '\n'.join([*kept, *(f'{name} = {text}' for name, text in settings.items()), _END, ''])
 
 
+def replaced(record: str, settings: Mapping[str, str]) -> str:
+    """The record with other values of settings, each where it stands."""
+    lines = record.split('\n')
+    names = [name_of(line) for line in lines]
+    return '\n'.join(
+        f'{name} = {settings[name]}' if name in settings else line
+        for name, line in zip(names, lines, strict=True)
+    )
+
+
 def has_settings(record: str, settings: Mapping[str, str]) -> bool:
     """Whether a record has all of the settings."""
     return all(value(record, name) == text.strip() for name, text in settings.items())

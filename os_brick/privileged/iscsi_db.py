@@ -10,7 +10,7 @@ import re
 from os_brick import exception, privileged
 from os_brick.core import files, wait
 from os_brick.model import addresses, host_files, iscsi_record
-from os_brick.privileged import check, iscsi_files, iscsi_kept, iscsiadm
+from os_brick.privileged import check, iscsi_files, iscsi_kept, iscsi_pattern, iscsiadm
 from os_brick.privileged.iscsi_files import Database
 from os_brick.privileged.iscsi_kept import DISCOVERY, NODE, NOTHING, Kept
 
@@ -66,17 +66,16 @@ def prepare_node(
     key = f'{name} {portal}'
     kept = noted = iscsi_kept.load(database.homes, NODE, key)
     ours, others = _sorted(database.nodes(name, [portal])[portal], iface, kept)
-    if _CHAP not in wanted and any(map(_has_chap, ours.values())):
-        # An earlier attach's secret, in the place of what iscsid.conf says.
-        for path in ours:
-            iscsi_files.delete(path)
-        ours = {}
+    if _CHAP not in wanted:
+        ours = _without_secrets(ours)
     if not ours and not others:
         database.require_directories(name)
-        # Noted before it is made: a later call finds out whose it is, whatever happens here.
-        noted = dataclasses.replace(kept, making=iface)
-        iscsi_kept.save(database.homes, NODE, key, noted)
-        ours = _made(name, portal, iface, limit)
+        ours = _by_pattern(name, portal, iface)
+        if not ours:
+            # Noted before it is made: a later call finds out whose it is, whatever happens here.
+            noted = dataclasses.replace(kept, making=iface)
+            iscsi_kept.save(database.homes, NODE, key, noted)
+            ours = _made(name, portal, iface, limit)
     bases = {path: kept.base(path, record, iface, _MARK) for path, record in others.items()}
     known = kept.with_bases(bases, wanted)
     if others:
@@ -88,6 +87,18 @@ def prepare_node(
     if not others and noted != known:
         iscsi_kept.save(database.homes, NODE, key, known)
     return not others
+
+
+def _without_secrets(ours: dict[str, str]) -> dict[str, str]:
+    """Records that were made here; none, and they are deleted, if one has a secret.
+
+    It is an earlier attach's, in the place of what ``iscsid.conf`` says.
+    """
+    if not any(map(_has_chap, ours.values())):
+        return ours
+    for path in ours:
+        iscsi_files.delete(path)
+    return {}
 
 
 def _database(iface: str) -> Database:
@@ -121,11 +132,24 @@ def _is_ours(record: str, iface: str, kept: Kept) -> bool:
     return is_made or kept.making == iface
 
 
+def _by_pattern(target: str, portal: addresses.Portal, iface: str) -> dict[str, str]:
+    """The text of a new record, not written yet, if that of an earlier one is its pattern.
+
+    It is written with the mark in it, at once, so nothing has to be noted before.
+    """
+    found = iscsi_pattern.new(target, portal, iface)
+    if found is None:
+        return {}
+    files.make_directories(files.real(found[0].rpartition('/')[0]), 0o700)
+    return dict([found])
+
+
 def _made(target: str, portal: addresses.Portal, iface: str, timeout: float) -> dict[str, str]:
     """The new record of a portal.
 
     :raises BrickException: if there is none then.
     """
+    sources = iscsi_pattern.sources(iface)
     code, _, stderr = iscsiadm.make_node(target, portal.address, portal.port, iface, timeout)
     records = {} if code else Database.anywhere().nodes(target, [portal])[portal]
     found = {path: record for path, record in records.items() if _iface(record) == iface}
@@ -134,6 +158,7 @@ def _made(target: str, portal: addresses.Portal, iface: str, timeout: float) -> 
             f'No node record for {target} at {portal} ({iface}): iscsiadm ended with {code}: '
             f'{stderr or "but there is no record"}'
         )
+    iscsi_pattern.keep(sources, target, portal, iface, found)
     return found
 
 
