@@ -10,7 +10,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import inquiry, lun_state, multipathd, removal, scsi
+from os_brick.host import inquiry, lun_state, multipathd, proof, removal, scsi
 from os_brick.model import vpd
 
 LOG = logging.getLogger(__name__)
@@ -182,18 +182,21 @@ def require_same_volume(disks: list[Disk]) -> None:
             )
 
 
-def confirm(disks: Collection[Disk], deadline: wait.Deadline) -> None:
+def confirm(
+    disks: Collection[Disk], deadline: wait.Deadline, last: proof.Proof | None = None
+) -> None:
     """Ask disks once more who they are, when the volume is about to be handed out.
 
     Since their first answer multipathd has built a map and another path may have been waited for:
     half a minute in which the array may have given the LUN to another volume, or the disk's name
     has got another owner. A disk that does not answer any more is like one that dies later.
 
+    :param last: a proof of this moment, with which they have answered.
     :raises VolumeIdentityMismatch: if a disk is another volume by now.
     :raises NothingMapped: if the target has nothing at its LUN any more.
     """
-    known = {disk.name: disk for disk in disks}
-    found = inquiry.ask_again(known, deadline.within(CONFIRM_SECONDS))
+    known, limit = {disk.name: disk for disk in disks}, deadline.within(CONFIRM_SECONDS)
+    found = last.answers(limit) if last else inquiry.ask_again(known, limit)
     for unmapped in found.unmapped.values():
         raise unmapped
     for name, error in found.unanswered.items():

@@ -122,5 +122,12 @@ def ask_again(disks: Collection[str], deadline: wait.Deadline) -> Answers:
         for disk, pages in zip(places, every, strict=False)
         if not isinstance(pages, int)
     }
+    return complete(reported, disks, deadline)
+
+
+def complete(
+    reported: dict[str, Answer], disks: Collection[str], deadline: wait.Deadline
+) -> Answers:
+    """What disks report, some of which have reported; each of the others is asked by itself."""
     rest = ask_all([disk for disk in disks if disk not in reported], deadline)
     return dataclasses.replace(rest, reported=reported | rest.reported)

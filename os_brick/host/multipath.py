@@ -146,20 +146,6 @@ class _Offers:
                 raise NotClaimed(disks=disk, why=self.answer)
 
 
-def why_not_ready(found: str, timeout: float) -> str | None:
-    """Why a map does not take I/O now, or ``None`` if it does."""
-    try:
-        status = dm.status(dm.uuid(found))
-    except OSError as error:
-        return str(error)
-    if status.is_suspended:
-        return 'it is suspended'
-    if not status.active_paths:
-        return 'no path is active'
-    unusable = block.why_unusable(found, timeout)
-    return None if unusable is None else str(unusable)
-
-
 def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
     """Remove a map that has no user; what was written to it has to be flushed before.
 

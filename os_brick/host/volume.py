@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, inquiry, multipath, multipathd, removal, scsi
+from os_brick.host import block, dm, inquiry, multipath, multipathd, proof, removal, scsi
 from os_brick.host import disks as host_disks
 from os_brick.model import vpd
 
@@ -48,17 +48,14 @@ def open_single(disk: host_disks.Disk, deadline: wait.Deadline) -> Device:
 
     :raises VolumeDeviceNotFound: if it cannot be read.
     """
-    _require_readable(disk.name, deadline)
-    host_disks.confirm([disk], deadline)
-    return Device(disk.name, disk.identity.wwid, is_multipath=False)
-
-
-def _require_readable(name: str, deadline: wait.Deadline) -> None:
-    error = block.why_unusable(name, deadline.limit(block.READ_SECONDS))
+    last = proof.Proof([disk.name])
+    error = last.why_not(disk.name, '', deadline.limit(block.READ_SECONDS))
     if error is not None:
         raise exception.VolumeDeviceNotFound(
-            f'Device /dev/{name} is there and cannot be read: {error}'
+            f'Device /dev/{disk.name} is there and cannot be read: {error}'
         ) from error
+    host_disks.confirm([disk], deadline, last)
+    return Device(disk.name, disk.identity.wwid, is_multipath=False)
 
 
 def open_multipath(
@@ -83,9 +80,10 @@ def open_multipath(
     if missing:
         LOG.info('Map %s works without %s so far', found, ', '.join(sorted(missing)))
     _evict_foreign_disks(found, identity, disks, deadline)
-    require_ready(found, deadline.within(ready_seconds))
+    last = proof.Proof(disks)
+    require_ready(found, deadline.within(ready_seconds), last)
     _require_size(found, opened[0].size_bytes)
-    host_disks.confirm(opened, deadline)
+    host_disks.confirm(opened, deadline, last)
     _tell_of_read_only_disks(found, disks)
     return Device(found, identity.wwid, is_multipath=True)
 
@@ -160,16 +158,18 @@ def _known_to_multipathd(wwid: str) -> list[str]:
     return [disk for disk, each in known.items() if each == wwid]
 
 
-def require_ready(found: str, deadline: wait.Deadline) -> None:
+def require_ready(found: str, deadline: wait.Deadline, last: proof.Proof | None = None) -> None:
     """Wait until a map takes I/O.
 
+    :param last: keeps what its disks report when it does.
     :raises VolumeDeviceNotFound: if it does not.
     """
-    why: str | None = None
+    why: Exception | None = None
+    asked = last or proof.Proof()
 
     def is_ready() -> bool:
         nonlocal why
-        why = multipath.why_not_ready(found, deadline.limit(block.READ_SECONDS))
+        why = asked.why_not(found, dm.wwid(found), deadline.limit(block.READ_SECONDS))
         return why is None
 
     if not wait.holds(is_ready, deadline):

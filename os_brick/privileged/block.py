@@ -35,8 +35,13 @@ def read_start(device: str, timeout: float) -> int:
     :raises OperationTimedOut: if the device does not answer in time.
     :raises OSError: if it cannot be opened or read.
     """
-    path = f'/dev/{check.block(device)}'
-    return process.isolated(f'a read of {path}', check.seconds(timeout), _read_start, path)
+    return read_start_of(check.block(device), check.seconds(timeout))
+
+
+def read_start_of(name: str, timeout: float) -> int:
+    """The same for another root function, of a device whose name it has checked."""
+    path = f'/dev/{name}'
+    return process.isolated(f'a read of {path}', timeout, _read_start, path)
 
 
 def _read_start(path: str) -> int:

@@ -84,6 +84,43 @@ def _flushed(name: str, number: int, units: list[_Unit], ends: wait.Deadline) ->
 
 
 @privileged.entrypoint
+def prove(
+    device: str, above: str, addresses: tuple[str, ...], timeout: float
+) -> tuple[tuple[int, bool, str] | None, int, tuple[tuple[bytes, bytes] | int, ...]]:
+    """Read the start of a disk or a map, past every cache, and ask its disks who they are then.
+
+    A map is read only if it is not suspended, and has a path: a read might never end.
+
+    :param above: the WWID of the map; empty if the device is a disk.
+    :param timeout: for the read, in seconds.
+    :return: the map's :func:`dm.status`, ``None`` of a disk; how many bytes could be read, -1 if
+        the map was not; and what the disks report, as ``scsi.identity_pages_of``: nothing if the
+        device was not read, or they do not answer at once.
+    :raises OperationTimedOut: if the device does not answer in time.
+    :raises OSError: ``ENXIO`` if there is no such map; if the device cannot be opened or read.
+    """
+    name, limit = check.block(device), check.seconds(timeout)
+    paths = [
+        f'/dev/bsg/{check.hctl(each)}' for each in check.items(addresses, _MOST_UNITS, 'disks')
+    ]
+    status = dm.status_of(check.map_uuid(f'mpath-{check.wwid(above)}')) if above else None
+    if status and (status[1] or not dm_status.active_paths(status[2])):
+        return status, -1, ()
+    ends = wait.Deadline.after(limit)
+    count = block.read_start_of(name, ends.limit())
+    return status, count, tuple(_pages(paths, ends) or ())
+
+
+def _pages(paths: list[str], ends: wait.Deadline) -> list[tuple[bytes, bytes] | int] | None:
+    """What devices report, or the number of the error; ``None`` if one does not answer at once."""
+    limit, what = ends.limit(_LOOK_SECONDS), f'INQUIRY through {", ".join(paths)}'
+    try:
+        return process.isolated(what, limit, inquiry.pages_or_errors, paths, limit)
+    except (OSError, exception.OperationTimedOut):
+        return None
+
+
+@privileged.entrypoint
 def rescan_known(disk: str, number: int, unit: _Unit, above: str, timeout: float) -> bool:
     """Have the kernel read a disk's identity and capacity anew, if it is the unit expected.
 
@@ -122,11 +159,8 @@ def _unit(value: object) -> _Unit:
 
 def _reported(wanted: list[_Unit], above: str, ends: wait.Deadline) -> list[_Unit] | None:
     """What units report now; ``None`` if one does not answer, or is another one by now."""
-    what = f'INQUIRY of {", ".join(each[0] for each in wanted)}'
-    limit, paths = ends.limit(_LOOK_SECONDS), [f'/dev/bsg/{each[0]}' for each in wanted]
-    try:
-        found = process.isolated(what, limit, inquiry.pages_or_errors, paths, limit)
-    except (OSError, exception.OperationTimedOut):
+    found = _pages([f'/dev/bsg/{each[0]}' for each in wanted], ends)
+    if found is None:
         return None
     now: list[_Unit] = []
     for (address, page80, page83), pages in zip(wanted, found, strict=True):

@@ -200,6 +200,7 @@ VALID: dict[str, dict[str, Any]] = {
         'units': (('3:0:0:1', b'', b''),),
         'above': '',
     },
+    'scsi_known.prove': {'device': 'sda', 'above': '', 'addresses': ('3:0:0:1',)},
     'scsi_known.rescan_known': {
         'disk': 'sda',
         'number': 0,
