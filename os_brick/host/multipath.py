@@ -12,16 +12,17 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, multipathd, scsi
+from os_brick.host import block, dm, multipathd, scsi, udev_database
 from os_brick.model import vpd
 from os_brick.privileged import dm as root_dm
 from os_brick.privileged import multipathd as root_multipathd
 
 LOG = logging.getLogger(__name__)
 
-# multipathd hears of a disk by udev first, perhaps before its WWID is known; so it is told again,
-# of one disk after the other until there is a map. Early words do no harm: a path that udev has
-# not finished with is taken when it has.
+# multipathd hears of a disk by udev's event, which comes up to seconds after udev has written down
+# what multipathd needs of the disk. It takes the disk from then on, so it is told then. Where that
+# cannot be seen it is told now and then, of one disk after the other until there is a map: a path
+# that udev has not come to is refused, and taken when it has.
 FIRST_OFFER_SECONDS = 0.5
 # Once there is a map udev has had its time; whatever is missing is offered sooner.
 FIRST_LATE_OFFER_SECONDS = 0.3
@@ -70,7 +71,7 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
 
 
 def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
-    offers = _Offers(FIRST_OFFER_SECONDS)
+    offers = _Offers(FIRST_OFFER_SECONDS, identity.wwid)
     turn = itertools.cycle(disks)
     patience = deadline.within(BUILD_SECONDS)
     found: list[str] = []
@@ -85,7 +86,8 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
             return True
         others[:] = maps
         conflict = (conflict or wait.Deadline.after(CONFLICT_SECONDS)) if others else None
-        offers.repeat([next(turn)])
+        if not offers.make_known(disks):
+            offers.repeat([next(turn)])
         is_given_up = patience.passed and not offers.are_taken
         return is_given_up or (conflict is not None and conflict.passed)
 
@@ -110,11 +112,11 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
 
 def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str]:
     """Wait until a map holds all the disks; return those that it does not hold in time."""
-    offers = _Offers(FIRST_LATE_OFFER_SECONDS)
+    offers = _Offers(FIRST_LATE_OFFER_SECONDS, dm.wwid(found))
 
     def is_complete() -> bool:
         missing = set(disks) - set(block.members(found))
-        if missing:
+        if missing and not offers.make_known(missing):
             offers.repeat(missing)
         return not missing
 
@@ -125,7 +127,10 @@ def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str
 class _Offers:
     """Disks offered to multipathd again and again, at growing distances."""
 
-    def __init__(self, first: float) -> None:
+    def __init__(self, first: float, wwid: str) -> None:
+        """Offer first after so many seconds; sooner where udev has the WWID of a disk."""
+        self._wwid = wwid
+        self._made: set[str] = set()
         self._pause = first
         self._next = wait.Deadline.after(self._pause)
         self.answer = ''
@@ -135,11 +140,25 @@ class _Offers:
         """Whether multipathd wants the disks, but has not come to them."""
         return self.answer in _BUSY
 
+    def make_known(self, disks: Iterable[str]) -> bool:
+        """Offer each disk once that udev has come to; return whether one was."""
+        known = [
+            disk
+            for disk in disks
+            if disk not in self._made and udev_database.wwid(disk) == self._wwid
+        ]
+        self._made.update(known)
+        self._offer(known)
+        return bool(known)
+
     def repeat(self, disks: Iterable[str]) -> None:
         if not self._next.passed:
             return
         self._pause *= OFFER_GROWTH
         self._next = wait.Deadline.after(self._pause)
+        self._offer(disks)
+
+    def _offer(self, disks: Iterable[str]) -> None:
         for disk in disks:
             self.answer = multipathd.ask_to_add(disk)
             if 'blacklisted' in self.answer:

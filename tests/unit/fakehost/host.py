@@ -250,6 +250,8 @@ class Host:
         self._fault: Fault | None = None
         self.struck = ''
         self.interrupt: type[BaseException] = KeyboardInterrupt
+        # From a disk on: until udev has written down what it is, and until it tells multipathd.
+        self.written_seconds = self.told_seconds = _UDEV_SECONDS
         # Whether udev makes its links to disks and maps.
         self.makes_links = True
         # Character devices that answer ioctls, by their paths.
@@ -520,7 +522,14 @@ class Host:
             tree.file(f'/dev/{disk.name}', bytes(disk.unit.readable_at(disk.session.port)))
             for name in disk.session.by_path(disk.lun) if self.makes_links else ():
                 tree.link(f'/dev/disk/by-path/{name}', f'/dev/{disk.name}')
-        self.clock.after(_UDEV_SECONDS, lambda: self._announce(disk))
+        self.clock.after(self.written_seconds, lambda: self._write_down(disk))
+        self.clock.after(self.told_seconds, lambda: self._announce(disk))
+
+    def _write_down(self, disk: Disk) -> None:
+        with self.guard:
+            if self.disks.get(disk.name) is disk:
+                entry = f'I:1\nE:ID_SERIAL={disk.unit.wwid}\n'
+                self.tree.file(f'/run/udev/data/b{disk.number}', entry)
 
     def _announce(self, disk: Disk) -> None:
         """udev tells multipathd of a disk, which takes it if its WWID is known."""
@@ -555,6 +564,7 @@ class Host:
                 self.tree.remove(f'{path}/{disk.address}')
             for name in disk.session.by_path(disk.lun):
                 self.tree.remove(f'/dev/disk/by-path/{name}')
+            self.tree.remove(f'/run/udev/data/b{disk.number}')
             self.tree.remove(disk.device)
             self.clock.after(_UDEV_SECONDS, lambda: self._announce_removal(disk))
             if not any(other.session is disk.session for other in self.disks.values()):

@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""multipathd is offered a disk as soon as udev has written down what it is."""
+
+from collections.abc import Iterator
+import pathlib
+
+import pytest
+
+from os_brick.core import wait
+from os_brick.host import multipath, scsi, udev_database
+from tests.unit.fakehost import array
+from tests.unit.fakehost.host import Host
+
+# udev tells multipathd so much later than it knows itself.
+LATE_SECONDS = 5.0
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[Host]:
+    """A host with two disks of one volume, of which multipathd has not been told."""
+    with Host(tmp_path) as found:
+        found.told_seconds = 3600.0
+        found.written_seconds = 1.0
+        target = found.target(portals=2)
+        target.luns[1] = array.Unit('gold')
+        for portal in target.portals:
+            found.find_lun(found.log_in(target, portal), 1)
+        found.clock.sleep(0.1)
+        yield found
+
+
+def build(host: Host, seconds: float = 30) -> float:
+    """Build the map; return how long that took."""
+    begun = host.clock.monotonic()
+    deadline = wait.Deadline.after(seconds)
+    found = multipath.build(scsi.cached_identity('sda'), ['sda', 'sdb'], deadline)
+    assert not multipath.join(found, ['sda', 'sdb'], deadline)
+    return host.clock.monotonic() - begun
+
+
+def test_what_udev_knows(host: Host) -> None:
+    assert udev_database.wwid('sda') == ''
+    host.clock.sleep(1)
+    assert udev_database.wwid('sda') == host.disks['sda'].unit.wwid
+    assert udev_database.wwid('sdz') == ''
+
+
+def test_an_entry_without_a_name(host: Host) -> None:
+    host.tree.file('/run/udev/data/b8:0', 'I:1\nS:disk/by-path/x\nE:ID_SERIAL_SHORT=1\n')
+    assert udev_database.wwid('sda') == ''
+
+
+def test_disks_are_offered_when_udev_knows_them(host: Host) -> None:
+    host.multipath_refusal = 'fail'
+    host.clock.after(0.85, lambda: setattr(host, 'multipath_refusal', ''))
+    assert build(host) < 1.3
+    offers = [act for act in host.acts if act.startswith('multipathd add path')]
+    # One before, in the dark; each of them once when it is known.
+    assert len(offers) <= 3
+
+
+def test_an_entry_of_the_disk_that_had_the_name_before_is_not_believed(host: Host) -> None:
+    host.tree.file('/run/udev/data/b8:0', f'E:ID_SERIAL={array.Unit("tin").wwid}\n')
+    host.tree.file('/run/udev/data/b8:16', f'E:ID_SERIAL={array.Unit("tin").wwid}\n')
+    host.written_seconds = 3600.0
+    before = len(host.acts)
+    offers = multipath._Offers(60.0, host.disks['sda'].unit.wwid)
+    assert not offers.make_known(['sda', 'sdb'])
+    assert len(host.acts) == before
+
+
+def test_without_a_database_disks_are_offered_now_and_then(host: Host) -> None:
+    for disk in host.disks.values():
+        host.clock.after(1.1, lambda d=disk: host.tree.remove(f'/run/udev/data/b{d.number}'))
+    host.written_seconds = 3600.0
+    assert build(host) < LATE_SECONDS
