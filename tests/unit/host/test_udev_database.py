@@ -60,8 +60,8 @@ def test_disks_are_offered_when_udev_knows_them(host: Host) -> None:
 
 
 def test_an_entry_of_the_disk_that_had_the_name_before_is_not_believed(host: Host) -> None:
-    host.tree.file('/run/udev/data/b8:0', f'E:ID_SERIAL={array.Unit("tin").wwid}\n')
-    host.tree.file('/run/udev/data/b8:16', f'E:ID_SERIAL={array.Unit("tin").wwid}\n')
+    for number in ('8:0', '8:16'):
+        host.tree.file(f'/run/udev/data/b{number}', f'E:ID_SERIAL={array.Unit("tin").wwid}\n')
     host.written_seconds = 3600.0
     before = len(host.acts)
     offers = multipath._Offers(60.0, host.disks['sda'].unit.wwid)

@@ -98,6 +98,24 @@ def test_another_device_of_the_name(host: Host) -> None:
     assert host.flushes == []
 
 
+def test_a_proof_has_what_each_disk_reports(host: Host) -> None:
+    wwid = two_volumes.map_gold(host).wwid
+    places = tuple(unit[0] for unit in known('sda', 'sdb'))
+    host.inquiry_fails = [(places[1], 0x83)]
+    status, count, (one, other) = scsi_known.prove('dm-0', wwid, places, 5.0)
+    assert status is not None
+    assert (count, one, other) == (4096, known('sda')[0][1:], errno.EIO)
+    assert scsi_known.prove('sdc', '', (), 5.0) == (None, 4096, ())
+
+
+def test_a_proof_of_a_disk_that_does_not_answer_ends(host: Host) -> None:
+    two_volumes.unit(host, 'sdc').unresponsive = True
+    begun = host.clock.monotonic()
+    with pytest.raises((OSError, exception.OperationTimedOut)):
+        scsi_known.prove('sdc', '', (known('sdc')[0][0],), 5.0)
+    assert host.clock.monotonic() - begun < 6
+
+
 def rescan(name: str, above: str = '', number: int | None = None) -> bool:
     number = scsi.number_of(name) if number is None else number
     return scsi_known.rescan_known(name, number, known(name)[0], above, 30.0)

@@ -26,13 +26,13 @@ class Most:
     detach: int
 
 
-# Attach: daemon and WWID of multipath, what multipathd knows, whether the map is ready, who its
-# disks are; with two calls a path of iSCSI, one of Fibre Channel. Extend: one a path, and the map.
+# Attach: daemon and WWID of multipath, what multipathd knows, the last proof; with two calls a path
+# of iSCSI, one of Fibre Channel. Extend: one a path, and the map.
 LIMITS = {
-    ('iscsi', 1, False): Most(attach=4, extend=1, detach=8),
-    ('iscsi', 4, True): Most(attach=14, extend=5, detach=11),
-    ('fc', 1, False): Most(attach=3, extend=1, detach=6),
-    ('fc', 4, True): Most(attach=10, extend=5, detach=6),
+    ('iscsi', 1, False): Most(attach=3, extend=1, detach=8),
+    ('iscsi', 4, True): Most(attach=13, extend=5, detach=11),
+    ('fc', 1, False): Most(attach=2, extend=1, detach=6),
+    ('fc', 4, True): Most(attach=8, extend=5, detach=6),
 }
 
 
