@@ -50,7 +50,7 @@ _DIRECTORIES = (
     ),
     *('/sys/bus/scsi/drivers/sd', '/sys/block', '/sys/bus/scsi/devices', '/sys/devices/platform'),
     *('/sys/devices/virtual/block', '/dev/mapper', '/dev/bsg', '/dev/disk/by-path'),
-    *('/dev/disk/by-id', '/etc/multipath', '/var/lib/iscsi/nodes', '/etc/iscsi'),
+    *('/dev/disk/by-id', '/etc/multipath', '/var/lib/iscsi/nodes', '/etc/iscsi', '/run/udev/data'),
 )
 # sda to sdz, sdaa to sdzz, 16 a major number (Linux, drivers/scsi/sd.c, sd_major).
 _NAMES = [
