@@ -204,7 +204,7 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
 def _remove(found: str, wwid: str, name: str, deadline: wait.Deadline) -> str:
     limit = deadline.limit(multipathd.ANSWER_SECONDS)
     parts = tuple(_partition_uuids(found, wwid).values())
-    answer = root_multipathd.remove_map(wwid, name, parts, limit)
+    answer = root_multipathd.remove_map(wwid, name or wwid, parts, limit)
     if answer in ('', 'ok') or dm.wwid(found) != wwid:  # Empty: it is open.
         return answer
     # It does not run, or does not know a map without disks. The kernel refuses what is open.

@@ -6,6 +6,8 @@ Its sessions are asked of :mod:`os_brick.host.iscsi`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from oslo_concurrency import processutils
 from oslo_log import log as logging
 
@@ -31,6 +33,8 @@ _REFUSALS = {
 }
 
 LOGOUT_SECONDS = 30.0
+# How long after a call, whose caller may have been interrupted, root may still begin a login.
+LATE_LOGIN_SECONDS = iscsi_login.BEGIN_SECONDS
 DISCOVERY_SECONDS = 30.0
 # Between login and the session's files: the kernel makes both before iscsiadm ends.
 SESSION_SECONDS = 5.0
@@ -70,6 +74,7 @@ def log_in(
     iface: str,
     secret: tuple[str, str] | None,
     deadline: wait.Deadline,
+    check: Callable[[], object] = lambda: None,
 ) -> list[iscsi.Session]:
     """Have a node record that fits, and log in by it; return the sessions there are then.
 
@@ -77,6 +82,7 @@ def log_in(
     with :func:`restore_node` or :func:`forget_nodes`.
 
     :param secret: CHAP user name and password, or ``None``.
+    :param check: called before each try; raises if the session is not wanted any more.
     :raises HostNotReady: if open-iscsi is not installed.
     :raises LoginRefused: if the target answered and refused.
     :raises FailedISCSITargetPortalLogin: if there was no answer.
@@ -90,10 +96,18 @@ def log_in(
             'node.session.auth.username': username,
             'node.session.auth.password': password,
         }
-    limit = deadline.limit(iscsiadm.DATABASE_SECONDS + iscsiadm.LOGIN_SECONDS)
     where = (target, portal.address, portal.port, iface)
+    ended = None
     try:
-        code, _, stderr = iscsi_login.log_in(*where, settings, limit)
+        while ended is None:  # The record was late: the next call finds it.
+            check()
+            limit = deadline.limit(iscsiadm.DATABASE_SECONDS + iscsiadm.LOGIN_SECONDS)
+            ended = iscsi_login.log_in(*where, settings, limit)
+            if ended is None and deadline.passed:
+                raise exception.BrickException(
+                    f'No node record for {target} at {portal} ({iface}) in time; '
+                    'does another iscsiadm hang?'
+                )
     except processutils.ProcessExecutionError as error:
         _require_program(error)
         hangs = f'iscsiadm does not end ({error.description})'
@@ -103,13 +117,14 @@ def log_in(
             f'No node record for {target} at {portal} ({iface}): {hangs}; '
             'does another iscsiadm hang?'
         ) from error
-    return _sessions_after(target, portal, deadline, code, stderr)
+    return _sessions_after(target, portal, deadline, ended)
 
 
 def _sessions_after(
-    target: str, portal: addresses.Portal, deadline: wait.Deadline, code: int, stderr: str
+    target: str, portal: addresses.Portal, deadline: wait.Deadline, ended: tuple[int, str, str]
 ) -> list[iscsi.Session]:
-    """The sessions after a login that has ended with an exit code."""
+    """The sessions after a login that has ended with an exit code, and these outputs."""
+    code, _, stderr = ended
     if code in _REFUSALS:
         reason = f'{_REFUSALS[code]} (iscsiadm: {code})'
         raise exception.LoginRefused(target=target, portal=portal, reason=reason)

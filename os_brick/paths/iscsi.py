@@ -185,6 +185,17 @@ class Driver:
         return exception.VolumeDeviceNotFound('; '.join(texts))
 
 
+def _may_come(error: BaseException) -> bool:
+    """Whether root, or iscsid, may still be at work on a login that has ended in this error.
+
+    So it may after an interrupt, or where the daemon's answer was lost.
+    """
+    if isinstance(error, exception.FailedISCSITargetPortalLogin):
+        return isinstance(error.__cause__, processutils.ProcessExecutionError)
+    is_answer = isinstance(error, exception.BrickException)
+    return not is_answer or isinstance(error, exception.OperationTimedOut)
+
+
 # What has reported from where an attempt has scanned, by address.
 _Scanned = dict[str, scsi.Scanned | None]
 
@@ -246,9 +257,12 @@ class _Try:
         secret = (chap.username, chap.password) if chap else None
         try:
             with observe.step('log in', path.portal):
-                open_iscsi.log_in(path.name, path.portal, options.iface, secret, attempt.deadline)
-        except exception.FailedISCSITargetPortalLogin as error:
-            if isinstance(error.__cause__, processutils.ProcessExecutionError):
+                open_iscsi.log_in(
+                    *(path.name, path.portal, options.iface, secret, attempt.deadline),
+                    attempt.begin,
+                )
+        except BaseException as error:
+            if _may_come(error):
                 attempt.made.add(iscsi_removal.await_login, *where, seconds)
             raise
 

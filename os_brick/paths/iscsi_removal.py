@@ -74,9 +74,10 @@ def end_login(
 
 @undo.verb
 def await_login(name: str, address: str, port: int, seconds: float) -> None:
-    """Wait for the session of a login that was ended at its limit, so that it can be ended, too."""
+    """Wait for the session of a login that was given up, so that it can be ended, too."""
     portal = addresses.Portal(address, port)
-    limit = wait.Deadline.after(min(seconds, _ABANDONED_LOGIN_SECONDS))
+    longest = open_iscsi.LATE_LOGIN_SECONDS + _ABANDONED_LOGIN_SECONDS
+    limit = wait.Deadline.after(min(seconds, longest))
     wait.holds(lambda: bool(iscsi.sessions_of_record(name, portal)), limit)
 
 

@@ -178,7 +178,7 @@ def remove_map(wwid: str, name: str, parts: tuple[str, ...], timeout: float) -> 
         check.map_uuid(f'mpath-{check.wwid(wwid)}'),
         wait.Deadline.after(check.seconds(timeout)),
     )
-    called = _map(name) if name else ''
+    called = _map(name)
     uuids = [check.map_uuid(each) for each in check.items(parts, _MOST_DISKS, 'maps')]
     counts = [count for each in uuids if (count := dm.open_count(each)) is not None]
     own = dm.open_count(uuid)
@@ -188,7 +188,7 @@ def remove_map(wwid: str, name: str, parts: tuple[str, ...], timeout: float) -> 
         return ''
     try:
         answer = _ask_until(f'del map {_map(wwid)}', ends)
-        if answer.startswith('fail') and name not in ('', wwid):
+        if answer.startswith('fail') and name != wwid:
             answer = _ask_until(f'del map {called}', ends)
     except OSError as error:
         return f'multipathd: {error}'

@@ -64,6 +64,7 @@ def flush_known(
     now = _reported(wanted, wwid, ends)
     if now is None or (name.startswith('dm-') and not _has_path(wwid)):
         return None
+    _require_time(ends, f'the flush of /dev/{name}')
     try:
         return _flushed(name, number, now, ends)
     except OSError as error:
@@ -140,8 +141,18 @@ def rescan_known(disk: str, number: int, unit: _Unit, above: str, timeout: float
         raise FileNotFoundError(errno.ENOENT, f'{path} is another disk by now')
     if _reported(wanted, wwid, ends) is None:
         return False
+    _require_time(ends, f'the rescan of {disk}')
     scsi.rescan_device(path, number, ends.limit())
     return True
+
+
+def _require_time(ends: wait.Deadline, what: str) -> None:
+    """Begin nothing whose caller has given up meanwhile.
+
+    :raises OperationTimedOut: if the limit has passed.
+    """
+    if ends.passed:
+        raise exception.OperationTimedOut(what=what, seconds=round(ends.seconds, 1))
 
 
 def _units(value: object) -> list[_Unit]:

@@ -221,6 +221,7 @@ RULES = {
     'luks_states.save': names.WWID_TEXT,
     'wwids.remove': names.WWID,
     'wwid': names.WWID,
+    'above': names.Rule('WWID, or nothing', re.compile(f'({names.WWID.pattern.pattern})?'), 127),
     'config_group': powerflex.CONFIG_GROUP,
     'iface': names.IFACE,
     'address': names.HOST_NAME,
