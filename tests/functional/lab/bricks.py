@@ -167,7 +167,9 @@ class Worker:
         reply = json.loads(line)
         self.elapsed = reply['elapsed']
         if 'error' in reply:
-            raise RemoteError(reply['error'], reply['kinds'], reply['repr'])
+            error = RemoteError(reply['error'], reply['kinds'], reply['repr'])
+            error.add_note(reply['trace'])
+            raise error
         return reply['result']
 
     def make(
@@ -200,6 +202,14 @@ class Worker:
     def many(self, method: str, calls: list[list[Any]], seconds: float = 180) -> list[Any]:
         """Call a method in threads of that process, once for each list of arguments."""
         return list(self._ask(seconds, do='many', method=method, calls=calls))
+
+    def forked(self, method: str, calls: list[list[Any]], seconds: float = 180) -> list[Any]:
+        """Call a method in forked children of that process, once for each list of arguments."""
+        return list(self._ask(seconds, do='forked', method=method, calls=calls))
+
+    def terminable(self) -> None:
+        """Have the process end by an exception at SIGTERM, not at once."""
+        self._ask(30, do='terminable')
 
     def begin(self, method: str, *args: object, **keywords: object) -> None:
         """Start such a call; ``finish`` has its answer."""

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 
 DISTRIBUTION = '/usr/lib/python3/dist-packages'
 
@@ -115,6 +116,7 @@ class Server:
         except Exception as error:  # the caller wants to see every failure
             kinds = [kind.__name__ for kind in type(error).__mro__]
             reply = {'error': str(error), 'kinds': kinds, 'repr': repr(error)}
+            reply['trace'] = traceback.format_exc()
         reply['elapsed'] = time.monotonic() - started
         self.writer.write(json.dumps(reply, default=repr) + '\n')
         self.writer.flush()
@@ -136,7 +138,12 @@ class Server:
 
         import os_brick.privileged
 
-        os_brick.privileged.default.start(method=priv_context.Method.FORK)
+        parent = os.getpid()
+        try:
+            os_brick.privileged.default.start(method=priv_context.Method.FORK)
+        finally:
+            if os.getpid() != parent:  # The daemon: its parent answers, whatever ends it.
+                os._exit(0)
 
     def do_without_daemon(self):
         """Have root functions run in this process."""
@@ -193,6 +200,31 @@ class Server:
         witness.ended.set()
         witness.join()
         return {'outcomes': outcomes, 'most': witness.most}
+
+    def do_forked(self, method, calls):
+        """The same method in so many forked children at once, as a service's workers call it."""
+        pipes = [self._child(method, args) for args in calls]
+        return [json.loads(os.fdopen(reader).read()) for reader in pipes]
+
+    def _child(self, method, args):
+        reader, writer = os.pipe()
+        if os.fork() == 0:
+            try:
+                answer = {'result': getattr(self.connector, method)(*args)}
+            except Exception as error:
+                answer = {'error': repr(error)}
+            os.write(writer, json.dumps(answer).encode())
+            os._exit(0)
+        os.close(writer)
+        return reader
+
+    def do_terminable(self):
+        """End by an exception at SIGTERM, as services do that have a handler."""
+
+        def end(number, _frame):
+            raise SystemExit(128 + number)
+
+        signal.signal(signal.SIGTERM, end)
 
     def do_properties(self, multipath, enforce):
         from os_brick.initiator import connector

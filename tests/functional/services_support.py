@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processes of services: run as a service is deployed, told and heard by lines."""
+
+from collections.abc import Sequence
+import json
+import os
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+from tests import breadth
+from tests.functional import lab
+
+HERE = pathlib.Path(__file__).parent / 'services'
+# cinder and what it needs, made by services/make.sh; unpacked for the first test that asks.
+ARCHIVE = pathlib.Path('/mnt/share/services.tgz')
+SITE = pathlib.Path('/opt/services/site')
+IS_HERE = breadth.EVERYTHING and ARCHIVE.exists()
+LOCKS = '/run/lock/os-brick'
+
+
+def write_config(path: pathlib.Path, locks: str, helper: str = '', more: str = '') -> str:
+    """A configuration file of a service; without ``helper`` the root daemon's default command."""
+    command = f'helper_command = {helper} --config-file {path}\n' if helper else ''
+    path.write_text(
+        f'[DEFAULT]\nstate_path = {path.parent}\n{more}\n'
+        f'[oslo_concurrency]\nlock_path = {locks}\n[privsep_osbrick]\n{command}'
+    )
+    return str(path)
+
+
+class Service:
+    """A service's process, one of ``services/*.py``: a line in, a line out.
+
+    :param wrapper: what starts it, before its own command line.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *words: object,
+        wrapper: Sequence[str] = (),
+        site: Sequence[pathlib.Path] = (),
+        **environment: str,
+    ) -> None:
+        path = f'{HERE}/bin:{os.environ["PATH"]}'
+        places = ':'.join(map(str, (lab.bricks.CHECKOUT, *site)))
+        self._process = subprocess.Popen(
+            [*wrapper, sys.executable, '-P', str(HERE / f'{name}.py'), *map(str, words)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={'PATH': path, 'PYTHONPATH': places, **environment},
+        )
+
+    def __enter__(self) -> 'Service':
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def say(self, line: str = '') -> None:
+        """Tell it to go on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(f'{line}\n')
+        self._process.stdin.flush()
+
+    def hear(self, word: str) -> str:
+        """The rest of the next line that begins with this word (others are its log)."""
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            if line.startswith(f'{word} '):
+                return line.removeprefix(word).strip()
+        raise AssertionError(f'the service has ended before it said {word}')
+
+    def end(self) -> None:
+        """Wait for its end, which is a good one."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        assert self._process.wait(60) == 0
+
+    def live(self, props: Any, check: Any, grow: Any) -> float:
+        """The life of one volume in ``life.py``; how long its threads were kept waiting."""
+        self.say(json.dumps([props]))
+        (info,) = json.loads(self.hear('attached'))
+        check(info['path'])
+        size = grow(48)
+        self.say()
+        assert json.loads(self.hear('grown')) == [size]
+        self.say()
+        waited = float(self.hear('detached'))
+        self.end()
+        return waited

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service as it is deployed: in a container, as a user, without udev, with nothing configured.
+
+The public calls of services, in a process of its own.
+"""
+
+import pathlib
+import shutil
+import sys
+
+import pytest
+
+from tests import breadth
+from tests.functional import lab, nvme_support, support
+from tests.functional.services_support import HERE, IS_HERE, LOCKS, Service, write_config
+
+HELPER = str(pathlib.Path(sys.executable).with_name('privsep-helper'))
+
+
+@pytest.fixture
+def locks():
+    """The lock directory of the pages, as its first user makes it; gone afterwards."""
+    yield LOCKS
+    shutil.rmtree(LOCKS, ignore_errors=True)
+
+
+@pytest.fixture
+def volume_of(shelf, locks):
+    """Makes a volume of a protocol: properties, what checks its device, what grows it."""
+
+    def make(protocol):
+        if protocol == 'ISCSI':
+            volume = support.stamped(shelf, 'deployed')
+            target = shelf.target('deployed', 2)
+            target.map(1, volume)
+            props = target.properties(1, plural=True)
+        else:
+            volume, subsystem = nvme_support.served(shelf, 'deployed', 2)
+            props = subsystem.properties(1)
+        return props, lambda path: support.assert_is(path, volume), volume.grow
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ('kind', 'protocol'),
+    [('page', 'ISCSI')]
+    + [(kind, protocol) for kind in ('page', 'kolla', 'bare') for protocol in ('ISCSI', 'NVMEOF')]
+    * breadth.EVERYTHING,
+)
+def test_container_with_nothing_configured(volume_of, tmp_path, kind, protocol):
+    """The mounts that the page names, those of kolla, and no udev: the service sees the host's
+    kernel, iscsid and multipathd. It is root, has no configuration file and no sudo; its lock
+    directory is in the environment."""
+    pathlib.Path(LOCKS).mkdir(parents=True, exist_ok=True)
+    wrapper = (str(HERE / 'container.sh'), kind, str(tmp_path / 'root'))
+    words = ('life', '-', protocol, True, 'client')
+    with Service(*words, wrapper=wrapper, OSLO_LOCK_PATH=LOCKS) as service:
+        service.live(*volume_of(protocol))
+
+
+@pytest.mark.parametrize('protocol', ['ISCSI', *['NVMEOF'] * breadth.EVERYTHING])
+def test_udev_does_not_answer(volume_of, tmp_path, protocol):
+    """udevd handles no event: no link is made, and the volume is found by its identity."""
+    config = write_config(tmp_path / 'service.conf', LOCKS)
+    lab.shell.run('udevadm', 'control', '--stop-exec-queue')
+    try:
+        with Service('life', config, protocol, False, 'client') as service:
+            service.live(*volume_of(protocol))
+    finally:
+        lab.shell.run('udevadm', 'control', '--start-exec-queue')
+
+
+USER = ('setpriv', '--reuid', 'svc', '--regid', 'storage', '--clear-groups')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'protocol'),
+    [('sudo', 'ISCSI')]
+    + [('sudo', 'NVMEOF')] * breadth.EVERYTHING
+    + [('rootwrap', 'ISCSI'), ('rootwrap', 'NVMEOF')] * IS_HERE,
+)
+def test_as_a_user(volume_of, kind, protocol):
+    """A user who may start the root daemon and nothing else: by sudo, or by rootwrap and the
+    shipped filter."""
+    lab.shell.run(str(HERE / 'user.sh'), kind, str(HERE / 'bin'), HELPER)
+    wrapper = f'{HERE}/bin/rootwrap /etc/svc/rootwrap.conf privsep-helper'
+    helper = '' if kind == 'sudo' else f'sudo {wrapper}'
+    config = write_config(pathlib.Path('/etc/svc/service.conf'), LOCKS, helper)
+    with Service('life', config, protocol, True, 'client', wrapper=USER) as service:
+        service.live(*volume_of(protocol))
