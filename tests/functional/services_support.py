@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 from typing import Any
 
 from tests import breadth
@@ -18,6 +19,8 @@ ARCHIVE = pathlib.Path('/mnt/share/services.tgz')
 SITE = pathlib.Path('/opt/services/site')
 IS_HERE = breadth.EVERYTHING and ARCHIVE.exists()
 LOCKS = '/run/lock/os-brick'
+# Of a whole life; a service that hangs is killed then.
+LONGEST_SECONDS = 100.0
 
 
 def write_config(path: pathlib.Path, locks: str, helper: str = '', more: str = '') -> str:
@@ -53,11 +56,14 @@ class Service:
             text=True,
             env={'PATH': path, 'PYTHONPATH': places, **environment},
         )
+        self._limit = threading.Timer(LONGEST_SECONDS, self._process.kill)
+        self._limit.start()
 
     def __enter__(self) -> 'Service':
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        self._limit.cancel()
         self._process.kill()
         self._process.wait()
 

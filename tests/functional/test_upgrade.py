@@ -8,6 +8,7 @@ directory. Fibre Channel is in ``test_fc_differential``, which compares what bot
 
 import concurrent.futures
 import contextlib
+import itertools
 import os
 import time
 
@@ -81,11 +82,10 @@ def downgrade(theirs, ours, props, grow=None, kept='answer'):
         (False, 2, True, 'device_path'),
         (True, 2, True, 'answer'),
         *(
-            (multipath, portals, plural, kept)
-            for multipath in (False, True)
-            for portals in (1, 2, 4)
-            for plural in (False, True)
-            for kept in KEPT
+            (multipath, portals, plural, list(KEPT)[number % len(KEPT)])
+            for number, (multipath, portals, plural) in enumerate(
+                itertools.product((True, False), (1, 2, 4), (True, False))
+            )
             if breadth.EVERYTHING
         ),
     ],

@@ -5,6 +5,7 @@ Usage: cinderlib_lvm.py GROUP ADDRESS DIRECTORY
 """
 
 import os
+import pathlib
 import sys
 
 import eventlet
@@ -39,7 +40,8 @@ def main():
         say('attached', path)
         sys.stdin.readline()
         volume.extend(2)
-        size = int(open(f'/sys/class/block/{os.path.basename(os.path.realpath(path))}/size').read())
+        block = pathlib.Path('/sys/class/block') / os.path.basename(os.path.realpath(path))
+        size = int((block / 'size').read_text())
         say('grown', size * 512)
         sys.stdin.readline()
         volume.detach()
