@@ -3,9 +3,10 @@
 # Usage: user.sh sudo|rootwrap DIRECTORY HELPER
 set -e
 kind=$1 directory=$2 helper=$3
-grep -q ^svc: /etc/passwd || {
-    echo 'storage:x:4242:' >>/etc/group
-    echo 'svc:x:4242:4242::/nonexistent:/bin/sh' >>/etc/passwd
+grep -q ^svc: /etc/shadow || {
+    grep -q ^storage: /etc/group || echo 'storage:x:4242:' >>/etc/group
+    grep -q ^svc: /etc/passwd || echo 'svc:x:4242:4242::/nonexistent:/bin/sh' >>/etc/passwd
+    echo 'svc:*:20000:0:99999:7:::' >>/etc/shadow # PAM asks whether the account is expired.
 }
 mkdir -p /run/lock/os-brick /etc/sudoers.d /etc/svc/rootwrap.d
 chgrp storage /run/lock/os-brick
