@@ -76,10 +76,12 @@ class Service:
     def hear(self, word: str) -> str:
         """The rest of the next line that begins with this word (others are its log)."""
         assert self._process.stdout is not None
+        log: list[str] = []
         for line in self._process.stdout:
             if line.startswith(f'{word} '):
                 return line.removeprefix(word).strip()
-        raise AssertionError(f'the service has ended before it said {word}')
+            log.append(line)
+        raise AssertionError(f'ended before it said {word}:\n{"".join(log[-60:])}')
 
     def end(self) -> None:
         """Wait for its end, which is a good one."""

@@ -198,5 +198,6 @@ def test_64_green_threads(shelf, tmp_path, start):
     service.say()
     assert json.loads(service.hear('grown')) == [2 << 20] * 64
     service.say()
-    assert float(service.hear('detached')) < LONGEST
+    # They share one processor, and take turns only where one waits.
+    assert float(service.hear('detached')) < 5 * LONGEST
     service.end()
