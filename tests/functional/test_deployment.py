@@ -1,20 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A service as it is deployed: in a container, as a user, without udev, with nothing configured.
+"""A service as it is deployed: in a container, without udev, with nothing configured.
 
 The public calls of services, in a process of its own.
 """
 
 import pathlib
 import shutil
-import sys
 
 import pytest
 
 from tests import breadth
 from tests.functional import lab, nvme_support, support
-from tests.functional.services_support import HERE, IS_HERE, LOCKS, Service, write_config
-
-HELPER = str(pathlib.Path(sys.executable).with_name('privsep-helper'))
+from tests.functional.services_support import HERE, LOCKS, Service, write_config
 
 
 @pytest.fixture
@@ -69,23 +66,3 @@ def test_udev_does_not_answer(volume_of, tmp_path, protocol):
             service.live(*volume_of(protocol))
     finally:
         lab.shell.run('udevadm', 'control', '--start-exec-queue')
-
-
-USER = ('setpriv', '--reuid', 'svc', '--regid', 'storage', '--clear-groups')
-
-
-@pytest.mark.parametrize(
-    ('kind', 'protocol'),
-    [('sudo', 'ISCSI')]
-    + [('sudo', 'NVMEOF')] * breadth.EVERYTHING
-    + [('rootwrap', 'ISCSI'), ('rootwrap', 'NVMEOF')] * IS_HERE,
-)
-def test_as_a_user(volume_of, kind, protocol):
-    """A user who may start the root daemon and nothing else: by sudo, or by rootwrap and the
-    shipped filter."""
-    lab.shell.run(str(HERE / 'user.sh'), kind, str(HERE / 'bin'), HELPER)
-    wrapper = f'{HERE}/bin/rootwrap /etc/svc/rootwrap.conf privsep-helper'
-    helper = '' if kind == 'sudo' else f'sudo {wrapper}'
-    config = write_config(pathlib.Path('/etc/svc/service.conf'), LOCKS, helper)
-    with Service('life', config, protocol, True, 'client', wrapper=USER) as service:
-        service.live(*volume_of(protocol))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What services do around an attach, by their own code: cinder, cinderlib, the brick client.
+"""What services do around an attach, by their own code: cinder, the brick client.
 
 Collected where ``services/make.sh`` has put what they need (``conftest.py``): too much for CI.
 """
@@ -109,31 +109,6 @@ def test_cinder_local_attach(shelf):
         brick_client(server, 'local-detach', 'vol')
         assert not server.attachments
     assert not support.session_count(target.iqn)
-
-
-def test_cinderlib_with_lvm_and_lio(shelf, tmp_path, start):
-    """cinderlib makes a logical volume, exports it by LIO, attaches it in its own process, grows
-    and detaches it: root, no daemon of ours, every thread one of eventlet's."""
-    group = lab.lvm.Group('lab-services', 2, 3072)
-    group.create()
-    try:
-        service = start(
-            'cinderlib_lvm',
-            group.name,
-            lab.net.V4[0],
-            tmp_path,
-            site=[SITE.with_name('site23'), SITE],
-            LVM_SYSTEM_DIR=str(group.directory),
-        )
-        path = service.hear('attached')
-        support.node(path)
-        service.say()
-        assert int(service.hear('grown')) == 2 << 30
-        service.say()
-        assert service.hear('detached') == 'False'
-        service.end()
-    finally:
-        group.close()
 
 
 # Seconds; eventlet's loop waits for what does not yield, and for the processor under emulation.
