@@ -16,6 +16,7 @@ from os_brick.model.inventory_index import Ambiguous, Index, NotFound, Thing
 
 # What is left of --timeout for printing, once every device was asked.
 _SPARE = 0.9
+_SECONDS = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,9 +43,15 @@ def read(options: argparse.Namespace, *, everything: bool = False) -> inventory.
     if options.ask and os.geteuid() != 0:
         raise exits.needs_root('--ask')
     # A name that was given is looked for among this host's own disks, too.
-    host = reader.read(
-        everything=everything or bool(options.what), state_paths=state_paths(options)
-    )
+    seconds = getattr(options, 'timeout', None) or _SECONDS
+    try:
+        host = reader.read_within(
+            seconds * _SPARE,
+            everything=everything or bool(options.what),
+            state_paths=state_paths(options),
+        )
+    except TimeoutError:
+        raise exits.time_is_up(seconds) from None
     if options.what:
         host = dataclasses.replace(host, volumes=tuple(chosen(host, options.what)))
     if options.ask:

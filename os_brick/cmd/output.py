@@ -24,7 +24,7 @@ _SIGNS = {
     '├─': '|-', '└─': '`-', '│': '|', '─': '-', '→': '->', '…': '...', '×': 'x', '·': '-',
 }  # fmt: skip
 # Controls that a name from an array, a file or a process may hold, and a terminal would obey.
-_CONTROLS = re.compile('[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]')
+_CONTROLS = re.compile('[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]')
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _plain(value: object) -> str:
         return str(value).lower()
     if isinstance(value, list | tuple):
         return ','.join(map(_plain, value))
-    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(value)).replace('\n', '\\n')
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], str(value))
 
 
 def _tabular(table: Table, shown: Mapping[str, Callable[[Any], str]], console: Console) -> str:

@@ -13,8 +13,9 @@ import dataclasses
 import datetime
 import os
 import re
+import threading
 
-from os_brick.core import files
+from os_brick.core import clock, files
 from os_brick.host import inventory_names, inventory_nvme, inventory_scsi, inventory_users
 from os_brick.host.inventory_look import Look
 from os_brick.model import inventory, mounts
@@ -32,6 +33,11 @@ _SHARES = frozenset({
     'scality', 'wekafs',
 })  # fmt: skip
 _MULTIPATH = 'mpath-'
+# A file of the kernel answers in microseconds, unless what is behind it hangs.
+_LONGEST_READ_SECONDS = 1.0
+_PAUSE_SECONDS = 0.02
+# So many files that hang may cost the whole time.
+_MOST_HUNG = 10
 # The default of [os_brick] state_path.
 STATE_PATH = '/run/os-brick'
 
@@ -42,7 +48,75 @@ def read(*, everything: bool = False, state_paths: Iterable[str] = (STATE_PATH,)
     :param everything: whether disks of this host's own count, too.
     :param state_paths: the directories in which there may be notes of attaches.
     """
-    look = Look()
+    return _read(Look(), everything=everything, state_paths=state_paths)
+
+
+def read_within(
+    seconds: float, *, everything: bool = False, state_paths: Iterable[str] = (STATE_PATH,)
+) -> inventory.Host:
+    """The same, in a thread: a file that does not answer is left out, and told, after a moment.
+
+    A look takes milliseconds, so it is begun anew without that file. The thread stays behind.
+
+    :raises TimeoutError: if nothing is known by then.
+    """
+    ends = clock.monotonic() + seconds
+    patience = min(_LONGEST_READ_SECONDS, seconds / _MOST_HUNG)
+    hung: set[str] = set()
+    places = tuple(state_paths)
+    while clock.monotonic() < ends:
+        attempt = _Attempt(frozenset(hung), everything=everything, state_paths=places)
+        stuck = attempt.watched(patience, ends)
+        if not stuck:
+            return attempt.result()
+        hung.add(stuck)
+    raise TimeoutError(f'{", ".join(sorted(hung)) or "this host"} does not answer')
+
+
+class _Attempt:
+    """One look in a thread of its own."""
+
+    def __init__(
+        self, hung: frozenset[str], *, everything: bool, state_paths: tuple[str, ...]
+    ) -> None:
+        self._look = Look(hung)
+        self._options = {'everything': everything, 'state_paths': state_paths}
+        self._found: inventory.Host | None = None
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._found = _read(self._look, **self._options)  # type: ignore[arg-type]
+        except Exception as error:  # noqa: BLE001 raised by the thread that waits
+            self._error = error
+
+    def watched(self, patience: float, ends: float) -> str:
+        """Wait for its end; the file that it does not get beyond, or nothing if it has ended."""
+        before, since = '', clock.monotonic()
+        while True:
+            self._thread.join(_PAUSE_SECONDS)
+            now = clock.monotonic()
+            if not self._thread.is_alive():
+                return ''
+            reading = self._look.reading
+            if reading != before:
+                before, since = reading, now
+            if reading and now - since >= patience:
+                return reading
+            if now >= ends:
+                raise TimeoutError(f'{reading or "this host"} does not answer')
+
+    def result(self) -> inventory.Host:
+        """What it has found."""
+        if self._error is not None:
+            raise self._error
+        assert self._found is not None
+        return self._found
+
+
+def _read(look: Look, *, everything: bool, state_paths: Iterable[str]) -> inventory.Host:
     table = _mounts(look)
     scsi, nvme = inventory_scsi.Scsi(look), inventory_nvme.Nvme(look)
     users = inventory_users.Users(look, table)

@@ -20,6 +20,7 @@ _RIGHTS = frozenset({errno.EACCES, errno.EPERM})
 _MOST_NAMED = 20
 
 NEEDS_ROOT = 'needs root'
+NO_ANSWER = 'it does not answer'
 _PARTITION = re.compile(r'/block/(?P<disk>[^/]+)/(?P<part>[^/]+)$')
 
 
@@ -27,9 +28,16 @@ class Look:
     """Reads files, and keeps what could not be read.
 
     :ivar blocks: every block device by its name, with where its directory is (the kernel's link).
+    :ivar reading: the file that is being read now; empty between two.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hung: frozenset[str] = frozenset()) -> None:
+        """Nothing is read yet.
+
+        :param hung: files that did not answer, and are not read again.
+        """
+        self._hung = hung
+        self.reading = ''
         self._unread: dict[tuple[str, str], inventory.Unread] = {}
         self.blocks = {
             name: self._place(f'/sys/class/block/{name}')
@@ -46,10 +54,16 @@ class Look:
 
     def data(self, path: str) -> bytes:
         """The content of a file; empty if there is none, or it cannot be read."""
+        if path in self._hung:
+            self.missed(path, NO_ANSWER)
+            return b''
+        self.reading = path
         try:
             return files.read_bytes(path)
         except OSError as error:
             self.missed(path, error)
+        finally:
+            self.reading = ''
         return b''
 
     def number(self, path: str, factor: int = 1) -> int | None:

@@ -128,11 +128,11 @@ class Users:
         return found & (devices | set(shares))
 
     def _process(self, number: str) -> inventory.User | None:
-        command = files.read_or(f'/proc/{number}/comm')
+        command = self._look.text(f'/proc/{number}/comm')
         if command in _WATCHERS:
             return None
         if command.startswith(('qemu', 'kvm')):
-            match = _INSTANCE.search(files.read_or(f'/proc/{number}/cmdline').replace('\0', ','))
+            match = _INSTANCE.search(self._look.text(f'/proc/{number}/cmdline').replace('\0', ','))
             return inventory.User('qemu', number, match[1] if match else command)
         return inventory.User('process', number, command)
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import dataclasses
 import difflib
 
@@ -55,11 +55,17 @@ class Ambiguous(Exception):
 
 
 class Index:
-    """Everything of an inventory by each of its names."""
+    """Everything of an inventory by each of its names.
+
+    The kernel's names of devices come first: names of maps, of logical volumes and of guests are
+    chosen by others, and may be those of devices.
+    """
 
     def __init__(self, host: inventory.Host) -> None:
-        self._by_name: dict[str, list[Thing]] = {}
-        self._ids: dict[str, Thing] = {}
+        self._devices: dict[str, list[Thing]] = {}
+        self._maps: dict[str, list[Thing]] = {}
+        self._names: dict[str, list[Thing]] = {}
+        self._ids: dict[str, list[Thing]] = {}
         for volume in host.volumes:
             self._add_volume(volume)
         for link in host.links:
@@ -68,28 +74,33 @@ class Index:
             self._add_port(port, host)
         self._add_targets(host)
 
-    def _add(self, thing: Thing, *names: str) -> None:
+    @staticmethod
+    def _put(table: dict[str, list[Thing]], thing: Thing, *names: str) -> None:
         for name in {folded(each) for each in names if each}:
-            known = self._by_name.setdefault(name, [])
+            known = table.setdefault(name, [])
             if thing not in known:
                 known.append(thing)
+
+    def _add(self, thing: Thing, *names: str) -> None:
+        self._put(self._names, thing, *names)
 
     def _add_volume(self, volume: inventory.Volume) -> None:
         thing = Thing('volume', volume.path, volume, (volume,))
         for name in volume.names:
             self._add(thing, name.volume_id, name.text)
-            self._ids[folded(name.volume_id)] = thing
-        self._add(thing, volume.device, volume.identity, volume.map_name)
-        self._add(thing, *_positions(volume))
+            self._put(self._ids, thing, name.volume_id)
+        self._put(self._devices, thing, volume.device)
+        self._put(self._maps, thing, volume.map_name)
+        self._add(thing, volume.identity, *_positions(volume))
         for path in volume.paths:
-            if path.device != volume.device:
-                self._add(Thing('path', path.device, path, (volume,)), path.device, path.address)
-            else:
-                self._add(thing, path.address)
+            is_itself = path.device == volume.device
+            each = thing if is_itself else Thing('path', path.device, path, (volume,))
+            self._put(self._devices, each, path.device, path.address)
         for user in volume.all_users():
             if user.device:
-                names = (user.device, user.name)
-                self._add(Thing('device', user.device, user, (volume,)), *names)
+                built = Thing('device', user.device, user, (volume,))
+                self._put(self._devices, built, user.device)
+                self._put(self._maps, built, user.name)
             elif user.kind == 'mount':
                 self._add(thing, user.name)
 
@@ -114,38 +125,50 @@ class Index:
         for target, found in volumes.items():
             self._add(Thing('target', target, target, tuple(found)), target)
         for name, found in hosts.items():
-            if folded(name) not in self._by_name:
+            if folded(name) not in self._names:
                 self._add(Thing('port', name, name, tuple(found)), name)
 
     def named(self, what: str) -> list[Thing]:
-        """The things that have a name; by the start of one if no whole name is it.
+        """The things that have a name; by the start of an ID if no whole name is it.
 
         :raises NotFound: if there is none.
         :raises Ambiguous: if a start is that of several volumes' IDs.
         """
         name = folded(what)
-        if name in self._by_name:
-            return self._by_name[name]
+        found = self._whole(what.strip().lower(), name)
+        if found:
+            return found
         starts = [key for key in self._ids if key.startswith(name)]
-        if len(name) < _SHORTEST_START or not starts:
-            # For people: the names as they are, not all of their spellings.
-            near = difflib.get_close_matches(name, self._by_name, n=_MOST_NEAR)
-            raise NotFound(what, tuple(near))
-        if len(starts) > 1:
-            raise Ambiguous(what, tuple(sorted(starts)))
-        return [self._ids[starts[0]]]
+        things = list(dict.fromkeys(each for key in starts for each in self._ids[key]))
+        if len(name) < _SHORTEST_START or not things or what.startswith('/'):
+            known = {**self._names, **self._maps, **self._devices}
+            raise NotFound(what, tuple(difflib.get_close_matches(name, known, n=_MOST_NEAR)))
+        if len(things) > 1:
+            several = len(starts) > 1
+            raise Ambiguous(what, tuple(sorted(starts)) if several else _listed(things))
+        return things
+
+    def _whole(self, what: str, name: str) -> list[Thing]:
+        """The things of a whole name; a path below ``/dev`` is a device, and nothing else."""
+        if what.startswith('/dev/mapper/'):
+            return self._maps.get(name, [])
+        if what.startswith('/dev/'):
+            return self._devices.get(name, [])
+        others = (*self._maps.get(name, ()), *self._names.get(name, ()))
+        return self._devices.get(name) or list(dict.fromkeys(others))
 
     def one(self, what: str) -> Thing:
-        """The one thing that has a name; a volume before what carries it.
+        """The one thing that has a name; a volume before what carries it and nothing else.
 
         :raises NotFound: if there is none.
         :raises Ambiguous: if there are several.
         """
         found = self.named(what)
         volumes = [thing for thing in found if thing.kind == 'volume']
-        chosen = volumes or found
+        carried = {volume for thing in found for volume in thing.volumes}
+        chosen = volumes if len(volumes) == len(carried) == 1 else found
         if len(chosen) > 1:
-            raise Ambiguous(what, tuple(f'{thing.kind} {thing.name}' for thing in chosen))
+            raise Ambiguous(what, _listed(chosen))
         return chosen[0]
 
     def volumes(self, what: str) -> tuple[inventory.Volume, ...]:
@@ -156,6 +179,10 @@ class Index:
         """
         found = self.named(what)
         return tuple(dict.fromkeys(volume for thing in found for volume in thing.volumes))
+
+
+def _listed(things: Iterable[Thing]) -> tuple[str, ...]:
+    return tuple(f'{thing.kind} {thing.name}' for thing in things)
 
 
 def _positions(volume: inventory.Volume) -> Iterator[str]:

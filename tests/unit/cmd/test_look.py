@@ -281,3 +281,44 @@ def test_notes_are_where_the_service_keeps_them(host: fake_host.Host, command: C
     finally:
         cfg.CONF.clear()
     assert volume['volume_id'] == ID
+
+
+def test_a_new_line_in_a_name_forges_no_line(host: fake_host.Host, command: Command) -> None:
+    mapped(host)
+    number = host.tree.at('/sys/class/block/dm-0/dev').read_text().strip()
+    line = f'36 25 {number} / /mnt/a\\012vol-FAKE\\0111 rw - ext4 /dev/mapper/x rw\n'
+    host.tree.file('/proc/self/mountinfo', line)
+    for form in ('tree', 'table', 'value'):
+        text = command('list' if form != 'tree' else 'tree', '-f', form)[1]
+        assert r'/mnt/a\nvol-FAKE\t1' in text
+        assert not any(each.startswith('vol-FAKE') for each in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        '/sys/class/block/sda/device/state',
+        '/sys/class/iscsi_session/session1/state',
+        '/sys/class/block/dm-0/size',
+        '/proc/swaps',
+        '/proc/self/mountinfo',
+    ],
+)
+def test_a_file_that_hangs_costs_its_line(
+    path: str, host: fake_host.Host, command: Command
+) -> None:
+    mapped(host)
+    real = os.path.realpath(host.tree.at(path))
+    os.unlink(real)
+    os.mkfifo(real)
+    try:
+        code, text = command('tree', '--timeout', '4')
+    finally:
+        os.close(os.open(real, os.O_RDWR | os.O_NONBLOCK))
+        # Readers that wait for a writer go on with one, and end with it.
+        end = os.open(real, os.O_RDWR | os.O_NONBLOCK)
+        time.sleep(0.05)
+        os.close(end)
+    assert code in (Exit.UNREAD, Exit.WARNINGS)
+    assert '/dev/dm-0  iscsi, multipath' in text
+    assert f'not read: {path} (it does not answer)' in command.error

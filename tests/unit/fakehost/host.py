@@ -731,7 +731,7 @@ class Host:
                 return False
             found = self.map_called(wwid)
             if found is None:
-                index = next(n for n in range(99) if f'dm-{n}' not in self.maps)
+                index = next(n for n in range(9999) if f'dm-{n}' not in self.maps)
                 found = Map(index, wwid, [], sectors)
                 self.maps[found.name] = found
                 self._show_map(found)

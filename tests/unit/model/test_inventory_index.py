@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The grammar of WHAT: each name of each thing, the start of an ID, and what is ambiguous."""
 
+import dataclasses
+
 import pytest
 
+from os_brick.model.inventory import Host, Link, Name, Path, Volume
 from os_brick.model.inventory_index import Ambiguous, Index, NotFound
 from tests.unit.cmd.sample import GOLD, HOST, IQN, NQN, SILVER, WWID
 
@@ -62,3 +65,49 @@ def test_every_volume_is_found_by_every_name_that_is_printed() -> None:
     for volume in HOST.volumes:
         for name in filter(None, (volume.volume_id, volume.device, volume.path, volume.identity)):
             assert INDEX.volumes(name) == (volume,)
+
+
+def volume(device: str, volume_id: str = '', *, map_name: str = '', disk: str = '') -> Volume:
+    names = (Name(volume_id, 'target'),) if volume_id else ()
+    paths = (Path(disk, 0, 'iscsi'),) if disk else ()
+    return Volume(device, 0, 'multipath', 'iscsi', names=names, paths=paths, map_name=map_name)
+
+
+@pytest.mark.parametrize('what', [GOLD, GOLD[:-1], GOLD[:8], GOLD[:4]])
+def test_two_volumes_of_one_id_are_two(what: str) -> None:
+    index = Index(Host('h', '', (volume('dm-1', GOLD), volume('dm-2', GOLD))))
+    with pytest.raises(Ambiguous) as caught:
+        index.one(what)
+    assert caught.value.candidates == ('volume /dev/dm-1', 'volume /dev/dm-2')
+
+
+@pytest.mark.parametrize(
+    ('what', 'name'),
+    [
+        ('sdb', 'sdb'),
+        ('/dev/sdb', 'sdb'),
+        ('/dev/mapper/sdb', '/dev/dm-1'),
+        ('/dev/mapper/dm-2', '/dev/dm-1'),
+        ('dm-2', '/dev/dm-2'),
+    ],
+)
+def test_a_map_that_is_called_as_a_device_is_not_taken_for_it(what: str, name: str) -> None:
+    called = 'dm-2' if 'dm-2' in what else 'sdb'
+    volumes = (volume('dm-1', map_name=called), volume('dm-2', disk='sdb'))
+    assert Index(Host('h', '', volumes)).one(what).name == name
+
+
+def test_a_path_below_dev_is_no_other_name() -> None:
+    index = Index(Host('h', '', (volume('dm-1', GOLD, map_name='gold'),)))
+    for what in ('/dev/gold', f'/dev/{GOLD}', f'/dev/{GOLD[:8]}', '/dev/mapper/dm-1'):
+        with pytest.raises(NotFound):
+            index.one(what)
+    assert index.one('gold').name == index.one('/dev/mapper/gold').name == '/dev/dm-1'
+
+
+def test_a_volume_is_not_preferred_to_what_carries_another() -> None:
+    named = dataclasses.replace(volume('dm-1'), names=(Name('x', 'libvirt', 'session7'),))
+    other = dataclasses.replace(volume('dm-2'), paths=(Path('sdz', 0, 'iscsi', link='session7'),))
+    index = Index(Host('h', '', (named, other), (Link('session7', 'iscsi', '', ''),)))
+    with pytest.raises(Ambiguous):
+        index.one('session7')
