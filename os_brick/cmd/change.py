@@ -13,6 +13,8 @@ import os
 import threading
 from typing import Any
 
+from oslo_concurrency import processutils as putils
+
 from os_brick import exception, privileged
 from os_brick.cmd import exits, properties, services
 from os_brick.cmd.output import Console, Output, Table
@@ -21,6 +23,8 @@ from os_brick.initiator import connector
 
 # What takes longer is told on a terminal, and how often.
 _SILENT_SECONDS = 1.0
+# What an operation may fail with.
+_FAILURES = (exception.BrickException, OSError, putils.ProcessExecutionError)
 _PLAN_SCHEMA = 'os-brick/plan/1'
 # First the more special ones.
 _CODES: tuple[tuple[type[Exception], exits.Exit, str], ...] = (
@@ -132,8 +136,10 @@ def run(options: argparse.Namespace, console: Console, change: Change) -> Output
     try:
         with check, told.progress(change.name):
             found = change.act()
-    except exception.BrickException as error:
-        raise _command_error(error, told.outcome) from error
+    except _FAILURES as error:
+        raise _command_error(
+            error, told.outcome, is_attach=change.name == observe.ATTACH
+        ) from error
     except NotImplementedError:
         raise exits.usage(
             f'Volumes of {change.meant.protocol} have no {change.name}.', 'Nothing was done.'
@@ -257,15 +263,17 @@ class _Told:
             self._console.stderr.write(f'\r{"":78}\r')
 
 
-def _command_error(error: Exception, outcome: str) -> exits.CommandError:
+def _command_error(error: Exception, outcome: str, *, is_attach: bool = True) -> exits.CommandError:
     """What an error means for the shell: what has become of the host."""
     code, remedy = exits.Exit.FAILED_AND_TAKEN_BACK, 'The host is as it was before.'
     for kind, its_code, its_remedy in _CODES:
         if isinstance(error, kind):
             code, remedy = its_code, its_remedy
             break
-    if outcome == observe.LEFT:
-        code, remedy = exits.Exit.SOMETHING_IS_LEFT, 'os-brick tree --all shows what is left.'
+    # Only an attach is taken back; a detach goes on where it has ended, if it is repeated.
+    is_partial = code == exits.Exit.FAILED_AND_TAKEN_BACK and not is_attach and outcome
+    if outcome == observe.LEFT or is_partial:
+        code, remedy = exits.Exit.SOMETHING_IS_LEFT, 'os-brick tree --all shows what is there.'
     notes = [str(each) for each in getattr(error, '__notes__', ())]
     text = '; '.join([str(trace.masked(str(error))), *notes])
     return exits.CommandError(_word_of(error), text, exit_code=code, remedy=remedy)

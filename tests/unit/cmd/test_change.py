@@ -12,7 +12,7 @@ import pytest
 
 from os_brick.cmd import main, services
 from os_brick.cmd.exits import Exit
-from os_brick.host import notes
+from os_brick.host import notes, removal
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 from tests.unit.fakehost.fixtures import host  # noqa: F401
@@ -158,6 +158,22 @@ def test_an_attach_that_fails_says_that_the_host_is_as_before(
     assert error['code'] == 'volume-device-not-found'
     assert error['remedy'] == 'The host is as it was before.'
     assert host.snapshot() == before
+
+
+def test_a_detach_that_fails_says_that_something_is_left(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    props: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert shell.run('attach', props) == Exit.OK
+
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise OSError(5, 'Input/output error')
+
+    monkeypatch.setattr(removal, 'run', fail)
+    assert shell.run('detach', VOLUME) == Exit.SOMETHING_IS_LEFT
+    assert 'os-brick tree --all' in shell.err
 
 
 def test_extend_prints_the_size(shell: Shell, props: str, target: Any) -> None:
