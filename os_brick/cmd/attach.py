@@ -44,4 +44,5 @@ def run(options: argparse.Namespace, console: Console) -> Output:
     def act() -> dict[str, object]:
         return {'device_info': made.connect_volume(meant.properties)}
 
-    return change.run(options, console, change.Change('attach', meant, made, act))
+    chosen = {'multipath': not options.no_multipath}
+    return change.run(options, console, change.Change('attach', meant, made, act, chosen))

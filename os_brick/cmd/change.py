@@ -5,24 +5,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterator, Mapping
-import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import threading
+import re
 from typing import Any
 
 from oslo_concurrency import processutils as putils
 
 from os_brick import exception, privileged
-from os_brick.cmd import exits, properties, services
+from os_brick.cmd import exits, progress, properties, services
 from os_brick.cmd.output import Console, Output, Table
 from os_brick.core import observe, operation, trace
 from os_brick.initiator import connector
 
-# What takes longer is told on a terminal, and how often.
-_SILENT_SECONDS = 1.0
 # What an operation may fail with.
 _FAILURES = (exception.BrickException, OSError, putils.ProcessExecutionError)
 _PLAN_SCHEMA = 'os-brick/plan/1'
@@ -63,12 +60,14 @@ class Change:
 
     :ivar name: ``attach``, ``detach`` or ``extend``.
     :ivar act: does it; returns what is to be told of the result.
+    :ivar options: what else decides what is done.
     """
 
     name: str
     meant: properties.Meant
     connector: Any
     act: Callable[[], Mapping[str, Any]]
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def plans(self) -> list[dict[str, Any]]:
         """What it would do now.
@@ -83,7 +82,8 @@ class Change:
                 f'The {self.name} of a volume of {self.meant.protocol} cannot be planned: '
                 'what it does depends on what others answer.',
                 exit_code=exits.Exit.REFUSED,
-                remedy='Leave --plan and --apply out; -v prints the steps as they are done.',
+                remedy='Name the volume by its ID or its properties, without --plan and --apply; '
+                '-v prints the steps as they are done.',
             ) from None
         plain: list[dict[str, Any]] = trace.masked([each.as_dict() for each in found])
         return plain
@@ -91,8 +91,11 @@ class Change:
 
 def identifier(change: Change, plans: object) -> str:
     """The ID of a plan: of what it would do, and the facts that it stands on."""
-    facts = [change.name, change.meant.protocol, plans]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    meant = change.meant
+    facts = [change.name, meant.protocol, plans, dict(change.options), meant.device]
+    facts += [trace.masked(dict(meant.properties)), trace.masked(dict(meant.device_info or {}))]
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def prepared(
@@ -128,34 +131,64 @@ def run(options: argparse.Namespace, console: Console, change: Change) -> Output
     """
     if options.plan:
         return _planned(options, change)
-    told = _Told(console, steps=options.verbose > 0)
+    told = progress.Told(console, steps=options.verbose > 0)
     stop = observe.observe(told.hear)
-    check = contextlib.nullcontext()
-    if options.apply:
-        check = operation.only_if(lambda: _require(change, options.apply))  # type: ignore[assignment]
+    check = _Check(change, options.apply)
     try:
-        with check, told.progress(change.name):
+        with operation.only_if(check.run), told.progress(change.name):
             found = change.act()
     except _FAILURES as error:
-        raise _command_error(
-            error, told.outcome, is_attach=change.name == observe.ATTACH
-        ) from error
+        check.end()
+        is_taken_back = change.name != observe.EXTEND
+        raise _command_error(error, told.outcome, is_taken_back=is_taken_back) from error
     except NotImplementedError:
         raise exits.usage(
             f'Volumes of {change.meant.protocol} have no {change.name}.', 'Nothing was done.'
         ) from None
     finally:
         stop()
+    check.end()
     return _done(change, told, found)
 
 
-def _require(change: Change, wanted: str) -> None:
-    """Have the plan be the one that was shown.
+class _Check:
+    """What is checked under the volume's lock; a forced detach goes on after its error."""
+
+    def __init__(self, change: Change, plan: str | None) -> None:
+        self._change, self._plan = change, plan
+        self._refusal: exits.CommandError | None = None
+
+    def run(self) -> None:
+        """Check, and remember what was refused.
+
+        :raises CommandError: if it was.
+        """
+        try:
+            _require(self._change, self._plan)
+        except exits.CommandError as error:
+            self._refusal = error
+            raise
+        except _FAILURES as error:
+            self._refusal = _command_error(error, '')
+            raise
+
+    def end(self) -> None:
+        """Raise what was refused."""
+        if self._refusal is not None:
+            raise self._refusal
+
+
+def _require(change: Change, wanted: str | None) -> None:
+    """Have the plan be the one that was shown, and about the device that was named.
 
     :raises CommandError: if it is another one by now.
     """
-    now = identifier(change, change.plans())
-    if now != wanted:
+    if not wanted and not change.meant.device:
+        return
+    plans = change.plans()
+    _require_device(change, plans)
+    now = identifier(change, plans)
+    if wanted and now != wanted:
         raise exits.CommandError(
             'plan-outdated',
             f'The host, or the properties, are not those of plan {wanted} any more: nothing was '
@@ -165,9 +198,27 @@ def _require(change: Change, wanted: str) -> None:
         )
 
 
+def _require_device(change: Change, plans: list[dict[str, Any]]) -> None:
+    """Have a device that was named be one that the plan is about.
+
+    A note says what was; the name may be that of another volume's device by now.
+    """
+    name = change.meant.device
+    words = set(re.findall(r'[A-Za-z0-9_.!-]+', json.dumps(plans)))
+    if name and name not in words:
+        raise exits.CommandError(
+            'another-device',
+            f'/dev/{name} was the device of volume {change.meant.name} when that was attached, and '
+            f'is not any more: nothing was done.',
+            exit_code=exits.Exit.REFUSED,
+            remedy='Name the volume by its ID, or pass its properties. os-brick show tells more.',
+        )
+
+
 def _planned(options: argparse.Namespace, change: Change) -> Output:
     try:
         plans = change.plans()
+        _require_device(change, plans)
     except exception.BrickException as error:
         raise _command_error(error, '') from error
     known = identifier(change, plans)
@@ -183,12 +234,20 @@ def _planned(options: argparse.Namespace, change: Change) -> Output:
         lines = [f'{change.name} of {what}' if what else change.name]
         lines += [f'would {number:3}  {verb:24} {words}'.rstrip() for number, verb, words in rows]
         lines += [] if rows else ['would      nothing']
+        given = [name for name, value in change.options.items() if value]
+        lines += [f'with       {", ".join(given)}'] if given else []
         lines.append(
             f'plan {known}   (the same command with --apply {known} in the place of --plan)'
         )
         return '\n'.join(map(console.plain, lines))
 
-    document = {'schema': _PLAN_SCHEMA, 'operation': change.name, 'id': known, 'plans': plans}
+    document = {
+        'schema': _PLAN_SCHEMA,
+        'operation': change.name,
+        'id': known,
+        'options': dict(change.options),
+        'plans': plans,
+    }
     table = Table(('step', 'verb', 'object'), rows)
     return Output(document, table, text, notes=change.meant.warnings)
 
@@ -206,72 +265,17 @@ def _word(value: Any) -> str:
     return str(value)
 
 
-class _Told:
-    """What is told of a change while it is made."""
-
-    def __init__(self, console: Console, *, steps: bool) -> None:
-        self._console = console
-        self._shows_steps = steps
-        self.steps: list[observe.Step] = []
-        self.ended: observe.Ended | None = None
-
-    @property
-    def outcome(self) -> str:
-        """How the operation has ended; empty if it has not begun."""
-        return self.ended.outcome if self.ended is not None else ''
-
-    def hear(self, record: observe.Record) -> None:
-        """Take a record."""
-        if isinstance(record, observe.Ended):
-            self.ended = record
-        elif isinstance(record, observe.Step):
-            self.steps.append(record)
-            if self._shows_steps:
-                failed = f'   {record.code}' if record.code else ''
-                ends = record.since + record.seconds
-                self._print(f'{ends:8.3f}  {record.name:12} {record.thing}{failed}')
-
-    def _print(self, line: str) -> None:
-        console = self._console
-        console.stderr.write(f'{console.spelled(console.plain(line))}\n')
-
-    @contextlib.contextmanager
-    def progress(self, name: str) -> Iterator[None]:
-        """On a terminal, tell what is going on when it takes longer than a second."""
-        if self._shows_steps or not self._console.stderr.isatty():
-            yield
-            return
-        is_over = threading.Event()
-        thread = threading.Thread(target=self._tick, args=(name, is_over), daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            is_over.set()
-            thread.join()
-
-    def _tick(self, name: str, is_over: threading.Event) -> None:
-        seconds = 0
-        while not is_over.wait(_SILENT_SECONDS):
-            seconds += 1
-            last = self.steps[-1] if self.steps else None
-            after = f', after {last.name} {last.thing}'[:60] if last else ''
-            line = self._console.spelled(self._console.plain(f'{name}: {seconds} s{after}'))
-            self._console.stderr.write(f'\r{line:78}')
-            self._console.stderr.flush()
-        if seconds:
-            self._console.stderr.write(f'\r{"":78}\r')
-
-
-def _command_error(error: Exception, outcome: str, *, is_attach: bool = True) -> exits.CommandError:
+def _command_error(
+    error: Exception, outcome: str, *, is_taken_back: bool = True
+) -> exits.CommandError:
     """What an error means for the shell: what has become of the host."""
     code, remedy = exits.Exit.FAILED_AND_TAKEN_BACK, 'The host is as it was before.'
     for kind, its_code, its_remedy in _CODES:
         if isinstance(error, kind):
             code, remedy = its_code, its_remedy
             break
-    # Only an attach is taken back; a detach goes on where it has ended, if it is repeated.
-    is_partial = code == exits.Exit.FAILED_AND_TAKEN_BACK and not is_attach and outcome
+    # Disks that an extend has had read their size anew are not told the old one again.
+    is_partial = code == exits.Exit.FAILED_AND_TAKEN_BACK and not is_taken_back and outcome
     if outcome == observe.LEFT or is_partial:
         code, remedy = exits.Exit.SOMETHING_IS_LEFT, 'os-brick tree --all shows what is there.'
     notes = [str(each) for each in getattr(error, '__notes__', ())]
@@ -285,7 +289,7 @@ def _word_of(error: Exception) -> str:
     return ''.join(f'-{each.lower()}' if each.isupper() else each for each in name).lstrip('-')
 
 
-def _done(change: Change, told: _Told, found: Mapping[str, Any]) -> Output:
+def _done(change: Change, told: progress.Told, found: Mapping[str, Any]) -> Output:
     ended = told.ended
     document: dict[str, Any] = {
         'schema': f'os-brick/{change.name}/1',

@@ -35,6 +35,7 @@ def run(options: argparse.Namespace, console: Console) -> Output:
         made.disconnect_volume(
             *(meant.properties, meant.device_info, options.force, options.ignore_errors)
         )
-        return {'detached': options.what}
+        return {'detached': meant.name}
 
-    return change.run(options, console, change.Change('detach', meant, made, act))
+    chosen = {'force': options.force, 'ignore errors': options.ignore_errors}
+    return change.run(options, console, change.Change('detach', meant, made, act, chosen))

@@ -40,12 +40,16 @@ class Meant:
     :ivar protocol: as ``InitiatorConnector.factory`` takes it.
     :ivar device_info: what an attach has returned, if it is noted.
     :ivar warnings: what is to be said besides.
+    :ivar name: what it is called: a file, or as its note has it.
+    :ivar device: the device that was named, which has to be one of the volume's.
     """
 
     protocol: str
     properties: Mapping[str, Any]
     device_info: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    name: str = ''
+    device: str = ''
 
 
 def of_file(where: str, protocol: str | None) -> Meant:
@@ -64,7 +68,7 @@ def of_file(where: str, protocol: str | None) -> Meant:
             'Give it with --protocol (such as iscsi), or pass the whole connection_info.',
         )
     secrets = [str(name) for name in raw if trace.is_secret(name) and raw[name]]
-    return Meant(kind.upper(), raw, warnings=warnings if secrets else ())
+    return Meant(kind.upper(), raw, warnings=warnings if secrets else (), name=where)
 
 
 def _loaded(where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
@@ -74,8 +78,10 @@ def _loaded(where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
         if where == '-':
             text = sys.stdin.read(_LARGEST_BYTES)
         else:
-            text = files.read_regular(os.path.abspath(where), _LARGEST_BYTES).decode()
-            if files.mode(os.path.abspath(where)) & (stat.S_IRGRP | stat.S_IROTH):
+            path = os.path.abspath(where)
+            _require_trusted(path)
+            text = files.read_regular(path, _LARGEST_BYTES).decode()
+            if files.mode(path) & (stat.S_IRGRP | stat.S_IROTH):
                 warnings = (f'{where} has a secret in it, and other users can read it: chmod 600',)
         found = json.loads(text) if text.lstrip().startswith('{') else _yaml(text)
     except (OSError, ValueError, RecursionError) as error:
@@ -87,6 +93,23 @@ def _loaded(where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     if not isinstance(found, Mapping):
         raise exits.usage(f'{where} does not hold a dictionary.', 'See os-brick attach --help.')
     return found, warnings
+
+
+def _require_trusted(path: str) -> None:
+    """Have a file be one that no other user has written: root does what it says.
+
+    :raises CommandError: if it may be another user's.
+    """
+    caller = os.environ.get('SUDO_UID', '')
+    own = {0, os.geteuid(), int(caller) if caller.isdecimal() else 0}
+    is_shared = files.mode(path) & (stat.S_IWGRP | stat.S_IWOTH)
+    if is_shared or files.owner(path) not in own:
+        raise exits.CommandError(
+            'file-of-another-user',
+            f'{path} belongs to another user, or can be changed by one.',
+            exit_code=exits.Exit.REFUSED,
+            remedy='Look at it, then make it your own: chown, chmod 600.',
+        )
 
 
 def _yaml(text: str) -> Any:
@@ -101,25 +124,29 @@ def _yaml(text: str) -> Any:
 def meant(what: str, protocol: str | None) -> Meant:
     """The volume of a file, or one that is noted.
 
-    :param what: a file or ``-``, or a volume's ID or its start, its device or its identity.
+    :param what: ``-`` or a path with a slash for a file; a volume's ID or its start, its device or
+        its identity. A word without a slash is never a file, whatever lies in this directory.
     :raises CommandError: if there is none, or there are several.
     """
-    path = os.path.abspath(what)
-    if what == '-' or (files.exists(path) and not path.startswith('/dev/')):
+    if what == '-' or ('/' in what and not what.startswith('/dev/')):
         return of_file(what, protocol)
     noted = notes.every(opts.current().state_path).notes
     found = [each for each in noted if each.is_attached and _is_called(each, what)]
     if not found:
         raise exits.CommandError(
             'not-found',
-            f'No volume that an attach has noted on this host has the name {what}, '
-            'and there is no such file.',
+            f'No volume that an attach has noted on this host has the name {what}.',
             exit_code=exits.Exit.NOT_THERE,
-            remedy='Pass its connection properties as a file. os-brick list shows what there is.',
+            remedy='Pass its connection properties as a file, with a slash: ./volume.json.',
         )
     if len(found) > 1:
         raise exits.ambiguous(what, tuple(each.volume_id or each.key for each in found))
-    return _of_note(found[0], protocol)
+    return dataclasses.replace(_of_note(found[0], protocol), device=_device(found[0], what))
+
+
+def _device(found: note.Note, what: str) -> str:
+    """The device that WHAT is; empty if it is another name of the volume."""
+    return found.device if links.device_of(what).removeprefix('/dev/') == found.device else ''
 
 
 def _is_called(found: note.Note, what: str) -> bool:
@@ -143,4 +170,12 @@ def _of_note(found: note.Note, protocol: str | None) -> Meant:
             exit_code=exits.Exit.REFUSED,
             remedy='Pass its connection properties as a file.',
         )
-    return Meant(protocol.upper() if protocol else kind, shown, found.result)
+    by = found.process
+    told = f'The properties are those that {by.program} (user {by.user}) has noted.' if by else ''
+    return Meant(
+        protocol.upper() if protocol else kind,
+        shown,
+        found.result,
+        warnings=(told,) if by and by.user != os.geteuid() else (),
+        name=found.volume_id or found.key,
+    )

@@ -244,6 +244,14 @@ def mode(path: str) -> int:
     return os.stat(_inside(path)).st_mode
 
 
+def owner(path: str) -> int:
+    """The number of the user that a file belongs to, links followed.
+
+    :raises OSError: if there is nothing, or it cannot be asked.
+    """
+    return os.stat(_inside(path)).st_uid
+
+
 def make_directories(real_path: str, mode: int) -> None:
     """Have a directory and those above it, none of which any user may write to.
 

@@ -197,7 +197,12 @@ def remove(
 
     def course() -> None:
         with begin(name, request, lock, settings, ledger) as op:
-            act(op, steps)
+            try:
+                act(op, steps)
+            except BaseException as error:
+                if steps.has_acted:
+                    op.course.problem = error
+                raise
             op.course.problem = steps.problem
 
     steps.guard('operation', course)

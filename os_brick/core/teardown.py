@@ -43,11 +43,19 @@ class OnError(enum.Enum):
         return self is not OnError.RAISE
 
 
+# Steps after which the host is as it was before, by the first word of what they are called.
+_HARMLESS = ('refuse', 'check', 'question', 'flush')
+
+
 class Teardown:
-    """The steps of one removal, and the errors of those that failed."""
+    """The steps of one removal, and the errors of those that failed.
+
+    :ivar has_acted: whether a step has begun after which the host may not be as before.
+    """
 
     def __init__(self, on_error: OnError) -> None:
         self.on_error = on_error
+        self.has_acted = False
         self._errors = exception.ExceptionChainer()
 
     def run(self, what: str, step: Callable[[], object]) -> bool:
@@ -57,6 +65,7 @@ class Teardown:
         :raises Exception: what it raised, unless the removal goes on after errors.
         """
         name, thing = _named(what)
+        self.has_acted = self.has_acted or name not in _HARMLESS
 
         def told() -> None:
             with observe.step(name, thing):

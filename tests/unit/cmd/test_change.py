@@ -12,7 +12,7 @@ import pytest
 
 from os_brick.cmd import main, services
 from os_brick.cmd.exits import Exit
-from os_brick.host import notes, removal
+from os_brick.host import notes
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 from tests.unit.fakehost.fixtures import host  # noqa: F401
@@ -160,20 +160,93 @@ def test_an_attach_that_fails_says_that_the_host_is_as_before(
     assert host.snapshot() == before
 
 
-def test_a_detach_that_fails_says_that_something_is_left(
+def test_a_detach_that_fails_says_what_has_become_of_the_host(
+    tmp_path: pathlib.Path, shell: Shell
+) -> None:
+    """Whatever is refused: code 1 means that the host is as before, 2 that it may not be."""
+    codes = set()
+    for number in range(10):
+        with fake_host.Host(tmp_path / str(number)) as each:
+            found = each.target('t1', portals=2)
+            found.luns[1] = array.Unit()
+            data = {**found.properties(), 'volume_id': VOLUME}
+            each.tree.file(PROPS, json.dumps({'driver_volume_type': 'iscsi', 'data': data}))
+            assert shell.run('attach', PROPS) == Exit.OK
+            before = each.snapshot()
+            each.fail(number, 'refused')
+            code = shell.run('detach', VOLUME)
+            assert code in (0, 1, 2, 3, 255) or shell.err
+            codes.add(code)
+            if code == 1:
+                assert each.snapshot() == before
+                assert 'as it was before' in shell.err
+            shell.run('detach', PROPS, '--force')
+    assert 2 in codes
+
+
+def test_a_plan_is_of_its_options(shell: Shell, props: str) -> None:
+    assert shell.run('attach', props) == Exit.OK
+    assert shell.run('detach', VOLUME, '--plan', '-f', 'json') == Exit.OK
+    known = shell.document['id']
+    for more in (['--force'], ['--force', '--ignore-errors']):
+        assert shell.run('detach', VOLUME, *more, '--apply', known) == Exit.REFUSED
+        assert shell.run('detach', VOLUME, *more, '--plan') == Exit.OK
+        assert 'with       force' in shell.out
+
+
+def test_a_device_that_is_another_volumes_by_now(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    target: Any,
+) -> None:
+    """The note says sda; the volume has come back as another disk, and sda is another volume."""
+    target.luns[2] = array.Unit(name='silver')
+    for lun, volume in ((1, VOLUME), (2, 'silver')):
+        data = {**target.properties(lun=lun), 'volume_id': volume}
+        host.tree.file(PROPS, json.dumps({'driver_volume_type': 'iscsi', 'data': data}))
+        assert shell.run('attach', PROPS) == Exit.OK
+    device = shell.out.strip().removeprefix('/dev/')
+    (place,) = (
+        each
+        for each in pathlib.Path(cfg.CONF.os_brick.state_path).glob(f'{notes.NOTE}*')
+        if VOLUME in each.read_text()
+    )
+    raw = json.loads(place.read_text())
+    place.write_text(json.dumps({**raw, 'device': device}))
+    for each in pathlib.Path(cfg.CONF.os_brick.state_path).glob(f'{notes.NOTE}*'):
+        if each != place:
+            each.unlink()
+    before = host.snapshot()
+    for words in ((), ('--plan',)):
+        assert shell.run('detach', device, *words) == Exit.REFUSED
+        assert VOLUME in shell.err
+        assert host.snapshot() == before
+
+
+def test_a_word_is_not_a_file(
     host: Any,  # noqa: F811
     shell: Shell,
     props: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert shell.run('attach', props) == Exit.OK
+    name = shell.out.strip().removeprefix('/dev/')
+    host.tree.file(f'/srv/{name}', '{"driver_volume_type": "iscsi", "data": {}}')
+    monkeypatch.setattr(os.path, 'abspath', lambda path: os.path.join('/srv', path))
+    assert shell.run('detach', name, '--plan') == Exit.OK
+    assert shell.run('detach', f'./{name}', '--plan') == Exit.USAGE
 
-    def fail(*_args: Any, **_kwargs: Any) -> None:
-        raise OSError(5, 'Input/output error')
 
-    monkeypatch.setattr(removal, 'run', fail)
-    assert shell.run('detach', VOLUME) == Exit.SOMETHING_IS_LEFT
-    assert 'os-brick tree --all' in shell.err
+@pytest.mark.parametrize('mode', [0o620, 0o602])
+def test_a_file_that_others_can_write_is_refused(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    props: str,
+    mode: int,
+) -> None:
+    host.tree.at(props).chmod(mode)
+    assert shell.run('attach', props) == Exit.REFUSED
+    assert 'can be changed' in shell.err
 
 
 def test_extend_prints_the_size(shell: Shell, props: str, target: Any) -> None:
