@@ -182,6 +182,7 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
     if give_up_io:
         stop_queueing(wwid, name)
     answer = ''
+    still: list[str] = []
 
     def attempt() -> bool:
         nonlocal answer
@@ -192,7 +193,8 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
     if wait.holds(attempt, deadline.within(BUSY_SECONDS)):
         return
     resume_if_suspended(found, wwid, deadline)
-    still = opened(found, wwid)
+    with contextlib.suppress(OSError):
+        still = opened(found, wwid)
     if still:
         device = f'/dev/{found} (multipath map {name})'
         raise exception.VolumeInUse(device=device, holder='; '.join(still))
@@ -204,7 +206,10 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
 def _remove(found: str, wwid: str, name: str, deadline: wait.Deadline) -> str:
     limit = deadline.limit(multipathd.ANSWER_SECONDS)
     parts = tuple(_partition_uuids(found, wwid).values())
-    answer = root_multipathd.remove_map(wwid, name or wwid, parts, limit)
+    try:
+        answer = root_multipathd.remove_map(wwid, name or wwid, parts, limit)
+    except OSError as error:  # Not known is not idle.
+        return f'whether it is open is not known: {error}'
     if answer in ('', 'ok') or dm.wwid(found) != wwid:  # Empty: it is open.
         return answer
     # It does not run, or does not know a map without disks. The kernel refuses what is open.

@@ -127,7 +127,13 @@ class Flush:
         """
         if dm.wwid(self.device) != wwid:
             return
-        if not dm.status(dm.uuid_of(wwid)).active_paths:
+        try:
+            has_path = dm.status(dm.uuid_of(wwid)).active_paths > 0
+        except OSError as error:
+            raise exception.VolumeDeviceNotFound(
+                f'Whether map {self.device} has a path to write back by is not known: {error}'
+            ) from error
+        if not has_path:
             if self.is_forced:
                 multipath.stop_queueing(wwid, dm.name(self.device))
             raise exception.VolumeDeviceNotFound(

@@ -74,7 +74,11 @@ def flush_known(
 
 
 def _has_path(wwid: str) -> bool:
-    return dm_status.active_paths(dm.status_of(f'mpath-{wwid}')[2]) > 0
+    """Whether a map is known to have an active path."""
+    try:
+        return dm_status.active_paths(dm.status_of(f'mpath-{wwid}')[2]) > 0
+    except OSError:
+        return False
 
 
 def _flushed(name: str, number: int, units: list[_Unit], ends: wait.Deadline) -> tuple[str, ...]:

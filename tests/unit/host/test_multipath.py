@@ -71,3 +71,11 @@ def test_an_open_map_stays(host: Host) -> None:
     with pytest.raises(exception.VolumeInUse, match='2 process'):
         multipath.release('dm-0', wwid, wait.Deadline.after(30), give_up_io=True)
     assert list(host.maps) == ['dm-0']
+
+
+def test_a_map_of_which_it_is_not_known_whether_it_is_open_stays(host: Host) -> None:
+    found = host.maps['dm-0']
+    host.fail(0, 'hung from here')
+    with pytest.raises(exception.OperationTimedOut, match='not known'):
+        multipath.release('dm-0', found.wwid, wait.Deadline.after(60), give_up_io=False)
+    assert list(host.maps) == ['dm-0']

@@ -118,3 +118,19 @@ def test_a_disk_that_is_offline_is_not_flushed_where_the_data_is_given_up(host: 
     with pytest.raises(exception.VolumeDeviceNotFound, match='offline'):
         flush('sda', ['sda'], force=True).run_on_disk()
     assert not host.flushes
+
+
+@pytest.mark.parametrize('how', ['refused', 'late', 'hung from here'])
+def test_a_map_whose_state_cannot_be_read(host: Host, how: str) -> None:
+    """The detach looks closer, or says what it could not find out; in words of ours."""
+    found = two_volumes.map_gold(host)
+    number = block.inode('dm-0')
+    disks = [(name, scsi.number_of(name)) for name in ('sda', 'sdb')]
+    known = scsi_flush.known(disks, found.wwid)
+    act = scsi_flush.Flush('dm-0', number, known, wait.Deadline.after(60), is_forced=False)
+    host.fail(1, how)  # The look at the disks comes first.
+    assert not act.run_if_known(found.wwid)
+    if how == 'hung from here':
+        with pytest.raises(exception.VolumeDeviceNotFound, match='not known'):
+            act.run_on_map(found.wwid)
+    assert not host.flushes
