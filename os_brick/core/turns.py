@@ -19,7 +19,7 @@ import threading
 
 from os_brick.core import clock, wait
 
-# Attaches whose disks and maps udev is at work on, for each processor. 2 processors, emulated:
+# Attaches whose disks and maps udev is at work on, for each processor; measured with 2, emulated:
 # see the page of the benchmark.
 _FOR_EACH_PROCESSOR = 2
 _LEAST = 4
