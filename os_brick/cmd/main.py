@@ -39,8 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
         return exits.Exit.INTERRUPTED
-    except BrokenPipeError:
-        _forget_output()  # The reader has seen enough (os-brick tree | head).
+    except BrokenPipeError:  # while argparse printed the help of a command
+        _forget_output()
         return exits.Exit.OK
     except Exception as error:  # noqa: BLE001 whatever it is, the shell has to tell it from a finding
         return _report_bug(error, words)
@@ -59,27 +59,27 @@ def _run(words: list[str]) -> int:
         result = arguments.module_of(command).run(options, console)
         text = output.rendered(result, options, console)
     if text:
-        _print(text, console)
-    if not options.quiet:
-        for note in result.notes:
+        _print(text, console, must_arrive=command.group == table.CHANGE)
+    with contextlib.suppress(OSError):
+        for note in () if options.quiet else result.notes:
             console.stderr.write(f'{console.spelled(console.plain(note))}\n')
     return int(result.code)
 
 
-def _print(text: str, console: output.Console) -> None:
+def _print(text: str, console: output.Console, *, must_arrive: bool = False) -> None:
     # What a name on the host holds need not be valid in any encoding.
     encoding = getattr(console.stdout, 'encoding', None) or 'utf-8'
     safe = text.encode(encoding, 'backslashreplace').decode(encoding)
     try:
         console.stdout.write(f'{safe}\n')
         console.stdout.flush()
-    except BrokenPipeError:
-        raise
     except OSError as error:
         _forget_output()
+        if isinstance(error, BrokenPipeError) and not must_arrive:
+            return  # The reader has seen enough (os-brick tree | head).
         raise exits.CommandError(
             'not-printed',
-            f'The result cannot be written: {error.strerror}.',
+            f'The command has ended, but its result cannot be written: {error.strerror}.',
             exit_code=exits.Exit.NOT_PRINTED,
             remedy='See what the standard output is connected to.',
         ) from None

@@ -152,8 +152,34 @@ def rendered(output: Output, options: Any, console: Console) -> str:
 def _cut(text: str, width: int) -> str:
     if not width:
         return text
-    lines = text.split('\n')
-    return '\n'.join(f'{each[: width - 1]}…' if len(each) > width else each for each in lines)
+    return '\n'.join(_cut_line(line, width) for line in text.split('\n'))
+
+
+def _cut_line(line: str, width: int) -> str:
+    if width_of(line) <= width:
+        return line
+    while width_of(line) > width - 1:
+        line = line[:-1]
+    return f'{line}…'
+
+
+def width_of(text: str) -> int:
+    """How many columns of a terminal a text takes."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # only for names that are not ASCII
+
+    def width(sign: str) -> int:
+        if unicodedata.category(sign) in ('Mn', 'Me', 'Cf'):
+            return 0
+        return 2 if unicodedata.east_asian_width(sign) in 'WF' else 1
+
+    return sum(map(width, text))
+
+
+def padded(text: str, width: int) -> str:
+    """A text with blanks behind it up to so many columns."""
+    return text + ' ' * (width - width_of(text))
 
 
 def _plain(value: object) -> str:
@@ -176,10 +202,10 @@ def _tabular(table: Table, shown: Mapping[str, Callable[[Any], str]], console: C
         for row in table.rows
     ]
     head = [name.replace('_', ' ').upper() for name in table.columns]
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(head, *cells, strict=True)]
 
     def line(row: Sequence[str]) -> str:
-        return '  '.join(f'{cell:{width}}' for cell, width in zip(row, widths, strict=True))
+        return '  '.join(map(padded, row, widths))
 
     return '\n'.join(line(row).rstrip() for row in (head, *cells))
 

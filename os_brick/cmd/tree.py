@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 from os_brick.cmd import look
-from os_brick.cmd.output import Console, Output, Table, bytes_text
+from os_brick.cmd.output import Console, Output, Table, bytes_text, padded, width_of
 from os_brick.model import inventory, inventory_document
 from os_brick.model.inventory import State
 
@@ -206,10 +206,10 @@ def columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows as lines with their cells below each other; a column of empty cells is left out."""
     if not rows:
         return []
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
     return [
         '  '.join(
-            f'{cell:{width}}' for cell, width in zip(row, widths, strict=True) if width
+            padded(cell, width) for cell, width in zip(row, widths, strict=True) if width
         ).rstrip()
         for row in rows
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 import datetime
+import hashlib
 import json
 import re
 
@@ -23,6 +24,9 @@ _LARGEST = 4 << 20
 # As host/notes has them, which imports the libraries that a look does without.
 NOTE = 'os-brick-note-'
 _LARGEST_NOTE = 1 << 18
+_DIGITS = 32
+# Properties of a caller that tell its volume from every other one, besides the noted identity.
+_IDENTITIES = ('vol_uuid', 'volume_nguid', 'eui64', 'name')
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
 
@@ -54,7 +58,10 @@ def _note(look: Look, directory: int, place: str, name: str, boot: str) -> Itera
     try:
         raw = json.loads(shared_files.read_trusted(directory, name, _LARGEST_NOTE) or b'null')
         if raw is not None and raw.get('boot') == boot:
-            yield note.Note.from_dict(raw)
+            found = note.Note.from_dict(raw)
+            if name != f'{NOTE}{hashlib.sha256(found.key.encode()).hexdigest()[:_DIGITS]}':
+                raise ValueError('it is of another volume than its name')
+            yield found
     except PermissionError as error:
         look.missed(f'{place}/{name}', str(error.strerror))
     except (OSError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -62,28 +69,40 @@ def _note(look: Look, directory: int, place: str, name: str, boot: str) -> Itera
 
 
 class Notes:
-    """Which note is of which volume."""
+    """Which note is of which volume.
+
+    The kernel gives a device's name to another one, so a note names the volume of its identity
+    alone; by the device only where neither of both has an identity.
+    """
 
     def __init__(self, found: Iterable[note.Note]) -> None:
         every = [each for each in found if each.is_attached]
-        self._by_identity = {folded(each.identity): each for each in every if each.identity}
+        self._by_identity = {name: each for each in every for name in _identities(each)}
         self._by_device = {each.device: each for each in every if each.device}
 
     def of(self, volume: inventory.Volume) -> note.Note | None:
-        """The note of a volume: by its identity; by its device where that tells no other one."""
-        by_identity = self._by_identity.get(folded(volume.identity)) if volume.identity else None
-        by_device = self._by_device.get(volume.device)
-        if by_identity is not None or by_device is None:
-            return by_identity
-        return None if self.contradicts(volume) else by_device
+        """The note of a volume, or ``None``."""
+        if volume.identity:
+            return self._by_identity.get(_bare(volume.identity))
+        noted = self._by_device.get(volume.device)
+        return None if noted is None or _identities(noted) else noted
 
     def contradicts(self, volume: inventory.Volume) -> str:
         """The identity that a device was attached as, if it is certainly another one now."""
         noted = self._by_device.get(volume.device)
-        if noted is None or folded(noted.identity) == folded(volume.identity):
+        if noted is None or _bare(noted.identity) == _bare(volume.identity):
             return ''
         both = (noted.identity, volume.identity)
         return noted.identity if all(map(vpd.is_registered, both)) else ''
+
+
+def _identities(found: note.Note) -> set[str]:
+    told = [found.identity, *(found.properties.get(name) for name in _IDENTITIES)]
+    return {_bare(each) for each in told if each and isinstance(each, str)}
+
+
+def _bare(identity: str) -> str:
+    return folded(identity).replace('-', '')
 
 
 def of_note(found: note.Note) -> inventory.Name | None:

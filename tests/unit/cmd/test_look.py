@@ -265,7 +265,7 @@ def test_connector(host: fake_host.Host, command: Command) -> None:
 
 def test_notes_are_where_the_service_keeps_them(host: fake_host.Host, command: Command) -> None:
     """The state path of the service's configuration is looked at in the place of the default."""
-    mapped(host)
+    unit = mapped(host)
     code, _ = command('tree', '--config-file', '/nowhere/nova.conf')
     assert code == Exit.USAGE
     assert "There is no file '/nowhere/nova.conf'." in command.error
@@ -273,7 +273,7 @@ def test_notes_are_where_the_service_keeps_them(host: fake_host.Host, command: C
     conf = host.place / 'nova.conf'
     conf.write_text(f'[os_brick]\nstate_path = {state}\n')
     host.tree.file(str(conf))  # oslo.config reads that of the machine
-    noted = note.Note(key='x', device='dm-0', volume_id=ID, result={})
+    noted = note.Note(key='x', identity=unit.wwid, volume_id=ID, result={})
     keep(host.tree.at(str(state)), noted, boot='')
     cfg.CONF.clear_override('state_path', group='os_brick')  # of the tests' own
     try:

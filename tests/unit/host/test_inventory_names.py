@@ -2,6 +2,7 @@
 """What notes, libvirt's guests and targets tell of a volume's ID."""
 
 from collections.abc import Iterator
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -65,10 +66,10 @@ def noted(identity: str = WWID, device: str = 'dm-4', **more: Any) -> note.Note:
     return note.Note(key=f'{identity}{device}', device=device, identity=identity, **values | more)
 
 
-def keep(place: pathlib.Path, found: note.Note, boot: str = 'now', name: str = 'a') -> None:
+def keep(place: pathlib.Path, found: note.Note, boot: str = 'now', name: str = '') -> None:
     place.mkdir(parents=True, exist_ok=True)
     text = json.dumps({'boot': boot, **found.as_dict()})
-    (place / f'{inventory_names.NOTE}{name}').write_text(text)
+    (place / f'{inventory_names.NOTE}{name or notes.digest(found.key)}').write_text(text)
 
 
 @pytest.fixture
@@ -86,7 +87,8 @@ def test_the_name_is_that_of_the_store() -> None:
 
 def test_notes_that_cannot_be_read_are_missed(place: pathlib.Path) -> None:
     keep(place, noted())
-    keep(place, noted(OTHER, 'dm-5'), 'before', 'b')
+    keep(place, noted(OTHER, 'dm-5'), 'before')
+    keep(place, noted(OTHER, 'dm-7'), name='zz')
     for name, text in (('c', '{"boot": "now"}'), ('d', 'garbled'), ('e', '[]'), ('f', '{' * 9999)):
         (place / f'{inventory_names.NOTE}{name}').write_text(text)
     keep(place, noted(WWID, 'dm-6', wanted=10**400), name='h')
@@ -95,7 +97,7 @@ def test_notes_that_cannot_be_read_are_missed(place: pathlib.Path) -> None:
     [found] = inventory_names.notes(look, ['/run/os-brick', '/nowhere'])
     assert found.volume_id == ID
     names = [each.what.rpartition('-')[2] for each in look.unread]
-    assert names == ['c', 'd', 'e', 'f', 'g', 'h']
+    assert names == ['c', 'd', 'e', 'f', 'g', 'h', 'zz']
 
 
 @pytest.mark.parametrize(
@@ -103,8 +105,9 @@ def test_notes_that_cannot_be_read_are_missed(place: pathlib.Path) -> None:
     [
         (noted(), True, False),
         (noted(WWID.upper(), 'dm-9'), True, False),
-        (noted('', 'dm-4'), True, False),
-        (noted('free text'), True, False),
+        (noted('', 'dm-4'), False, False),
+        (noted('', 'dm-9', properties={'vol_uuid': WWID}), True, False),
+        (noted('free text'), False, False),
         (noted(OTHER), False, True),
         (noted(OTHER, 'dm-9'), False, False),
         (noted(result=None), False, False),
@@ -114,6 +117,22 @@ def test_which_note_is_of_a_volume(found: note.Note, is_its: bool, is_another: b
     every = inventory_names.Notes([found])
     assert (every.of(MAP) is not None) is is_its
     assert bool(every.contradicts(MAP)) is is_another
+
+
+def test_a_volume_without_an_identity_is_named_by_its_device() -> None:
+    bare = dataclasses.replace(MAP, identity='')
+    assert inventory_names.Notes([noted('')]).of(bare) is not None
+    assert inventory_names.Notes([noted()]).of(bare) is None
+    assert inventory_names.Notes([noted('', 'dm-9')]).of(bare) is None
+
+
+def test_a_namespace_is_named_by_what_the_caller_asked_for() -> None:
+    uuid = '7c1e0cb4-3b8f-4a43-8d40-0123456789ab'
+    namespace = Volume('nvme0n1', 1, 'namespace', 'nvme-tcp', identity=f'uuid.{uuid}')
+    asked = noted('', 'nvme0n1', properties={'vol_uuid': uuid.upper()})
+    assert inventory_names.Notes([asked]).of(namespace) == asked
+    other = noted('', 'nvme0n1', properties={'vol_uuid': uuid.replace('7', '8')})
+    assert inventory_names.Notes([other]).of(namespace) is None
 
 
 def test_a_note_names_and_counts(host: fake_host.Host) -> None:
