@@ -15,7 +15,7 @@ from typing import Any
 from oslo_concurrency import processutils as putils
 
 from os_brick import exception, privileged
-from os_brick.cmd import exits, progress, properties, services
+from os_brick.cmd import exits, progress, properties, services, signals
 from os_brick.cmd.output import Console, Output, Table
 from os_brick.core import observe, operation, trace
 from os_brick.initiator import connector
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace, console: Console, change: Change) -> Output
     stop = observe.observe(told.hear)
     check = _Check(change, options.apply)
     try:
-        with operation.only_if(check.run), told.progress(change.name):
+        with signals.ended_by_them(), operation.only_if(check.run), told.progress(change.name):
             found = change.act()
     except _FAILURES as error:
         check.end()

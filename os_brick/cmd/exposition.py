@@ -77,11 +77,15 @@ def _family(name: str) -> str:
     return re.sub('_(bucket|sum|count)$', '', name)
 
 
-def added(before: Counted, operations: Iterable[note.Past]) -> Counted:
-    """What is counted with the operations that have ended since."""
-    values, until = dict(before.values), before.until
+def added(before: Counted, operations: Iterable[note.Past], now: float) -> Counted:
+    """What is counted with the operations that have ended since.
+
+    :param now: what is said to have ended later was noted by a clock that was wrong, and waits.
+    """
+    begins = min(before.until, now)
+    values, until = dict(before.values), begins
     for each in operations:
-        if each.at > before.until:
+        if begins < each.at <= now:
             until = max(until, each.at)
             for key, value in _counts(each):
                 values[key] = values.get(key, 0.0) + value

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace, _console: Console) -> Output:
     state_path = services.state_path()
     path = os.path.abspath(options.textfile) if options.textfile else ''
     before = exposition.parsed(_written(path)) if path else exposition.NOTHING
-    counted = exposition.added(before, notes.operations(state_path))
+    counted = exposition.added(before, notes.operations(state_path), clock.wall())
     gauges = [
         *_of_host(inventory.read()),
         *_of_notes(notes.every(state_path)),

@@ -170,10 +170,12 @@ class Entry:
 
     def _attached(self, course: observe.Course) -> note.Note:
         result = _shown(trace.masked(dict(course.result or {})))
+        device = _device(course.result or {})
         return dataclasses.replace(
             self._now,
             result=result,
-            device=_device(course.result or {}),
+            device=device,
+            number=block.inode(device) if device else 0,
             identity=course.identity or str(result.get('scsi_wwn') or ''),
             wanted=course.wanted,
             ready=course.ready,

@@ -137,6 +137,8 @@ class Note:
     :ivar properties: what the caller passed, without secrets; empty if that is too large.
     :ivar result: what the attach returned; ``None`` if none has ended well.
     :ivar device: the name of the volume's device, such as ``dm-4``; empty if it has none.
+    :ivar number: the kernel's number of that device (the inode of its directory in sysfs), which no
+        other one gets until the next boot; 0 if it is not known. The name alone may be another's.
     :ivar identity: the WWID, the UUID or whatever else tells the volume from others.
     :ivar wanted: the number of paths that the attach wanted, of which ``ready`` were open at its
         end; both 0 if the protocol has no paths.
@@ -152,6 +154,7 @@ class Note:
     properties: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     result: Mapping[str, Any] | None = None
     device: str = ''
+    number: int = 0
     identity: str = ''
     wanted: int = 0
     ready: int = 0
@@ -194,6 +197,7 @@ class Note:
             volume_id=_value(raw, 'volume_id', str, ''),
             attachment_id=_value(raw, 'attachment_id', str, ''),
             device=_value(raw, 'device', str, ''),
+            number=_value(raw, 'number', int, 0),
             identity=_value(raw, 'identity', str, ''),
             wanted=_value(raw, 'wanted', int, 0),
             ready=_value(raw, 'ready', int, 0),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import json
 import os
 import pathlib
+import signal
 from typing import Any
 
 from oslo_config import cfg
@@ -182,6 +183,30 @@ def test_a_detach_that_fails_says_what_has_become_of_the_host(
                 assert 'as it was before' in shell.err
             shell.run('detach', PROPS, '--force')
     assert 2 in codes
+
+
+@pytest.mark.parametrize(
+    ('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
+)
+def test_a_signal_has_an_attach_taken_back(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    props: str,
+    number: int,
+    code: int,
+) -> None:
+    before = host.snapshot()
+    seen = []
+
+    def strike(what: str) -> None:
+        seen.append(what)
+        if len(seen) >= 6:  # And while it is taken back.
+            os.kill(os.getpid(), number)
+
+    host.before_act = strike
+    assert shell.run('attach', props) == code
+    assert host.snapshot() == before
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_plan_is_of_its_options(shell: Shell, props: str) -> None:

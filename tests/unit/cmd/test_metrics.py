@@ -24,8 +24,8 @@ LINE = re.compile(
 )
 
 
-def _text(*operations: note.Past, before: str = '') -> str:
-    return exposition.rendered(exposition.added(exposition.parsed(before), operations), [])
+def _text(*operations: note.Past, before: str = '', now: float = 1e9) -> str:
+    return exposition.rendered(exposition.added(exposition.parsed(before), operations, now), [])
 
 
 def _value(text: str, start: str) -> float:
@@ -66,6 +66,22 @@ def test_what_was_counted_is_not_counted_again_and_does_not_get_less() -> None:
         == 1
     )
     assert _value(second, exposition.LOCK_WAIT + '{') == pytest.approx(0.4)
+
+
+def test_a_clock_that_was_wrong() -> None:
+    """What was noted in the future is not counted before its time, and hides nothing."""
+    wrong = dataclasses.replace(PAST, at=1e17)
+    first = _text(PAST, wrong)
+    name = f'{exposition.DURATION}_count{{'
+    assert _value(first, name) == 1
+    later = dataclasses.replace(PAST, at=102.0)
+    second = _text(PAST, wrong, later, before=first)
+    assert _value(second, name) == 2
+    assert _value(_text(PAST, wrong, later, before=second), name) == 2
+    ahead = second.replace('until 102.0', 'until 5e17')
+    fourth = dataclasses.replace(PAST, at=1e9 + 1)
+    assert _value(_text(fourth, before=ahead, now=1e9), name) == 2
+    assert _value(_text(fourth, before=_text(before=ahead, now=1e9), now=1e9 + 2), name) == 3
 
 
 @pytest.mark.parametrize('before', ['', 'nonsense', 'os_brick_errors_total{} nan', '\x00' * 9])

@@ -18,7 +18,7 @@ import pytest
 
 from os_brick import exception, opts
 from os_brick.core import atomic, locks, operation, shared_files
-from os_brick.host import note_entry, notes
+from os_brick.host import block, note_entry, notes
 from os_brick.initiator.connectors import iscsi
 from os_brick.model import note
 from tests.unit import costs
@@ -76,6 +76,7 @@ def test_a_note_is_there_after_an_attach_and_gone_after_the_detach(
     assert (found.volume_id, found.attachment_id, found.protocol) == (VOLUME, 'a1', 'iscsi')
     assert found.result == info
     assert found.device == info['path'].removeprefix('/dev/')
+    assert found.number == block.inode(found.device) != 0
     assert found.identity == info['scsi_wwn']
     assert (found.wanted, found.ready) == (2, 2)
     assert found.process is not None

@@ -19,6 +19,7 @@ NOTE = note.Note(
     properties={'target_lun': 1, 'target_portals': ['10.0.0.1:3260'], 'auth_password': '***'},
     result={'type': 'block', 'path': '/dev/dm-4'},
     device='dm-4',
+    number=4711,
     identity='36001405e07e81c20cf5935f5225765f0',
     wanted=2,
     ready=1,
