@@ -185,6 +185,7 @@ def test_a_detach_that_fails_says_what_has_become_of_the_host(
     assert 2 in codes
 
 
+@pytest.mark.native  # A command is not run under eventlet, which has a main thread of its own.
 @pytest.mark.parametrize(
     ('number', 'code'), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)]
 )

@@ -158,6 +158,7 @@ def test_an_operation_that_is_not_of_a_volume_has_no_line(caplog) -> None:
     assert not [each for each in caplog.records if each.levelno == logging.INFO]
 
 
+@pytest.mark.native  # It measures.
 def test_a_step_costs_nothing_when_no_one_listens() -> None:
     """Less than a microsecond on an idle machine: the best of many rounds, and a wide bound."""
     with _attach():

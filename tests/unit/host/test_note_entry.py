@@ -152,6 +152,7 @@ def test_what_is_under_way_is_marked_with_what_it_has_reached(lab: Lab, state_pa
     assert len({each.reached for each in works if each}) > 2
 
 
+@pytest.mark.native  # It forks in the middle of a host.
 @pytest.mark.parametrize(('operation', 'step'), [('attach', 2), ('detach', 3)])
 def test_killed_at_each_point(
     tmp_path: pathlib.Path, state_path: str, operation: str, step: int
@@ -201,6 +202,7 @@ def test_an_interrupt_while_an_operation_is_marked(
     assert len(set(os.listdir('/proc/self/fd')) - before) <= 1  # Of the lock, which stays open.
 
 
+@pytest.mark.native
 def test_the_next_operation_ends_what_was_marked(lab: Lab, state_path: str) -> None:
     assert forked.status(functools.partial(_killed, lab.host, 0, lab.attach)) == 9
     assert _only(state_path).work is not None
