@@ -42,12 +42,12 @@ def volume_of(shelf, locks):
 @pytest.mark.parametrize(
     ('kind', 'protocol'),
     [('page', 'ISCSI')]
-    + [(kind, protocol) for kind in ('page', 'kolla', 'bare') for protocol in ('ISCSI', 'NVMEOF')]
+    + [(kind, protocol) for kind in ('page', 'bare') for protocol in ('ISCSI', 'NVMEOF')]
     * breadth.EVERYTHING,
 )
 def test_container_with_nothing_configured(volume_of, tmp_path, kind, protocol):
-    """The mounts that the page names, those of kolla, and no udev: the service sees the host's
-    kernel, iscsid and multipathd. It is root, has no configuration file and no sudo; its lock
+    """The mounts that the page names, and these without udev: the service sees the host's kernel,
+    iscsid and multipathd. It is root, has no configuration file and no sudo; its lock
     directory is in the environment."""
     pathlib.Path(LOCKS).mkdir(parents=True, exist_ok=True)
     wrapper = (str(HERE / 'container.sh'), kind, str(tmp_path / 'root'))

@@ -167,9 +167,7 @@ class Worker:
         reply = json.loads(line)
         self.elapsed = reply['elapsed']
         if 'error' in reply:
-            error = RemoteError(reply['error'], reply['kinds'], reply['repr'])
-            error.add_note(reply['trace'])
-            raise error
+            raise RemoteError(reply['error'], reply['kinds'], reply['repr'])
         return reply['result']
 
     def make(

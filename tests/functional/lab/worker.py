@@ -15,7 +15,6 @@ import socket
 import sys
 import threading
 import time
-import traceback
 
 DISTRIBUTION = '/usr/lib/python3/dist-packages'
 
@@ -116,7 +115,6 @@ class Server:
         except Exception as error:  # the caller wants to see every failure
             kinds = [kind.__name__ for kind in type(error).__mro__]
             reply = {'error': str(error), 'kinds': kinds, 'repr': repr(error)}
-            reply['trace'] = traceback.format_exc()
         reply['elapsed'] = time.monotonic() - started
         self.writer.write(json.dumps(reply, default=repr) + '\n')
         self.writer.flush()

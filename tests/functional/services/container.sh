@@ -2,7 +2,6 @@
 # Runs a program as a container with a volume service does: container.sh KIND DIRECTORY PROGRAM …
 # Its own mounts and an /etc of the image; the host's network, processes and IPC.
 #   page    the mounts of doc/source/user/containers.rst
-#   kolla   those of kolla: /run, /dev, /lib/modules and open-iscsi's directory
 #   bare    those of the page, without udev: no /run/udev, no links below /dev/disk
 set -e
 kind=$1 root=$2
@@ -29,13 +28,8 @@ bind() {
     done
 }
 
-case $kind in
-kolla) bind run etc/iscsi ;;
-*)
-    bind etc/iscsi var/lib/iscsi etc/multipath etc/multipath.conf etc/nvme var/lib/os-brick
-    bind run/lock/os-brick
-    ;;
-esac
+bind etc/iscsi var/lib/iscsi etc/multipath etc/multipath.conf etc/nvme var/lib/os-brick
+bind run/lock/os-brick
 case $kind in
 page) bind run/udev ;;
 bare) [ ! -d dev/disk ] || mount -t tmpfs nothing dev/disk ;;
