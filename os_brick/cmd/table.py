@@ -51,6 +51,7 @@ COMMANDS = (
     Command('detach', CHANGE, 'write a volume back, and take it away', seconds=None),
     Command('extend', CHANGE, 'have this host see the new size of a volume', seconds=None),
     Command('completion', OTHER, 'a script by which bash, zsh or fish completes'),
+    Command('report', UNDERSTAND, 'one file for support, without secrets', seconds=60.0),
     Command('version', OTHER, 'the version of os-brick, of Python and of the kernel'),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -68,6 +68,21 @@ def read_regular(path: str, largest: int) -> bytes:
         os.close(descriptor)
 
 
+def read_part(path: str, largest: int, *, from_end: bool = False) -> bytes:
+    """The first bytes of a regular file, or its last ones; a FIFO or a device is not waited for.
+
+    :raises OSError: if it cannot be read, or is something else.
+    """
+    descriptor = os.open(_inside(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, 'rb') as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, 'Not a regular file', path)
+        if from_end and found.st_size > largest:
+            file.seek(found.st_size - largest)
+        return file.read(largest)
+
+
 def read_or(path: str, default: str = '') -> str:
     """The text of a file, or ``default`` where it cannot be read (it may vanish at any time)."""
     try:

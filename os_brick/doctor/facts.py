@@ -233,7 +233,7 @@ class Modules:
 class SeenNote:
     """A note of an attach.
 
-    :ivar state: ``attaching``, ``attached``, ``detaching`` or ``extending``.
+    :ivar state: ``attached``, or the operation that has begun: ``attach``, ``detach``, ``extend``.
     :ivar devices: the names in the kernel that belong to it.
     :ivar identities: the WWIDs or UUIDs that it has written down.
     :ivar process: who works on it, in words; ``is_abandoned`` if that process has ended.
@@ -246,6 +246,11 @@ class SeenNote:
     identities: tuple[str, ...] = ()
     process: str = ''
     is_abandoned: bool = False
+
+    @property
+    def is_working(self) -> bool:
+        """Whether an operation on it goes on, as far as can be told."""
+        return self.state != 'attached' and not self.is_abandoned
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -133,4 +133,12 @@ def queues(uuid: str) -> bool:
 
     :raises OSError: if there is no such map.
     """
-    return 'queue_if_no_path' in root.table(uuid).split()
+    return 'queue_if_no_path' in table(uuid).split()
+
+
+def table(uuid: str) -> str:
+    """What a multipath map is made of, in the kernel's words.
+
+    :raises OSError: if there is no such map.
+    """
+    return root.table(uuid)

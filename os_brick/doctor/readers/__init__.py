@@ -29,6 +29,7 @@ def read(deadline: wait.Deadline, *, is_root: bool) -> facts.Facts:
     status = look.guarded('map_status', 'what the kernel reports of maps', maps.status, look, seen)
     asked = look.guarded('reported', 'what disks report to be', scsi.ask, look, disks or {})
     reported, unmapped = asked or (None, {})
+    running = look.guarded('services', 'the services', services.services, look)
     found = facts.Facts(
         disks=disks,
         reported=reported,
@@ -45,10 +46,10 @@ def read(deadline: wait.Deadline, *, is_root: bool) -> facts.Facts:
         multipathd=look.guarded('multipathd', 'multipathd', maps.daemon, look),
         processes=look.guarded('processes', 'the processes of the host', host.processes),
         view=look.guarded('view', 'the devices of the host', host.view),
-        services=look.guarded('services', 'the services', services.services, look),
+        services=running,
         modules=look.guarded('modules', 'the kernel modules', host.modules, programs or ()),
         programs=programs,
-        notes=look.guarded('notes', 'the notes of attaches', notes.notes, look),
+        notes=look.guarded('notes', 'the notes of attaches', notes.notes, look, running or ()),
     )
     return _with_openers(look, found)
 

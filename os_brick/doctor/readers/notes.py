@@ -3,10 +3,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from os_brick import opts
+from os_brick.core import trace
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import Look
+from os_brick.host import notes as host_notes
+from os_brick.model import note
 
 
-def notes(_look: Look) -> tuple[facts.SeenNote, ...] | None:
-    """The notes of the volumes that are attached, or about to be."""
-    return ()
+def notes(look: Look, services: Iterable[facts.Service]) -> tuple[facts.SeenNote, ...]:
+    """The notes of the volumes that are attached, or about to be.
+
+    A service that cannot write to the directory of notes has them beside its lock files.
+    """
+    places = [opts.current().state_path, *(each.lock_path for each in services)]
+    found: dict[str, note.Note] = {}
+    for place in dict.fromkeys(each for each in places if each.startswith('/')):
+        noted = host_notes.every(place)
+        for each in noted.notes:
+            found.setdefault(each.key, each)
+        for unread in noted.unread:
+            look.miss('notes', unread.what, unread.why)
+    return tuple(map(_seen, found.values()))
+
+
+def _seen(found: note.Note) -> facts.SeenNote:
+    work = found.work
+    process = work.process if work else found.process
+    return facts.SeenNote(
+        str(trace.masked(found.volume_id or found.key)),
+        found.protocol,
+        work.operation if work else 'attached',
+        (found.device,) if found.device else (),
+        (found.identity,) if found.identity else (),
+        f'{process.program or "process"} {process.pid}' if process else '',
+        work is not None and host_notes.is_running(work.process) is False,
+    )

@@ -113,6 +113,8 @@ def orphan_disk(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A disk without a map, a user and a note."""
     if found.openers is None or found.notes is None:
         return
+    if any(note.is_working for note in found.notes):
+        return  # An attach that goes on has disks that it has not noted yet.
     noted = {name for note in found.notes for name in note.devices}
     identities = {each.lower() for note in found.notes for each in note.identities}
     for disk in (found.disks or {}).values():
