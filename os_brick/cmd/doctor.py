@@ -22,6 +22,10 @@ _SHARE_LEFT = 0.1
 _MOST_LINES = 8
 _COLOURS = {'F': 'bad', 'W': 'warn', 'I': 'dim'}
 _WORDS = {'F': 'FAIL', 'W': 'WARN', 'I': 'INFO'}
+_NOTHING = (
+    'Nothing to be judged was found: no disk of a fabric, no session, no controller, no map, no '
+    'service, and none of the programs of storage (open-iscsi, multipath-tools, nvme-cli).'
+)
 _LARGEST_FLEET_BYTES = 256 << 20
 
 
@@ -141,6 +145,7 @@ def _output(result: examine.Result, seconds: float) -> Output:
         'at': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
         'seconds': seconds,
         'exit_code': result.exit_code,
+        'has_storage': result.has_storage,
         'checks': list(result.checks),
         'silenced': list(result.silenced),
         'findings': [as_dict(each) for each in result.findings],
@@ -166,6 +171,8 @@ def as_dict(each: examine.Finding) -> dict[str, Any]:
 
 def _lines(name: str, result: examine.Result, seconds: float, console: Console) -> Iterator[str]:
     yield f'{console.plain(name)}: {_summary(result)}   {seconds:.2f} s'
+    if not result.has_storage:
+        yield _NOTHING
     yield from drawn(result.findings, console)
     yield from drawn_unread(result, console)
     if result.findings:
@@ -194,14 +201,16 @@ def drawn_unread(result: examine.Result, console: Console) -> Iterator[str]:
 def _summary(result: examine.Result) -> str:
     found = [{each.id for each in result.findings if each.level == level} for level in 'FWI']
     bad = set().union(*found)
-    parts = [f'{len(result.checks)} checks', f'{len(set(result.checks) - bad)} good']
+    hidden = {name for each in result.unread for name in result.affected(each)}
+    good = set(result.checks) - bad - hidden
+    parts = [f'{len(result.checks)} checks', f'{len(good)} good']
     words = (('failure', 'failures'), ('warning', 'warnings'), ('remark', 'remarks'))
     for ids, (one, many) in zip(found, words, strict=True):
         parts += [f'{len(ids)} {one if len(ids) == 1 else many}'] if ids else []
     if result.silenced:
         parts.append(f'{len(result.silenced)} silenced')
-    if result.unread:
-        parts.append(f'{len(result.unread)} not looked at')
+    if hidden - bad:
+        parts.append(f'{len(hidden - bad)} not looked at completely')
     return ', '.join(parts)
 
 

@@ -36,12 +36,14 @@ class Result:
     :ivar checks: the findings that were looked for.
     :ivar silenced: those that the site does not want to hear of.
     :ivar unread: what could not be looked at, see :meth:`affected`.
+    :ivar has_storage: whether there was anything to be judged at all.
     """
 
     findings: tuple[Finding, ...]
     checks: tuple[str, ...]
     silenced: tuple[str, ...] = ()
     unread: tuple[facts.Unread, ...] = ()
+    has_storage: bool = True
 
     def affected(self, unread: facts.Unread) -> tuple[str, ...]:
         """The findings that could not be looked for completely."""
@@ -84,7 +86,13 @@ def examine(
         cases += _findings(entry, override, rows)
     needed = {fact for name in checks for fact in catalogue.entries()[name].facts} | {'site'}
     unread = tuple(each for each in found.unread if each.fact in needed)
-    return Result(in_order(cases), tuple(checks), tuple(silenced), unread)
+    return Result(in_order(cases), tuple(checks), tuple(silenced), unread, _has_storage(found))
+
+
+def _has_storage(found: facts.Facts) -> bool:
+    """Whether there is anything on the host that the rules could judge."""
+    things = (found.disks, found.maps, found.sessions, found.records, found.controllers)
+    return any((*things, found.services, found.programs, found.notes))
 
 
 def in_order(found: Iterable[Finding]) -> tuple[Finding, ...]:

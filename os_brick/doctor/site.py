@@ -30,6 +30,7 @@ from os_brick.doctor.case import Values
 
 DIRECTORY = '/etc/os-brick/doctor.d'
 _LARGEST_BYTES = 1 << 20
+_LARGEST_VALUE = 1e9
 _KEYS = {'silence', 'level', 'values', 'vendors', 'reason'}
 
 
@@ -62,10 +63,10 @@ def overrides() -> tuple[dict[str, Override], list[facts.Unread]]:
     wrong = []
     for path in sorted([*files.glob(f'{DIRECTORY}/*.yaml'), *files.glob(f'{DIRECTORY}/*.yml')]):
         try:
-            found |= _parsed(files.read_bytes(path, _LARGEST_BYTES))
+            found |= _parsed(files.read_regular(path, _LARGEST_BYTES))
         except PermissionError:
             wrong.append(facts.Unread('site', path, facts.NEEDS_ROOT))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, OverflowError) as error:
             wrong.append(facts.Unread('site', path, f'{error}; the file counts for nothing'))
     return found, wrong
 
@@ -74,7 +75,7 @@ def _parsed(data: bytes) -> dict[str, Override]:
     import yaml  # takes 13 ms, and few sites have a file
 
     try:
-        content = yaml.safe_load(data)
+        content = _plain(yaml, data)
     except yaml.YAMLError as error:
         place = getattr(error, 'problem_mark', None)
         line = f' in line {place.line + 1}' if place else ''
@@ -87,6 +88,17 @@ def _parsed(data: bytes) -> dict[str, Override]:
     return {name: _override(name, row) for name, row in findings.items()}
 
 
+def _plain(yaml: Any, data: bytes) -> Any:
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            # A few lines of aliases of aliases would fill the memory.
+            if self.check_event(yaml.AliasEvent):
+                raise Wrong('it has an alias (*name)')
+            return super().compose_node(parent, index)
+
+    return yaml.load(data, Loader)
+
+
 def _override(name: str, row: object) -> Override:
     where = f'findings.{name}'
     entry = catalogue.entries().get(name)
@@ -94,12 +106,15 @@ def _override(name: str, row: object) -> Override:
         raise Wrong(f'{where} is not a finding; os-brick doctor --list has them')
     keys = _only({} if row is None else row, where, _KEYS)
     level = keys.get('level', '')
-    if 'level' in keys and level not in catalogue.LEVELS:
+    is_level = isinstance(level, str) and level in catalogue.LEVELS
+    if 'level' in keys and not is_level:
         raise Wrong(f'{where}.level is {level!r}, and has to be F, W or I')
     silence = keys.get('silence', False)
     is_list = isinstance(silence, list) and all(isinstance(each, str) for each in silence)
     if not isinstance(silence, bool) and not is_list:
         raise Wrong(f'{where}.silence has to be true, false, or a list of objects')
+    if not isinstance(keys.get('reason', ''), str):
+        raise Wrong(f'{where}.reason has to be a text')
     vendors = _mapping(keys.get('vendors'), f'{where}.vendors')
     return Override(
         level=level,
@@ -108,7 +123,7 @@ def _override(name: str, row: object) -> Override:
         values=_numbers(keys.get('values'), f'{where}.values', entry),
         vendors={str(each): _numbers(row, f'{where}.vendors.{each}', entry)
                  for each, row in vendors.items()},
-        reason=str(keys.get('reason', '')),
+        reason=keys.get('reason', ''),
     )  # fmt: skip
 
 
@@ -131,8 +146,9 @@ def _only(value: object, where: str, known: set[str]) -> Mapping[str, Any]:
 def _numbers(value: object, where: str, entry: catalogue.Entry) -> dict[str, float]:
     found = _only(value, where, set(entry.values))
     for key, number in found.items():
-        if not isinstance(number, int | float) or isinstance(number, bool):
-            raise Wrong(f'{where}.{key} is {number!r}, and has to be a number')
+        is_number = isinstance(number, int | float) and not isinstance(number, bool)
+        if not is_number or not 0 <= number <= _LARGEST_VALUE:
+            raise Wrong(f'{where}.{key} has to be a number from 0')
     return dict(found)
 
 

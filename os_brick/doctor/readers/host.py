@@ -11,6 +11,7 @@ from os_brick.host import machine, mounts, nvme
 from os_brick.model import host_files
 
 _HOST_ID = '/etc/nvme/hostid'
+_LARGEST_NAME_BYTES = 64 << 10
 _SOCKETS = '/proc/net/unix'
 # Linux, net/unix/af_unix.c, unix_seq_show: the flag of a socket that listens (__SO_ACCEPTCON).
 _LISTENS = 0x10000
@@ -32,7 +33,7 @@ def host_names() -> facts.HostNames:
     :raises BrickException: if there is something else in one of them.
     """
     try:
-        host_id = host_files.nvme_host_id(files.read_bytes(_HOST_ID))
+        host_id = host_files.nvme_host_id(files.read_regular(_HOST_ID, _LARGEST_NAME_BYTES))
     except FileNotFoundError:
         host_id = ''
     return facts.HostNames(machine.written_host_nqn(), host_id)

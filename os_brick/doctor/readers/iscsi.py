@@ -54,7 +54,7 @@ def _known(text: str) -> str:
 def initiator() -> str:
     """The iSCSI name in this host's file; empty if there is none."""
     try:
-        return host_files.initiator_name(files.read_bytes(INITIATOR_NAME))
+        return host_files.initiator_name(files.read_regular(INITIATOR_NAME, _LARGEST_RECORD_BYTES))
     except FileNotFoundError:
         return ''
 

@@ -8,8 +8,11 @@ import dataclasses
 from typing import Any, TypeVar
 
 from os_brick import exception
-from os_brick.core import trace, wait
+from os_brick.core import fanout, trace, wait
 from os_brick.doctor import facts
+
+# One reader may take so much of the time that is left.
+_SHARE_OF_ONE = 0.6
 
 T = TypeVar('T')
 
@@ -36,15 +39,23 @@ class Look:
         if self.deadline.passed:
             self.miss(fact, what, 'time was up before')
             return None
-        try:
-            return read(*args)
-        except PermissionError as error:
-            self.miss(fact, what, why_denied(error, is_root=self.is_root))
-        except (OSError, ValueError, exception.BrickException) as error:
-            self.miss(fact, what, error)
-        except Exception as error:  # noqa: BLE001 one reader's fault must not cost the others'
-            self.miss(fact, what, f'{type(error).__name__}: {error} (a bug of os-brick)')
-        return None
+        # In a thread: a file of /etc may be on a file system that hangs.
+        reader: fanout.Fanout[str, T] = fanout.Fanout(lambda _: read(*args))
+        reader.start([fact])
+        if not reader.have_ended(self.deadline.remaining * _SHARE_OF_ONE):
+            self.miss(fact, what, 'it does not answer')
+            return None
+        reader.require_uninterrupted()
+        for error in reader.errors.values():
+            self.miss(fact, what, self._why(error))
+        return reader.results.get(fact)
+
+    def _why(self, error: Exception) -> str | Exception:
+        if isinstance(error, PermissionError):
+            return why_denied(error, is_root=self.is_root)
+        if isinstance(error, OSError | ValueError | exception.BrickException):
+            return error
+        return f'{type(error).__name__}: {error} (a bug of os-brick)'
 
 
 def why_denied(error: OSError, *, is_root: bool) -> str:

@@ -19,6 +19,7 @@ _PORT = re.compile(r'/(rport-[\d:]+-\d+)/')
 _GROUP_SECONDS = 1.5
 # If one of them hangs, each by itself.
 _ONE_SECONDS = 0.7
+_SHARE_LEFT = 0.5
 
 
 def disks(usage: block.Usage) -> dict[str, facts.SeenDisk]:
@@ -79,7 +80,9 @@ def ask(look: Look, seen: Mapping[str, facts.SeenDisk]) -> Answers | None:
         look.miss('reported', 'which volume each disk reports to be', facts.NEEDS_ROOT)
         return None
     groups = _groups(look, seen)
-    results, errors = fanout.fanout(lambda key: _ask_group(groups[key], look.deadline), groups)
+    # Before the reader as a whole is given up.
+    deadline = look.deadline.leaving(_SHARE_LEFT)
+    results, errors = fanout.fanout(lambda key: _ask_group(groups[key], deadline), groups)
     for key, failure in errors.items():
         look.miss('reported', ', '.join(groups[key]), failure)
     return _in_order(look, seen, [results[key] for key in groups if key in results])

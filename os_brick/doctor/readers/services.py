@@ -62,7 +62,7 @@ def _parsed(path: str) -> Conf:
     base, _, name = path.rpartition('/')
     more = [*files.glob(f'{base}/{name}.d/*.conf'), *files.glob(f'{base}/conf.d/*.conf')]
     for each in (path, *more):
-        text = files.read_bytes(each, _LARGEST_BYTES).decode('utf-8', 'replace')
+        text = files.read_regular(each, _LARGEST_BYTES).decode('utf-8', 'replace')
         conf.read_string(text, source=each)
     return conf
 
@@ -130,20 +130,27 @@ def _find(program: str, places: str) -> str:
 def _secure_path() -> str:
     # Root alone may read it; what distributions write there is the default here.
     for path in ('/etc/sudoers', *files.glob('/etc/sudoers.d/*')):
-        found = _SECURE_PATH.search(files.read_or(path))
+        found = _SECURE_PATH.search(_text(path))
         if found:
             return found[1].strip()
     return _PATH
 
 
+def _text(path: str) -> str:
+    try:
+        return files.read_regular(path, _LARGEST_BYTES).decode('utf-8', 'replace')
+    except OSError:
+        return ''
+
+
 def _exec_dirs(path: str) -> str:
-    found = re.search(r'^\s*exec_dirs\s*=\s*(\S+)', files.read_or(path), re.MULTILINE)
+    found = re.search(r'^\s*exec_dirs\s*=\s*(\S+)', _text(path), re.MULTILINE)
     return found[1] if found else ''
 
 
 def _fault_of_python(program: str) -> str:
     """What is wrong with the Python of a ``privsep-helper``: it has to import this release."""
-    found = _SHEBANG.match(files.read_bytes(files.realpath(program), _LARGEST_BYTES)[:256])
+    found = _SHEBANG.match(files.read_part(files.realpath(program), 256))
     if found is None:
         return ''  # A wrapper in another language: nothing to be said without running it.
     prefix = found[1].decode().rpartition('/bin/')[0]

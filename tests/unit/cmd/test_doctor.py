@@ -2,6 +2,7 @@
 """``os-brick doctor`` from words to an exit code, on the fake host."""
 
 import json
+import os
 import pathlib
 from typing import Any
 
@@ -12,6 +13,7 @@ from os_brick.cmd import doctor, main
 from os_brick.doctor import catalogue, site
 from tests.unit.doctor.conftest import Ward, ward  # noqa: F401 a fixture
 from tests.unit.fakehost import array
+from tests.unit.fakehost import host as fake_host
 
 Capture = pytest.CaptureFixture[str]
 
@@ -59,7 +61,7 @@ def test_json_is_the_contract(ward: Ward, capsys: Capture) -> None:  # noqa: F81
     assert code == found['exit_code'] == 2
     assert set(found) == {
         *('schema', 'host', 'at', 'seconds', 'exit_code', 'checks', 'silenced', 'findings'),
-        'unread',
+        *('unread', 'has_storage'),
     }
     assert found['schema'] == 'os-brick/doctor/1'
     first = found['findings'][0]
@@ -112,6 +114,60 @@ def test_a_bad_file_of_the_site_is_named(ward: Ward, capsys: Capture) -> None:  
     code, text = called(capsys)
     assert code == 3
     assert f'{site.DIRECTORY}/a.yaml: findings.ghost-map.level' in text
+
+
+def test_what_was_not_looked_at_is_not_good(
+    ward: Ward,  # noqa: F811
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr('os.geteuid', lambda: 1000)
+    _code, found = document(capsys)
+    hidden = {name for each in found['unread'] for name in each['affects']}
+    text = called(capsys)[1]
+    assert f'30 checks, {30 - len(hidden)} good, {len(hidden)} not looked at completely' in text
+
+
+def test_a_host_without_storage_is_told_so(tmp_path: pathlib.Path, capsys: Capture) -> None:
+    with fake_host.Host(tmp_path):
+        _code, text = called(capsys)
+        assert 'Nothing to be judged was found' in text
+        assert not document(capsys)[1]['has_storage']
+
+
+@pytest.mark.parametrize(
+    'path',
+    [
+        f'{site.DIRECTORY}/a.yaml',
+        '/etc/nova/nova.conf',
+        '/etc/iscsi/initiatorname.iscsi',
+        '/etc/nvme/hostid',
+    ],
+)
+def test_a_file_that_would_hang_costs_its_line(ward: Ward, capsys: Capture, path: str) -> None:  # noqa: F811
+    place = ward.host.tree.at(path)
+    place.unlink(missing_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(place)
+    code, found = document(capsys)
+    assert code == 3
+    assert [path in each['what'] or each['affects'] for each in found['unread']]
+    assert len(found['unread']) == 1
+
+
+def test_a_reader_that_hangs_costs_its_share(
+    ward: Ward,  # noqa: F811
+    capsys: Capture,
+) -> None:
+    """A name that is read without a look at what it is: its reader waits, the others do not."""
+    place = ward.host.tree.at('/etc/nvme/hostnqn')
+    place.unlink()
+    os.mkfifo(place)
+    code, found = document(capsys, '--timeout', '2')
+    descriptor = os.open(place, os.O_WRONLY)  # The reader goes on, and ends.
+    os.close(descriptor)
+    assert code == 3
+    assert [each['why'] for each in found['unread']] == ['it does not answer']
 
 
 def test_the_list_has_every_finding(capsys: Capture) -> None:

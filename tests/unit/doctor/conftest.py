@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 from typing import Any
 
+from oslo_config import cfg
 import pytest
 
 from os_brick.core import wait
@@ -46,6 +47,7 @@ def ids(result: examine.Result) -> set[str]:
 
 @pytest.fixture
 def ward(tmp_path: pathlib.Path) -> Iterator[Ward]:
+    cfg.CONF.set_override('state_path', str(tmp_path / 'notes'), group='os_brick')
     with fake_host.Host(tmp_path) as host:
         around = surroundings.furnish(host)
         target = host.target('t1', portals=2)
@@ -54,3 +56,4 @@ def ward(tmp_path: pathlib.Path) -> Iterator[Ward]:
         info = connector.connect_volume(target.properties(plural=True))
         host.settle()
         yield Ward(host, around, target, connector, info)
+    cfg.CONF.clear_override('state_path', group='os_brick')

@@ -2,6 +2,8 @@
 """Each finding is planted on the fake host and found; none is found on a host that is well."""
 
 from collections.abc import Callable
+import functools
+import os
 
 import pytest
 
@@ -10,6 +12,7 @@ from os_brick.initiator.connectors import iscsi
 from tests.unit.doctor.conftest import Ward, ids
 from tests.unit.fakehost import array, surroundings
 from tests.unit.fakehost import host as fake_host
+from tests.unit.initiator import forked
 
 CHECKS = [name for name, entry in catalogue.entries().items() if not entry.is_of_fleet]
 PLANTS: dict[str, Callable[[Ward], object]] = {}
@@ -52,8 +55,7 @@ def test_looking_changes_nothing_and_starts_no_program(ward: Ward) -> None:
     assert len(ward.host.commands) == commands
 
 
-# An operation without its process is planted in test_rules.
-@pytest.mark.parametrize('name', [name for name in CHECKS if name != 'unfinished'])
+@pytest.mark.parametrize('name', CHECKS)
 def test_a_finding_that_is_planted_is_found(name: str, ward: Ward) -> None:
     PLANTS[name](ward)
     result = ward.examine()
@@ -295,3 +297,19 @@ def _no_module(ward: Ward) -> None:
 @plants('program-missing')
 def _no_iscsiadm(ward: Ward) -> None:
     ward.host.tree.remove('/usr/sbin/iscsiadm')
+
+
+@plants('unfinished')
+def _killed(ward: Ward) -> None:
+    """The process of a second attach is killed in the middle of it."""
+    ward.target.luns[2] = array.Unit('second')
+    status = forked.status(functools.partial(_killed_at_scan, ward))
+    assert status == 9
+
+
+def _killed_at_scan(ward: Ward) -> None:
+    def before_act(what: str) -> None:
+        os._exit(9)
+
+    ward.host.before_act = before_act
+    iscsi.ISCSIConnector(None).connect_volume(ward.target.properties(2, volume_id='v2'))

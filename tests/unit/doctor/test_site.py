@@ -72,6 +72,17 @@ def test_a_value_is_the_sites(ward: Ward, values: str) -> None:
         ('other: {}', "'other'"),
         ('a: b: c', 'line 1'),
         ('!!python/object/apply:os.getcwd []', 'line 1'),
+        ('findings: {ghost-map: {level: [F]}}', 'findings.ghost-map.level'),
+        ('findings: {ghost-map: {level: {a: 1}}}', 'findings.ghost-map.level'),
+        ('findings: {ghost-map: {reason: [a]}}', 'findings.ghost-map.reason'),
+        ('findings: {ghost-map: {reason: [&a [x], *a]}}', 'alias'),
+        *(
+            (f'findings: {{iscsi-recovery-tmo: {{values: {{seconds: {each}}}}}}}', 'seconds')
+            for each in ('.nan', '.inf', '-1', '1' + '0' * 4000)
+        ),
+        ('findings: {iscsi-recovery-tmo: {values: {seconds: 1' + '0' * 5000 + '}}}', 'YAML'),
+        ('? [a, b]\n: 1', 'YAML'),
+        ('findings: {orphan-disk: {reason: 2026-13-45}}', 'YAML'),
         ('[' * 5000, 'YAML'),
         ('\x00', 'YAML'),
     ],
