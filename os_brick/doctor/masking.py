@@ -37,7 +37,7 @@ _HARMLESS = {
 # here, and with steps back some of it takes hours.
 _NAME = (
     r'(?<![\w.\[\]-])(?=[\w.\[\]-]*?(?:passw|passphrase|passwd|secret|token|keyring|credential'
-    r'|private[_-]?key|psk|dhchap|api[_-]?key|access[_-]?key|_pass\b|\bpin\b|community))'
+    r'|private[_-]?key|psk|dhchap|api[_-]?key|access[_-]?key|encryption[_-]?key|pwd|jwt|pass\b|\bpin\b|community))'
     r'[\w.\[\]-]++'
 )
 _ASSIGNED = re.compile(
@@ -65,6 +65,8 @@ _FORMS = (
     re.compile(
         r'(?P<before>[a-z][a-z0-9+.-]*://[^/\s:@]*:)(?P<value>[^/\s@]+)(?=@)', re.IGNORECASE
     ),
+    # mount.cifs: user=NAME%PASSWORD.
+    re.compile(r'(?P<before>\buser(?:name)?=[^,%\s]*%)(?P<value>[^,\s]+)'),
     # NVMe: secrets of in-band authentication, and keys of TLS (NVM Express TP 8018).
     re.compile(r'(?P<before>)(?P<value>DHHC-1:[^\s,"\']+)'),
     re.compile(r'(?P<before>)(?P<value>NVMeTLSkey-1:[^\s,"\']+)'),

@@ -37,6 +37,10 @@ def masked(texts: dict[str, str]) -> dict[str, str]:
         'X-Auth-Token: {}',
         'dhchap_secret={}',
         'keyring = {}',
+        'options: user=u,pass={}',
+        'mount -o user=u%{},ro',
+        'jwt={}',
+        'encryption_key: {}',
     ],
 )
 def test_a_secret_is_hidden_where_it_stands_and_elsewhere(line: str) -> None:
