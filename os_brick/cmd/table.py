@@ -46,12 +46,12 @@ COMMANDS = (
     Command('connector', LOOK, 'what Cinder wants of this host', seconds=30.0),
     Command('doctor', UNDERSTAND, 'what is wrong with this host, and what to type'),
     Command('explain', UNDERSTAND, 'what a finding, an error, a log or a thing means'),
+    Command('report', UNDERSTAND, 'one file for support, without secrets', seconds=60.0),
     Command('metrics', UNDERSTAND, 'what is here and what took how long, for Prometheus'),
     Command('attach', CHANGE, 'attach a volume, and print its device', seconds=None),
     Command('detach', CHANGE, 'write a volume back, and take it away', seconds=None),
     Command('extend', CHANGE, 'have this host see the new size of a volume', seconds=None),
     Command('completion', OTHER, 'a script by which bash, zsh or fish completes'),
-    Command('report', UNDERSTAND, 'one file for support, without secrets', seconds=60.0),
     Command('version', OTHER, 'the version of os-brick, of Python and of the kernel'),
 )
 BY_NAME = {command.name: command for command in COMMANDS}

@@ -7,9 +7,14 @@ look. What is read is read by the root daemon here, as the connectors' is.
 
 from collections.abc import Callable, Iterator
 import contextlib
+import gzip
+import json
 import os
 import pathlib
 import signal
+import subprocess
+import sys
+from typing import Any
 
 import pytest
 
@@ -18,6 +23,7 @@ from os_brick.doctor import examine, readers
 from tests.functional import fc_support, lab, nvme_support, support
 
 HOST_ID = pathlib.Path('/etc/nvme/hostid')
+SECRET = 'bundle-S3cret-1'
 GHOST = '36001405dead00000000000000000beef'
 
 Plant = contextlib.AbstractContextManager[object]
@@ -173,6 +179,40 @@ def test_what_is_planted_is_found(shelf, multi, multipathd):
             wrong.append((wanted, found))
     assert not wrong
     lab.shell.until(lambda: not findings(), 10, 'no finding is left', 0.5)
+    multi.disconnect_volume(props, info)
+
+
+def test_the_commands_on_a_host_with_a_secret(shelf, multi, tmp_path):
+    """The programs themselves, with exit codes, and a bundle without the secret of a session."""
+    target = shelf.target('bundle', portals=1)
+    target.map(1, support.stamped(shelf, 'bundle'))
+    target.chap('user', SECRET)
+    props = target.properties(
+        1, auth_method='CHAP', auth_username='user', auth_password=SECRET, plural=True
+    )
+    info = multi.connect_volume(props)
+    support.wait_disks(info['path'], 1)
+
+    def call(*words: str) -> tuple[int, dict[str, Any]]:
+        done = subprocess.run(
+            [sys.executable, '-m', 'os_brick', *words, '-f', 'json'],
+            env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, json.loads(done.stdout)
+
+    code, found = call('doctor', '--timeout', '20')
+    assert (code, found['findings'], found['unread']) == (0, [], [])
+    path = tmp_path / 'bundle.tar.gz'
+    code, found = call('report', '-o', str(path))
+    assert code in (0, 3)
+    assert path.stat().st_mode & 0o777 == 0o600
+    whole = gzip.decompress(path.read_bytes())
+    assert target.iqn.encode() in whole
+    assert b'node.session.auth.password = ***' in whole
+    assert SECRET.encode() not in whole
     multi.disconnect_volume(props, info)
 
 

@@ -80,11 +80,15 @@ def _suspects(found: facts.Facts) -> Iterable[str]:
     for disk in (found.disks or {}).values():
         if not disk.maps and not disk.users:
             yield disk.name
+    reported = found.reported or {}
     for name, each in (found.maps or {}).items():
-        wrong = set(found.unmapped) | {
-            disk for disk, now in (found.reported or {}).items() if now.contradicts(each.wwid)
-        }
-        if not each.members or wrong & set(each.members):
+        wrong = [
+            disk
+            for disk in each.members
+            if disk in found.unmapped
+            or (disk in reported and reported[disk].contradicts(each.wwid))
+        ]
+        if wrong or not each.members:
             yield name
 
 
