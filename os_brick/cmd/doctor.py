@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, _console: Console) -> Output:
     """What is found, the worst first."""
     wanted = _wanted(options)
+    configure(options)
     if options.list:
         return _list(wanted)
     begun = clock.monotonic()
@@ -51,6 +52,17 @@ def run(options: argparse.Namespace, _console: Console) -> Output:
     else:
         result = examined(options.timeout or 10.0, wanted, options.skip or ())
     return _output(result, round(clock.monotonic() - begun, 3))
+
+
+def configure(options: argparse.Namespace) -> None:
+    """Use the configuration that was given; without one, what services have is looked for.
+
+    :raises CommandError: if it cannot be read.
+    """
+    if options.config_file:
+        from os_brick.cmd import services
+
+        services.configure(options.config_file)
 
 
 def examined(

@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, _console: Console) -> Output:
     """What it means, and what is found on this host that has to do with it."""
+    doctor.configure(options)
     what, seconds = options.what[0], options.timeout or 10.0
     if what == '-':
         return _of_text(sys.stdin.buffer.read(_LARGEST_TEXT_BYTES), seconds)

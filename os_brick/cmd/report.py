@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, _console: Console) -> Output:
     """Write the bundle; the file is this user's alone."""
+    doctor.configure(options)
     now = datetime.datetime.now(datetime.UTC)
     host = files.read_or('/proc/sys/kernel/hostname', 'host')
     base = f'os-brick-report-{_safe(host)}-{now:%Y%m%dT%H%M%SZ}'

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from typing import Any
 
+from oslo_config import cfg
 import pytest
 
 from os_brick.core import wait
@@ -190,12 +191,14 @@ def test_the_commands_on_a_host_with_a_secret(shelf, multi, tmp_path):
     props = target.properties(
         1, auth_method='CHAP', auth_username='user', auth_password=SECRET, plural=True
     )
+    own, conf = cfg.CONF.os_brick, tmp_path / 'brick.conf'
+    conf.write_text(f'[os_brick]\nlock_path = {own.lock_path}\nstate_path = {own.state_path}\n')
     info = multi.connect_volume(props)
     support.wait_disks(info['path'], 1)
 
     def call(*words: str) -> tuple[int, dict[str, Any]]:
         done = subprocess.run(
-            [sys.executable, '-m', 'os_brick', *words, '-f', 'json'],
+            [sys.executable, '-m', 'os_brick', *words, '--config-file', conf, '-f', 'json'],
             env={**os.environ, 'PYTHONPATH': str(pathlib.Path(__file__).parents[2])},
             capture_output=True,
             text=True,

@@ -170,6 +170,11 @@ def test_a_reader_that_hangs_costs_its_share(
     assert [each['why'] for each in found['unread']] == ['it does not answer']
 
 
+def test_a_configuration_that_cannot_be_read(ward: Ward, capsys: Capture) -> None:  # noqa: F811
+    assert main.main(['doctor', '--config-file', '/no/such']) == 64
+    assert '/no/such' in capsys.readouterr().err
+
+
 def test_the_list_has_every_finding(capsys: Capture) -> None:
     code, found = document(capsys, '--list')
     assert code == 0
