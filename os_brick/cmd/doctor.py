@@ -211,19 +211,22 @@ def drawn_unread(result: examine.Result, console: Console) -> Iterator[str]:
 
 
 def _summary(result: examine.Result) -> str:
-    found = [{each.id for each in result.findings if each.level == level} for level in 'FWI']
-    bad = set().union(*found)
-    hidden = {name for each in result.unread for name in result.affected(each)}
-    good = set(result.checks) - bad - hidden
-    parts = [f'{len(result.checks)} checks', f'{len(good)} good']
-    words = (('failure', 'failures'), ('warning', 'warnings'), ('remark', 'remarks'))
-    for ids, (one, many) in zip(found, words, strict=True):
-        parts += [f'{len(ids)} {one if len(ids) == 1 else many}'] if ids else []
-    if result.silenced:
-        parts.append(f'{len(result.silenced)} silenced')
-    if hidden - bad:
-        parts.append(f'{len(hidden - bad)} not looked at completely')
-    return ', '.join(parts)
+    levels: dict[str, set[str]] = {'F': set(), 'W': set(), 'I': set()}
+    for each in result.findings:
+        levels[each.level].add(each.id)
+    bad = set().union(*levels.values())
+    hidden = {name for each in result.unread for name in result.affected(each)} - bad
+    counts = [
+        (len(result.checks), 'checks', 'check'),
+        (len(set(result.checks) - bad - hidden), 'good', 'good'),
+        (len(levels['F']), 'failures', 'failure'),
+        (len(levels['W']), 'warnings', 'warning'),
+        (len(levels['I']), 'remarks', 'remark'),
+        (len(result.silenced), 'silenced', 'silenced'),
+        (len(hidden), 'not looked at completely', 'not looked at completely'),
+    ]
+    shown = [each for number, each in enumerate(counts) if each[0] or number < 2]
+    return ', '.join(f'{count} {one if count == 1 else many}' for count, many, one in shown)
 
 
 def _group(found: list[examine.Finding], console: Console) -> Iterator[str]:

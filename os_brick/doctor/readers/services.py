@@ -12,7 +12,7 @@ import importlib.metadata
 import re
 import shlex
 
-from os_brick.core import files
+from os_brick.core import files, trace
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import Look, why_denied
 
@@ -79,7 +79,7 @@ def _service(project: str, path: str, conf: Conf) -> facts.Service:
     lock = _VARIABLE.sub(lambda found: known.get(found[1], found[0]), lock).rstrip('/')
     helper, fault = _helper(project, conf)
     wants = any(_value(conf, *each).lower() in ('true', '1', 'yes', 'on') for each in _MULTIPATH)
-    return facts.Service(project, path, lock, wants, helper, fault)
+    return facts.Service(project, path, lock, wants, str(trace.masked(helper)), fault)
 
 
 def _helper(project: str, conf: Conf) -> tuple[str, str]:
