@@ -150,10 +150,12 @@ def _fleet(path: str) -> examine.Result:
 def _output(result: examine.Result, seconds: float) -> Output:
     columns = ('level', 'harm', 'id', 'object', 'text', 'repair')
     rows = [tuple(getattr(each, name) for name in columns) for each in result.findings]
-    name = files.read_or('/proc/sys/kernel/hostname', 'this host')
+    own = files.read_or('/proc/sys/kernel/hostname', 'this host')
+    name = own if result.hosts == 1 else f'{result.hosts} hosts'
     document = {
         'schema': 'os-brick/doctor/1',
-        'host': name,
+        'host': own,
+        'hosts': result.hosts,
         'at': datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
         'seconds': seconds,
         'exit_code': result.exit_code,

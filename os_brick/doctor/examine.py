@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 import dataclasses
 
+from os_brick.core import trace
 from os_brick.doctor import case, catalogue, facts, site
 from os_brick.doctor.rules import RULES
 
@@ -36,6 +37,7 @@ class Result:
     :ivar checks: the findings that were looked for.
     :ivar silenced: those that the site does not want to hear of.
     :ivar unread: what could not be looked at, see :meth:`affected`.
+    :ivar hosts: how many were compared.
     :ivar has_storage: whether there was anything to be judged at all.
     """
 
@@ -44,6 +46,7 @@ class Result:
     silenced: tuple[str, ...] = ()
     unread: tuple[facts.Unread, ...] = ()
     has_storage: bool = True
+    hosts: int = 1
 
     def affected(self, unread: facts.Unread) -> tuple[str, ...]:
         """The findings that could not be looked for completely."""
@@ -115,11 +118,13 @@ def finding(entry: catalogue.Entry, each: case.Case, level: str = '') -> Finding
     :param level: that the site wants; empty for the case's, or the finding's own.
     """
     repair = entry.repairs.get(each.variant, entry.repair)
+    # Names of maps, hosts and volumes are chosen by others: none forges a line.
+    words = {name: trace.one_line(text) for name, text in each.words.items()}
     return Finding(
-        *(entry.id, entry.harm, level or each.level or entry.level, each.object),
-        entry.text.format(**each.words),
-        entry.why.format(**each.words),
-        repair.format(**each.words),
+        *(entry.id, entry.harm, level or each.level or entry.level, trace.one_line(each.object)),
+        entry.text.format(**words),
+        entry.why.format(**words),
+        repair.format(**words),
         entry.source,
-        dict(each.words),
+        words,
     )

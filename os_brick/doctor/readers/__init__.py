@@ -21,7 +21,9 @@ _MOST_SUSPECTS = 64
 def read(deadline: wait.Deadline, *, is_root: bool) -> facts.Facts:
     """All that the rules go by."""
     look = Look(deadline, is_root)
-    usage = block.usage()
+    what = 'what is mounted, swap space and loop devices'
+    known = look.guarded('disks', what, block.usage)
+    usage = known or block.Usage({}, set(), {})
     disks = look.guarded('disks', 'the disks of fabrics', scsi.disks, usage)
     seen = look.guarded('maps', 'the multipath maps', maps.maps, usage)
     names = [*(disks or ()), *(seen or ())]
@@ -51,7 +53,8 @@ def read(deadline: wait.Deadline, *, is_root: bool) -> facts.Facts:
         programs=programs,
         notes=look.guarded('notes', 'the notes of attaches', notes.notes, look, running or ()),
     )
-    return _with_openers(look, found)
+    # Without what is mounted no disk can be told to have no user.
+    return _with_openers(look, found if known else facts.replace(found, notes=None))
 
 
 def _records(look: Look) -> tuple[facts.NodeRecord, ...] | None:

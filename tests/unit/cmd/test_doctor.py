@@ -61,7 +61,7 @@ def test_json_is_the_contract(ward: Ward, capsys: Capture) -> None:  # noqa: F81
     assert code == found['exit_code'] == 2
     assert set(found) == {
         *('schema', 'host', 'at', 'seconds', 'exit_code', 'checks', 'silenced', 'findings'),
-        *('unread', 'has_storage'),
+        *('unread', 'has_storage', 'hosts'),
     }
     assert found['schema'] == 'os-brick/doctor/1'
     first = found['findings'][0]
@@ -163,9 +163,10 @@ def test_a_reader_that_hangs_costs_its_share(
     place = ward.host.tree.at('/etc/nvme/hostnqn')
     place.unlink()
     os.mkfifo(place)
-    code, found = document(capsys, '--timeout', '2')
-    descriptor = os.open(place, os.O_WRONLY)  # The reader goes on, and ends.
-    os.close(descriptor)
+    try:
+        code, found = document(capsys, '--timeout', '5')
+    finally:
+        os.close(os.open(place, os.O_WRONLY))  # The reader goes on, and ends.
     assert code == 3
     assert [each['why'] for each in found['unread']] == ['it does not answer']
 
@@ -194,6 +195,7 @@ def test_a_fleet(tmp_path: pathlib.Path, capsys: Capture) -> None:
     code, text = called(capsys, '--fleet', str(path))
     assert code == 2
     assert 'a, b have the same iSCSI name' in text
+    assert text.startswith('2 hosts: 4 checks, 3 good, 1 failure')
     path.write_text('')
     assert main.main(['doctor', '--fleet', str(path)]) == 64
     assert main.main(['doctor', '--fleet', str(tmp_path / 'no')]) == 64
