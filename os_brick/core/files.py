@@ -56,16 +56,10 @@ def read_regular(path: str, largest: int) -> bytes:
 
     :raises OSError: if it cannot be read, is larger, or something else.
     """
-    descriptor = os.open(_inside(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, 'Not a regular file', path)
-        if found.st_size > largest:
-            raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
-        return read_all(descriptor, largest)
-    finally:
-        os.close(descriptor)
+    data = read_part(path, largest + 1)
+    if len(data) > largest:
+        raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
+    return data
 
 
 def read_part(path: str, largest: int, *, from_end: bool = False) -> bytes:
@@ -73,9 +67,9 @@ def read_part(path: str, largest: int, *, from_end: bool = False) -> bytes:
 
     :raises OSError: if it cannot be read, or is something else.
     """
-    descriptor = os.open(_inside(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with open(descriptor, 'rb') as file:
-        found = os.fstat(descriptor)
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    with open(_inside(path), 'rb', opener=lambda name, _: os.open(name, flags)) as file:
+        found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, 'Not a regular file', path)
         if from_end and found.st_size > largest:
