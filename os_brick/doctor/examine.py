@@ -5,10 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 import dataclasses
+import shlex
 
 from os_brick.core import trace
 from os_brick.doctor import case, catalogue, facts, site
 from os_brick.doctor.rules import RULES
+
+# Words of ours for people, not a command's.
+_SENTENCES = {'package'}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -112,6 +116,11 @@ def _findings(
             yield finding(entry, each, override.level)
 
 
+def _quoted(name: str, text: str) -> str:
+    # What is typed goes to a shell of root's, and names are chosen by others.
+    return text if name in _SENTENCES else shlex.quote(text)
+
+
 def finding(entry: catalogue.Entry, each: case.Case, level: str = '') -> Finding:
     """A case in the words of its finding.
 
@@ -124,7 +133,7 @@ def finding(entry: catalogue.Entry, each: case.Case, level: str = '') -> Finding
         *(entry.id, entry.harm, level or each.level or entry.level, trace.one_line(each.object)),
         entry.text.format(**words),
         entry.why.format(**words),
-        repair.format(**words),
+        repair.format(**{name: _quoted(name, text) for name, text in words.items()}),
         entry.source,
         words,
     )

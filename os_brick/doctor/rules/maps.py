@@ -14,7 +14,8 @@ def ghost_map(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A map without a path that is not open."""
     for seen, status in _without_paths(found):
         if status is not None and not status.open_count and not seen.users:
-            yield Case(seen.name, {'map': seen.name, 'alias': seen.alias})
+            words = {'map': seen.name, 'alias': seen.alias, 'wwid': seen.wwid}
+            yield Case(seen.name, words)
 
 
 def ghost_map_open(found: facts.Facts, _values: Values) -> Iterator[Case]:
@@ -24,7 +25,8 @@ def ghost_map_open(found: facts.Facts, _values: Values) -> Iterator[Case]:
             openers = (found.openers or {}).get(seen.name, ())
             users = ', '.join((*seen.users, *openers)) or 'a process that could not be seen'
             queues = 'wait until it has a path' if status and status.queues else 'fail'
-            words = {'map': seen.name, 'alias': seen.alias, 'users': users, 'queues': queues}
+            words = {'map': seen.name, 'alias': seen.alias, 'wwid': seen.wwid}
+            words |= {'users': users, 'queues': queues}
             yield Case(seen.name, words)
 
 

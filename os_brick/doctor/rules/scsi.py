@@ -79,6 +79,7 @@ def map_size_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
         if sizes and set(sizes.values()) != {seen.size_bytes}:
             listed = ', '.join(f'{name} {_mebibytes(size)}' for name, size in sizes.items())
             words = {'map': seen.name, 'size': _mebibytes(seen.size_bytes), 'disks': listed}
+            words['wwid'] = seen.wwid
             yield Case(seen.name, words)
 
 

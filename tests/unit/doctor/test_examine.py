@@ -4,10 +4,13 @@
 from collections.abc import Callable
 import functools
 import os
+import shlex
+import string
 
 import pytest
 
-from os_brick.doctor import catalogue
+from os_brick.core import trace
+from os_brick.doctor import case, catalogue, examine
 from os_brick.initiator.connectors import iscsi
 from tests.unit.doctor.conftest import Ward, ids
 from tests.unit.fakehost import array, surroundings
@@ -64,6 +67,24 @@ def test_a_finding_that_is_planted_is_found(name: str, ward: Ward) -> None:
     for each in result.findings:
         assert each.object
         assert '{' not in each.text + each.why
+
+
+@pytest.mark.parametrize('name', ['x; reboot', '$(reboot)', "a'b", 'dm-3', 'a\nreboot'])
+def test_what_is_typed_runs_nothing_that_others_have_named(name: str) -> None:
+    """Names of maps, targets and volumes are put into a command as one word each."""
+    for entry in catalogue.entries().values():
+        fields = {
+            field
+            for text in (entry.text, entry.why, entry.repair, *entry.repairs.values())
+            for _, field, _, _ in string.Formatter().parse(text)
+            if field
+        } - {'package'}
+        words = {**dict.fromkeys(fields, name), 'package': 'x'}
+        quoted = {**dict.fromkeys(fields, shlex.quote(trace.one_line(name))), 'package': 'x'}
+        for variant in ('', *entry.repairs):
+            found = examine.finding(entry, case.Case(name, words, variant=variant))
+            assert found.repair == entry.repairs.get(variant, entry.repair).format(**quoted)
+            assert '\n' not in found.text + found.why + found.repair + found.object
 
 
 # Disks and volumes.
