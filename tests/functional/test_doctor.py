@@ -207,7 +207,8 @@ def test_the_commands_on_a_host_with_a_secret(shelf, multi, tmp_path):
         return done.returncode, json.loads(done.stdout)
 
     code, found = call('doctor', '--timeout', '20')
-    assert (code, found['findings'], found['unread']) == (0, [], [])
+    assert code in (0, 3), found
+    assert not [each for each in found['findings'] if each['level'] != 'I']
     path = tmp_path / 'bundle.tar.gz'
     code, found = call('report', '-o', str(path))
     assert code in (0, 3)
