@@ -56,25 +56,16 @@ def read_regular(path: str, largest: int) -> bytes:
 
     :raises OSError: if it cannot be read, is larger, or something else.
     """
-    data = read_part(path, largest + 1)
-    if len(data) > largest:
-        raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
-    return data
-
-
-def read_part(path: str, largest: int, *, from_end: bool = False) -> bytes:
-    """The first bytes of a regular file, or its last ones; a FIFO or a device is not waited for.
-
-    :raises OSError: if it cannot be read, or is something else.
-    """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-    with open(_inside(path), 'rb', opener=lambda name, _: os.open(name, flags)) as file:
-        found = os.fstat(file.fileno())
+    descriptor = os.open(_inside(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise OSError(errno.EINVAL, 'Not a regular file', path)
-        if from_end and found.st_size > largest:
-            file.seek(found.st_size - largest)
-        return file.read(largest)
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
+        return read_all(descriptor, largest)
+    finally:
+        os.close(descriptor)
 
 
 def read_or(path: str, default: str = '') -> str:

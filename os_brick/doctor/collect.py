@@ -12,7 +12,7 @@ import dataclasses
 import re
 
 from os_brick import exception
-from os_brick.core import files, process, wait
+from os_brick.core import files, parts, process, wait
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import why_denied
 from os_brick.host import dm, multipathd
@@ -134,7 +134,7 @@ def _configuration() -> Part:
 
 
 def _head(path: str) -> str:
-    return files.read_part(path, LARGEST_FILE_BYTES).decode('utf-8', 'replace')
+    return parts.read(path, LARGEST_FILE_BYTES).decode('utf-8', 'replace')
 
 
 def _kernel() -> Part:
@@ -195,7 +195,7 @@ def _logs() -> Part:
 
 def _tail(path: str) -> str:
     """The last lines of a log that are about storage."""
-    text = files.read_part(path, _LOG_BYTES, from_end=True).decode('utf-8', 'replace')
+    text = parts.read(path, _LOG_BYTES, from_end=True).decode('utf-8', 'replace')
     found = '\n'.join(line for line in text.splitlines() if _ON_STORAGE.search(line))
     return found[-LARGEST_FILE_BYTES:]
 

@@ -162,7 +162,9 @@ OWNERS = {
 }
 
 # Calls that look at files; only these modules and root functions make them.
-LOOKING = {f'os_brick.core.{name}' for name in ('files', 'atomic', 'scratch', 'shared_files')}
+LOOKING = {
+    f'os_brick.core.{name}' for name in ('files', 'parts', 'atomic', 'scratch', 'shared_files')
+}
 LOOKS = {
     'open',
     *(f'os.{name}' for name in ('open', 'listdir', 'scandir', 'walk', 'stat', 'lstat', 'readlink')),

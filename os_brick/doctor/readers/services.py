@@ -12,7 +12,7 @@ import importlib.metadata
 import re
 import shlex
 
-from os_brick.core import files, trace
+from os_brick.core import files, parts, trace
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import Look, why_denied
 
@@ -150,7 +150,7 @@ def _exec_dirs(path: str) -> str:
 
 def _fault_of_python(program: str) -> str:
     """What is wrong with the Python of a ``privsep-helper``: it has to import this release."""
-    found = _SHEBANG.match(files.read_part(files.realpath(program), 256))
+    found = _SHEBANG.match(parts.read(files.realpath(program), 256))
     if found is None:
         return ''  # A wrapper in another language: nothing to be said without running it.
     prefix = found[1].decode().rpartition('/bin/')[0]
