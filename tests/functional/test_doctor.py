@@ -33,7 +33,8 @@ Plant = contextlib.AbstractContextManager[object]
 def findings() -> dict[str, set[str]]:
     """The findings that are failures or warnings, with their objects."""
     found = readers.read(wait.Deadline.after(10), is_root=True)
-    result = examine.examine(found, {})
+    # Other tests kill processes in the middle of an operation, which stays noted.
+    result = examine.examine(found, {}, skipped=['unfinished'])
     every: dict[str, set[str]] = {}
     for each in result.findings:
         if each.level != 'I':
@@ -206,7 +207,7 @@ def test_the_commands_on_a_host_with_a_secret(shelf, multi, tmp_path):
         )
         return done.returncode, json.loads(done.stdout)
 
-    code, found = call('doctor', '--timeout', '20')
+    code, found = call('doctor', '--timeout', '20', '--skip', 'unfinished')
     assert code in (0, 3), found
     assert not [each for each in found['findings'] if each['level'] != 'I']
     path = tmp_path / 'bundle.tar.gz'
