@@ -23,6 +23,8 @@ from os_brick.initiator import connector
 # What an operation may fail with.
 _FAILURES = (exception.BrickException, OSError, putils.ProcessExecutionError)
 _PLAN_SCHEMA = 'os-brick/plan/1'
+# An argument of connectors of shares, which is not a connection property.
+_OF_SHARES = 'mount_point_base'
 # First the more special ones.
 _CODES: tuple[tuple[type[Exception], exits.Exit, str], ...] = (
     (exception.OperationTimedOut, exits.Exit.TIME_IS_UP, 'Give it longer with --timeout SECONDS.'),
@@ -279,8 +281,19 @@ def _command_error(
     if outcome == observe.LEFT or is_partial:
         code, remedy = exits.Exit.SOMETHING_IS_LEFT, 'os-brick tree --all shows what is there.'
     notes = [str(each) for each in getattr(error, '__notes__', ())]
-    text = '; '.join([str(trace.masked(str(error))), *notes])
+    text = '; '.join([_told(error), *notes])
+    if _OF_SHARES in text:
+        remedy = 'Only a service can give it to the connector: this command attaches no shares.'
     return exits.CommandError(_word_of(error), text, exit_code=code, remedy=remedy)
+
+
+def _told(error: Exception) -> str:
+    """The text of an error; what names keys of the caller's has no values that are secret.
+
+    A mask would take "auth_username: missing" for a secret.
+    """
+    is_of_keys = isinstance(error, exception.InvalidParameterValue)
+    return str(error) if is_of_keys else str(trace.masked(str(error)))
 
 
 def _word_of(error: Exception) -> str:

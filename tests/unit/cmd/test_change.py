@@ -346,3 +346,35 @@ def test_services_that_do_not_share_their_locks(tmp_path: pathlib.Path, shell: S
         cfg.CONF([], default_config_files=[], default_config_dirs=[])
         if override:
             cfg.CONF.set_override('lock_path', override, group='os_brick')
+
+
+@pytest.mark.parametrize(
+    ('kind', 'data', 'text', 'remedy'),
+    [
+        (
+            'rbd',
+            {'name': 'p/v', 'keyring': 'sesame-sesame', 'hosts': ['10.0.0.1'], 'ports': ['6789']},
+            'auth_username: missing',
+            'Correct the connection properties.',
+        ),
+        (
+            'nfs',
+            {'export': '10.0.0.9:/v', 'name': 'volume-1'},
+            'nfs_mount_point_base',
+            'this command attaches no shares',
+        ),
+    ],
+)
+def test_what_is_missing_is_told_and_is_not_a_secret(
+    kind: str,
+    data: dict[str, Any],
+    text: str,
+    remedy: str,
+    host: fake_host.Host,  # noqa: F811
+    shell: Shell,
+) -> None:
+    host.tree.file(PROPS, json.dumps({'driver_volume_type': kind, 'data': data}))
+    assert shell.run('attach', '--plan', PROPS) == Exit.USAGE
+    assert text in shell.err
+    assert remedy in shell.err
+    assert 'sesame' not in shell.out + shell.err
