@@ -24,6 +24,9 @@ LOG = logging.getLogger(__name__)
 # cannot be seen it is told now and then, of one disk after the other until there is a map: a path
 # that udev has not come to is refused, and taken when it has.
 FIRST_OFFER_SECONDS = 0.5
+# Where udev's entries can be seen, a disk without one is left to it for so long: multipathd refuses
+# a disk that it was offered too early also later, until udev's event comes (multipath-tools 0.11).
+FIRST_BLIND_OFFER_SECONDS = 1.5
 # Once there is a map udev has had its time; whatever is missing is offered sooner.
 FIRST_LATE_OFFER_SECONDS = 0.3
 OFFER_GROWTH = 2.0
@@ -131,7 +134,7 @@ class _Offers:
         """Offer first after so many seconds; sooner where udev has the WWID of a disk."""
         self._wwid = wwid
         self._made: set[str] = set()
-        self._pause = first
+        self._pause = max(first, FIRST_BLIND_OFFER_SECONDS) if udev_database.is_visible() else first
         self._next = wait.Deadline.after(self._pause)
         self.answer = ''
 

@@ -16,6 +16,11 @@ _DATA = '/run/udev/data'
 _WWID = 'E:ID_SERIAL='
 
 
+def is_visible() -> bool:
+    """Whether entries can be seen here."""
+    return files.is_directory(_DATA)
+
+
 def wwid(disk: str) -> str:
     """The WWID in a disk's entry; empty while there is none.
 

@@ -252,6 +252,8 @@ class Host:
         self.interrupt: type[BaseException] = KeyboardInterrupt
         # From a disk on: until udev has written down what it is, and until it tells multipathd.
         self.written_seconds = self.told_seconds = _UDEV_SECONDS
+        # Whether what it has written down can be seen here.
+        self.shows_database = True
         # Whether udev makes its links to disks and maps.
         self.makes_links = True
         # Character devices that answer ioctls, by their paths.
@@ -527,7 +529,7 @@ class Host:
 
     def _write_down(self, disk: Disk) -> None:
         with self.guard:
-            if self.disks.get(disk.name) is disk:
+            if self.disks.get(disk.name) is disk and self.shows_database:
                 entry = f'I:1\nE:ID_SERIAL={disk.unit.wwid}\n'
                 self.tree.file(f'/run/udev/data/b{disk.number}', entry)
 

@@ -11,9 +11,6 @@ from os_brick.host import multipath, scsi, udev_database
 from tests.unit.fakehost import array
 from tests.unit.fakehost.host import Host
 
-# udev tells multipathd so much later than it knows itself.
-LATE_SECONDS = 5.0
-
 
 @pytest.fixture
 def host(tmp_path: pathlib.Path) -> Iterator[Host]:
@@ -55,8 +52,7 @@ def test_disks_are_offered_when_udev_knows_them(host: Host) -> None:
     host.clock.after(0.85, lambda: setattr(host, 'multipath_refusal', ''))
     assert build(host) < 1.3
     offers = [act for act in host.acts if act.startswith('multipathd add path')]
-    # One before, in the dark; each of them once when it is known.
-    assert len(offers) <= 3
+    assert len(offers) <= 2
 
 
 def test_an_entry_of_the_disk_that_had_the_name_before_is_not_believed(host: Host) -> None:
@@ -70,7 +66,15 @@ def test_an_entry_of_the_disk_that_had_the_name_before_is_not_believed(host: Hos
 
 
 def test_without_a_database_disks_are_offered_now_and_then(host: Host) -> None:
-    for disk in host.disks.values():
-        host.clock.after(1.1, lambda d=disk: host.tree.remove(f'/run/udev/data/b{d.number}'))
-    host.written_seconds = 3600.0
-    assert build(host) < LATE_SECONDS
+    host.shows_database = False
+    host.tree.remove('/run/udev/data')
+    assert build(host) < 1.5
+
+
+def test_a_disk_is_not_offered_before_udev_has_come_to_it(host: Host) -> None:
+    """multipathd would refuse it from then on, until udev's event comes."""
+    assert build(host) < 1.5
+    begun = host.clock.monotonic()
+    assert begun > 1
+    offers = [act for act in host.acts if act.startswith('multipathd add path')]
+    assert offers == ['multipathd add path sda', 'multipathd add path sdb']

@@ -38,8 +38,8 @@ LIMITS = {
 
 def volume(
     place: pathlib.Path, stack: contextlib.ExitStack, kind: str, paths: int, *, multipath: bool
-) -> tuple[Any, dict[str, Any], array.Unit]:
-    """A connector, the properties of a volume, and the volume."""
+) -> tuple[fake_host.Host, Any, dict[str, Any], array.Unit]:
+    """A host, a connector, the properties of a volume, and the volume."""
     unit = array.Unit('gold')
     if kind == 'fc':
         fabric_host = stack.enter_context(fabric.FabricHost(place))
@@ -47,31 +47,32 @@ def volume(
         fabric_host.adapter(storage)
         storage.luns[1] = unit
         brick: Any = fibre_channel.FibreChannelConnector(None, use_multipath=multipath)
-        return brick, storage.properties(1), unit
+        return fabric_host, brick, storage.properties(1), unit
     host = stack.enter_context(fake_host.Host(place))
     target = host.target(portals=paths)
     target.luns[1] = unit
     brick = iscsi.ISCSIConnector(None, use_multipath=multipath)
-    return brick, target.properties(plural=multipath), unit
+    return host, brick, target.properties(plural=multipath), unit
 
 
 @pytest.mark.parametrize(('kind', 'paths', 'multipath'), LIMITS)
 def test_root_calls(tmp_path: pathlib.Path, kind: str, paths: int, multipath: bool) -> None:
     (tmp_path / 'root').mkdir()
     most = LIMITS[kind, paths, multipath]
-    # A disk that comes when multipathd has built the map is offered by a call of its own.
-    late = paths - 1 if multipath else 0
     with contextlib.ExitStack() as stack:
         place = tmp_path / 'root'
-        brick, props, unit = volume(place, stack, kind, paths, multipath=multipath)
+        host, brick, props, unit = volume(place, stack, kind, paths, multipath=multipath)
         attach, extend, detach = (costs.Counter() for _ in range(3))
         with attach:
             info = brick.connect_volume(props)
+        # Each offer of a disk to multipathd is a call of its own; how many there are is a matter of
+        # how fast this machine is.
+        offers = sum(act.startswith('multipathd add path') for act in host.acts)
         unit.megabytes += 32
         with extend:
             brick.extend_volume({**props, 'device_path': info['path']})
         with detach:
             brick.disconnect_volume(props, info)
-    assert attach.root_calls <= most.attach + late
+    assert attach.root_calls - offers <= most.attach
     assert extend.root_calls <= most.extend
     assert detach.root_calls <= most.detach
