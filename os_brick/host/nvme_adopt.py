@@ -94,7 +94,8 @@ def attach(wanted: Wanted, deadline: wait.Deadline, op: operation.Operation) -> 
     if not isinstance(found, fabrics.Path):
         raise watch.failure()
     _enter(wanted, found, op)
-    nvme_volume.wait_readable(found, op.work.within(op.settings.scan_seconds))
+    behind = wanted.controllers()
+    nvme_volume.wait_readable(found, op.work.within(op.settings.scan_seconds), behind)
     return found
 
 

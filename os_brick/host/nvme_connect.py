@@ -91,16 +91,18 @@ def connect(
     try:
         # A controller of Fibre Channel is made before it is connected: it cannot be asked yet.
         asked = None if portal.transport == fabrics.FC else about
-        name, number, told = _connect(words, tls, asked, deadline)
+        name, cntlid, number, told = _connect(words, tls, asked, deadline)
     except OSError as error:
         if error.errno == errno.EALREADY:
             raise FileExistsError(errno.EEXIST, str(error)) from error
         raise
+    if not number:
+        raise OSError(errno.ENODEV, f'Controller {name} has gone as soon as it was made')
     names = host or ('', '')
     made = fabrics.Controller(
-        *(name, nqn, portal, str(number), *names),
+        *(name, nqn, portal, str(cntlid), *names),
         is_encrypted=bool(tls),
-        number=nvme.number_of(name),
+        number=number,
     )
     return Made(made, tuple(filter(None, map(nvme.report_of, told))))
 
@@ -130,7 +132,7 @@ def _connect(
     tls: Sequence[nvme_psk.TlsKey],
     about: int | None,
     deadline: wait.Deadline,
-) -> tuple[str, int, tuple[nvme_namespace.Answer, ...]]:
+) -> tuple[str, int, int, tuple[nvme_namespace.Answer, ...]]:
     for key in tls[:-1]:
         try:
             return root.connect(options, deadline.limit(), (key.identity, key.value), about)

@@ -19,12 +19,15 @@ LOG = logging.getLogger(__name__)
 _BUSY_SECONDS = 3.0
 
 
-def wait_readable(path: fabrics.Path, deadline: wait.Deadline) -> None:
+def wait_readable(
+    path: fabrics.Path, deadline: wait.Deadline, behind: Sequence[fabrics.Controller] = ()
+) -> None:
     """Wait until a namespace takes I/O through this or another path, and can be read.
 
     The namespace is asked once more who it is when it has been read: while it was waited for, the
     array may have given its number to another volume, and the kernel its device's name.
 
+    :param behind: controllers through one of which it has to show at the end, if there are any.
     :raises VolumeDeviceNotFound: if it does not in time, saying why.
     :raises VolumeIdentityMismatch: if the device is another namespace by now.
     """
@@ -42,6 +45,17 @@ def wait_readable(path: fabrics.Path, deadline: wait.Deadline) -> None:
             f'Namespace /dev/{path.head} ({path.identity}) takes no I/O: {why}'
         )
     _require_still(path, told, deadline)
+    if behind and not any(_is_behind(path, each) for each in behind):
+        controllers = ', '.join(map(str, behind))
+        raise exception.VolumeDeviceNotFound(
+            f'Namespace /dev/{path.head} ({path.identity}) is not behind {controllers} any more'
+        )
+
+
+def _is_behind(path: fabrics.Path, controller: fabrics.Controller) -> bool:
+    """Whether a controller shows a namespace, and is still the one that is meant after that."""
+    shown = nvme.paths(controller.name, path.head)
+    return any(path.identity == each.identity for each in shown) and nvme.is_there(controller)
 
 
 def _require_still(

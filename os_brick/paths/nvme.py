@@ -324,7 +324,9 @@ class Driver:
 
         def probe() -> fabrics.Path | bool | None:
             attempt.check()
-            return search.look() if nvme.is_there(controller) else False
+            path = search.look() if nvme.is_there(controller) else False
+            # Its name may have been another one's while it was looked at.
+            return path if nvme.is_there(controller) else False
 
         answer = wait.poll(probe, until)
         if answer is None:

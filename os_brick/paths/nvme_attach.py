@@ -77,7 +77,8 @@ def attach_all(
     first = opened[0].namespace
     alike = [one for one in opened if one.namespace.head == first.head]
     _require_same(opened)
-    nvme_volume.wait_readable(first, op.work.within(op.settings.scan_seconds))
+    behind = [one.controller for one in alike]
+    nvme_volume.wait_readable(first, op.work.within(op.settings.scan_seconds), behind)
     if len(alike) < wanted:
         raise exception.BrickException(
             f'Multipath is enforced, and only {len(alike)} path leads to /dev/{first.head} '
@@ -97,7 +98,8 @@ def attach_first(driver: Driver, paths: Sequence[NvmePath], op: operation.Operat
     """
 
     def use(opened: OpenPath, deadline: wait.Deadline, _steps: undo.Undo) -> str:
-        nvme_volume.wait_readable(opened.namespace, deadline.within(op.settings.scan_seconds))
+        limit = deadline.within(op.settings.scan_seconds)
+        nvme_volume.wait_readable(opened.namespace, limit, [opened.controller])
         return opened.namespace.head
 
     if len(paths) > 1:

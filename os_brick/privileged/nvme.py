@@ -55,8 +55,11 @@ def connect(
     timeout: float,
     tls: tuple[str, bytes] | None = None,
     about: int | None = None,
-) -> tuple[str, int, tuple[nvme_namespace.Answer, ...]]:
+) -> tuple[str, int, int, tuple[nvme_namespace.Answer, ...]]:
     """Make a controller; return its name, such as ``nvme3``, its ID at the subsystem, and more.
+
+    The third is the kernel's number of it, the inode of its directory in sysfs, read as long as no
+    other one can have its name; 0 if it has gone again.
 
     :param options: by the kernel's own names, which are those of nvme-cli.
     :param tls: identity and value of the key for a connection over TLS. The controller alone
@@ -72,15 +75,18 @@ def connect(
     ends = wait.Deadline.after(check.seconds(timeout))
     asked = None if about is None else check.number(about, 2**32 - 2, 'namespace ID')
     if tls is None:
-        name, cntlid, told = process.isolated(where, ends.limit(), _connect, text, asked)
+        made = process.isolated(where, ends.limit(), _connect, text, asked)
     else:
         # Where the type of the key is known; nvme-tcp has this module loaded.
         if not files.exists(_KEYRING):
             process.run('modprobe', 'nvme-tcp', timeout=ends.limit(_MODPROBE_SECONDS))
-        name, cntlid, told = process.isolated(where, ends.limit(), _connect_tls, text, asked, *tls)
+        if ends.passed:
+            raise exception.OperationTimedOut(what=where, seconds=round(ends.seconds, 1))
+        made = process.isolated(where, ends.limit(), _connect_tls, text, asked, *tls)
+    name, cntlid, number, told = made
     if not name:
         raise OSError(errno.EIO, f'{FABRICS} does not name the controller of {where}')
-    return name, cntlid, tuple(told)
+    return name, cntlid, number, tuple(told)
 
 
 def _option(name: str) -> str:
@@ -98,7 +104,7 @@ def _value(name: str, value: object) -> str:
     )
 
 
-_Made = tuple[str, int, tuple[nvme_namespace.Answer, ...]]
+_Made = tuple[str, int, int, tuple[nvme_namespace.Answer, ...]]
 
 
 def _connect_tls(text: str, about: int | None, identity: str, value: bytes) -> _Made:
@@ -108,15 +114,20 @@ def _connect_tls(text: str, about: int | None, identity: str, value: bytes) -> _
 
 def _connect(text: str, about: int | None) -> _Made:
     """What the kernel has made: its name, empty if it does not say, its ID and its answers."""
+    # As long as the descriptor is open it holds the controller, even one that is gone, and its name
+    # is no other one's (Linux, drivers/nvme/host/fabrics.c, nvmf_dev_release).
     with kernel.device(FABRICS, os.O_RDWR) as descriptor:
         os.write(descriptor, text.encode())
         answer = os.read(descriptor, _LONGEST_ANSWER).decode('ascii', 'replace')
-    match = _ANSWER.search(answer)
-    if match is None:
-        return '', 0, ()
-    name = f'nvme{int(match[1])}'
-    told = () if about is None else nvme_namespace.told(name, about, nvme_namespace.ASK_SECONDS)
-    return name, int(match[2]), told
+        match = _ANSWER.search(answer)
+        if match is None:
+            return '', 0, 0, ()
+        name = f'nvme{int(match[1])}'
+        number = files.inode(f'{_CLASS}/{name}')
+        told: tuple[nvme_namespace.Answer, ...] = ()
+        if number and about is not None:
+            told = nvme_namespace.told(name, about, nvme_namespace.ASK_SECONDS)
+    return name, int(match[2]), number, told
 
 
 @privileged.entrypoint

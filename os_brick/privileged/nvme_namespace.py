@@ -177,6 +177,10 @@ def flush(
         other = _other(controller, identity, ends.limit(ASK_SECONDS), unanswered)
         if other:
             return [], unanswered, other
+    if not users and ends.passed:
+        raise exception.OperationTimedOut(
+            what=f'the flush of /dev/{name}', seconds=round(timeout, 1)
+        )
     if not users:
         block.flush(name, inode, ends.limit(limit))
     return users, unanswered, ''

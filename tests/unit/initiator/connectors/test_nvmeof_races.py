@@ -125,6 +125,35 @@ def test_a_size_that_changes_when_the_controller_has_said_it(fabric: Fabric, wha
     assert block.size_bytes(info['path'].rpartition('/')[2]) == new
 
 
+@pytest.mark.parametrize('multipath', [True, False])
+@pytest.mark.parametrize('names', [('ns_id',), (), ('vol_uuid',)], ids=['number', 'none', 'UUID'])
+@pytest.mark.parametrize('moment', ['after _connect', 'before _read_and_identify'])
+def test_the_name_of_a_controller_is_given_again(
+    fabric: Fabric, moment: str, names: tuple[str, ...], multipath: bool
+) -> None:
+    """Its connection breaks, and the next one of the host, to another subsystem, has its name."""
+    one, other = fabric.subsystem('one'), fabric.subsystem('other')
+    one.namespaces[1], other.namespaces[1] = nvme.Volume('gold'), nvme.Volume('of another')
+    every = {**one.properties(1), 'ns_id': 1}
+    props = {key: every[key] for key in ('target_nqn', 'portals', *names)}
+
+    def happen() -> None:
+        fabric.lose(*fabric.controllers)
+        fabric.by_hand(other, min(other.portals))
+
+    when, act = moment.split()
+    setattr(fabric, when, (act, happen))
+    brick = nvmeof.NVMeOFConnector(None, use_multipath=multipath)
+    try:
+        path = brick.connect_volume(props)['path']
+    except exception.BrickException:
+        path = ''
+    # Another connection may have been made.
+    assert not path or fabric.uuid_of(path) == one.namespaces[1].uuid
+    left = [subsystem.nqn for subsystem, _portal in fabric.controllers.values()]
+    assert left == [other.nqn, *[one.nqn] * bool(path)]
+
+
 @pytest.mark.parametrize('call', ['detach', 'extend', 'paths'])
 def test_what_only_looks_makes_no_host_name(fabric: Fabric, call: str) -> None:
     """Half an identity, a name without an ID, was left behind by a mere question."""
