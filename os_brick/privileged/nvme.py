@@ -114,8 +114,8 @@ def _connect_tls(text: str, about: int | None, identity: str, value: bytes) -> _
 
 def _connect(text: str, about: int | None) -> _Made:
     """What the kernel has made: its name, empty if it does not say, its ID and its answers."""
-    # As long as the descriptor is open it holds the controller, even one that is gone, and its name
-    # is no other one's (Linux, drivers/nvme/host/fabrics.c, nvmf_dev_release).
+    # As long as the descriptor is open it holds the controller, even one that is gone, and no other
+    # one gets its name (Linux, drivers/nvme/host/fabrics.c, nvmf_dev_release).
     with kernel.device(FABRICS, os.O_RDWR) as descriptor:
         os.write(descriptor, text.encode())
         answer = os.read(descriptor, _LONGEST_ANSWER).decode('ascii', 'replace')
