@@ -119,7 +119,11 @@ def prepared(
     meant = find(what, options.protocol)
     try:
         made = connector.InitiatorConnector.factory(
-            meant.protocol, None, use_multipath=is_multipath, do_local_attach=True
+            meant.protocol,
+            None,
+            use_multipath=is_multipath,
+            do_local_attach=True,
+            conn=meant.connection,
         )
     except (exception.BrickException, ValueError) as error:
         raise _command_error(error, '') from error
@@ -283,7 +287,7 @@ def _command_error(
     notes = [str(each) for each in getattr(error, '__notes__', ())]
     text = '; '.join([_told(error), *notes])
     if _OF_SHARES in text:
-        remedy = 'Only a service can give it to the connector: this command attaches no shares.'
+        remedy = 'Pass the whole connection_info, with mount_point_base beside data.'
     return exits.CommandError(_word_of(error), text, exit_code=code, remedy=remedy)
 
 

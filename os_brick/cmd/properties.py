@@ -41,6 +41,7 @@ class Meant:
     :ivar device_info: what an attach has returned, if it is noted.
     :ivar warnings: what is to be said besides.
     :ivar name: what it is called: a file, or as its note has it.
+    :ivar connection: the whole connection_info: with ``mount_point_base`` for a share.
     :ivar device: the device that was named, which has to be one of the volume's.
     """
 
@@ -50,6 +51,7 @@ class Meant:
     warnings: tuple[str, ...] = ()
     name: str = ''
     device: str = ''
+    connection: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def of_file(where: str, protocol: str | None) -> Meant:
@@ -60,15 +62,19 @@ def of_file(where: str, protocol: str | None) -> Meant:
     raw, warnings = _loaded(where)
     inner = raw.get('data')
     kind = protocol or raw.get('driver_volume_type')
-    if isinstance(inner, Mapping) and 'driver_volume_type' in raw:
-        raw = inner
+    connection: Mapping[str, Any] = {}
+    if 'driver_volume_type' in raw:
+        if not isinstance(inner, Mapping):
+            raise exits.usage(f'data in {where} is not a dictionary.', 'Pass a connection_info.')
+        connection, raw = raw, inner
     if not isinstance(kind, str) or not kind:
         raise exits.usage(
             f'{where} does not tell the protocol.',
             'Give it with --protocol (such as iscsi), or pass the whole connection_info.',
         )
     secrets = [str(name) for name in raw if trace.is_secret(name) and raw[name]]
-    return Meant(kind.upper(), raw, warnings=warnings if secrets else (), name=where)
+    warnings = warnings if secrets else ()
+    return Meant(kind.upper(), raw, warnings=warnings, name=where, connection=connection)
 
 
 def _loaded(where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:

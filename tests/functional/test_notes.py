@@ -80,4 +80,4 @@ def test_what_is_applied_is_what_was_shown(shelf, multi, multipathd, tmp_path):
     assert (code, support.session_count(target.iqn)) == (0, 2)
     code, _ = run('detach', 'planned-volume', '--apply', plan['id'])
     assert (code, support.session_count(target.iqn)) == (0, 0)
-    assert lab.oracle.records() == []
+    assert not lab.oracle.records()

@@ -298,6 +298,12 @@ def test_what_is_not_there(shell: Shell, props: str) -> None:
         ('[1, 2]', 'does not hold a dictionary'),
         ('{"driver_volume_type": "floppy", "data": {}}', 'There is no connector of protocol'),
         ('{"driver_volume_type": "iscsi", "data": {}}', 'target_portal'),
+        ('{"driver_volume_type": "iscsi", "data": null}', 'data in /root/gold.json is not'),
+        (
+            '{"driver_volume_type": "rbd", "data": {"name": "p/v", "keyring": "X",'
+            ' "hosts": ["h"], "ports": ["1"]}}',
+            'auth_username: missing',
+        ),
     ],
 )
 def test_properties_that_are_none(
