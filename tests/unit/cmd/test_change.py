@@ -367,7 +367,7 @@ def test_services_that_do_not_share_their_locks(tmp_path: pathlib.Path, shell: S
             'nfs',
             {'export': '10.0.0.9:/v', 'name': 'volume-1'},
             'nfs_mount_point_base',
-            'this command attaches no shares',
+            'mount_point_base beside data',
         ),
     ],
 )
