@@ -95,12 +95,10 @@ def _paths_of(controller: str) -> Iterable[fabrics.Path]:
 def _with_answers(
     volume: inventory.Volume, answers: dict[str, _Answer], errors: dict[str, Exception]
 ) -> inventory.Volume:
-    paths, trouble = [], list(volume.trouble)
+    paths = []
     for path in volume.paths:
         answer, error = answers.get(path.device), errors.get(path.device)
         if answer is not None:
-            if answer.trouble:
-                trouble.append(f'{path.device}: {answer.trouble}')
             path = dataclasses.replace(  # noqa: PLW2901 the same path, and what it reported
                 path,
                 reported=answer.reported,
@@ -110,4 +108,4 @@ def _with_answers(
         elif error is not None:
             path = dataclasses.replace(path, trouble=path.trouble or _why(error))  # noqa: PLW2901
         paths.append(path)
-    return dataclasses.replace(volume, paths=tuple(paths), trouble=tuple(trouble))
+    return dataclasses.replace(volume, paths=tuple(paths))
