@@ -214,13 +214,13 @@ def inode(path: str) -> int:
 def mark(path: str) -> str:
     """What tells the content of a file from a later one; empty if there is no file.
 
-    Its number, its size, and when it was changed.
+    Its number, its size, and when it was changed (ctime, which no one can set back).
     """
     try:
         found = os.stat(_inside(path))
     except OSError:
         return ''
-    return f'{found.st_ino}-{found.st_size}-{found.st_mtime_ns}'
+    return f'{found.st_ino}-{found.st_size}-{found.st_ctime_ns}'
 
 
 def link_mark(path: str) -> str:

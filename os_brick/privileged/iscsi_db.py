@@ -135,10 +135,11 @@ def _is_ours(record: str, iface: str, kept: Kept) -> bool:
 def _by_pattern(target: str, portal: addresses.Portal, iface: str) -> dict[str, str]:
     """The text of a new record, not written yet, if that of an earlier one is its pattern.
 
-    It is written with the mark in it, at once, so nothing has to be noted before.
+    It is written with the mark in it, at once, so nothing has to be noted before. A file that is
+    there is another iface's record, whose place only iscsiadm may decide on.
     """
     found = iscsi_pattern.new(target, portal, iface)
-    if found is None:
+    if found is None or files.exists(found[0]):
         return {}
     files.make_directories(files.real(found[0].rpartition('/')[0]), 0o700)
     return dict([found])

@@ -29,7 +29,8 @@ class _Pattern:
 
     sources: tuple[str, ...]
     home: str
-    text: str
+    # iscsid.conf may have a secret.
+    text: str = dataclasses.field(repr=False)
 
 
 _patterns: dict[str, _Pattern] = {}

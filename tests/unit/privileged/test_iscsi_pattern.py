@@ -10,6 +10,7 @@ import pytest
 from os_brick.core import wait
 from os_brick.host import open_iscsi
 from os_brick.model import addresses, iscsi_record
+from os_brick.privileged import iscsi_pattern
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
 
@@ -75,6 +76,13 @@ def _changed(host: Host) -> None:
     host.tree.file(DEFAULTS, 'node.startup = automatic\n')
 
 
+def _changed_in_place(host: Host) -> None:
+    path = host.tree.at(DEFAULTS)
+    before = path.stat()
+    path.write_text('node.startup = automat\n')  # As long as it was.
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
 def _touched(host: Host) -> None:
     os.utime(host.tree.at(DEFAULTS), (1, 1))
 
@@ -83,7 +91,7 @@ def _with_iface(host: Host) -> None:
     host.tree.file('/etc/iscsi/ifaces/default', 'iface.mtu = 9000\n')
 
 
-@pytest.mark.parametrize('change', [_changed, _touched, _with_iface])
+@pytest.mark.parametrize('change', [_changed, _changed_in_place, _touched, _with_iface])
 def test_what_a_record_comes_of_has_changed(host: Host, change: Callable[[Host], None]) -> None:
     one, other = host.target('one'), host.target('other')
     attach(one)
@@ -98,6 +106,26 @@ def test_defaults_that_are_not_in_their_place_may_change_unseen(host: Host) -> N
     attach(one)
     attach(other)
     assert made(host) == 2
+
+
+def test_the_place_has_another_ifaces_record(host: Host) -> None:
+    one, other = host.target('one'), host.target('other')
+    attach(one)
+    portal = other.portals[0]
+    host.tree.file(
+        f'/var/lib/iscsi/nodes/{other.iqn}/{portal.address},{portal.port}',
+        next(iter(records(host, one).values()))
+        .replace(one.iqn, other.iqn)
+        .replace('ifacename = default', 'ifacename = bnx2i.00'),
+    )
+    attach(other)
+    assert made(host) == 2
+
+
+def test_what_is_kept_shows_no_secret(host: Host) -> None:
+    host.tree.file(DEFAULTS, 'node.session.auth.password = SESAME\n')
+    attach(host.target('one'))
+    assert 'SESAME' not in repr(iscsi_pattern._patterns)
 
 
 def test_an_existing_record_is_no_pattern(host: Host) -> None:
