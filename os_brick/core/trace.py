@@ -22,7 +22,10 @@ LOG = logging.getLogger(__name__)
 
 HIDDEN = '***'
 
-_WORDS = r'passw|passphrase|passwd|secret|token|keyring|credential|auth_|private_?key|(?:\b|_)psk\b'
+_WORDS = (
+    r'passw|passphrase|passwd|secret|token|keyring|credential|auth_|(?:\b|_)psk\b'
+    r'|(?:private|api|access|encryption)[_-]?key|(?:\b|_)(?:pass|pwd|jwt)\b'
+)
 
 _SECRET_NAME = re.compile(_WORDS, re.IGNORECASE)
 
@@ -38,6 +41,13 @@ _IN_TEXT = re.compile(
     r"""\s*+(?:=>|[:=]|-v\s|--value[\s=])\s*+(?:[bu](?=["']))?+)"""
     r"""(\\"(?:(?!\\").)*+(?:\\")?+|"(?:[^"\\]|\\.)*+"?+|'(?:[^'\\]|\\.)*+'?+|[^\s,;}\])]++)""",
     re.IGNORECASE | re.DOTALL,
+)
+
+# Secrets without a name: a user's in a URL, that after a user of mount.cifs, a Ceph key.
+_WITHOUT_NAME = re.compile(
+    r'(://[^\s/:@]*+:)[^\s/@]++(?=@)'
+    r'|(\buser(?:name)?=[^\s,%]*+%)[^\s,]++'
+    r'|(\bkey\s*+=\s*+)[A-Za-z0-9+/]{30,}+={0,2}'
 )
 
 # Longer text is cut before the patterns see it: no one reads it in a log.
@@ -118,7 +128,9 @@ def _text(value: str | bytes | bytearray, _depth: int) -> str:
     text = value if isinstance(value, str) else bytes(value).decode('utf-8', 'replace')
     if len(text) > _LONGEST_TEXT:
         text = f'{text[:_LONGEST_TEXT]}...'
-    hidden: str = strutils.mask_password(_IN_TEXT.sub(rf'\1{HIDDEN}', text), secret=HIDDEN)
+    named = _IN_TEXT.sub(rf'\1{HIDDEN}', text)
+    unnamed = _WITHOUT_NAME.sub(lambda found: f'{found[found.lastindex or 0]}{HIDDEN}', named)
+    hidden: str = strutils.mask_password(unnamed, secret=HIDDEN)
     return hidden
 
 

@@ -32,6 +32,12 @@ SECRET_NAMES = [
     'psk',
     'tls_psk',
     'nvmeof_tls_psk',
+    'pass',
+    'pwd',
+    'jwt',
+    'api_key',
+    'access-key',
+    'encryption_key',
 ]
 
 names = st.sampled_from(SECRET_NAMES)
@@ -232,3 +238,24 @@ class TestOperation:
         with trace.operation('connect', Odd()):
             pass
         assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'mount -o username=u,pass={}',
+        'mount -o user=u%{},rw //h/s',
+        'GET https://admin:{}@gw:443/api',
+        '[client.a]\n\tkey = {}',
+    ],
+)
+def test_a_secret_that_has_no_property_of_its_own(text: str) -> None:
+    secret = 'AQBX7r5lAAAAABAAq2xUeGSk1m0vYzVbX3kS8w=='
+    assert secret not in trace.masked(text.format(secret))
+
+
+@pytest.mark.parametrize(
+    'text', ['compass: north', 'the key = of it', 'http://10.0.0.1:80/a@b', 'smb://user@host/share']
+)
+def test_what_only_looks_like_one(text: str) -> None:
+    assert trace.masked(text) == text
