@@ -99,6 +99,7 @@ class Course:
     :ivar operation: ``attach``, ``detach``, ``extend``, or another one in words.
     :ivar key: what the volume is locked by.
     :ivar result: what an attach returns.
+    :ivar identity: what an attach has proved the volume to be, if the result does not have it.
     :ivar wanted: the number of its paths; ``ready`` of them are open.
     :ivar problem: what has failed, though the operation has gone on.
     """

@@ -27,6 +27,8 @@ _LARGEST_NOTE = 1 << 18
 _DIGITS = 32
 # Properties of a caller that tell its volume from every other one, besides the noted identity.
 _IDENTITIES = ('vol_uuid', 'volume_nguid', 'eui64', 'name')
+# As fabrics.NamespaceIdentity spells the names of namespaces.
+_KINDS = {'uuid', 'nguid', 'eui'}
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
 
@@ -93,12 +95,18 @@ class Notes:
         if noted is None or _bare(noted.identity) == _bare(volume.identity):
             return ''
         both = (noted.identity, volume.identity)
-        return noted.identity if all(map(vpd.is_registered, both)) else ''
+        return noted.identity if all(map(vpd.is_registered, both)) or _are_alike(*both) else ''
 
 
 def _identities(found: note.Note) -> set[str]:
     told = [found.identity, *(found.properties.get(name) for name in _IDENTITIES)]
     return {_bare(each) for each in told if each and isinstance(each, str)}
+
+
+def _are_alike(one: str, other: str) -> bool:
+    """Whether two names are of one kind of those that a namespace has one of for ever."""
+    kinds = {each.lower().partition('.')[0] for each in (one, other)}
+    return len(kinds) == 1 and kinds <= _KINDS
 
 
 def _bare(identity: str) -> str:

@@ -164,6 +164,12 @@ class NamespaceIdentity:
         """Whether there is a name that no other namespace has."""
         return bool(self.uuid or self.nguid or self.eui64)
 
+    @property
+    def name(self) -> str:
+        """Its most lasting name, with the kind before it; empty if it has none."""
+        kinds = (('uuid', self.uuid), ('nguid', self.nguid), ('eui', self.eui64))
+        return next((f'{kind}.{value}' for kind, value in kinds if value), '')
+
     def matches(self, actual: NamespaceIdentity) -> bool:
         """Whether a namespace with the names ``actual`` is the one with these.
 

@@ -64,8 +64,8 @@ class NvmeHead:
 
 def attach_all(
     driver: Driver, paths: Sequence[NvmePath], wanted: int, op: operation.Operation
-) -> str:
-    """Use all paths that lead to the namespace, and return its head.
+) -> fabrics.Path:
+    """Use all paths that lead to the namespace, and return the first of it.
 
     :param wanted: how many have to.
     :raises BrickException: if fewer do.
@@ -88,19 +88,21 @@ def attach_all(
         nvme_connect.set_io_policy(opened[0].path.namespace.nqn, op.settings.nvme.io_policy)
     assembly.record(opened[0])
     paths_open.add_in_background()
-    return first.head
+    return first
 
 
-def attach_first(driver: Driver, paths: Sequence[NvmePath], op: operation.Operation) -> str:
-    """Use the first path that leads to a readable namespace, and return its head.
+def attach_first(
+    driver: Driver, paths: Sequence[NvmePath], op: operation.Operation
+) -> fabrics.Path:
+    """Use the first path that leads to a readable namespace, and return what is behind it.
 
     One that is open comes before others.
     """
 
-    def use(opened: OpenPath, deadline: wait.Deadline, _steps: undo.Undo) -> str:
+    def use(opened: OpenPath, deadline: wait.Deadline, _steps: undo.Undo) -> fabrics.Path:
         limit = deadline.within(op.settings.scan_seconds)
         nvme_volume.wait_readable(opened.namespace, limit, [opened.controller])
-        return opened.namespace.head
+        return opened.namespace
 
     if len(paths) > 1:
         paths = sorted(paths, key=lambda path: not driver.existing(path))

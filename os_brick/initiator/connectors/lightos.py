@@ -119,6 +119,7 @@ class LightOSConnector(block.BlockConnector):
         lightos.add(client, entry, op.undo)
         limit = op.work.within(self.WAIT_DEVICE_TIMEOUT)
         found = nvme_adopt.attach(wanted, limit, op)
+        op.course.identity = found.identity.name
         return result.BlockDevice(f'/dev/{found.head}')
 
     def _announce(self, request: Volume) -> None:

@@ -123,7 +123,9 @@ class NVMeOFConnector(block.BlockConnector):
         background.stop(op.key)
         attach = functools.partial(self._attach_target, request, several, op)
         if request.replication is Replication.NONE:
-            return result.BlockDevice(f'/dev/{attach(request.namespaces[0])}')
+            found = attach(request.namespaces[0])
+            op.course.identity = found.identity.name
+            return result.BlockDevice(f'/dev/{found.head}')
         here = [self._survey(request, each, op.work, is_here=False) for each in request.namespaces]
         before = set(_heads(here))
         devices = self._attach_members(request, attach)
@@ -144,7 +146,9 @@ class NVMeOFConnector(block.BlockConnector):
         return result.BlockDevice(f'/dev/md/{request.alias}' if is_array else f'/dev/{name}')
 
     @staticmethod
-    def _attach_members(request: Volume, attach: Callable[[Namespace], str]) -> tuple[str, ...]:
+    def _attach_members(
+        request: Volume, attach: Callable[[Namespace], fabrics.Path]
+    ) -> tuple[str, ...]:
         """The members of a replicated volume that can be had, side by side."""
         found, errors = fanout.fanout(attach, request.namespaces)
         for namespace, error in errors.items():
@@ -159,7 +163,7 @@ class NVMeOFConnector(block.BlockConnector):
             raise exception.VolumeDeviceNotFound(
                 f'Volume {request.volume_id} has no replica that can be attached: {text}'
             )
-        return tuple(found[namespace] for namespace in request.namespaces if namespace in found)
+        return tuple(found[each].head for each in request.namespaces if each in found)
 
     def _wants_multipath(self, request: Volume) -> bool:
         if not self.use_multipath:
@@ -182,8 +186,8 @@ class NVMeOFConnector(block.BlockConnector):
         several: bool,
         op: operation.Operation,
         namespace: Namespace,
-    ) -> str:
-        """Have one namespace here, readable; return its block device's name."""
+    ) -> fabrics.Path:
+        """Have one namespace here, readable; return it behind one of its controllers."""
         driver = nvme_paths.Driver(nvme_request.request_of(request, namespace, op))
         paths = nvme_request.paths_of(namespace, op.work)
         if LOG.isEnabledFor(logging.DEBUG):

@@ -135,6 +135,20 @@ def test_a_namespace_is_named_by_what_the_caller_asked_for() -> None:
     assert inventory_names.Notes([other]).of(namespace) is None
 
 
+def test_a_name_of_a_device_that_another_namespace_has_by_now() -> None:
+    """The caller passed no name, only a number; the attach has proved who it was."""
+    ours, other = (f'uuid.{digit}c1e0cb4-3b8f-4a43-8d40-0123456789ab' for digit in '78')
+    every = inventory_names.Notes([noted(ours, 'nvme0n1')])
+    here = Volume('nvme0n1', 1, 'namespace', 'nvme-tcp', identity=other)
+    assert (every.of(here), every.contradicts(here)) == (None, ours)
+    elsewhere = Volume('nvme4n1', 2, 'namespace', 'nvme-tcp', identity=ours)
+    assert every.of(elsewhere) is not None
+    assert not every.contradicts(elsewhere)
+    # Two names of different kinds may be one namespace's.
+    nguid = dataclasses.replace(here, identity=f'nguid.{other.removeprefix("uuid.")}')
+    assert not every.contradicts(nguid)
+
+
 def test_a_note_names_and_counts(host: fake_host.Host) -> None:
     unit = mapped(host, f'volume-{ID}'.replace('8f0c', '0000'), portals=2)
     found = noted(unit.wwid, 'dm-0', wanted=3, attachment_id='abc', at=86400.0)

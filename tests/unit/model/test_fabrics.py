@@ -120,3 +120,17 @@ def test_host_id_follows_from_the_name() -> None:
     other = fabrics.host_id_of('nqn.2026-11.org.lab:host')
     assert fabrics.uuid(other) == other
     assert fabrics.host_id_of('nqn.2026-11.org.lab:host') == other
+
+
+@pytest.mark.parametrize(
+    ('names', 'word'),
+    [
+        ({'uuid': UUID, 'nguid': UUID, 'eui64': '1' * 16, 'nsid': 1}, f'uuid.{UUID}'),
+        ({'nguid': UUID, 'eui64': '1' * 16}, f'nguid.{UUID}'),
+        ({'eui64': '1' * 16}, f'eui.{"1" * 16}'),
+        ({'nsid': 1}, ''),  # Which may be another namespace's tomorrow.
+        ({}, ''),
+    ],
+)
+def test_the_name_of_a_namespace_in_a_word(names: dict[str, Any], word: str) -> None:
+    assert fabrics.NamespaceIdentity(**names).name == word

@@ -42,8 +42,8 @@ class Stage:
         conf = settings.Settings(scan_seconds=1.0, nvme=settings.NVMe(io_policy='round-robin'))
         with operation.begin('connect', None, (locks.VOLUME, self.props.key), conf) as op:
             if not wanted:
-                return nvme_attach.attach_first(self.driver, self.paths, op)
-            return nvme_attach.attach_all(self.driver, self.paths, wanted, op)
+                return nvme_attach.attach_first(self.driver, self.paths, op).head
+            return nvme_attach.attach_all(self.driver, self.paths, wanted, op).head
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import clock, process, wait
+from os_brick.host import notes
 from os_brick.initiator.connectors import lightos, nvmeof
 from tests import breadth
 from tests.unit import seams
@@ -59,13 +60,14 @@ def head(fabric: nvme.Fabric) -> str:
 
 
 @BOTH
-def test_a_whole_life(fabric: nvme.Fabric, client: Client) -> None:
+def test_a_whole_life(fabric: nvme.Fabric, client: Client, state_path: str) -> None:
     subsystem, volume = cluster(fabric)
     props = properties(subsystem, 3)
     given = json.loads(json.dumps(props))
     brick = connector()
     info = brick.connect_volume(props)
     assert info == {'type': 'block', 'path': head(fabric)}
+    assert notes.every(state_path).notes[0].identity == f'uuid.{volume.uuid}'
     (name,) = client.files()
     assert name == f'{volume.uuid}.conf'
     services = discovery_client.parsed(client.files()[name])

@@ -9,10 +9,10 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import net, process
-from os_brick.host import machine
+from os_brick.host import machine, notes
 from os_brick.host import nvme as kernel_nvme
 from os_brick.initiator.connectors import nvmeof
-from os_brick.model import nvme_psk
+from os_brick.model import note, nvme_psk
 from tests.unit import seams
 from tests.unit.fakehost import mirrors, network, nvme
 
@@ -38,15 +38,22 @@ def connector(*, multipath: bool = True) -> nvmeof.NVMeOFConnector:
     return nvmeof.NVMeOFConnector(None, use_multipath=multipath)
 
 
+def noted(state_path: str) -> note.Note:
+    """The only note that there is."""
+    (found,) = notes.every(state_path).notes
+    return found
+
+
 @pytest.mark.parametrize('multipath', [True, False])
 @pytest.mark.parametrize('ports', [1, 2])
-def test_a_whole_life(fabric: nvme.Fabric, multipath: bool, ports: int) -> None:
+def test_a_whole_life(fabric: nvme.Fabric, multipath: bool, ports: int, state_path: str) -> None:
     subsystem = fabric.subsystem('life', ports)
     volume = subsystem.namespaces[3] = nvme.Volume('gold', power=12)
     before = fabric.snapshot()
     brick = connector(multipath=multipath)
     props = subsystem.properties(3)
     info = brick.connect_volume(props)
+    assert noted(state_path).identity == f'uuid.{volume.uuid}'
     head = 'nvme50n3' if fabric.native else 'nvme0n3'
     assert info == {'type': 'block', 'path': f'/dev/{head}'}
     several = multipath and fabric.native
