@@ -53,7 +53,7 @@ def read(options: argparse.Namespace, *, everything: bool = False) -> inventory.
     except TimeoutError:
         raise exits.time_is_up(seconds) from None
     if options.what:
-        host = dataclasses.replace(host, volumes=tuple(chosen(host, options.what)))
+        host = narrowed(host, options.what)
     if options.ask:
         from os_brick.cmd import asking  # imports what root functions need
 
@@ -72,21 +72,36 @@ def state_paths(options: argparse.Namespace) -> tuple[str, ...]:
     return store.places(services.state_path())
 
 
-def chosen(host: inventory.Host, names: Iterable[str]) -> list[inventory.Volume]:
-    """The volumes that are meant, in the order of the host.
+def narrowed(host: inventory.Host, names: Iterable[str]) -> inventory.Host:
+    """The volumes that are meant, in the order of the host, with what carries them.
 
     :raises CommandError: if one is nothing, or several things.
     """
     index = Index(host)
-    found: set[inventory.Volume] = set()
-    for name in names:
-        try:
-            found |= set(index.volumes(resolved(name)))
-        except NotFound as error:
-            raise exits.not_found(name, error.near) from None
-        except Ambiguous as error:
-            raise exits.ambiguous(name, error.candidates) from None
-    return [volume for volume in host.volumes if volume in found]
+    things = [thing for name in names for thing in _named(index, name)]
+    volumes = {volume for thing in things for volume in thing.volumes}
+    # A session or a port that was named is meant, whether it carries a volume or not.
+    carriers = {thing.name for thing in things} | _carriers(volumes)
+    return dataclasses.replace(
+        host,
+        volumes=tuple(volume for volume in host.volumes if volume in volumes),
+        links=tuple(link for link in host.links if link.name in carriers),
+        ports=tuple(port for port in host.ports if port.name in carriers),
+    )
+
+
+def _carriers(volumes: Iterable[inventory.Volume]) -> set[str]:
+    paths = [path for volume in volumes for path in volume.paths]
+    return {path.link for path in paths} | {path.host for path in paths}
+
+
+def _named(index: Index, name: str) -> list[Thing]:
+    try:
+        return index.named(resolved(name))
+    except NotFound as error:
+        raise exits.not_found(name, error.near) from None
+    except Ambiguous as error:
+        raise exits.ambiguous(name, error.candidates) from None
 
 
 def one(host: inventory.Host, name: str) -> Thing:

@@ -25,8 +25,16 @@ _OF_DISK = {
     'access': 'device/access_state',
     'size_bytes': 'size',
 }
-_OF_DEVICE = {'size_bytes': 'size', 'is_read_only': 'ro', 'map_name': 'dm/name'}
-_IDENTITY = {'multipath': 'dm/uuid', 'namespace': 'uuid', 'disk': _OF_DISK['identity']}
+_OF_DEVICE = {'size_bytes': 'size', 'is_read_only': 'ro'}
+_IDENTITY = {
+    'multipath': f'{_BLOCK}/{{device}}/dm/uuid',
+    'namespace': f'{_BLOCK}/{{device}}/uuid',
+    'disk': f'{_BLOCK}/{{device}}/{_OF_DISK["identity"]}',
+    'rbd': '/sys/bus/rbd/devices/{number}/name',
+    'powerflex': '/dev/disk/by-id/{identity}',
+    'storpool': '/dev/storpool-byid/{identity}',
+}
+_TARGET = {'rbd': '/sys/bus/rbd/devices/{number}/cluster_fsid'}
 _LINKS = {
     'session': '/sys/class/iscsi_session',
     'nvme': '/sys/class/nvme',
@@ -114,12 +122,21 @@ def _of_volume(volume: inventory.Volume) -> Iterator[tuple[str, Any, str]]:
     for name in volume.names:
         yield 'volume_id', name.volume_id, name.source
         yield from ((key, value, name.source) for key, value in _more_of_name(name) if value)
-    for key in ('path', 'kind', 'protocol', 'size_bytes', 'is_read_only', 'map_name', 'target'):
+    for key in ('path', 'kind', 'protocol', 'size_bytes', 'is_read_only'):
         place = f'{base}/{_OF_DEVICE[key]}' if key in _OF_DEVICE else ''
         yield key, getattr(volume, key), _MOUNTS if is_share else place
-    where = _IDENTITY.get(volume.kind)
-    yield 'identity', volume.identity, f'{base}/{where}' if where else ''
+    yield 'map_name', volume.map_name, f'{base}/dm/name' if volume.kind == 'multipath' else ''
+    yield 'target', volume.target, _filled(_TARGET, volume)
+    yield 'identity', volume.identity, _filled(_IDENTITY, volume)
     yield from _as_a_whole(volume)
+
+
+def _filled(places: dict[str, str], volume: inventory.Volume) -> str:
+    """Where a fact of a volume is read; empty if it follows from another one, or is not known."""
+    device = volume.device
+    number = device.removeprefix(volume.kind)
+    place = places.get(volume.kind, '') if volume.identity else ''
+    return place.format(device=device, number=number, identity=volume.identity)
 
 
 def _as_a_whole(volume: inventory.Volume) -> Iterator[tuple[str, Any, str]]:

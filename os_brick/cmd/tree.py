@@ -35,6 +35,7 @@ _WORDS = {
     'dm': 'device-mapper {name} ({device})',
     'holder': 'held by {device}',
 }
+_NOTHING = 'carries no volume'
 # What one level of the tree is behind the one above it.
 _STEP, _LAST, _MORE, _DEEPER = '├─ ', '└─ ', '│  ', '   '
 
@@ -127,11 +128,22 @@ def drawn_volume(volume: inventory.Volume, host: inventory.Host, console: Consol
     yield from [_MORE + console.plain(facts)] if facts else []
     yield from _branches(
         [
+            *([line] for line in _on_share(volume, console)),
             *([line] for line in _paths(volume, console, with_position=not position)),
             *(list(_user(user, console)) for user in volume.users),
             *([] if volume.users else [[_unused(host)]]),
         ]
     )
+
+
+def _on_share(volume: inventory.Volume, console: Console) -> list[str]:
+    """A line for each volume that is a file on a share; none if the share's own line has it."""
+    found = volume.names if volume.name is None else ()
+    texts = [f' ({name.text})' if name.text else '' for name in found]
+    return [
+        console.plain(f'volume {name.volume_id}{text}, named by {name.source}')
+        for name, text in zip(found, texts, strict=True)
+    ]
 
 
 def _unused(host: inventory.Host) -> str:
@@ -246,6 +258,8 @@ def by_session(host: inventory.Host, console: Console) -> Iterator[str]:
         words = (link.name, link.transport, link.state, f'→ {link.remote}', link.target)
         yield console.plain('  '.join(filter(None, words)))
         yield from _branches([[line] for line in _carried(host, console, link=link.name)])
+    known = {link.name for link in host.links}
+    yield from _without(console, [v for v in host.volumes if not _links(v) & known])
 
 
 def by_host(host: inventory.Host, console: Console) -> Iterator[str]:
@@ -259,11 +273,29 @@ def by_host(host: inventory.Host, console: Console) -> Iterator[str]:
         more = (port.transport, port.state, port.identity, port.speed) if port else ()
         yield console.plain('  '.join(filter(None, (name, *more))))
         yield from _branches([[line] for line in _carried(host, console, adapter=name)])
+    none = [v for v in host.volumes if not any(path.host for path in v.paths)]
+    yield from _without(console, none)
+
+
+def _links(volume: inventory.Volume) -> set[str]:
+    return {path.link for path in volume.paths}
+
+
+def _without(console: Console, volumes: Sequence[inventory.Volume]) -> Iterator[str]:
+    """The volumes that nothing of what the tree is grouped by carries, such as shares."""
+    if not volumes:
+        return
+    yield from ('', 'carried by none of these')
+    rows = [(each.path, kind_text(each), each.volume_id or '?') for each in volumes]
+    yield from _branches(
+        [[line] for line in columns([[console.plain(cell) for cell in row] for row in rows])]
+    )
 
 
 def _carried(
     host: inventory.Host, console: Console, *, link: str = '', adapter: str = ''
 ) -> list[str]:
+    """A line for each path of one session or adapter, or one that says that there is none."""
     rows = [
         (
             path.device,
@@ -276,4 +308,4 @@ def _carried(
         for path in volume.paths
         if (path.link == link if link else path.host == adapter)
     ]
-    return columns([[console.plain(cell) for cell in row] for row in rows])
+    return columns([[console.plain(cell) for cell in row] for row in rows]) or [_NOTHING]

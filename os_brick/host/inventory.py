@@ -16,22 +16,16 @@ import re
 import threading
 
 from os_brick.core import clock, files
-from os_brick.host import inventory_names, inventory_nvme, inventory_scsi, inventory_users
+from os_brick.host import (
+    inventory_names,
+    inventory_nvme,
+    inventory_remote,
+    inventory_scsi,
+    inventory_users,
+)
 from os_brick.host.inventory_look import Look
 from os_brick.model import inventory, mounts
 
-_RBD = '/sys/bus/rbd/devices'
-# Block devices of drivers of one vendor, by their names.
-_DRIVERS = {
-    'powerflex': re.compile(r'scini[a-z]+'),
-    'storpool': re.compile(r'sp-[0-9]+'),
-    'nbd': re.compile(r'nbd[0-9]+'),
-}
-# Types of file systems that are another machine's; those of FUSE have a prefix.
-_SHARES = frozenset({
-    'nfs', 'nfs4', 'cifs', 'smb3', 'ceph', 'glusterfs', 'quobyte', 'lustre', 'gpfs', 'vstorage',
-    'scality', 'wekafs',
-})  # fmt: skip
 _MULTIPATH = 'mpath-'
 # A file of the kernel answers in microseconds, unless what is behind it hangs.
 _LONGEST_READ_SECONDS = 1.0
@@ -120,8 +114,8 @@ def _read(look: Look, *, everything: bool, state_paths: Iterable[str]) -> invent
     table = _mounts(look)
     scsi, nvme = inventory_scsi.Scsi(look), inventory_nvme.Nvme(look)
     users = inventory_users.Users(look, table)
-    shares = [mount for mount in table if mount.kind.removeprefix('fuse.') in _SHARES]
-    found = [*_scsi_volumes(look, scsi), *nvme.volumes(), *_mapped_images(look), *_others(look)]
+    shares = [mount for mount in table if inventory_remote.protocol_of(mount)]
+    found = [*_scsi_volumes(look, scsi), *nvme.volumes(), *inventory_remote.devices(look)]
     if not everything:
         found = [volume for volume in found if volume.protocol != inventory_scsi.LOCAL]
     if found or shares:
@@ -129,7 +123,7 @@ def _read(look: Look, *, everything: bool, state_paths: Iterable[str]) -> invent
     guests = inventory_names.of_guests(look) if found or shares else {}
     notes = inventory_names.Notes(inventory_names.notes(look, state_paths))
     volumes = [_complete(volume, users, guests, notes) for volume in found]
-    volumes += _mounted_shares(shares, users, guests)
+    volumes += inventory_remote.shares(shares, users, guests, notes)
     return inventory.Host(
         name=os.uname().nodename,
         at=datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds'),
@@ -209,70 +203,6 @@ def _map(look: Look, name: str, wwid: str, paths: list[inventory.Path]) -> inven
         is_read_only=look.text(f'{base}/ro') == '1',
         trouble=tuple(trouble),
     )
-
-
-def _mapped_images(look: Look) -> Iterator[inventory.Volume]:
-    """Images of Ceph that the kernel has mapped."""
-    for number in files.names(_RBD):
-        base, device = f'{_RBD}/{number}', f'rbd{number}'
-        if device not in look.blocks:
-            continue
-        keys = ('pool', 'pool_ns', 'name', 'current_snap')
-        pool, namespace, image, snapshot = (look.text(f'{base}/{key}') for key in keys)
-        at = '' if snapshot in ('', '-') else f'@{snapshot}'
-        yield inventory.Volume(
-            device=device,
-            number=files.inode(f'/sys/class/block/{device}'),
-            kind='rbd',
-            protocol='rbd',
-            size_bytes=look.size(device),
-            identity=f'{"/".join(filter(None, (pool, namespace, image)))}{at}',
-            target=look.text(f'{base}/cluster_fsid'),
-            is_read_only=look.text(f'/sys/class/block/{device}/ro') == '1',
-        )
-
-
-def _others(look: Look) -> Iterator[inventory.Volume]:
-    """Block devices of drivers that show no more than a size."""
-    for name in look.blocks:
-        kind = next((kind for kind, each in _DRIVERS.items() if each.fullmatch(name)), '')
-        size = look.size(name) if kind else None
-        if size:
-            yield inventory.Volume(
-                device=name,
-                number=files.inode(f'/sys/class/block/{name}'),
-                kind=kind,
-                protocol=kind,
-                size_bytes=size,
-                is_read_only=look.text(f'/sys/class/block/{name}/ro') == '1',
-            )
-
-
-def _mounted_shares(
-    table: list[mounts.Mount], users: inventory_users.Users, guests: dict[str, inventory.Name]
-) -> Iterator[inventory.Volume]:
-    """Mounted remote file systems, each with all of its places; none of them is touched."""
-    by_source: dict[tuple[str, str], list[mounts.Mount]] = {}
-    for mount in table:
-        by_source.setdefault((mount.source, mount.kind), []).append(mount)
-    for (source, kind), places in by_source.items():
-        inside = [
-            name
-            for path, name in guests.items()
-            if any(path.startswith(f'{mount.place}/') for mount in places)
-        ]
-        yield inventory.Volume(
-            device=source,
-            number=0,
-            kind='share',
-            protocol=kind.removeprefix('fuse.').removesuffix('4'),
-            names=tuple(inside),
-            users=tuple(
-                inventory.User('mount', mount.place, kind, users=users.of_share(mount.place))
-                for mount in places
-            ),
-            is_read_only=all(mount.is_read_only for mount in places),
-        )
 
 
 def _complete(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import datetime
 import hashlib
 import json
@@ -11,7 +11,7 @@ import re
 
 from os_brick.core import files, shared_files
 from os_brick.host.inventory_look import NEEDS_ROOT, Look
-from os_brick.model import inventory, note, vpd
+from os_brick.model import inventory, mounts, note, shares, vpd
 from os_brick.model.inventory_index import folded
 
 _LIBVIRT = '/run/libvirt/qemu'
@@ -26,7 +26,7 @@ NOTE = 'os-brick-note-'
 _LARGEST_NOTE = 1 << 18
 _DIGITS = 32
 # Properties of a caller that tell its volume from every other one, besides the noted identity.
-_IDENTITIES = ('vol_uuid', 'volume_nguid', 'eui64', 'name')
+_IDENTITIES = ('vol_uuid', 'volume_nguid', 'eui64')
 # As fabrics.NamespaceIdentity spells the names of namespaces.
 _KINDS = {'uuid', 'nguid', 'eui'}
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
@@ -73,21 +73,37 @@ def _note(look: Look, directory: int, place: str, name: str, boot: str) -> Itera
 class Notes:
     """Which note is of which volume.
 
-    The kernel gives a device's name to another one, so a note names the volume of its identity
-    alone; by the device only where neither of both has an identity.
+    The kernel gives a device's name to another one, and two clusters may have images of one name:
+    so a note names the volume of its identity alone, and where it has none, the device that has
+    the number in the kernel that was noted.
     """
 
     def __init__(self, found: Iterable[note.Note]) -> None:
         every = [each for each in found if each.is_attached]
         self._by_identity = {name: each for each in every for name in _identities(each)}
         self._by_device = {each.device: each for each in every if each.device}
+        self._files = [each for each in every if each.result and not each.device]
 
     def of(self, volume: inventory.Volume) -> note.Note | None:
         """The note of a volume, or ``None``."""
-        if volume.identity:
-            return self._by_identity.get(_bare(volume.identity))
+        if volume.identity and (found := self._by_identity.get(_bare(volume.identity))):
+            return found
         noted = self._by_device.get(volume.device)
-        return None if noted is None or _identities(noted) else noted
+        if noted is None or _identities(noted) or not noted.number:
+            return None
+        return noted if noted.number == volume.number else None
+
+    def on_share(self, places: Sequence[mounts.Mount]) -> list[inventory.Name]:
+        """What the volumes are called that are files on a share, which is mounted at these places.
+
+        A place may have been given to another share since the attach.
+        """
+        named = {
+            str((each.result or {}).get('path')): name
+            for each in self._files
+            if _is_of_share(each, places[0]) and (name := of_note(each))
+        }
+        return below(named, [mount.place for mount in places])
 
     def contradicts(self, volume: inventory.Volume) -> str:
         """The identity that a device was attached as, if it is certainly another one now."""
@@ -96,6 +112,14 @@ class Notes:
             return ''
         both = (noted.identity, volume.identity)
         return noted.identity if all(map(vpd.is_registered, both)) or _are_alike(*both) else ''
+
+
+def _is_of_share(found: note.Note, mount: mounts.Mount) -> bool:
+    """Whether the share of a note may be what is mounted; only known protocols tell."""
+    kind, share = shares.KINDS.get(found.protocol), found.properties.get('export')
+    if kind is None or not isinstance(share, str):
+        return True
+    return kind.is_same(share, mount.kind, mount.source)
 
 
 def _identities(found: note.Note) -> set[str]:
@@ -129,6 +153,12 @@ def _moment(seconds: float) -> str:
     except (OSError, OverflowError, ValueError):
         return ''
     return at.isoformat(timespec='seconds') if at else ''
+
+
+def below(named: Mapping[str, inventory.Name], places: Iterable[str]) -> list[inventory.Name]:
+    """The names of files that lie below directories."""
+    starts = tuple(f'{place}/' for place in places)
+    return [name for path, name in named.items() if path.startswith(starts)]
 
 
 def of_guests(look: Look) -> dict[str, inventory.Name]:

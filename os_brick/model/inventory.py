@@ -136,7 +136,7 @@ class Volume:
     :ivar protocol: ``iscsi``, ``iser``, ``fc``, ``nvme-tcp``, ``nvme-rdma``, ``nvme-fc``, ``rbd``,
         ``nfs``, ...; ``local`` for a disk of this host's own.
     :ivar identity: its WWID, UUID or image; empty where it has none.
-    :ivar names: what it is called, the most trusted first.
+    :ivar names: what it is called, the most trusted first; of a share, each volume on it.
     :ivar wanted_paths: how many paths the attach wanted, if its note has that.
     :ivar map_name: of a multipath map, its name below ``/dev/mapper``.
     :ivar target: the target or the subsystem, if it is one.
@@ -159,13 +159,14 @@ class Volume:
 
     @property
     def name(self) -> Name | None:
-        """The most trusted of its names."""
-        return self.names[0] if self.names else None
+        """The most trusted of its names; ``None`` for a share with several volumes on it."""
+        is_shared = self.kind == 'share' and len({name.volume_id for name in self.names}) > 1
+        return self.names[0] if self.names and not is_shared else None
 
     @property
     def volume_id(self) -> str:
-        """The most trusted of its IDs; empty if none is known."""
-        return self.names[0].volume_id if self.names else ''
+        """The most trusted of its IDs; empty if none is known, or a share has several."""
+        return self.name.volume_id if self.name else ''
 
     @property
     def path(self) -> str:

@@ -106,6 +106,8 @@ def test_notes_that_cannot_be_read_are_missed(place: pathlib.Path) -> None:
         (noted(), True, False),
         (noted(WWID.upper(), 'dm-9'), True, False),
         (noted('', 'dm-4'), False, False),
+        (noted('', 'dm-4', number=1), True, False),
+        (noted('', 'dm-4', number=2), False, False),
         (noted('', 'dm-9', properties={'vol_uuid': WWID}), True, False),
         (noted('free text'), False, False),
         (noted(OTHER), False, True),
@@ -121,9 +123,11 @@ def test_which_note_is_of_a_volume(found: note.Note, is_its: bool, is_another: b
 
 def test_a_volume_without_an_identity_is_named_by_its_device() -> None:
     bare = dataclasses.replace(MAP, identity='')
-    assert inventory_names.Notes([noted('')]).of(bare) is not None
-    assert inventory_names.Notes([noted()]).of(bare) is None
-    assert inventory_names.Notes([noted('', 'dm-9')]).of(bare) is None
+    assert inventory_names.Notes([noted('', number=1)]).of(bare) is not None
+    assert inventory_names.Notes([noted('', number=2)]).of(bare) is None
+    assert inventory_names.Notes([noted('')]).of(bare) is None
+    assert inventory_names.Notes([noted(number=1)]).of(bare) is None
+    assert inventory_names.Notes([noted('', 'dm-9', number=1)]).of(bare) is None
 
 
 def test_a_namespace_is_named_by_what_the_caller_asked_for() -> None:
