@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 import dataclasses
+import itertools
 import os
 
 from os_brick.cmd import exits
@@ -79,12 +80,12 @@ def narrowed(host: inventory.Host, names: Iterable[str]) -> inventory.Host:
     """
     index = Index(host)
     things = [thing for name in names for thing in _named(index, name)]
-    volumes = {volume for thing in things for volume in thing.volumes}
+    volumes = set(itertools.chain.from_iterable(thing.volumes for thing in things))
     # A session or a port that was named is meant, whether it carries a volume or not.
     carriers = {thing.name for thing in things} | _carriers(volumes)
     return dataclasses.replace(
         host,
-        volumes=tuple(volume for volume in host.volumes if volume in volumes),
+        volumes=tuple(filter(volumes.__contains__, host.volumes)),
         links=tuple(link for link in host.links if link.name in carriers),
         ports=tuple(port for port in host.ports if port.name in carriers),
     )
