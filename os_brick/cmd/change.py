@@ -15,7 +15,7 @@ from typing import Any
 from oslo_concurrency import processutils as putils
 
 from os_brick import exception, privileged
-from os_brick.cmd import exits, progress, properties, services, signals
+from os_brick.cmd import exits, plan_text, progress, properties, services, signals
 from os_brick.cmd.output import Console, Output, Table
 from os_brick.core import observe, operation, trace
 from os_brick.initiator import connector
@@ -78,11 +78,12 @@ class Change:
         """
         try:
             found = self.connector.plan(self.name, self.meant.properties, self.meant.device_info)
-        except (AttributeError, NotImplementedError):
+        except (AttributeError, NotImplementedError) as error:
+            told = str(error) if isinstance(error, NotImplementedError) else ''
+            why = told or 'what it does depends on what others answer'
             raise exits.CommandError(
                 'no-plan',
-                f'The {self.name} of a volume of {self.meant.protocol} cannot be planned: '
-                'what it does depends on what others answer.',
+                f'The {self.name} of a volume of {self.meant.protocol} cannot be planned: {why}.',
                 exit_code=exits.Exit.REFUSED,
                 remedy='Name the volume by its ID or its properties, without --plan and --apply; '
                 '-v prints the steps as they are done.',
@@ -228,25 +229,8 @@ def _planned(options: argparse.Namespace, change: Change) -> Output:
     except exception.BrickException as error:
         raise _command_error(error, '') from error
     known = identifier(change, plans)
-    rows = [
-        (number, step['verb'], _words(step))
-        for number, step in enumerate((s for plan in plans for s in plan['steps']), 1)
-    ]
-
-    def text(console: Console) -> str:
-        what = next(
-            (str(value) for plan in plans for key, value in plan.items() if key != 'steps'), ''
-        )
-        lines = [f'{change.name} of {what}' if what else change.name]
-        lines += [f'would {number:3}  {verb:24} {words}'.rstrip() for number, verb, words in rows]
-        lines += [] if rows else ['would      nothing']
-        given = [name for name, value in change.options.items() if value]
-        lines += [f'with       {", ".join(given)}'] if given else []
-        lines.append(
-            f'plan {known}   (the same command with --apply {known} in the place of --plan)'
-        )
-        return '\n'.join(map(console.plain, lines))
-
+    given = [name for name, value in change.options.items() if value]
+    text = plan_text.Text(change.name, known, plans, given)
     document = {
         'schema': _PLAN_SCHEMA,
         'operation': change.name,
@@ -254,21 +238,7 @@ def _planned(options: argparse.Namespace, change: Change) -> Output:
         'options': dict(change.options),
         'plans': plans,
     }
-    table = Table(('step', 'verb', 'object'), rows)
-    return Output(document, table, text, notes=change.meant.warnings)
-
-
-def _words(step: Mapping[str, Any]) -> str:
-    rest = {name: value for name, value in step.items() if name != 'verb'}
-    return ' '.join(f'{name}={_word(value)}' for name, value in rest.items())
-
-
-def _word(value: Any) -> str:
-    if isinstance(value, list):
-        return ','.join(map(_word, value))
-    if isinstance(value, Mapping):
-        return str(value.get('name', value))
-    return str(value)
+    return Output(document, text.table(), text.lines, notes=change.meant.warnings)
 
 
 def _command_error(

@@ -72,6 +72,14 @@ def known_host_nqn() -> str | None:
     return found or (f'{root.NQN_OF_UUID}{system}' if system else None)
 
 
+def written_host_id() -> str:
+    """The NVMe ID in this host's file; empty if there is none.
+
+    :raises BrickException: if there is something else than an ID in the file.
+    """
+    return _read(_ID, host_files.nvme_host_id)
+
+
 def host_id(of_uuid: str | None = None) -> str | None:
     """The NVMe ID of this host, made and written if there is none; ``None`` if that failed.
 

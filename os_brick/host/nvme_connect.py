@@ -144,12 +144,17 @@ def _connect(
     return root.connect(options, deadline.limit(), last, about)
 
 
+def has_fabrics() -> bool:
+    """Whether the kernel's module that connects is loaded."""
+    return files.exists(root.FABRICS)
+
+
 def require_fabrics(deadline: wait.Deadline) -> None:
     """Have the kernel's module that connects.
 
     :raises HostNotReady: if there is none.
     """
-    if files.exists(root.FABRICS):
+    if has_fabrics():
         return
     try:
         root.load_fabrics()

@@ -6,13 +6,14 @@ Nothing here changes anything, and nothing is asked of a controller.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 import dataclasses
 
 from oslo_log import log as logging
 
 from os_brick.host import block, md, nvme, nvme_refs
 from os_brick.model import fabrics
+from os_brick.plans import nvme_attach as plans_attach
 from os_brick.plans import nvme_removal as plans
 from os_brick.plans import nvmeof
 
@@ -76,6 +77,19 @@ def array(name: str) -> plans.FoundArray:
         md.uuid(name),
         md.is_running(name),
         any(member.is_present for member in md.members(name)),
+    )
+
+
+def described(
+    states: Mapping[fabrics.Controller, str],
+) -> tuple[plans_attach.FoundController, ...]:
+    """The controllers at a portal and their states, as plans of an attach are made of them."""
+    return tuple(
+        plans_attach.FoundController(
+            *(each.name, state == nvme.LIVE, state, each.number),
+            is_plain=each.portal.transport == fabrics.TCP and not each.is_encrypted,
+        )
+        for each, state in states.items()
     )
 
 

@@ -13,7 +13,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import locks, net, wait
-from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search
+from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search, nvme_survey
 from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.paths.attempt import Attempt
 from os_brick.plans import nvme_attach as plans
@@ -163,17 +163,10 @@ class Driver:
         found = self.existing(path) if states is None else states
         return plans.path_steps(
             str(path),
-            [plans.FoundController(each.name, found[each] == nvme.LIVE) for each in found],
+            nvme_survey.described(found),
             str(path.namespace.identity),
             may_ask=path.portal.transport == fabrics.TCP,
         )
-
-    def plan(
-        self, namespace: request_nvmeof.Namespace, paths: Iterable[NvmePath], *, is_multipath: bool
-    ) -> plans.Attach:
-        """What an attach is about to do, as far as it can be known now."""
-        each, identity = map(self.steps, paths), str(namespace.identity)
-        return plans.attach(str(namespace), each, identity, is_multipath=is_multipath)
 
     def open(self, path: NvmePath, attempt: Attempt) -> OpenPath:
         """Connect to a portal if need be, and find the namespace behind the controller.

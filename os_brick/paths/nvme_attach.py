@@ -104,9 +104,12 @@ def attach_first(
         nvme_volume.wait_readable(opened.namespace, limit, [opened.controller])
         return opened.namespace
 
-    if len(paths) > 1:
-        paths = sorted(paths, key=lambda path: not driver.existing(path))
-    return engine.open_first(driver, NvmeHead(), paths, op, use)
+    return engine.open_first(driver, NvmeHead(), in_turn(driver, paths), op, use)
+
+
+def in_turn(driver: Driver, paths: Sequence[NvmePath]) -> Sequence[NvmePath]:
+    """The paths in the order in which they are tried one by one."""
+    return sorted(paths, key=lambda path: not driver.existing(path)) if len(paths) > 1 else paths
 
 
 def _require_same(opened: list[OpenPath]) -> None:

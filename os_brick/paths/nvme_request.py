@@ -12,6 +12,7 @@ from os_brick.core import operation, wait
 from os_brick.host import fc, machine, nvme, nvme_connect
 from os_brick.model import fabrics, nvme_psk
 from os_brick.paths import nvme as nvme_paths
+from os_brick.plans import nvme_attach as plans_attach
 from os_brick.plans import nvmeof as plans
 from os_brick.request.nvmeof import Namespace, NvmeRequest, Replication
 
@@ -19,19 +20,58 @@ LOG = logging.getLogger(__name__)
 
 # How long I/O to a member of an array waits for a lost controller.
 _MEMBER_FAIL_SECONDS = 5
+# In the place of a name that nvme-cli will draw.
+_NOT_DRAWN = 'not drawn yet'
 
 
 def request_of(
     request: NvmeRequest, namespace: Namespace, op: operation.Operation
 ) -> nvme_paths.Request:
     """How the paths to a namespace are connected: by the caller's properties, then the settings."""
-    conf = op.settings.nvme
     # First: the names of this host are made here if there are none, and a host that cannot connect
     # is left as it is.
     nvme_connect.require_fabrics(op.work)
     # A file that is not right does no harm where the caller gives a name.
     name = machine.or_none(_own_name) if namespace.host_nqn else _own_name()
-    own_id = _own_id(name) if name else None
+    return _request(request, namespace, op, name, _own_id(name) if name else None)
+
+
+def known(
+    request: NvmeRequest, namespace: Namespace, op: operation.Operation
+) -> tuple[nvme_paths.Request, plans_attach.FoundHost]:
+    """The same as :func:`request_of` would have it, and what that would make; nothing is made.
+
+    :raises BrickException: if a file of this host has something else than a name in it.
+    """
+    find = machine.known_host_nqn
+    name = (machine.or_none(find) if namespace.host_nqn else find()) or ''
+    has_name = _is_written()
+    written = '' if has_name and not name else machine.written_host_id()
+    own_id = written or fabrics.uuid_of_nqn(name) or machine.system_uuid()
+    host = plans_attach.FoundHost(
+        *(name, own_id), nvme_connect.has_fabrics(), has_name, has_id=bool(written)
+    )
+    found = _request(request, namespace, op, name or None, (name and own_id) or None)
+    # No controller has been connected by a name that has still to be drawn.
+    return dataclasses.replace(found, host=found.host or (_NOT_DRAWN, '')), host
+
+
+def _is_written() -> bool:
+    """Whether this host's file of its name has something in it, whatever that is."""
+    try:
+        return bool(machine.written_host_nqn())
+    except exception.BrickException:
+        return True
+
+
+def _request(
+    request: NvmeRequest,
+    namespace: Namespace,
+    op: operation.Operation,
+    name: str | None,
+    own_id: str | None,
+) -> nvme_paths.Request:
+    conf = op.settings.nvme
     ids = nvme.host_ids(namespace.host_nqn or name or '')
     options = dataclasses.replace(conf, fast_io_fail_tmo=_fast_fail(request, conf.fast_io_fail_tmo))
     if namespace.dhchap:

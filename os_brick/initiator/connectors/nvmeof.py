@@ -25,7 +25,8 @@ from os_brick.initiator.connectors import block, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
 from os_brick.model import fabrics
 from os_brick.paths import nvme as nvme_paths
-from os_brick.paths import nvme_attach, nvme_request
+from os_brick.paths import nvme_attach, nvme_plan, nvme_request
+from os_brick.plans import nvme_attach as plans_attach
 from os_brick.plans import nvme_removal as plans_removal
 from os_brick.plans import nvmeof as plans
 from os_brick.plans import steps as plans_steps
@@ -191,7 +192,7 @@ class NVMeOFConnector(block.BlockConnector):
         driver = nvme_paths.Driver(nvme_request.request_of(request, namespace, op))
         paths = nvme_request.paths_of(namespace, op.work)
         if LOG.isEnabledFor(logging.DEBUG):
-            LOG.debug('%s', driver.plan(namespace, paths, is_multipath=several))
+            LOG.debug('%s', nvme_plan.of_paths(driver, namespace, paths, is_multipath=several))
         if several:
             wanted = min(2, len(paths)) if request.enforce_multipath else 1
             return nvme_attach.attach_all(driver, paths, wanted, op)
@@ -248,14 +249,28 @@ class NVMeOFConnector(block.BlockConnector):
     def _plan(
         self, operation_name: str, request: Volume, op: operation.Operation
     ) -> tuple[plans_steps.Plan[Any], ...]:
+        if operation_name == observe.ATTACH:
+            return (self._attach_plan(request, op),)
         if operation_name != observe.DETACH:
-            raise NotImplementedError  # An attach makes this host's names first.
+            raise NotImplementedError
         here = [
             self._survey(request, each, op.work, for_removal=True) for each in request.namespaces
         ]
         name = self._array(request, _heads(here))
         array = nvme_survey.array(name) if name else None
         return (plans_removal.plan(here, array, flush_used=False),)
+
+    def _attach_plan(
+        self, request: Volume, op: operation.Operation
+    ) -> plans_steps.Plan[plans_attach.Step]:
+        if request.replication is not Replication.NONE:
+            raise NotImplementedError(
+                'what is done with a mirror is decided by what its members have on them, which are '
+                'not here before'
+            )
+        several = self._wants_multipath(request)
+        here = self._survey(request, request.namespaces[0], op.work, is_here=False)
+        return nvme_plan.of(request, here, op, is_multipath=several)
 
     def _still_shows(self, request: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.

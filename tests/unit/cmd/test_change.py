@@ -14,11 +14,13 @@ import pytest
 from os_brick.cmd import main, services
 from os_brick.cmd.exits import Exit
 from os_brick.host import notes
-from tests.unit.fakehost import array
+from tests.unit.fakehost import array, nvme
 from tests.unit.fakehost import host as fake_host
 from tests.unit.fakehost.fixtures import host  # noqa: F401
 
 PROPS = '/root/gold.json'
+PORTAL = ('10.0.0.9', '4420', 'rdma')
+KEY = f'DHHC-1:00:{"s" * 48}:'
 VOLUME = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
 
 
@@ -384,3 +386,81 @@ def test_what_is_missing_is_told_and_is_not_a_secret(
     assert text in shell.err
     assert remedy in shell.err
     assert 'sesame' not in shell.out + shell.err
+
+
+class TestNvme:
+    """The same of a namespace: a host with NVMe over fabrics."""
+
+    @pytest.fixture
+    def fabric(self, tmp_path: pathlib.Path) -> Iterator[nvme.StrikingFabric]:
+        with nvme.striking(tmp_path) as found:
+            yield found
+
+    @pytest.fixture
+    def volume(self, fabric: nvme.StrikingFabric) -> nvme.Volume:
+        """A volume of two portals; the file has its properties."""
+        subsystem = fabric.subsystem('planned', portals=2)
+        found = subsystem.namespaces[1] = nvme.Volume('gold')
+        self.write(fabric, subsystem.properties(1, volume_id=VOLUME, dhchap_secret=KEY))
+        return found
+
+    @staticmethod
+    def write(fabric: nvme.StrikingFabric, data: dict[str, Any]) -> None:
+        fabric.file(PROPS, json.dumps({'driver_volume_type': 'nvmeof', 'data': data}))
+        fabric.root.joinpath(PROPS[1:]).chmod(0o600)
+
+    def test_what_is_applied_is_what_was_shown(
+        self, fabric: nvme.StrikingFabric, shell: Shell, volume: nvme.Volume, state_path: str
+    ) -> None:
+        before = fabric.snapshot()
+        assert shell.run('attach', PROPS, '--plan') == Exit.OK
+        known = shell.out.rpartition('\nplan ')[2].split()[0]
+        lines = shell.out.splitlines()
+        assert any(line.startswith('now ') and 'no controller' in line for line in lines)
+        assert any('connect ' in line and 'else: disconnect' in line for line in lines)
+        assert any(line.startswith('could ') for line in lines)
+        assert KEY not in shell.out
+        assert shell.run('attach', PROPS, '--plan', '-f', 'json') == Exit.OK
+        assert shell.document['id'] == known
+        assert fabric.snapshot() == before
+        assert notes.every(state_path) == notes.Noted()
+        assert shell.run('attach', PROPS, '--apply', known) == Exit.OK
+        head = shell.out.strip().removeprefix('/dev/')
+        assert head == fabric.head('nvme0', 1)
+        attached = fabric.snapshot()
+        assert shell.run('attach', PROPS, '--apply', known) == Exit.REFUSED
+        assert 'nothing was done' in shell.err
+        assert fabric.snapshot() == attached
+        # By the identity that the note has.
+        assert shell.run('detach', f'uuid.{volume.uuid}', '--plan', '-f', 'json') == Exit.OK
+        assert shell.run('detach', VOLUME, '--apply', shell.document['id']) == Exit.OK
+        assert fabric.snapshot() == before
+
+    @pytest.mark.usefixtures('volume')
+    def test_a_host_that_has_changed(self, fabric: nvme.StrikingFabric, shell: Shell) -> None:
+        """A controller that someone has connected, another name of the host, another portal."""
+        (subsystem,) = fabric.subsystems.values()
+        for change in (
+            lambda: fabric.by_hand(subsystem, min(subsystem.portals)),
+            lambda: fabric.file('/etc/nvme/hostnqn', 'nqn.2026-11.org.lab:renamed'),
+            lambda: self.write(fabric, {**subsystem.properties(1), 'portals': [PORTAL]}),
+        ):
+            assert shell.run('attach', PROPS, '--plan', '-f', 'json') == Exit.OK
+            known = shell.document['id']
+            change()
+            before = fabric.snapshot()
+            assert shell.run('attach', PROPS, '--apply', known) == Exit.REFUSED
+            assert fabric.snapshot() == before
+
+    def test_a_mirror_is_told_why(self, fabric: nvme.StrikingFabric, shell: Shell) -> None:
+        subsystem = fabric.subsystem('mirror')
+        volume = subsystem.namespaces[1] = nvme.Volume('gold')
+        one = subsystem.properties(1)
+        mirror = {'alias': 'gold', 'replica_count': 2, 'volume_replicas': [one, one]}
+        self.write(fabric, {'vol_uuid': volume.uuid, **mirror})
+        before = fabric.snapshot()
+        for words in (('--plan',), ('--apply', '00000000')):
+            assert shell.run('attach', PROPS, *words) == Exit.REFUSED
+            assert 'decided by what its members have on them' in shell.err
+            assert 'without --plan' in shell.err
+        assert fabric.snapshot() == before

@@ -48,3 +48,11 @@ def test_a_step_is_a_line() -> None:
 def test_a_plan_without_steps_is_its_heading() -> None:
     plan: steps.Plan[Step] = steps.Plan('growth', '/dev/sda', ())
     assert str(plan) == 'Growth of /dev/sda:'
+
+
+def test_what_is_there_and_what_could_happen_is_left_out_where_nothing_is_told() -> None:
+    told = dataclasses.replace(PLAN, now=('no session',), could=('it fails',))
+    found = told.as_dict()
+    assert list(found) == ['attach of', 'now', 'steps', 'could']
+    assert (found['now'], found['could']) == (['no session'], ['it fails'])
+    assert str(told) == str(PLAN)
