@@ -31,6 +31,14 @@ class Verb(enum.StrEnum):
     USE_ONE = 'use the first disk that can be read'
 
 
+_TAKEN_BACK_BY = {
+    Verb.MAKE_RECORD: 'have it as it was before',
+    Verb.LOG_IN: 'log out, unless another volume is behind it',
+    Verb.SCAN: 'delete the disk, unless something uses it',
+    Verb.BUILD_MAP: 'remove it unless it has other disks, and forget its WWID',
+}
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Step(steps.FieldsStep):
     """One act on a path, or with the disks of all paths.
@@ -46,6 +54,11 @@ class Step(steps.FieldsStep):
     session: int | None = None
     address: str = ''
     wwid: str = ''
+
+    @property
+    def taken_back_by(self) -> str:
+        """What takes the step back if the attach fails, in words; empty for none."""
+        return _TAKEN_BACK_BY.get(self.verb, '')
 
 
 Attach = steps.Plan[Step]

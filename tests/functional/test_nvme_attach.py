@@ -173,9 +173,15 @@ def test_single_path(shelf, nvme_single):
     """A connector without multipath: one connection is enough, the next portal is tried where
     the first refuses or does not show the namespace."""
     store, subsystem = nvme_support.served(shelf, 'one', 2)
+    (plan,) = nvme_single.plan('attach', subsystem.properties(1))
+    assert [step.verb.value for step in plan.steps].count('connect') == 2
+    assert not nvme_support.controllers(subsystem)
     info = nvme_single.connect_volume(subsystem.properties(1))
     assert len(nvme_support.controllers(subsystem)) == 1
     support.assert_is(info['path'], store)
+    (plan,) = nvme_single.plan('attach', subsystem.properties(1))
+    assert [step.verb.value for step in plan.steps].count('connect') == 1
+    assert info['path'] in plan.now[-1]
     nvme_single.disconnect_volume(subsystem.properties(1), info)
     refusing = [(lab.net.REFUSING, '4420', 'tcp'), subsystem.ports[1].portal()]
     props = subsystem.properties(1, portals=refusing)

@@ -8,6 +8,7 @@ import pytest
 from os_brick.plans import attach
 
 GOLD = '36001405ffffffffffffffffffffffff'
+WANTED = attach.Wanted()
 PATH = 'LUN 1 of target iqn.x at portal 10.0.0.1:3260'
 
 
@@ -100,6 +101,7 @@ def test_the_whole_plan_is_json(is_multipath: bool, last: str) -> None:
     wanted = attach.Wanted(GOLD)
     paths = [attach.iscsi_path(PATH, [session(3, known=True)], wanted)]
     plan = attach.attach('iscsi iqn.x 1', paths, wanted, is_multipath=is_multipath).as_dict()
+    back = {'else': 'remove it unless it has other disks, and forget its WWID'}
     assert plan == {
         'attach of': 'iscsi iqn.x 1',
         'steps': [
@@ -111,7 +113,17 @@ def test_the_whole_plan_is_json(is_multipath: bool, last: str) -> None:
                 'address': '3:0:0:1',
                 'wwid': GOLD,
             },
-            {'verb': last, 'wwid': GOLD},
+            {'verb': last, 'wwid': GOLD, **(back if is_multipath else {})},
         ],
     }
     assert json.loads(json.dumps(plan)) == plan
+
+
+def test_what_takes_each_step_back() -> None:
+    """What is only looked at or asked needs nothing; what is made is taken back."""
+    new = attach.iscsi_path(PATH, [], attach.Wanted(GOLD))
+    found = {step.verb.value: step.taken_back_by for step in new}
+    assert {verb for verb, back in found.items() if back} == {'make node record', 'log in', 'scan'}
+    assert 'log out' in found['log in']
+    (known,) = attach.fibre_channel_path(PATH, attach.FoundPort(True, '1:0:2:1', True), WANTED)
+    assert 'else' not in known.as_dict()
