@@ -8,6 +8,7 @@ import dataclasses
 
 from os_brick.core import operation
 from os_brick.host import machine, nvme_survey
+from os_brick.model import fabrics
 from os_brick.paths import nvme_attach, nvme_request
 from os_brick.paths.nvme import Driver, NvmePath, Request
 from os_brick.plans import nvme_attach as plans
@@ -60,7 +61,9 @@ def of(
     return dataclasses.replace(
         plan,
         steps=(*plans.preparation(host), *plan.steps, *after),
-        now=plans.now(name, found, list(_devices(here)), is_native=is_native),
+        now=plans.now(
+            *(name, found, _devices(here.paths), _devices(here.undecided)), is_native=is_native
+        ),
         could=plans.could(risks),
     )
 
@@ -90,9 +93,13 @@ def _after(
         yield Step(Verb.MAKE_LINK)
 
 
-def _devices(here: nvme_removal.Choice) -> Iterator[str]:
-    """The devices that a namespace is here as, in words."""
-    for head in here.heads:
-        paths = [each for each in here.paths if each.head == head]
-        behind = ', '.join(each.controller for each in paths)
-        yield f'/dev/{head} ({paths[0].identity.name or paths[0].identity}) behind {behind}'
+def _devices(paths: Sequence[fabrics.Path]) -> list[str]:
+    """The devices that namespaces are here as, in words."""
+    behind: dict[str, list[fabrics.Path]] = {}
+    for each in paths:
+        behind.setdefault(each.head, []).append(each)
+    return [
+        f'/dev/{head} ({own[0].identity.name or own[0].identity}) behind '
+        f'{", ".join(each.controller for each in own)}'
+        for head, own in behind.items()
+    ]

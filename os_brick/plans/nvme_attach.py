@@ -144,20 +144,30 @@ def preparation(host: FoundHost) -> tuple[Step, ...]:
 
 
 def now(
-    name: str, paths: Iterable[FoundPath], devices: Sequence[str], *, is_native: bool
+    name: str,
+    paths: Iterable[FoundPath],
+    devices: Sequence[str],
+    undecided: Sequence[str] = (),
+    *,
+    is_native: bool,
 ) -> tuple[str, ...]:
     """What there is, in words.
 
     :param name: by which this host connects.
     :param devices: the namespace, if it is here, as which devices.
+    :param undecided: those of which one may be it.
     :param is_native: whether the kernel puts the paths under one device.
     """
-    here = f'here: {"; ".join(devices)}' if devices else 'not here'
+    here = 'namespace is not behind these portals yet'
+    if devices:
+        here = f'namespace is here: {"; ".join(devices)}'
+    elif undecided:
+        here = f'namespace may be one of: {"; ".join(undecided)}'
     return (
         f'name of this host: {name}',
         *([] if is_native else ["the kernel's own multipath is off: each path is a device"]),
         *(f'{each.portal}: {_in_words(each.controllers)}' for each in paths),
-        f'namespace is {here}',
+        here,
     )
 
 
@@ -199,7 +209,7 @@ def _of_secrets(risks: Risks) -> Iterable[str]:
     if risks.wants_tls and risks.plain:
         yield f'{", ".join(risks.plain)} is connected without TLS, which is wanted: it is not used'
     if risks.has_secret:
-        yield 'a portal refuses the secret: no other one is tried, and the attach fails'
+        yield 'a portal does not accept the secret, and no other one is tried: the attach fails'
 
 
 def path_steps(

@@ -62,7 +62,7 @@ def test_nothing_is_there(stage: Stage) -> None:
     found = stage.plan()
     assert verbs(found)[:-1] == ['connect', 'find namespace'] * 2
     assert verbs(found)[-1].startswith(last)
-    assert found['now'][-1] == 'namespace is not here'
+    assert found['now'][-1] == 'namespace is not behind these portals yet'
     assert sum('no controller' in line for line in found['now']) == 2
     assert found['could']
 
@@ -119,7 +119,7 @@ def test_secrets_are_not_told(stage: Stage) -> None:
     assert verbs(found).count('ask portal') == 2
     assert SECRET not in repr(found)
     assert PSK not in repr(found)
-    assert any('refuses the secret' in line for line in found['could'])
+    assert any('does not accept the secret' in line for line in found['could'])
 
 
 def test_a_connection_without_tls_where_tls_is_wanted(fabric: nvme.StrikingFabric) -> None:
@@ -170,3 +170,11 @@ def test_a_mirror_is_refused_with_its_reason(fabric: nvme.StrikingFabric) -> Non
     with pytest.raises(NotImplementedError, match='mirror'):
         stage.brick.plan('attach', props)
     assert stage.contents == before
+
+
+def test_a_namespace_that_the_properties_do_not_tell_from_another(stage: Stage) -> None:
+    stage.subsystem.namespaces[2] = nvme.Volume('silver')
+    stage.fabric.by_hand(stage.subsystem, min(stage.subsystem.portals))
+    found = stage.plan(vol_uuid=None)
+    assert 'may be one of: /dev/' in found['now'][-1]
+    assert sum('vol_uuid' in line for line in found['could']) == 1

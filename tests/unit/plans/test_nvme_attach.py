@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from os_brick.core import trace
 from os_brick.plans import nvme_attach as plans
 from os_brick.plans.nvme_attach import FoundController, Verb
 
@@ -131,7 +132,7 @@ def test_what_is_there_now(found: plans.FoundPath, says: str) -> None:
     assert any('nqn.lab:me' in line for line in lines)
     assert lines[-1] == 'namespace is here: /dev/nvme0n1 (uuid.7) behind nvme1'
     lines = plans.now('nqn.lab:me, b1', [found], [], is_native=False)
-    assert lines[-1] == 'namespace is not here'
+    assert lines[-1] == 'namespace is not behind these portals yet'
     assert any('multipath is off' in line for line in lines)
 
 
@@ -145,7 +146,7 @@ def test_what_is_there_now(found: plans.FoundPath, says: str) -> None:
         (plans.Risks(), ['only namespace', 'vol_uuid']),
         (plans.Risks(is_unique=True, has_nsid=True), ['another namespace', 'not used']),
         (plans.Risks(wants_tls=True, plain=('nvme1',)), ['nvme1', 'TLS', 'not used']),
-        (plans.Risks(has_secret=True), ['refuses the secret']),
+        (plans.Risks(has_secret=True), ['does not accept the secret']),
     ],
 )
 def test_what_could_happen(risks: plans.Risks, says: list[str]) -> None:
@@ -159,3 +160,19 @@ def test_a_connection_without_tls_is_none_of_ours_to_warn_of_without_a_key(
     plain: FoundController,
 ) -> None:
     assert 'TLS' not in ' '.join(plans.could(plans.Risks(plain=(plain.name,))))
+
+
+def test_what_may_be_the_namespace_is_told() -> None:
+    lines = plans.now('me', [], [], ['/dev/nvme0n1', '/dev/nvme0n2'], is_native=True)
+    assert lines[-1] == 'namespace may be one of: /dev/nvme0n1; /dev/nvme0n2'
+
+
+@pytest.mark.parametrize('is_unique', [True, False])
+@pytest.mark.parametrize('paths', [1, 2])
+def test_words_are_not_masked_as_secrets(is_unique: bool, paths: int) -> None:
+    """The command masks what it prints: "secret: no" would be taken for one."""
+    words = {'has_secret': True, 'wants_tls': True, 'plain': ('nvme1',)}
+    told = plans.could(plans.Risks(paths=paths, is_unique=is_unique, **words))  # type: ignore[arg-type]
+    assert trace.masked(list(told)) == list(told)
+    steps = [plans.Step(verb).as_dict() for verb in Verb]
+    assert trace.masked(steps) == steps
