@@ -21,11 +21,15 @@ import pytest
 
 from os_brick.core import wait
 from os_brick.doctor import examine, readers
-from tests.functional import fc_support, lab, nvme_support, support
+from tests import breadth
+from tests.functional import fc_support, lab, support
 
 HOST_ID = pathlib.Path('/etc/nvme/hostid')
 SECRET = 'bundle-S3cret-1'
 GHOST = '36001405dead00000000000000000beef'
+
+# Of each transport, with tools/test --all.
+MANY = 20
 
 Plant = contextlib.AbstractContextManager[object]
 
@@ -46,22 +50,33 @@ def test_a_fresh_host_has_no_finding():
     assert findings() == {}
 
 
-def test_volumes_of_each_transport_that_are_well_have_none(shelf, fabric, multi, fc, nvme):
+@pytest.mark.parametrize('counts', [(2, 1, 1), *[(MANY, MANY, MANY)] * breadth.EVERYTHING], ids=str)
+def test_volumes_of_each_transport_that_are_well_have_none(counts, shelf, fabric, multi, fc, nvme):
+    """So many volumes over iSCSI, Fibre Channel and NVMe."""
+    over_iscsi, over_fc, over_nvme = counts
+    size = 32 if over_iscsi < MANY else 2  # MiB; all of them lie in memory.
     target = shelf.target('well', portals=2)
     attached = []
-    for lun in (1, 2):
-        target.map(lun, support.stamped(shelf, f'well{lun}'))
+    for lun in range(1, over_iscsi + 1):
+        target.map(lun, support.stamped(shelf, f'well{lun}', size))
         attached.append((multi, target.properties(lun, plural=True)))
-    fc_support.served(shelf, fabric, 'wellfc', 1)
-    attached.append((fc, fabric.properties(1)))
-    _store, subsystem = nvme_support.served(shelf, 'wellnvme', 2)
-    attached.append((nvme, subsystem.properties(1)))
+    for lun in range(1, over_fc + 1):
+        fc_support.served(shelf, fabric, f'wellfc{lun}', lun, size)
+        attached.append((fc, fabric.properties(lun)))
+    subsystem = shelf.subsystem('wellnvme', 2)
+    for nsid in range(1, over_nvme + 1):
+        store = shelf.store(f'wellnvme{nsid}', size)
+        support.stamp(store)
+        subsystem.map(nsid, store)
+        attached.append((nvme, subsystem.properties(nsid)))
     infos = [connector.connect_volume(props) for connector, props in attached]
-    for (connector, _), info in zip(attached[:3], infos, strict=False):
-        support.wait_disks(info['path'], 4 if connector is fc else 2)
+    for (connector, _), info in zip(attached, infos, strict=True):
+        if connector is not nvme:
+            support.wait_disks(info['path'], 4 if connector is fc else 2)
     with support.Stopwatch() as watch:
         assert findings() == {}
-    assert watch.seconds < 3  # One on a machine that is not emulated.
+    # One on a machine that is not emulated; what is asked grows with the number of disks.
+    assert watch.seconds < (3 if over_iscsi < MANY else 10)
     for (connector, props), info in zip(attached, infos, strict=True):
         connector.disconnect_volume(props, info)
 
