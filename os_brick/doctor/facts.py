@@ -40,6 +40,8 @@ class SeenDisk:
     :ivar known: the identity that the kernel has for it since its first scan.
     :ivar maps: the multipath maps above it.
     :ivar users: what uses it besides these, in words.
+    :ivar number: the kernel's number of it (the inode of its directory in sysfs), unlike the name
+        no other one's; 0 if it is not known.
     """
 
     name: str
@@ -54,6 +56,7 @@ class SeenDisk:
     users: tuple[str, ...] = ()
     product: str = ''
     max_sectors_kb: int = 0
+    number: int = 0
 
     @property
     def is_running(self) -> bool:
@@ -138,11 +141,13 @@ class LogicalVolume:
     """An active logical volume on a fabric's device.
 
     :ivar device: the device of the volume it is on: a map, a disk or a namespace.
+    :ivar number: as that of a disk.
     """
 
     dm: str
     alias: str
     device: str
+    number: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def logical_volumes(seen: Collection[str]) -> tuple[facts.LogicalVolume, ...]:
         if name.startswith('dm-') and dm.uuid(name).startswith('LVM-'):
             below = next((each for each in _below(name) if each in wanted), None)
             if below is not None:
-                found.append(facts.LogicalVolume(name, dm.name(name), below))
+                found.append(facts.LogicalVolume(name, dm.name(name), below, block.inode(name)))
     return tuple(found)
 
 

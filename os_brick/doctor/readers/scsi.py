@@ -57,6 +57,7 @@ def _disk(name: str, usage: block.Usage) -> facts.SeenDisk | None:
         tuple(block.users(name, frozenset(holders), usage)),
         f'{files.read_or(f"{device}/vendor")}:{files.read_or(f"{device}/model")}',
         _max_sectors(name),
+        block.inode(name),
     )
 
 

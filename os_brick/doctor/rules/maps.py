@@ -90,7 +90,8 @@ def map_suspended(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A map that is suspended, and stays so."""
     for seen in (found.maps or {}).values():
         if seen.is_suspended:
-            yield Case(seen.name, {'map': seen.name, 'alias': seen.alias})
+            words = {'map': seen.name, 'alias': seen.alias, 'wwid': seen.wwid}
+            yield Case(seen.name, words)
 
 
 def multipathd_down(found: facts.Facts, _values: Values) -> Iterator[Case]:

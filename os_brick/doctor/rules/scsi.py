@@ -22,6 +22,7 @@ def identity_stale(found: facts.Facts, _values: Values) -> Iterator[Case]:
         words = {
             'disk': name,
             'address': disk.address,
+            'number': str(disk.number),
             'known': wrong[0].wwid if wrong else named(disk.known),
             'reported': named(reported),
             'device': wrong[0].name if wrong else ', '.join(disk.maps) or name,
@@ -58,6 +59,7 @@ def map_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
                     'first_identity': named(identities[first]),
                     'other': name,
                     'other_identity': named(identities[name]),
+                    'number': str((found.disks or {})[name].number),
                 }
                 yield Case(seen.name, words)
                 break
@@ -102,6 +104,7 @@ def lun_unmapped(found: facts.Facts, _values: Values) -> Iterator[Case]:
         words = {
             'disk': name,
             'address': disk.address,
+            'number': str(disk.number),
             'origin': disk.origin,
             'why': why,
             'device': ', '.join(disk.maps) or name,
@@ -125,6 +128,7 @@ def orphan_disk(found: facts.Facts, _values: Values) -> Iterator[Case]:
         words = {
             'disk': disk.name,
             'address': disk.address,
+            'number': str(disk.number),
             'origin': disk.origin,
             'identity': named(disk.known),
         }
@@ -134,7 +138,8 @@ def orphan_disk(found: facts.Facts, _values: Values) -> Iterator[Case]:
 def lvm_active_on_volume(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A logical volume that is active on the device of a volume of a fabric."""
     for each in found.volumes or ():
-        yield Case(each.dm, {'dm': each.dm, 'alias': each.alias, 'device': each.device})
+        words = {'dm': each.dm, 'alias': each.alias, 'device': each.device}
+        yield Case(each.dm, {**words, 'number': str(each.number)})
 
 
 def max_sectors_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
