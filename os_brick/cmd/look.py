@@ -62,10 +62,10 @@ def read(options: argparse.Namespace, *, everything: bool = False) -> inventory.
     return host
 
 
-def state_paths(options: argparse.Namespace) -> tuple[str, ...]:
-    """Where notes of attaches may be: what the service's configuration says, or the default."""
+def state_paths(options: argparse.Namespace) -> tuple[str, ...] | None:
+    """Where notes of attaches may be by a configuration that was named; ``None`` without one."""
     if not getattr(options, 'config_file', None):
-        return (reader.STATE_PATH,)
+        return None
     from os_brick.cmd import services  # imported only to read a file that was named
     from os_brick.host import notes as store
 

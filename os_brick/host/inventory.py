@@ -36,17 +36,18 @@ _MOST_HUNG = 10
 STATE_PATH = '/run/os-brick'
 
 
-def read(*, everything: bool = False, state_paths: Iterable[str] = (STATE_PATH,)) -> inventory.Host:
+def read(*, everything: bool = False, state_paths: Iterable[str] | None = None) -> inventory.Host:
     """What there is now.
 
     :param everything: whether disks of this host's own count, too.
-    :param state_paths: the directories in which there may be notes of attaches.
+    :param state_paths: the directories in which there may be notes of attaches; the default one,
+        and those of the services whose configuration is in its usual place, if none are passed.
     """
     return _read(Look(), everything=everything, state_paths=state_paths)
 
 
 def read_within(
-    seconds: float, *, everything: bool = False, state_paths: Iterable[str] = (STATE_PATH,)
+    seconds: float, *, everything: bool = False, state_paths: Iterable[str] | None = None
 ) -> inventory.Host:
     """The same, in a thread: a file that does not answer is left out, and told, after a moment.
 
@@ -57,7 +58,7 @@ def read_within(
     ends = clock.monotonic() + seconds
     patience = min(_LONGEST_READ_SECONDS, seconds / _MOST_HUNG)
     hung: set[str] = set()
-    places = tuple(state_paths)
+    places = None if state_paths is None else tuple(state_paths)
     while clock.monotonic() < ends:
         attempt = _Attempt(frozenset(hung), everything=everything, state_paths=places)
         stuck = attempt.watched(patience, ends)
@@ -71,7 +72,7 @@ class _Attempt:
     """One look in a thread of its own."""
 
     def __init__(
-        self, hung: frozenset[str], *, everything: bool, state_paths: tuple[str, ...]
+        self, hung: frozenset[str], *, everything: bool, state_paths: tuple[str, ...] | None
     ) -> None:
         self._look = Look(hung)
         self._options = {'everything': everything, 'state_paths': state_paths}
@@ -110,18 +111,18 @@ class _Attempt:
         return self._found
 
 
-def _read(look: Look, *, everything: bool, state_paths: Iterable[str]) -> inventory.Host:
+def _read(look: Look, *, everything: bool, state_paths: Iterable[str] | None) -> inventory.Host:
     table = _mounts(look)
     scsi, nvme = inventory_scsi.Scsi(look), inventory_nvme.Nvme(look)
     users = inventory_users.Users(look, table)
     shares = [mount for mount in table if inventory_remote.protocol_of(mount)]
     found = [*_scsi_volumes(look, scsi), *nvme.volumes(), *inventory_remote.devices(look)]
-    if not everything:
-        found = [volume for volume in found if volume.protocol != inventory_scsi.LOCAL]
+    found = found if everything else list(filter(_is_remote, found))
     if found or shares:
         users.read_processes(_devices(look), [mount.place for mount in shares])
     guests = inventory_names.of_guests(look) if found or shares else {}
-    notes = inventory_names.Notes(inventory_names.notes(look, state_paths))
+    places = _note_places(look, state_paths, has_volumes=bool(found or shares))
+    notes = inventory_names.Notes(inventory_names.notes(look, places))
     volumes = [_complete(volume, users, guests, notes) for volume in found]
     volumes += inventory_remote.shares(shares, users, guests, notes)
     return inventory.Host(
@@ -132,6 +133,17 @@ def _read(look: Look, *, everything: bool, state_paths: Iterable[str]) -> invent
         ports=scsi.ports,
         unread=look.unread,
     )
+
+
+def _is_remote(volume: inventory.Volume) -> bool:
+    return volume.protocol != inventory_scsi.LOCAL
+
+
+def _note_places(look: Look, given: Iterable[str] | None, *, has_volumes: bool) -> Iterable[str]:
+    """Where notes may be; services' configuration is read only if it matters."""
+    if given is not None:
+        return given
+    return (STATE_PATH, *(inventory_names.places(look) if has_volumes else ()))
 
 
 def _order(volume: inventory.Volume) -> tuple[bool, str, int, str]:

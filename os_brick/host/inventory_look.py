@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import errno
 import re
+from typing import TypeVar
 
 from os_brick.core import files
 from os_brick.model import inventory
@@ -22,6 +24,8 @@ _MOST_NAMED = 20
 NEEDS_ROOT = 'needs root'
 NO_ANSWER = 'it does not answer'
 _PARTITION = re.compile(r'/block/(?P<disk>[^/]+)/(?P<part>[^/]+)$')
+
+T = TypeVar('T')
 
 
 class Look:
@@ -54,17 +58,25 @@ class Look:
 
     def data(self, path: str) -> bytes:
         """The content of a file; empty if there is none, or it cannot be read."""
+        return self.guarded(path, lambda: files.read_bytes(path)) or b''
+
+    def guarded(self, path: str, read: Callable[[], T], why: str = '') -> T | None:
+        """What is read there; ``None`` if that is not possible, or did not answer before.
+
+        :param why: what it is read for, if its path does not tell people.
+        """
+        what = f'{path}, {why}' if why else path
         if path in self._hung:
-            self.missed(path, NO_ANSWER)
-            return b''
+            self.missed(what, NO_ANSWER)
+            return None
         self.reading = path
         try:
-            return files.read_bytes(path)
+            return read()
         except OSError as error:
-            self.missed(path, error)
+            self.missed(what, error)
         finally:
             self.reading = ''
-        return b''
+        return None
 
     def number(self, path: str, factor: int = 1) -> int | None:
         """The number in a file, times a factor; ``None`` if there is none."""

@@ -29,6 +29,7 @@ _DIGITS = 32
 _IDENTITIES = ('vol_uuid', 'volume_nguid', 'eui64')
 # As fabrics.NamespaceIdentity spells the names of namespaces.
 _KINDS = {'uuid', 'nguid', 'eui'}
+_TELLS = 'which tells where notes are'
 _BOOT_ID = '/proc/sys/kernel/random/boot_id'
 
 
@@ -45,15 +46,35 @@ def notes(look: Look, places: Iterable[str]) -> list[note.Note]:
     boot = files.read_or(_BOOT_ID)
     found: dict[str, note.Note] = {}
     for place in dict.fromkeys(places):
-        try:
-            with shared_files.directory(files.real(place)) as directory:
-                for name in sorted(shared_files.names_in(directory)):
-                    if name.startswith(NOTE):
-                        for each in _note(look, directory, place, name, boot):
-                            found.setdefault(each.key, each)
-        except OSError as error:
-            look.missed(place, error)
+        # The place may be on a share whose server is away: that costs what is noted there.
+        for each in look.guarded(place, lambda: _noted(look, place, boot)) or ():  # noqa: B023
+            found.setdefault(each.key, each)
     return list(found.values())
+
+
+def _noted(look: Look, place: str, boot: str) -> list[note.Note]:
+    with shared_files.directory(files.real(place)) as directory:
+        names = [name for name in sorted(shared_files.names_in(directory)) if name.startswith(NOTE)]
+        return [each for name in names for each in _note(look, directory, place, name, boot)]
+
+
+def places(look: Look) -> tuple[str, ...]:
+    """Where the services of this host have notes, by their configuration in its usual places.
+
+    A service that may not write to the directory of all has them beside its lock files.
+    """
+    from os_brick.host import service_conf  # only where there are volumes
+
+    found: list[str] = []
+    for project, paths in service_conf.PROJECTS.items():
+        for path in filter(files.exists, paths):
+            try:
+                conf = look.guarded(path, lambda: service_conf.parsed(path), _TELLS)  # noqa: B023
+            except (ValueError, service_conf.NotConfiguration):
+                look.missed(f'{path}, {_TELLS}', 'it is not a configuration')
+            else:
+                found += service_conf.note_paths(project, conf) if conf else ()
+    return tuple(found)
 
 
 def _note(look: Look, directory: int, place: str, name: str, boot: str) -> Iterator[note.Note]:

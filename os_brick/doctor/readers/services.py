@@ -15,15 +15,10 @@ import shlex
 from os_brick.core import files, parts, trace
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import Look, why_denied
+from os_brick.host import service_conf
+from os_brick.host.service_conf import value
 
 _LARGEST_BYTES = 4 << 20
-# Project, and its configuration files; those that exist count.
-_PROJECTS = {
-    'nova': ('/etc/nova/nova.conf', '/etc/nova/nova-cpu.conf'),
-    'cinder': ('/etc/cinder/cinder.conf',),
-    'glance': ('/etc/glance/glance-api.conf',),
-    'ironic': ('/etc/ironic/ironic.conf',),
-}
 # By section, the options that ask for multipath devices.
 _MULTIPATH = {
     ('libvirt', 'volume_use_multipath'),
@@ -31,23 +26,20 @@ _MULTIPATH = {
     ('DEFAULT', 'use_multipath_for_image_xfer'),
     ('backend_defaults', 'use_multipath_for_image_xfer'),
 }
-_VARIABLE = re.compile(r'\$\{?(\w+)\}?')
 # Where sudo looks unless its secure_path says otherwise, and what Debian and Fedora set.
 _PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 _SECURE_PATH = re.compile(r'^\s*Defaults\s+secure_path\s*=\s*"?([^"\n]+)"?', re.MULTILINE)
 _SHEBANG = re.compile(rb'#!\s*(/\S*/python[\d.]*)')
 _HELPER = 'privsep-helper'
 
-Conf = configparser.RawConfigParser
-
 
 def services(look: Look) -> tuple[facts.Service, ...]:
     """The services whose configuration is on this host."""
     found = []
-    for project, paths in _PROJECTS.items():
+    for project, paths in service_conf.PROJECTS.items():
         for path in filter(files.exists, paths):
             try:
-                found.append(_service(project, path, _parsed(path)))
+                found.append(_service(project, path, service_conf.parsed(path)))
             except PermissionError as error:
                 look.miss('services', path, why_denied(error, is_root=look.is_root))
             except (OSError, ValueError, configparser.Error) as error:
@@ -57,39 +49,21 @@ def services(look: Look) -> tuple[facts.Service, ...]:
     return tuple(found)
 
 
-def _parsed(path: str) -> Conf:
-    conf = configparser.RawConfigParser(strict=False, allow_no_value=True, default_section='')
-    base, _, name = path.rpartition('/')
-    more = [*files.glob(f'{base}/{name}.d/*.conf'), *files.glob(f'{base}/conf.d/*.conf')]
-    for each in (path, *more):
-        text = files.read_regular(each, _LARGEST_BYTES).decode('utf-8', 'replace')
-        conf.read_string(text, source=each)
-    return conf
-
-
-def _value(conf: Conf, section: str, name: str, default: str = '') -> str:
-    text = conf.get(section, name, fallback=None)
-    return default if text is None else text.strip()
-
-
-def _service(project: str, path: str, conf: Conf) -> facts.Service:
-    state = _value(conf, 'DEFAULT', 'state_path', f'/var/lib/{project}')
-    known = {'state_path': state, 'pybasedir': '/usr'}
-    lock = _value(conf, 'os_brick', 'lock_path') or _value(conf, 'oslo_concurrency', 'lock_path')
-    lock = _VARIABLE.sub(lambda found: known.get(found[1], found[0]), lock).rstrip('/')
+def _service(project: str, path: str, conf: service_conf.Conf) -> facts.Service:
+    lock = service_conf.lock_path(project, conf)
     helper, fault = _helper(project, conf)
-    wants = any(_value(conf, *each).lower() in ('true', '1', 'yes', 'on') for each in _MULTIPATH)
+    wants = any(value(conf, *each).lower() in ('true', '1', 'yes', 'on') for each in _MULTIPATH)
     return facts.Service(project, path, lock, wants, str(trace.masked(helper)), fault)
 
 
-def _helper(project: str, conf: Conf) -> tuple[str, str]:
+def _helper(project: str, conf: service_conf.Conf) -> tuple[str, str]:
     """The command that starts the root daemon, and what is wrong with it."""
-    rootwrap = _value(conf, 'DEFAULT', 'rootwrap_config', f'/etc/{project}/rootwrap.conf')
+    rootwrap = value(conf, 'DEFAULT', 'rootwrap_config', f'/etc/{project}/rootwrap.conf')
     # nova and cinder hand this over themselves (oslo.privsep's init); others have the default.
     default = f'sudo {_HELPER}'
     if project in ('nova', 'cinder'):
         default = f'sudo {project}-rootwrap {rootwrap} {_HELPER}'
-    command = _value(conf, 'privsep_osbrick', 'helper_command', default)
+    command = value(conf, 'privsep_osbrick', 'helper_command', default)
     try:
         words = shlex.split(command)
     except ValueError as error:

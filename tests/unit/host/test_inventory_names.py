@@ -3,13 +3,15 @@
 
 from collections.abc import Iterator
 import dataclasses
+import errno
 import json
 import pathlib
+import threading
 from typing import Any
 
 import pytest
 
-from os_brick.core import files
+from os_brick.core import files, shared_files
 from os_brick.host import inventory, inventory_look, inventory_names, notes
 from os_brick.model import note
 from os_brick.model.inventory import State, Volume
@@ -179,3 +181,87 @@ def test_a_device_that_was_attached_as_another_volume(host: fake_host.Host) -> N
     [volume] = inventory.read().volumes
     assert (volume.volume_id, volume.state) == ('', State.DEGRADED)
     assert volume.trouble == (f'it was attached as {OTHER}, which is another volume',)
+
+
+# Notes that a service has beside its lock files.
+
+NOVA, LOCKS = '/etc/nova/nova.conf', '/var/lib/nova/locks'
+
+
+def beside_locks(host: fake_host.Host, text: str = '') -> None:
+    """A volume whose note is nova's, and nova's configuration."""
+    unit = mapped(host, portals=1)
+    keep(host.tree.at(LOCKS), noted(unit.wwid, 'dm-0', wanted=1), boot='')
+    default = '[oslo_concurrency]\nlock_path = $state_path/locks\n'
+    host.tree.file(NOVA, text or default)
+
+
+def test_notes_beside_the_locks_of_a_service_are_found(host: fake_host.Host) -> None:
+    beside_locks(host)
+    found = inventory.read()
+    assert (found.volumes[0].volume_id, found.unread) == (ID, ())
+    assert inventory.read(state_paths=['/run/os-brick']).volumes[0].volume_id == ''
+
+
+def test_the_configuration_of_services_is_not_read_without_volumes(host: fake_host.Host) -> None:
+    host.tree.file(NOVA, 'garbled')
+    assert inventory.read().unread == ()
+
+
+@pytest.mark.parametrize('text', ['garbled\n[', 'password = S3cret\n[os_brick]\n'])
+def test_a_configuration_that_is_none_is_told_without_a_word_of_it(
+    text: str, host: fake_host.Host
+) -> None:
+    beside_locks(host, text)
+    found = inventory.read()
+    assert found.volumes[0].volume_id == ''
+    [unread] = found.unread
+    assert unread.what == f'{NOVA}, which tells where notes are'
+    assert unread.why == 'it is not a configuration'
+
+
+def test_a_configuration_that_may_not_be_read_is_told(
+    host: fake_host.Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then there may be notes that were not found: the volumes have no name for that reason."""
+    beside_locks(host)
+    read_regular = files.read_regular
+
+    def refused(path: str, largest: int) -> bytes:
+        if path == NOVA:
+            raise PermissionError(errno.EACCES, 'Permission denied', path)
+        return read_regular(path, largest)
+
+    monkeypatch.setattr(files, 'read_regular', refused)
+    [unread] = inventory.read().unread
+    assert (unread.what, unread.why) == (f'{NOVA}, which tells where notes are', 'needs root')
+
+
+def test_locks_that_any_user_can_replace_are_not_trusted(host: fake_host.Host) -> None:
+    beside_locks(host)
+    host.tree.at(LOCKS).chmod(0o777)
+    found = inventory.read()
+    assert found.volumes[0].volume_id == ''
+    assert [each.what for each in found.unread] == [LOCKS]
+
+
+def test_a_place_of_notes_that_hangs_costs_its_own_line(
+    host: fake_host.Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a directory on a share whose server is away."""
+    beside_locks(host)
+    directory, goes_on = shared_files.directory, threading.Event()
+
+    def hanging(path: str, mode: int | None = None) -> Any:
+        if path.endswith(LOCKS):
+            goes_on.wait(20)
+        return directory(path, mode)
+
+    monkeypatch.setattr(shared_files, 'directory', hanging)
+    try:
+        found = inventory.read_within(3)
+    finally:
+        goes_on.set()
+    assert [volume.device for volume in found.volumes] == ['dm-0']
+    [unread] = found.unread
+    assert (unread.what, unread.why) == (LOCKS, 'it does not answer')

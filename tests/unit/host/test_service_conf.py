@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a service has its lock files and its notes, by its files of configuration."""
+
+from collections.abc import Iterator
+import pathlib
+
+import pytest
+
+from os_brick.core import files
+from os_brick.host import service_conf
+
+PATH = '/etc/nova/nova.conf'
+
+
+@pytest.fixture
+def place(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    (tmp_path / 'etc/nova').mkdir(parents=True)
+    with files.use(str(tmp_path)):
+        yield tmp_path / 'etc/nova'
+
+
+@pytest.mark.parametrize(
+    ('text', 'lock', 'notes'),
+    [
+        ('', '', ()),
+        ('[os_brick]\nlock_path = /run/a/\n', '/run/a', ('/run/a',)),
+        (
+            '[oslo_concurrency]\nlock_path = $state_path/x\n',
+            '/var/lib/nova/x',
+            ('/var/lib/nova/x',),
+        ),
+        (
+            '[DEFAULT]\nstate_path = /srv\n[oslo_concurrency]\nlock_path = ${state_path}/x\n',
+            '/srv/x',
+            ('/srv/x',),
+        ),
+        (
+            '[os_brick]\nlock_path = /run/a\nstate_path = /run/b\n[oslo_concurrency]\nlock_path=/c',
+            '/run/a',
+            ('/run/b', '/run/a'),
+        ),
+        ('[os_brick]\nlock_path = locks\nstate_path\n', 'locks', ()),
+    ],
+)
+def test_where_locks_and_notes_are(
+    text: str, lock: str, notes: tuple[str, ...], place: pathlib.Path
+) -> None:
+    (place / 'nova.conf').write_text(text)
+    conf = service_conf.parsed(PATH)
+    assert service_conf.lock_path('nova', conf) == lock
+    assert service_conf.note_paths('nova', conf) == notes
+
+
+def test_later_files_count(place: pathlib.Path) -> None:
+    (place / 'nova.conf').write_text('[os_brick]\nlock_path = /run/a\n')
+    (place / 'nova.conf.d').mkdir()
+    (place / 'nova.conf.d/9.conf').write_text('[os_brick]\nlock_path = /run/b\n')
+    assert service_conf.lock_path('nova', service_conf.parsed(PATH)) == '/run/b'
+
+
+def test_what_is_no_configuration(place: pathlib.Path) -> None:
+    (place / 'nova.conf').write_text('garbled\n')
+    with pytest.raises(service_conf.NotConfiguration):
+        service_conf.parsed(PATH)
+    (place / 'nova.conf').unlink()
+    (place / 'nova.conf').mkdir()
+    with pytest.raises(OSError, match='regular'):
+        service_conf.parsed(PATH)
