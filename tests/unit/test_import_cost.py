@@ -115,8 +115,8 @@ constants core core.atomic core.bound core.children core.clock core.files core.h
 core.process core.reaper core.shared_files core.store core.wait
 model model.addresses model.host_files model.iscsi_record model.names model.settings opts
 privileged privileged.bounding privileged.check privileged.connection privileged.daemon_start
-privileged.iscsi_db privileged.iscsi_files privileged.iscsi_kept privileged.iscsiadm
-privileged.nvmeof
+privileged.iscsi_db privileged.iscsi_files privileged.iscsi_kept privileged.iscsi_pattern
+privileged.iscsiadm privileged.nvmeof
 """
 # oslo.concurrency's processutils with oslo.utils' strutils: 70 ms of regular expressions.
 NEVER_IN_THE_DAEMON = ['oslo_concurrency.processutils', 'oslo_utils.strutils']
