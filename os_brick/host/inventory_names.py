@@ -11,7 +11,7 @@ import re
 
 from os_brick.core import files, shared_files
 from os_brick.host.inventory_look import NEEDS_ROOT, Look
-from os_brick.model import inventory, mounts, note, shares, vpd
+from os_brick.model import inventory, mounts, note, vpd
 from os_brick.model.inventory_index import folded
 
 _LIBVIRT = '/run/libvirt/qemu'
@@ -137,6 +137,8 @@ class Notes:
 
 def _is_of_share(found: note.Note, mount: mounts.Mount) -> bool:
     """Whether the share of a note may be what is mounted; only known protocols tell."""
+    from os_brick.model import shares  # has libraries that a look does without
+
     kind, share = shares.KINDS.get(found.protocol), found.properties.get('export')
     if kind is None or not isinstance(share, str):
         return True
