@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+import functools
 import os
 import threading
 
@@ -113,5 +114,11 @@ def limit_of(processors: int | None) -> int:
     return max(_LEAST, _FOR_EACH_PROCESSOR * (processors or 1))
 
 
-# Attaches whose disks and maps udev works on.
-UDEV = Turns(limit_of(os.cpu_count()))
+@functools.cache
+def of_udev() -> Turns:
+    """The turns of attaches whose disks and maps udev works on.
+
+    Made by the first attach: a service that has imported this before eventlet patched ``threading``
+    would wait with a lock that stops all of its green threads.
+    """
+    return Turns(limit_of(os.cpu_count()))

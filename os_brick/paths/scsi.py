@@ -177,7 +177,7 @@ def attach_all(
     One disk where multipathd refuses to make a map.
     """
     assembly: MultipathMap[OpenO] = MultipathMap()
-    turn = turns.Turn(turns.UDEV)
+    turn = turns.Turn(turns.of_udev())
     paths_open = path_set.PathSet(driver, assembly, paths, policy, op, turn=turn)
     disks = driver.own_disks(paths_open.open(), paths_open.exclude)
     host_disks.require_same_volume(disks)
