@@ -14,9 +14,9 @@ import tempfile
 from typing import Any
 
 # Tests in the guest wait for a third of their time, on a machine of two processors; what is left of
-# them is enough for one worker. It gives way to the guest, whose tests have bounds of time.
+# them is enough for the unit tests. These give way to the guest, whose tests have bounds of time.
 _NICE = 10
-_WORKERS = 1
+_WORKERS = 2
 _KILL_AFTER_SECONDS = 20
 
 
