@@ -5,4 +5,5 @@ import sys
 
 from os_brick.cmd import main
 
-sys.exit(main.main())
+if __name__ == '__main__':  # Whoever imports all modules of a package means to run none.
+    sys.exit(main.main())

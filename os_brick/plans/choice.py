@@ -198,7 +198,7 @@ def is_same(disk: FoundDisk, own: Sequence[FoundDisk], wanted: Wanted) -> bool:
 def choose(found: Found, wanted: Wanted) -> Choice:
     """Tell the volume's own devices from those of others; see the rule at the top."""
     own, unclear = own_by_path(found, wanted)
-    unclear = unclear or _moved(own, wanted)
+    unclear = unclear or _moved(own, found, wanted)
     if unclear:
         return Choice(unclear=unclear)
     others = tuple(disk for disk in found.disks if disk.is_named and disk not in own)
@@ -212,14 +212,17 @@ def choose(found: Found, wanted: Wanted) -> Choice:
     return dataclasses.replace(choice, unclear=_unclear_hint(found, wanted))
 
 
-def _moved(own: Sequence[FoundDisk], wanted: Wanted) -> str:
+def _moved(own: Sequence[FoundDisk], found: Found, wanted: Wanted) -> str:
     """Why disks on the volume's paths are not the volume that was attached, if they are not.
 
-    The caller passes no identity, and the array may have given the LUN to another volume since.
+    The caller passes no identity, and the array may have given the LUN to another volume since. A
+    disk that is still below the map of the volume that was attached is that one's, stale.
     """
     if wanted.wwid or not wanted.noted:
         return ''
-    another = [d for d in own if d.identity.compare_wwid(wanted.noted) is ANOTHER]
+    its = {each.name for each in found.maps if each.wwid.lower() == wanted.noted.lower()}
+    moved = [disk for disk in own if its.isdisjoint(disk.maps)]
+    another = [disk for disk in moved if disk.identity.compare_wwid(wanted.noted) is ANOTHER]
     if not another:
         return ''
     devices = ', '.join(map(str, another))

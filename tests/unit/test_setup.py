@@ -97,7 +97,8 @@ def test_what_is_imported_is_required() -> None:
         if not line.startswith('#')
     }
     required = required - {'PyYAML'} | {'yaml'}
-    optional = {'rados', 'rbd', 'oslo_vmware'}
+    observers = {'opentelemetry', 'osprofiler', 'prometheus_client'}
+    optional = {'rados', 'rbd', 'oslo_vmware', *observers}
     assert packages - {'os_brick', *sys.stdlib_module_names} - optional == required
 
 

@@ -164,6 +164,15 @@ def test_what_is_noted_only_forbids(
         assert chosen == without
 
 
+def test_a_stale_disk_below_the_map_of_the_volume() -> None:
+    """Rescanned after its LUN became another volume: what is left of the attach goes."""
+    here = found(disk('sda', SILVER, 'dm-0'), maps=(a_map('dm-0', GOLD, 'sda'),))
+    chosen = plans.choose(here, plans.Wanted(ANY, noted=GOLD))
+    assert chosen == plans.choose(here, plans.Wanted(ANY))
+    assert chosen.names == ('sda',)
+    assert not chosen.unclear
+
+
 def test_a_volume_that_has_moved_since_its_attach() -> None:
     chosen = plans.choose(found(disk('sda', SILVER)), plans.Wanted(ANY, noted=GOLD))
     assert GOLD in chosen.unclear
