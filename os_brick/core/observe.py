@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import itertools
+import os
 import threading
 from typing import Any, Protocol, TypeAlias
 
@@ -56,6 +57,9 @@ _numbers = itertools.count(1)
 def _after_fork() -> None:
     global _guard  # noqa: PLW0603 a thread that is not here may have held it
     _guard = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def observe(listener: Listener) -> Callable[[], None]:
