@@ -5,5 +5,5 @@ import sys
 
 from os_brick.cmd import main
 
-if __name__ == '__main__':  # Whoever imports all modules of a package means to run none.
+if __name__ == '__main__':  # A program may import all modules of a package, to look at them.
     sys.exit(main.main())
