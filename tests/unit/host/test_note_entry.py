@@ -505,7 +505,11 @@ def test_the_directory_is_shared_as_the_locks_are(
 
 
 def test_a_volume_whose_place_another_one_has_by_now(lab: Lab, state_path: str) -> None:
-    """The array has given the LUN away, the host was rescanned, and the caller has kept nothing."""
+    """The array has given the LUN away, the host was rescanned, and the caller has kept nothing.
+
+    Without multipath: below the volume's own map a stale disk goes.
+    """
+    lab.connector = iscsi.ISCSIConnector(None, use_multipath=False)
     lab.attach()
     gold, silver = lab.target.luns[1], array.Unit(name='silver')
     lab.target.luns[1] = silver
