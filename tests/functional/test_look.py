@@ -56,6 +56,7 @@ def attached(shelf, multi, fc, nvme, fabric):
     done = [(connector, props, connector.connect_volume(props)) for _, _, connector, props in ways]
     for (_, _, info), count in zip(done, (2, 4), strict=False):
         support.wait_disks(info['path'], count)
+    lab.shell.settle()  # An attach of NVMe does not wait for udev's links.
     yield [(ways[n][0], ways[n][1], done[n][2]) for n in range(3)]
     for connector, props, info in done:
         connector.disconnect_volume(props, info)
