@@ -7,26 +7,16 @@ from os_brick.core import wait
 from os_brick.host import inquiry
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
+from tests.unit.host import two_luns
 
 
 @pytest.fixture
 def target(host: fake_host.Host) -> array.Target:
-    """A target with the volumes gold and silver, both scanned."""
-    found = host.target('t1')
-    found.luns |= {1: array.Unit('gold'), 2: array.Unit('silver')}
-    session = host.log_in(found, found.portals[0])
-    for lun in (1, 2):
-        host.find_lun(session, lun)
-    host.settle()
-    return found
-
-
-def disk_of(host: fake_host.Host, lun: int) -> fake_host.Disk:
-    return next(disk for disk in host.disks.values() if disk.lun == lun)
+    return two_luns.scanned(host)
 
 
 def test_each_is_asked_who_it_is(host: fake_host.Host, target: array.Target) -> None:
-    gold, silver = disk_of(host, 1).name, disk_of(host, 2).name
+    gold, silver = two_luns.disk_of(host, 1).name, two_luns.disk_of(host, 2).name
     found = inquiry.ask_all([gold, silver], wait.Deadline.after(10))
     assert found.reported[gold].identity.wwid == target.luns[1].wwid
     assert found.reported[silver].identity.wwid == target.luns[2].wwid
@@ -38,7 +28,7 @@ def test_one_that_is_not_mapped_and_one_that_is_silent_differ(
     host: fake_host.Host, target: array.Target
 ) -> None:
     """The first is certainly not the volume any more; of the second nothing is known."""
-    gold, silver = disk_of(host, 1).name, disk_of(host, 2).name
+    gold, silver = two_luns.disk_of(host, 1).name, two_luns.disk_of(host, 2).name
     del target.luns[1]
     target.luns[2].unresponsive = True
     found = inquiry.ask_all([gold, silver], wait.Deadline.after(10))
@@ -51,7 +41,7 @@ def test_those_that_have_just_answered_are_asked_at_once(
     host: fake_host.Host, target: array.Target
 ) -> None:
     """One that does not answer by now is asked by itself, and more than once."""
-    gold, silver = disk_of(host, 1), disk_of(host, 2)
+    gold, silver = two_luns.disk_of(host, 1), two_luns.disk_of(host, 2)
     before = len(host.acts)
     assert len(inquiry.ask_again([gold.name, silver.name], wait.Deadline.after(10)).reported) == 2
     assert len(host.acts) == before + 1

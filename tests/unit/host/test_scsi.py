@@ -8,29 +8,19 @@ from os_brick.host import inquiry, scsi
 from os_brick.model import vpd
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
+from tests.unit.host import two_luns
 
 
 @pytest.fixture
 def target(host: fake_host.Host) -> array.Target:
-    """A target with the volumes gold and silver, both scanned."""
-    found = host.target('t1')
-    found.luns |= {1: array.Unit('gold'), 2: array.Unit('silver')}
-    session = host.log_in(found, found.portals[0])
-    for lun in (1, 2):
-        host.find_lun(session, lun)
-    host.settle()
-    return found
-
-
-def disk_of(host: fake_host.Host, lun: int) -> fake_host.Disk:
-    return next(disk for disk in host.disks.values() if disk.lun == lun)
+    return two_luns.scanned(host)
 
 
 def test_a_disk_and_its_address_lead_to_each_other(
     host: fake_host.Host, target: array.Target
 ) -> None:
     for lun in (1, 2):
-        disk = disk_of(host, lun)
+        disk = two_luns.disk_of(host, lun)
         address = scsi.address_of(disk.name)
         assert address == scsi.Address.parse(disk.address)
         assert scsi.disk_at(address) == disk.name
@@ -48,7 +38,7 @@ def test_what_is_not_a_disk_has_no_address(host: fake_host.Host) -> None:
 
 
 def test_the_kernel_believes_what_it_has_read(host: fake_host.Host, target: array.Target) -> None:
-    disk = disk_of(host, 1).name
+    disk = two_luns.disk_of(host, 1).name
     old, target.luns[1] = target.luns[1], array.Unit('bronze')
     assert scsi.cached_identity(disk).compare_wwid(old.wwid) is vpd.Match.SAME
     assert inquiry.identity(disk).wwid == target.luns[1].wwid
@@ -57,7 +47,7 @@ def test_the_kernel_believes_what_it_has_read(host: fake_host.Host, target: arra
 def test_a_disk_goes_and_another_one_of_its_name_stays(
     host: fake_host.Host, target: array.Target
 ) -> None:
-    disk = disk_of(host, 1).name
+    disk = two_luns.disk_of(host, 1).name
     scsi.remove(disk, wait.Deadline.after(10), number=1)
     assert disk in host.disks
     scsi.remove(disk, wait.Deadline.after(10))
@@ -66,6 +56,6 @@ def test_a_disk_goes_and_another_one_of_its_name_stays(
 
 
 def test_the_first_name_that_the_kernel_knows(host: fake_host.Host, target: array.Target) -> None:
-    gold = disk_of(host, 1).name
+    gold = two_luns.disk_of(host, 1).name
     assert scsi.first_wwid(['sdzz', gold]) == target.luns[1].wwid
     assert scsi.first_wwid(['sdzz']) is None
