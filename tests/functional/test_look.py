@@ -10,6 +10,8 @@ import sys
 
 import pytest
 
+from os_brick.host import inventory
+from os_brick.model.inventory import State
 from tests.functional import fc_support, lab, nvme_support, support
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -19,6 +21,12 @@ CALLS = (
     'renameat,renameat2,symlink,symlinkat,link,linkat,chmod,fchmod,fchmodat,chown,truncate,'
     'ftruncate,mount,umount2,connect,bind,flock,kill,write,pwrite64,writev'
 )
+
+
+def troubles():
+    """What is wrong with the volumes of this host, by the same code in this process."""
+    return {volume.device: volume.state for volume in inventory.read().volumes
+            if volume.state is not State.OK}  # fmt: skip
 
 
 def command(*words, code=0, before=(), **environment):
@@ -31,7 +39,7 @@ def command(*words, code=0, before=(), **environment):
         text=True,
         check=False,
     )
-    assert done.returncode == code, (words, done.returncode, done.stdout, done.stderr)
+    assert done.returncode == code, (words, troubles(), done.stderr)
     return done.stdout
 
 
@@ -57,6 +65,8 @@ def attached(shelf, multi, fc, nvme, fabric):
     for (_, _, info), count in zip(done, (2, 4), strict=False):
         support.wait_disks(info['path'], count)
     lab.shell.settle()  # An attach of NVMe does not wait for udev's links.
+    # A second path may be connected after the attach, and multipathd looks at each in turn.
+    lab.shell.until(lambda: not troubles(), 20, 'no path has any trouble')
     yield [(ways[n][0], ways[n][1], done[n][2]) for n in range(3)]
     for connector, props, info in done:
         connector.disconnect_volume(props, info)
