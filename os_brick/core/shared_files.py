@@ -197,15 +197,25 @@ def set_mark(directory: int, name: str, text: str) -> None:
     try:
         os.symlink(text, name, dir_fd=directory)
     except FileExistsError:
-        fresh = f'.{name}-{os.getpid()}-{threading.get_ident()}'
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(fresh, dir_fd=directory)  # Of a process of this number that was killed.
+        replace_mark(directory, name, text)
+
+
+def replace_mark(directory: int, name: str, text: str) -> None:
+    """As :func:`set_mark` where there is one, in two calls of the system.
+
+    :raises OSError: as there.
+    """
+    fresh = f'.{name}-{os.getpid()}-{threading.get_ident()}'
+    try:
         os.symlink(text, fresh, dir_fd=directory)
-        try:
-            os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
-        except BaseException:
-            os.unlink(fresh, dir_fd=directory)
-            raise
+    except FileExistsError:  # Of a process of this number that was killed.
+        os.unlink(fresh, dir_fd=directory)
+        os.symlink(text, fresh, dir_fd=directory)
+    try:
+        os.rename(fresh, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(fresh, dir_fd=directory)
+        raise
 
 
 def mark(directory: int, name: str) -> str | None:

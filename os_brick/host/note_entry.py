@@ -6,7 +6,7 @@ Nothing here stops an operation: what cannot be written or read is reported once
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
 import dataclasses
 import json
@@ -41,6 +41,8 @@ _KNOWN = frozenset(
     if isinstance(kind, type) and not trace.is_secret(name) and name != 'options'  # Of mount.
 )
 
+# How the text of an operation ends that has reached no step.
+_NO_STEP = '""}'
 _NO_WORK = note.Work('', note.Process('', 0, 0, 0), 0.0)
 
 _guard = threading.Lock()
@@ -103,29 +105,30 @@ class Entry:
             self._directory = directory = shared_files.open_directory(notes.place(self._place))
             with self._reporting('note'):
                 self._before = notes.load(directory, self._now.key)
-            self._mark(directory)
+            self._mark(directory, shared_files.set_mark)
 
     def reach(self, step: str) -> None:
         """Mark a step as begun."""
         with self._guard:
             if self._directory is not None and self._work.reached != step:
                 self._work = dataclasses.replace(self._work, reached=step)
-                self._mark(self._directory)
+                self._mark(self._directory, shared_files.replace_mark)
 
-    def _mark(self, directory: int) -> None:
+    def _mark(self, directory: int, write: Callable[[int, str, str], None]) -> None:
         """Set the mark, shortened to what a link can hold."""
         with self._reporting('mark'):
-            text = f'{self._mark_start()},"work":{notes.work_text(self._work)}}}'
-            shared_files.set_mark(directory, self._named(notes.MARK), text)
+            if not self._start:
+                self._start = self._mark_start()
+            reached = json.dumps(self._work.reached)
+            write(directory, self._named(notes.MARK), f'{self._start}{reached}}}}}')
 
     def _mark_start(self) -> str:
-        """What does not change of the mark, up to the work; made once."""
-        if not self._start:
-            text = notes.text(self._now)
-            if len(text.encode()) > _LONGEST_MARK_BYTES:
-                text = notes.text(dataclasses.replace(self._now, properties={}))
-            self._start = text.removesuffix('}')
-        return self._start
+        """What does not change of the mark, up to the step that the work has reached."""
+        text = notes.text(self._now)
+        if len(text.encode()) > _LONGEST_MARK_BYTES:
+            text = notes.text(dataclasses.replace(self._now, properties={}))
+        work = notes.work_text(dataclasses.replace(self._work, reached=''))
+        return f'{text.removesuffix("}")},"work":{work.removesuffix(_NO_STEP)}'
 
     def end(self, course: observe.Course, error: BaseException | None) -> None:
         """Note how the operation has ended; one file is written, and the mark goes."""

@@ -148,7 +148,7 @@ def text(found: note.Note) -> str:
 
 
 def work_text(work: note.Work) -> str:
-    """The text of an operation in a note's."""
+    """The text of an operation in a note's; the step that it has reached is its end."""
     return json.dumps(dataclasses.asdict(work), separators=(',', ':'))
 
 

@@ -84,10 +84,11 @@ def identity_lock(
 
     Nothing is held while no identity is known: then no disk of it is on its paths.
     """
-    disks = filter(None, map(scsi.disk_at, places.named))
+    disks, wanted = filter(None, map(scsi.disk_at, places.named)), request.expected_wwid or ''
     # A stale disk on its paths has another volume's name.
-    own = [disk for disk in disks if not is_another(disk, request.expected_wwid)]
-    wwid = scsi.first_wwid(own) or _wwid_meant(request.expected_wwid or '')
+    identities = map(scsi.cached_identity, disks)
+    own = (each.wwid for each in identities if each.wwid and not _is_another(each, wanted))
+    wwid = next(own, '') or _wwid_meant(wanted)
     with locks.hold_identity(wwid, deadline):
         yield
 
@@ -108,7 +109,11 @@ def remove(volume: Volume, steps: teardown.Teardown, deadline: wait.Deadline) ->
 
 def is_another(disk: str, wwid: str | None) -> bool:
     """Whether a disk is certainly not the volume that the caller expects."""
-    return bool(wwid) and scsi.cached_identity(disk).compare_wwid(wwid or '') is vpd.Match.ANOTHER
+    return bool(wwid) and _is_another(scsi.cached_identity(disk), wwid or '')
+
+
+def _is_another(known: vpd.UnitIdentity, wwid: str) -> bool:
+    return bool(wwid) and known.compare_wwid(wwid) is vpd.Match.ANOTHER
 
 
 def take_back(names: Collection[str], deadline: wait.Deadline) -> None:

@@ -11,6 +11,9 @@ import os
 import pathlib
 import shutil
 import stat
+import sys
+import threading
+from types import FrameType
 from typing import Any
 
 from oslo_config import cfg
@@ -256,6 +259,58 @@ def test_an_extend_is_noted(lab: Lab, state_path: str) -> None:
     assert [each.operation for each in found.past] == ['attach', 'extend']
 
 
+class Calls:
+    """Counts how often links are made, renamed and removed, in all threads while it is open."""
+
+    _COUNTED = (os.symlink, os.rename, os.unlink)
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(self._COUNTED, 0)
+
+    def __enter__(self) -> 'Calls':
+        self._before = sys.getprofile()
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        sys.setprofile(self._before)
+        threading.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
+        if event == 'c_call' and frame.f_code.co_filename == shared_files.__file__:
+            for each in self._COUNTED:
+                self.counts[each] += argument is each
+
+
+def test_a_step_that_is_marked_costs_two_calls_of_the_system(tmp_path: pathlib.Path) -> None:
+    """A link under a name of its own, which then gets that of the mark."""
+    entry = note_entry.Entry({'volume_id': VOLUME}, str(tmp_path))
+    course = entry.course('connect', 'iscsi key')
+    entry.begin(course)
+    entry.reach('first')
+    with Calls() as calls:
+        entry.reach('second "step"')
+        entry.reach('second "step"')
+    assert calls.counts == {os.symlink: 1, os.rename: 1, os.unlink: 0}
+    (found,) = notes.every(str(tmp_path)).notes
+    assert found.work is not None
+    assert found.work.reached == 'second "step"'
+    entry.end(course, None)
+
+
+def test_a_link_of_a_killed_process_of_the_same_number_is_no_obstacle(
+    tmp_path: pathlib.Path,
+) -> None:
+    with shared_files.directory(str(tmp_path)) as directory:
+        shared_files.set_mark(directory, 'mark', 'one')
+        fresh = f'.mark-{os.getpid()}-{threading.get_ident()}'
+        os.symlink('half', fresh, dir_fd=directory)
+        shared_files.set_mark(directory, 'mark', 'two')
+        assert shared_files.mark(directory, 'mark') == 'two'
+        assert shared_files.names_in(directory) == ['mark']
+
+
 class Files:
     """What is written to files of the state directory, or an error in its place."""
 
@@ -266,6 +321,7 @@ class Files:
             (atomic, 'replace_in'),
             (shared_files, 'append_in'),
             (shared_files, 'set_mark'),
+            (shared_files, 'replace_mark'),
         ):
             monkeypatch.setattr(module, name, self._counting(getattr(module, name), place))
 
