@@ -36,13 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, _console: Console) -> Output:
     """Print the metrics, or write them."""
     services.configure(options.config_file)
-    state_path = services.state_path()
+    state_path, places = services.state_path(), services.note_paths()
     path = os.path.abspath(options.textfile) if options.textfile else ''
     before = exposition.parsed(_written(path)) if path else exposition.NOTHING
-    counted = exposition.added(before, notes.operations(state_path), clock.wall())
+    counted = exposition.added(before, notes.operations(state_path, places), clock.wall())
     gauges = [
         *_of_host(inventory.read()),
-        *_of_notes(notes.every(state_path)),
+        *_of_notes(notes.every(state_path, places)),
         *(() if options.no_findings else _of_doctor((options.timeout or 10.0) * _DOCTORS_SHARE)),
         exposition.gauge(
             'os_brick_build_info', 1, version=version.version(), python=platform.python_version()

@@ -15,8 +15,7 @@ import stat
 import sys
 from typing import Any
 
-from os_brick import opts
-from os_brick.cmd import exits
+from os_brick.cmd import exits, services
 from os_brick.core import files, trace
 from os_brick.host import links, notes
 from os_brick.model import note
@@ -136,8 +135,7 @@ def meant(what: str, protocol: str | None) -> Meant:
     """
     if what == '-' or ('/' in what and not what.startswith('/dev/')):
         return of_file(what, protocol)
-    noted = notes.every(opts.current().state_path).notes
-    found = [each for each in noted if each.is_attached and _is_called(each, what)]
+    found = _noted(what)
     if not found:
         raise exits.CommandError(
             'not-found',
@@ -146,8 +144,22 @@ def meant(what: str, protocol: str | None) -> Meant:
             remedy='Pass its connection properties as a file, with a slash: ./volume.json.',
         )
     if len(found) > 1:
-        raise exits.ambiguous(what, tuple(each.volume_id or each.key for each in found))
-    return dataclasses.replace(_of_note(found[0], protocol), device=_device(found[0], what))
+        raise exits.ambiguous(what, tuple(each.volume_id or each.key for each, _ in found))
+    [(one, place)] = found
+    services.use_notes_of(place)
+    return dataclasses.replace(_of_note(one, protocol), device=_device(one, what))
+
+
+def _noted(what: str) -> list[tuple[note.Note, str]]:
+    """The volumes of this name that any service has noted as attached, each with where."""
+    found: dict[str, tuple[note.Note, str]] = {}
+    for place in services.note_paths():
+        for each in notes.in_place(place).notes:
+            if each.is_attached and _is_called(each, what):
+                before = found.get(each.key)
+                if before is None or before[0].at < each.at:
+                    found[each.key] = each, place
+    return list(found.values())
 
 
 def _device(found: note.Note, what: str) -> str:

@@ -15,7 +15,7 @@ from os_brick import exception
 from os_brick.core import files, parts, process, wait
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import why_denied
-from os_brick.host import dm, multipathd
+from os_brick.host import dm, multipathd, service_conf
 
 LARGEST_FILE_BYTES = 512 << 10
 LARGEST_TOTAL_BYTES = 16 << 20
@@ -61,10 +61,6 @@ _LOG_BYTES = 4 << 20
 _ON_STORAGE = re.compile(
     r'os[-_]brick|iscsi|multipath|nvme|scsi|\bdm-\d|device-mapper|\bsd[a-z]+\b|I/O error',
     re.IGNORECASE,
-)
-_SERVICES = (
-    *('/etc/nova/nova.conf', '/etc/nova/nova-cpu.conf', '/etc/cinder/cinder.conf'),
-    *('/etc/glance/glance-api.conf', '/etc/ironic/ironic.conf'),
 )
 _SECTIONS = ('os_brick', 'oslo_concurrency', 'privsep_osbrick')
 _OPTIONS = re.compile(
@@ -169,8 +165,8 @@ def _multipathd() -> Part:
 
 
 def _services() -> Part:
-    for path in _SERVICES:
-        if files.exists(path):
+    for _, main in service_conf.found():
+        for path in service_conf.files_of(main):
             yield path, lambda path=path: _excerpt(path)  # type: ignore[misc]
 
 

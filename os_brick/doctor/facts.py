@@ -212,6 +212,7 @@ class Service:
     :ivar wants_multipath: whether it asks for multipath devices.
     :ivar helper: the program that starts its root daemon, in words; empty if it could not be told.
     :ivar helper_fault: what is wrong with that; empty if it was found and fits.
+    :ivar note_paths: the directories in which it may have notes of attaches.
     """
 
     name: str
@@ -220,6 +221,7 @@ class Service:
     wants_multipath: bool
     helper: str = ''
     helper_fault: str = ''
+    note_paths: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

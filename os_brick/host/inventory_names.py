@@ -66,14 +66,13 @@ def places(look: Look) -> tuple[str, ...]:
     from os_brick.host import service_conf  # only where there are volumes
 
     found: list[str] = []
-    for project, paths in service_conf.PROJECTS.items():
-        for path in filter(files.exists, paths):
-            try:
-                conf = look.guarded(path, lambda: service_conf.parsed(path), _TELLS)  # noqa: B023
-            except (ValueError, service_conf.NotConfiguration):
-                look.missed(f'{path}, {_TELLS}', 'it is not a configuration')
-            else:
-                found += service_conf.note_paths(project, conf) if conf else ()
+    for project, path in service_conf.found():
+        try:
+            conf = look.guarded(path, lambda: service_conf.parsed(path), _TELLS)  # noqa: B023
+        except (ValueError, service_conf.NotConfiguration):
+            look.missed(f'{path}, {_TELLS}', 'it is not a configuration')
+        else:
+            found += service_conf.note_paths(project, conf) if conf else ()
     return tuple(found)
 
 

@@ -70,21 +70,32 @@ def place(state_path: str) -> str:
     return state_path if shared_files.is_usable(state_path, beside) else beside or state_path
 
 
-def places(state_path: str) -> tuple[str, ...]:
+def places(state_path: str, more: Iterable[str] = ()) -> tuple[str, ...]:
     """Where there may be notes."""
-    found = (state_path, locks.directory())
+    found = (state_path, locks.directory(), *more)
     return tuple(dict.fromkeys(each for each in found if each))
 
 
-def every(state_path: str) -> Noted:
+def every(state_path: str, more: Iterable[str] = ()) -> Noted:
     """What is noted on this host since it was started; nothing is changed.
 
     A note that this user may not read, or that another one has written who is not trusted, is
     among what is unread.
+
+    :param more: where others have notes, see :func:`os_brick.host.service_conf.note_paths`.
     """
+    return _noted(places(state_path, more))
+
+
+def in_place(where: str) -> Noted:
+    """The same of one directory alone."""
+    return _noted([where])
+
+
+def _noted(directories: Iterable[str]) -> Noted:
     notes: dict[str, note.Note] = {}
     unread: list[Unread] = []
-    for where in places(state_path):
+    for where in directories:
         try:
             with shared_files.directory(where) as directory:
                 for found in _in(directory, where):
@@ -166,17 +177,21 @@ def _boot() -> str:
     return files.read_or(_BOOT_ID)
 
 
-def operations(state_path: str) -> tuple[note.Past, ...]:
-    """The last 1,000 operations on this host that can be read, the last one last."""
+def operations(state_path: str, more: Iterable[str] = ()) -> tuple[note.Past, ...]:
+    """The last 1,000 operations on this host that can be read, the last one last.
+
+    :param more: as for :func:`every`.
+    """
     found: list[note.Past] = []
-    for where in places(state_path):
+    directories = places(state_path, more)
+    for where in directories:
         try:
             with shared_files.directory(where) as directory:
                 for name in filter(_LISTED.fullmatch, shared_files.names_in(directory)):
                     found += _listed(directory, name)
         except OSError:
             continue
-    found += [past for each in every(state_path).notes for past in each.past]
+    found += [past for each in _noted(directories).notes for past in each.past]
     return tuple(sorted(found, key=lambda past: past.at)[-MOST_OPERATIONS:])
 
 

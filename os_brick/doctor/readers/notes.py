@@ -14,19 +14,12 @@ from os_brick.model import note
 
 
 def notes(look: Look, services: Iterable[facts.Service]) -> tuple[facts.SeenNote, ...]:
-    """The notes of the volumes that are attached, or about to be.
-
-    A service that cannot write to the directory of notes has them beside its lock files.
-    """
-    places = [opts.current().state_path, *(each.lock_path for each in services)]
-    found: dict[str, note.Note] = {}
-    for place in dict.fromkeys(each for each in places if each.startswith('/')):
-        noted = host_notes.every(place)
-        for each in noted.notes:
-            found.setdefault(each.key, each)
-        for unread in noted.unread:
-            look.miss('notes', unread.what, unread.why)
-    return tuple(map(_seen, found.values()))
+    """The notes of the volumes that are attached, or about to be, of every service."""
+    more = [place for each in services for place in each.note_paths]
+    noted = host_notes.every(opts.current().state_path, more)
+    for unread in noted.unread:
+        look.miss('notes', unread.what, unread.why)
+    return tuple(map(_seen, noted.notes))
 
 
 def _seen(found: note.Note) -> facts.SeenNote:

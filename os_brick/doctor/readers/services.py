@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reads the configuration of the services on this host that use this library.
-
-As their own processes would read it: the file, then those of its ``conf.d`` directories.
-"""
+"""Reads the configuration of the services on this host that use this library."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-import configparser
 import importlib.metadata
 import re
 import shlex
@@ -36,16 +32,15 @@ _HELPER = 'privsep-helper'
 def services(look: Look) -> tuple[facts.Service, ...]:
     """The services whose configuration is on this host."""
     found = []
-    for project, paths in service_conf.PROJECTS.items():
-        for path in filter(files.exists, paths):
-            try:
-                found.append(_service(project, path, service_conf.parsed(path)))
-            except PermissionError as error:
-                look.miss('services', path, why_denied(error, is_root=look.is_root))
-            except (OSError, ValueError, configparser.Error) as error:
-                # Not the text of a parser's error, which quotes the line: it may have a password.
-                why = error if isinstance(error, OSError) else f'{type(error).__name__}'
-                look.miss('services', path, f'it cannot be read: {why}')
+    for project, path in service_conf.found():
+        try:
+            found.append(_service(project, path, service_conf.parsed(path)))
+        except PermissionError as error:
+            look.miss('services', path, why_denied(error, is_root=look.is_root))
+        except (OSError, ValueError, service_conf.NotConfiguration) as error:
+            # Not the text of a parser's error, which quotes the line: it may have a password.
+            why = error if isinstance(error, OSError) else f'{type(error).__name__}'
+            look.miss('services', path, f'it cannot be read: {why}')
     return tuple(found)
 
 
@@ -53,7 +48,8 @@ def _service(project: str, path: str, conf: service_conf.Conf) -> facts.Service:
     lock = service_conf.lock_path(project, conf)
     helper, fault = _helper(project, conf)
     wants = any(value(conf, *each).lower() in ('true', '1', 'yes', 'on') for each in _MULTIPATH)
-    return facts.Service(project, path, lock, wants, str(trace.masked(helper)), fault)
+    places = service_conf.note_paths(project, conf)
+    return facts.Service(project, path, lock, wants, str(trace.masked(helper)), fault, places)
 
 
 def _helper(project: str, conf: service_conf.Conf) -> tuple[str, str]:

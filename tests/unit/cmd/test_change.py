@@ -48,6 +48,7 @@ def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     yield Shell(capsys)
     cfg.CONF.clear_override('operation_timeout', group='os_brick')
     cfg.CONF.clear_default('lock_path', group='os_brick')
+    cfg.CONF.clear_override('lock_path', group='oslo_concurrency')
 
 
 @pytest.fixture
@@ -354,8 +355,85 @@ def test_services_that_do_not_share_their_locks(tmp_path: pathlib.Path, shell: S
         assert cfg.CONF.os_brick.lock_path == '/run/lock/nova'
     finally:
         cfg.CONF([], default_config_files=[], default_config_dirs=[])
+        cfg.CONF.clear_override('lock_path', group='os_brick')
         if override:
             cfg.CONF.set_override('lock_path', override, group='os_brick')
+
+
+def configured(host: fake_host.Host, project: str, text: str) -> str:  # noqa: F811
+    """A service of this host, by its configuration; returns the path of it."""
+    path = f'/etc/{project}/{project}.conf'
+    host.tree.file(path, text)
+    return path
+
+
+def test_locks_are_where_the_variables_of_a_service_say(
+    host: fake_host.Host,  # noqa: F811
+    shell: Shell,
+    props: str,
+) -> None:
+    """As OpenStack's installation guides write it; oslo.config knows no state_path here."""
+    locks = host.place / 'srv/locks'
+    text = f'[DEFAULT]\nstate_path = {host.place}/srv\n[oslo_concurrency]\n'
+    configured(host, 'nova', f'{text}lock_path = $state_path/locks\n')
+    configured(host, 'cinder', '[DEFAULT]\nmy_ip = $my_block\n')
+    assert shell.run('attach', props) == Exit.OK, shell.err
+    assert cfg.CONF.os_brick.lock_path == str(locks)
+    assert list(locks.glob('os-brick-*')) or list(host.tree.at(str(locks)).glob('os-brick-*'))
+
+
+@pytest.mark.parametrize('more', ['', 'nova-compute.conf', 'nova.conf.d/brick.conf'])
+def test_a_volume_is_detached_by_a_note_in_the_place_of_its_service(
+    more: str,
+    host: fake_host.Host,  # noqa: F811
+    shell: Shell,
+    props: str,
+    state_path: str,
+) -> None:
+    """The note goes, too, wherever the service is told to have it."""
+    assert shell.run('attach', props) == Exit.OK
+    place = pathlib.Path(state_path).with_name('of-nova')
+    pathlib.Path(state_path).rename(place)
+    configured(host, 'nova', '[DEFAULT]\n')
+    assert shell.run('detach', VOLUME) == Exit.NOT_THERE
+    host.tree.file(f'/etc/nova/{more or "nova.conf"}', f'[os_brick]\nstate_path = {place}\n')
+    assert shell.run('detach', VOLUME) == Exit.OK, shell.err
+    assert not list(place.glob(f'{notes.NOTE}*'))
+
+
+def test_a_volume_of_a_service_with_other_locks_is_left_alone(
+    host: fake_host.Host,  # noqa: F811
+    shell: Shell,
+    props: str,
+    state_path: str,
+) -> None:
+    """By the configuration of one service, the volume of another: the two would not wait."""
+    assert shell.run('attach', props) == Exit.OK
+    place = pathlib.Path(state_path).with_name('of-nova')
+    pathlib.Path(state_path).rename(place)
+    locks = pathlib.Path(cfg.CONF.os_brick.lock_path)
+    nova = configured(host, 'nova', f'[os_brick]\nstate_path = {place}\nlock_path = {locks}\n')
+    other = f'[os_brick]\nlock_path = {locks.with_name("others")}\n'
+    cinder = configured(host, 'cinder', other)
+    before = host.snapshot()
+    assert shell.run('detach', VOLUME, '--config-file', cinder) == Exit.REFUSED
+    assert f'{nova}, whose note it is' in shell.err
+    assert shell.run('detach', VOLUME) == Exit.REFUSED
+    assert host.snapshot() == before
+    assert shell.run('detach', VOLUME, '--config-file', nova) == Exit.OK, shell.err
+
+
+@pytest.mark.parametrize('text', ['garbled\n[', 'password = S3cret\n[os_brick]\n'])
+def test_a_configuration_that_is_none_is_refused_without_a_word_of_it(
+    text: str,
+    host: fake_host.Host,  # noqa: F811
+    shell: Shell,
+    props: str,
+) -> None:
+    path = configured(host, 'nova', text)
+    assert shell.run('attach', props) == Exit.USAGE
+    assert f'{path} cannot be read: it is not a configuration.' in shell.err
+    assert 'S3cret' not in shell.err
 
 
 @pytest.mark.parametrize(

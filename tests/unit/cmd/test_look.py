@@ -270,14 +270,13 @@ def test_notes_are_where_the_service_keeps_them(host: fake_host.Host, command: C
     assert code == Exit.USAGE
     assert "There is no file '/nowhere/nova.conf'." in command.error
     state = host.place / 'state'
-    conf = host.place / 'nova.conf'
-    conf.write_text(f'[os_brick]\nstate_path = {state}\n')
-    host.tree.file(str(conf))  # oslo.config reads that of the machine
+    conf = '/srv/nova.conf'
+    host.tree.file(conf, f'[os_brick]\nstate_path = {state}\n')
     noted = note.Note(key='x', identity=unit.wwid, volume_id=ID, result={})
     keep(host.tree.at(str(state)), noted, boot='')
     cfg.CONF.clear_override('state_path', group='os_brick')  # of the tests' own
     try:
-        [volume] = command.json('tree', '--config-file', str(conf))['volumes']
+        [volume] = command.json('tree', '--config-file', conf)['volumes']
     finally:
         cfg.CONF.clear()
     assert volume['volume_id'] == ID

@@ -66,3 +66,30 @@ def test_what_is_no_configuration(place: pathlib.Path) -> None:
     (place / 'nova.conf').mkdir()
     with pytest.raises(OSError, match='regular'):
         service_conf.parsed(PATH)
+
+
+def test_the_files_of_a_process(tmp_path: pathlib.Path, place: pathlib.Path) -> None:
+    """What RDO ships comes first, and what nova-compute's unit names besides comes after."""
+    (place / 'nova.conf').write_text('[os_brick]\nlock_path = /run/b\n')
+    (tmp_path / 'usr/share/nova').mkdir(parents=True)
+    dist = tmp_path / 'usr/share/nova/nova-dist.conf'
+    dist.write_text('[os_brick]\nlock_path = /run/a\nstate_path = /run/n\n')
+    assert list(service_conf.found()) == [('nova', PATH)]
+    conf = service_conf.parsed(PATH)
+    assert service_conf.note_paths('nova', conf) == ('/run/n', '/run/b')
+    (place / 'nova-compute.conf').write_text('[os_brick]\nlock_path = /run/c\n')
+    assert service_conf.lock_path('nova', service_conf.parsed(PATH)) == '/run/c'
+    assert service_conf.lock_path('nova', service_conf.merged([PATH])) == '/run/b'
+
+
+@pytest.mark.parametrize(
+    ('path', 'project'),
+    [
+        (PATH, 'nova'),
+        ('/etc/kolla/cinder-volume/cinder.conf', 'cinder'),
+        ('/srv/cinder/my-nova.conf', 'nova'),
+        ('/etc/brick.conf', ''),
+    ],
+)
+def test_whose_file_it_is(path: str, project: str) -> None:
+    assert service_conf.project_of(path) == project
