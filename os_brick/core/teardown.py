@@ -58,20 +58,21 @@ class Teardown:
         self.has_acted = False
         self._errors = exception.ExceptionChainer()
 
-    def run(self, what: str, step: Callable[[], object]) -> bool:
+    def run(self, what: object, step: Callable[[], object]) -> bool:
         """Run one step; return whether it succeeded.
 
-        :param what: the step as a noun, for the log: ``flush of sda``.
+        :param what: a step of a plan, whose verb it is told by, or the step as a noun, for the log:
+            ``flush of sda``.
         :raises Exception: what it raised, unless the removal goes on after errors.
         """
         name, thing = _named(what)
-        self.has_acted = self.has_acted or name not in _HARMLESS
+        self.has_acted = self.has_acted or name.partition(' ')[0] not in _HARMLESS
 
         def told() -> None:
             with observe.step(name, thing):
                 step()
 
-        return self.guard(what, told)
+        return self.guard(str(what) if isinstance(what, str) else f'step {what}', told)
 
     def guard(self, what: str, step: Callable[[], object]) -> bool:
         """Run several steps as one that is not told of; as :meth:`run` otherwise."""
@@ -96,16 +97,19 @@ class Teardown:
         raise self._errors
 
 
-def _named(what: str) -> tuple[str, str]:
-    """The verb of a step, and what it is done with; a plan's steps begin with ``step``."""
-    name, _, thing = what.removeprefix('step ').partition(' ')
+def _named(what: object) -> tuple[str, str]:
+    """The verb of a step, and what it is done with."""
+    verb = getattr(what, 'verb', None)
+    if verb is not None:
+        return str(verb), str(what).removeprefix(str(verb)).strip()
+    name, _, thing = str(what).partition(' ')
     return name, thing.removeprefix('of ')
 
 
 class Raising:
     """Steps of which the first that fails ends the removal."""
 
-    def run(self, what: str, step: Callable[[], object]) -> bool:
+    def run(self, what: object, step: Callable[[], object]) -> bool:
         """Run one step; return that it succeeded."""
         step()
         return True

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import wait
+from os_brick.core import observe, wait
 from os_brick.host import block, md, md_acts, nvme
 from os_brick.model import fabrics
 from os_brick.plans import nvme_growth as plans
@@ -29,6 +29,23 @@ def look(wanted: fabrics.NamespaceIdentity, paths: Sequence[fabrics.Path]) -> pl
         found,
         tuple(plans.FoundHead(head, block.inode(head), block.size_bytes(head)) for head in heads),
     )
+
+
+def plan(
+    what: str, members: Sequence[plans.Found], array: FoundArray | None = None
+) -> plans.Growth:
+    """What the growth of a volume would do now, if it has become larger.
+
+    A member of an array by which its subsystem cannot be asked is left out, as in the growth.
+
+    :param what: the volume, in words.
+    :param members: what there is of its namespaces.
+    :raises VolumePathsNotFound: if no subsystem can be asked.
+    """
+    usable = [each for each in members if each.heads]
+    if not usable or (array is None and usable != list(members)):
+        require_usable(next(each for each in members if not each.heads))
+    return plans.extend(what, usable, array)
 
 
 def grow(
@@ -52,29 +69,36 @@ def _run(plan: plans.Growth, found: plans.Found, deadline: wait.Deadline) -> int
     shown: list[int] = []
     until = deadline.within(RESIZE_SECONDS)
     for step in plan.steps:
-        match step.verb:
-            case plans.Verb.REFUSE:
-                before = next(h.size_bytes for h in found.heads if h.name == step.device)
-                device = f'/dev/{step.device} (namespace {found.identity})'
-                raise exception.VolumeHasShrunk(device=device, size=step.size_bytes, before=before)
-            case plans.Verb.RESCAN:
-                if nvme.state(step.device) == nvme.LIVE:
-                    nvme.rescan(step.device, deadline)
-            case plans.Verb.AWAIT_SIZE:
-                shown.append(_grown(step, until))
+        with observe.step(step.verb, step.device):
+            match step.verb:
+                case plans.Verb.REFUSE:
+                    raise _has_shrunk(step, found)
+                case plans.Verb.RESCAN:
+                    if nvme.state(step.device) == nvme.LIVE:
+                        nvme.rescan(step.device, deadline)
+                case plans.Verb.AWAIT_SIZE:
+                    shown.append(_grown(step, until))
     return min(shown, default=None)
+
+
+def _has_shrunk(step: plans.Step, found: plans.Found) -> exception.VolumeHasShrunk:
+    before = next(head.size_bytes for head in found.heads if head.name == step.device)
+    device = f'/dev/{step.device} (namespace {found.identity})'
+    return exception.VolumeHasShrunk(device=device, size=step.size_bytes, before=before)
 
 
 def _ask(found: plans.Found, deadline: wait.Deadline) -> int:
     """The size of a namespace in bytes, from the first path that reports one."""
     plan = plans.read(found)
     LOG.debug('%s', plan)
+    require_usable(found)
     paths = {each.path.name: each.path for each in found.paths}
     reasons = [each.why_unusable for each in found.paths if each.why_unusable]
     for step in plan.steps:
         path = paths[step.path]
         try:
-            actual = nvme.report(path, deadline.limit(nvme.IDENTIFY_SECONDS))
+            with observe.step(step.verb, step.device):
+                actual = nvme.report(path, deadline.limit(nvme.IDENTIFY_SECONDS))
         except (OSError, exception.OperationTimedOut) as error:
             reasons.append(f'path {path.name}: {error}')
             continue
@@ -82,7 +106,20 @@ def _ask(found: plans.Found, deadline: wait.Deadline) -> int:
         if actual.size_bytes:
             return actual.size_bytes
         reasons.append(f'path {path.name} reports no capacity')
-    raise exception.VolumePathsNotFound(
+    raise _unknown(found, reasons)
+
+
+def require_usable(found: plans.Found) -> None:
+    """Have a path by which the subsystem can be asked for the size.
+
+    :raises VolumePathsNotFound: if there is none.
+    """
+    if all(each.why_unusable for each in found.paths):
+        raise _unknown(found, [each.why_unusable for each in found.paths])
+
+
+def _unknown(found: plans.Found, reasons: Sequence[str]) -> exception.VolumePathsNotFound:
+    return exception.VolumePathsNotFound(
         f'The size of namespace {found.identity} is unknown: {"; ".join(reasons)}'
     )
 
@@ -119,6 +156,11 @@ def grow_array(found: FoundArray, deadline: wait.Deadline) -> int:
     plan = plans.array(found)
     LOG.debug('%s', plan)
     (step,) = plan.steps
+    with observe.step(step.verb, step.device):
+        return _grow_array(step, deadline)
+
+
+def _grow_array(step: plans.Step, deadline: wait.Deadline) -> int:
     actual = md.uuid(step.device)
     if (block.inode(step.device), actual) != (step.number, step.uuid):
         raise exception.VolumeIdentityMismatch(

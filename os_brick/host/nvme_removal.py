@@ -45,7 +45,7 @@ _NAMED = exception.BrickException
 class Steps(Protocol):
     """Runs the steps of a removal; decides whether one that fails ends it."""
 
-    def run(self, what: str, step: Callable[[], object]) -> bool:
+    def run(self, what: object, step: Callable[[], object]) -> bool:
         """Run one step; return whether it succeeded, unless its error is raised."""
 
 
@@ -74,7 +74,7 @@ def run(
     LOG.debug('%s', removal)
     state = _Run(deadline, force)
     for step in removal.steps:
-        steps.run(f'step {step}', functools.partial(_ACTS[step.verb], state, step))
+        steps.run(step, functools.partial(_ACTS[step.verb], state, step))
 
 
 # Steps, in the order in which a detach takes them.

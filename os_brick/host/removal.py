@@ -44,7 +44,7 @@ _LOOKS = 3
 class Steps(Protocol):
     """Runs the steps of a removal; decides whether one that fails ends it."""
 
-    def run(self, what: str, step: Callable[[], object]) -> bool:
+    def run(self, what: object, step: Callable[[], object]) -> bool:
         """Run one step; return whether it succeeded, unless its error is raised."""
 
 
@@ -81,7 +81,7 @@ def run(
     state = _Run(deadline, force)
     for step in removal.steps:
         act = functools.partial(_ACTS[step.verb], state, step)
-        if not steps.run(f'step {step}', act) and step.verb is plans.Verb.REMOVE_MAP:
+        if not steps.run(step, act) and step.verb is plans.Verb.REMOVE_MAP:
             state.kept.add(step.wwid)
     handed.forget_gone()
 

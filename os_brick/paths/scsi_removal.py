@@ -140,7 +140,7 @@ def take_back(names: Collection[str], deadline: wait.Deadline) -> None:
 class _UnlessInUse:
     """Steps that go on after errors, unless a device turns out to be in use."""
 
-    def run(self, what: str, step: Callable[[], object]) -> bool:
+    def run(self, what: object, step: Callable[[], object]) -> bool:
         """Run one step; return whether it succeeded.
 
         :raises VolumeInUse: if the step does.
@@ -150,6 +150,6 @@ class _UnlessInUse:
         except exception.VolumeInUse:
             raise
         except Exception as error:  # noqa: BLE001 as much as possible is taken back
-            LOG.warning('Taking back: the %s failed: %s', what, error)
+            LOG.warning('Taking back: the step %s failed: %s', what, error)
             return False
         return True

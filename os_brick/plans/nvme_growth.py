@@ -4,10 +4,12 @@
 The host is looked at twice, so there are two plans: :func:`read` before anything is known of the
 new size, and :func:`resize` once the subsystem has reported it. A replicated volume has these for
 each of its namespaces, and then :func:`array`. ``host/nvme_growth`` looks, and runs them.
+:func:`extend` is what all of them come to if the volume has grown, to be read before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 import dataclasses
 import enum
 
@@ -118,18 +120,58 @@ def resize(found: Found, size: int) -> Growth:
         return _growth(found.what, Step(Verb.REFUSE, larger[0].name, size_bytes=size))
     if {head.size_bytes for head in found.heads} == {size}:
         return _growth(found.what)
-    controllers = sorted({each.path.controller for each in found.paths})
-    return _growth(
-        found.what,
-        *(Step(Verb.RESCAN, name) for name in controllers),
-        *(
-            Step(Verb.AWAIT_SIZE, head.name, number=head.number, size_bytes=size)
-            for head in found.heads
-        ),
-    )
+    return _growth(found.what, *_look_anew(found, size))
+
+
+def _look_anew(found: Found, size: int | None) -> Iterator[Step]:
+    for name in sorted({each.path.controller for each in found.paths}):
+        yield Step(Verb.RESCAN, name)
+    for head in found.heads:
+        yield Step(Verb.AWAIT_SIZE, head.name, number=head.number, size_bytes=size)
 
 
 def array(found: FoundArray) -> Growth:
     """The step that has the array of a replicated volume use the new size of its members."""
     step = Step(Verb.RESIZE_ARRAY, found.name, number=found.number, uuid=found.uuid)
     return _growth(f'/dev/{found.name}', step)
+
+
+def extend(what: str, members: Sequence[Found], over: FoundArray | None = None) -> Growth:
+    """The whole growth of a volume if it has become larger, and what happens if it has not.
+
+    Of the paths that report the size only the first is asked.
+
+    :param what: the volume, in words.
+    :param members: its namespaces.
+    :param over: the array of a replicated volume.
+    """
+    asked = [read(each).steps for each in members]
+    new = [step for each in members for step in _look_anew(each, None)]
+    last = array(over).steps if over else ()
+    return steps.Plan(
+        'growth',
+        what,
+        (*(step for each in asked for step in each[:1]), *new, *last),
+        tuple(line for each in members for line in _now(each)),
+        tuple(_could(asked, over)),
+    )
+
+
+def _now(found: Found) -> Iterator[str]:
+    for head in found.heads:
+        yield f'/dev/{head.name} ({found.identity.name or found.identity}): {head.size_bytes} bytes'
+    for each in found.paths:
+        if each.why_unusable:
+            yield f'path {each.path.name} takes no I/O: {each.why_unusable}'
+
+
+def _could(asked: Sequence[Sequence[Step]], over: FoundArray | None) -> Iterator[str]:
+    others = ', '.join(step.path for each in asked for step in each[1:])
+    if others:
+        yield f'a path does not report the size: another one is asked ({others})'
+    if over is None:
+        yield 'the size is still that of now: nothing else is done'
+    else:
+        yield 'the size is still that of now: only the array is told to use all of its members'
+        yield 'a member does not grow: the array is told all the same, and no smaller than now'
+    yield 'the volume has become smaller, or is another one: the extend fails, and nothing changes'

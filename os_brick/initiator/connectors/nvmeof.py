@@ -12,23 +12,19 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import background, fanout, net, observe, operation, teardown, wait
 from os_brick.host import (
-    links,
     machine,
     mirror_undo,
-    nvme,
     nvme_growth,
     nvme_removal,
     nvme_survey,
 )
 from os_brick.initiator import reports
-from os_brick.initiator.connectors import block, nvmeof_raid
+from os_brick.initiator.connectors import block, nvmeof_here, nvmeof_plan, nvmeof_raid
 from os_brick.initiator.connectors.nvmeof_names import *  # noqa: F403 for callers outside
 from os_brick.model import fabrics
 from os_brick.paths import nvme as nvme_paths
 from os_brick.paths import nvme_attach, nvme_plan, nvme_request
-from os_brick.plans import nvme_attach as plans_attach
 from os_brick.plans import nvme_removal as plans_removal
-from os_brick.plans import nvmeof as plans
 from os_brick.plans import steps as plans_steps
 from os_brick.request import nvmeof as request_nvmeof
 from os_brick.request import result
@@ -107,10 +103,10 @@ class NVMeOFConnector(block.BlockConnector):
             else request_nvmeof.NvmeRequest.parse(connection_properties, device_info)
         )
         limit = wait.Deadline.after(net.RESOLVE_SECONDS)
-        here = [self._survey(request, each, limit, is_here=False) for each in request.namespaces]
-        heads = _heads(here)
+        here = nvmeof_here.every(request, limit, is_here=False)
+        heads = nvmeof_here.heads_of(here)
         if request.replication is not Replication.NONE:
-            array = self._array(request, heads)
+            array = nvmeof_here.array_of(request, heads)
             if array is not None or request.replication is Replication.ARRAY:
                 return [f'/dev/md/{request.alias}' if request.alias else f'/dev/{array}'] * bool(
                     array
@@ -127,8 +123,8 @@ class NVMeOFConnector(block.BlockConnector):
             found = attach(request.namespaces[0])
             op.course.identity = found.identity.name
             return result.BlockDevice(f'/dev/{found.head}')
-        here = [self._survey(request, each, op.work, is_here=False) for each in request.namespaces]
-        before = set(_heads(here))
+        here = nvmeof_here.every(request, op.work, is_here=False)
+        before = set(nvmeof_here.heads_of(here))
         devices = self._attach_members(request, attach)
         new = [device for device in devices if device not in before]
         stop, members = mirror_undo.stop_auto_assembled, mirror_undo.numbered(new)
@@ -198,140 +194,39 @@ class NVMeOFConnector(block.BlockConnector):
             return nvme_attach.attach_all(driver, paths, wanted, op)
         return nvme_attach.attach_first(driver, paths, op)
 
-    def _survey(
-        self,
-        request: Volume,
-        namespace: Namespace,
-        deadline: wait.Deadline,
-        *,
-        is_here: bool = True,
-        for_removal: bool = False,
-    ) -> plans_removal.Choice:
-        """What there is of a namespace at the portals of the properties.
-
-        :param is_here: as of :func:`nvme_request.resolved`.
-        :param for_removal: whether to look at what only a removal needs, too.
-        """
-        places = nvme_survey.Places(
-            nqn=namespace.nqn,
-            portals=nvme_request.resolved(namespace, deadline, is_here=is_here),
-            host_nqn=namespace.host_nqn or machine.or_none(machine.known_host_nqn),
-            volume=request.key,
-        )
-        used = _used_head(request.device_path)
-        wanted = plans_removal.Wanted(str(namespace), namespace.identity, used)
-        if for_removal:
-            # The users of members are asked for once their array, which is one, has stopped.
-            is_alone = request.replication is Replication.NONE
-            found = nvme_survey.for_removal(places, wanted, with_users=is_alone)
-        else:
-            found = nvme_survey.namespace(places, wanted)
-        return plans_removal.choose(found, wanted)
-
     def _detach(
         self, request: Volume, steps: teardown.Teardown, op: operation.Operation
     ) -> Collection[str]:
         background.stop(op.key)
-        here = [
-            self._survey(request, each, op.work, for_removal=True) for each in request.namespaces
-        ]
-        heads = _heads(here)
+        here, array = nvmeof_here.to_detach(request, op.work)
+        heads = nvmeof_here.heads_of(here)
         if not heads:
-            LOG.warning(
-                'Detach: there is no %s on this host%s', _named(request), _elsewhere(request)
-            )
-        name = self._array(request, heads)
-        force, array = steps.on_error.is_forced, nvme_survey.array(name) if name else None
+            what, where = nvmeof_here.named(request), nvmeof_here.elsewhere(request)
+            LOG.warning('Detach: there is no %s on this host%s', what, where)
+        force = steps.on_error.is_forced
         removal = plans_removal.plan(here, array, flush_used=force)
         nvme_removal.run(removal, steps, op.deadline, force=force)
-        return [*heads, *filter(None, [name])]
+        return [*heads, *([array.name] if array else [])]
 
     def _plan(
         self, operation_name: str, request: Volume, op: operation.Operation
     ) -> tuple[plans_steps.Plan[Any], ...]:
-        if operation_name == observe.ATTACH:
-            return (self._attach_plan(request, op),)
-        if operation_name != observe.DETACH:
-            raise NotImplementedError
-        here = [
-            self._survey(request, each, op.work, for_removal=True) for each in request.namespaces
-        ]
-        name = self._array(request, _heads(here))
-        array = nvme_survey.array(name) if name else None
-        return (plans_removal.plan(here, array, flush_used=False),)
-
-    def _attach_plan(
-        self, request: Volume, op: operation.Operation
-    ) -> plans_steps.Plan[plans_attach.Step]:
-        if request.replication is not Replication.NONE:
-            raise NotImplementedError(
-                'what is done with a mirror is decided by what its members have on them, which are '
-                'not here before'
-            )
-        several = self._wants_multipath(request)
-        here = self._survey(request, request.namespaces[0], op.work, is_here=False)
-        return nvme_plan.of(request, here, op, is_multipath=several)
+        several = operation_name == observe.ATTACH and self._wants_multipath(request)
+        return (nvmeof_plan.of(operation_name, request, op, is_multipath=several),)
 
     def _still_shows(self, request: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.
         return device in self.get_volume_paths(request)
 
     def _extend(self, request: Volume, op: operation.Operation) -> int:
-        here = [self._survey(request, namespace, op.work) for namespace in request.namespaces]
-        heads = _heads(here)
-        if not heads:
-            raise exception.VolumePathsNotFound(f'There is no {_named(request)} on this host')
+        here, array = nvmeof_here.to_extend(request, op.work)
 
         def grow(each: plans_removal.Choice) -> int:
             return nvme_growth.grow(each.wanted.identity, each.paths, op.deadline)
 
         sizes, errors = fanout.fanout(grow, here)
-        array = self._array(request, heads)
-        if array is None and request.replication is Replication.ARRAY:
-            raise exception.VolumePathsNotFound(
-                f'There is no array {request.alias} over {", ".join(heads)} on this host'
-            )
         if errors and (array is None or not sizes):
             raise next(iter(errors.values()))
         if array is None:
             return min(sizes.values())
         return nvme_growth.grow_array(nvme_survey.array(array), op.deadline)
-
-    @staticmethod
-    def _array(request: Volume, heads: tuple[str, ...]) -> str | None:
-        """The array of a replicated volume over its members, or ``None``."""
-        is_replicated = request.replication is not Replication.NONE
-        return nvmeof_raid.array_of(request.alias, heads) if is_replicated else None
-
-
-def _heads(choices: Iterable[plans_removal.Choice]) -> tuple[str, ...]:
-    """The block devices of the namespaces of a volume."""
-    return tuple(head for each in choices for head in each.heads)
-
-
-def _named(request: Volume) -> str:
-    """The namespaces of a volume, in words."""
-    return '; '.join(str(namespace) for namespace in request.namespaces)
-
-
-def _elsewhere(request: Volume) -> str:
-    """Where a volume is that the properties do not lead to, in words for a log.
-
-    It was attached by another name of this host, or a portal's name has another address by now.
-    """
-    found = [
-        f'{controller} (connected as {controller.host_nqn or "?"})'
-        for namespace in request.namespaces
-        if namespace.identity.is_unique
-        for controller in nvme.controllers(namespace.nqn)
-        if plans.matching(namespace.identity, nvme.paths(controller.name))
-    ]
-    return (
-        f'; it stays behind {"; ".join(found)}, where the properties do not lead' if found else ''
-    )
-
-
-def _used_head(device_path: str | None) -> str | None:
-    """The namespace's head that a caller has used, whether it is there or not."""
-    name = links.device_of(device_path).rpartition('/')[2] if device_path else ''
-    return name if fabrics.is_head(name) else None

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""--plan and --apply of every protocol on its fake host, as a user has them."""
+
+from collections.abc import Iterator
+import json
+import os
+import pathlib
+
+import pytest
+
+from os_brick.cmd.exits import Exit
+from os_brick.host import notes
+from tests.unit import planned
+from tests.unit.cmd.test_change import PROPS, Shell, shell  # noqa: F401
+
+GOLDEN = pathlib.Path(__file__).with_name('golden_plans')
+
+
+@pytest.fixture(params=planned.STAGES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class Host:
+    """A volume of one protocol, and the shell."""
+
+    def __init__(self, name: str, stage: planned.Stage, shell: Shell) -> None:  # noqa: F811
+        self.name, self.stage, self.shell = name, stage, shell
+
+    def run(self, operation: str, *words: str) -> int:
+        code = self.shell.run(operation, PROPS, '--timeout', '60', *words)
+        assert planned.SECRET not in self.shell.out + self.shell.err
+        return code
+
+    def plan(self, operation: str) -> str:
+        """The ID of a plan, for which nothing was changed; it is the one that was found good."""
+        before = self.stage.contents()
+        assert self.run(operation, '--plan') == Exit.OK, self.shell.err
+        shown = self.shell.out
+        assert self.run(operation, '--plan', '-f', 'json') == Exit.OK
+        known = str(self.shell.document['id'])
+        assert f'plan {known} ' in shown
+        assert self.stage.contents() == before
+        return known
+
+    def refused(self, operation: str, known: str) -> None:
+        before = self.stage.contents()
+        assert self.run(operation, '--apply', known) == Exit.REFUSED, self.shell.out
+        assert 'nothing was done' in self.shell.err
+        assert self.stage.contents() == before
+
+    def again(self) -> None:
+        """Another process has detached and attached it."""
+        for operation in ('detach', 'attach'):
+            assert self.run(operation) == Exit.OK, self.shell.err
+
+
+@pytest.fixture
+def host(name: str, tmp_path: pathlib.Path, shell: Shell) -> Iterator[Host]:  # noqa: F811
+    with planned.STAGES[name](tmp_path) as stage:
+        connection = {'driver_volume_type': stage.protocol, 'data': stage.props, **stage.more}
+        stage.file(PROPS, json.dumps(connection))
+        os.chmod(stage.place(PROPS), 0o600)
+        yield Host(name, stage, shell)
+
+
+def compare(host: Host, operation: str) -> None:
+    """Have the plan be as it was once looked at; OS_BRICK_GOLDEN=1 writes it anew."""
+    path = GOLDEN / f'{host.name}-{operation}.json'
+    text = planned.steady(json.dumps(host.shell.document, indent=2, sort_keys=True)) + '\n'
+    if os.environ.get('OS_BRICK_GOLDEN'):
+        path.write_text(text)
+    assert text == path.read_text(), operation
+
+
+def test_the_course_of_a_volume(host: Host, state_path: str) -> None:
+    before = host.stage.contents()
+    known = host.plan('attach')
+    compare(host, 'attach')
+    assert notes.every(state_path) == notes.Noted()
+    assert host.run('attach', '--apply', known) == Exit.OK, host.shell.err
+    if host.stage.grow:
+        host.stage.grow()
+        known = host.plan('extend')
+        compare(host, 'extend')
+        assert host.run('extend', '--apply', known) == Exit.OK, host.shell.err
+    known = host.plan('detach')
+    compare(host, 'detach')
+    assert host.run('detach', '--apply', known) == Exit.OK, host.shell.err
+    assert host.stage.contents() == before
+
+
+def test_a_plan_of_a_host_that_has_changed_is_refused(host: Host) -> None:
+    attach = host.plan('attach')
+    assert host.run('attach') == Exit.OK, host.shell.err
+    host.refused('attach', attach)
+    plans = {each: host.plan(each) for each in ('extend', 'detach') if each in host.stage.planned}
+    host.again()
+    for operation, known in plans.items():
+        host.refused(operation, known)
+
+
+def test_each_golden_is_one_of_a_plan() -> None:
+    found = {path.name.rpartition('-')[0] for path in GOLDEN.iterdir()}
+    assert found == planned.STAGES.keys()

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes of each protocol on the fake host, for what holds for the plans of all of them."""
+
+from collections.abc import Callable, Iterator
+import contextlib
+import dataclasses
+import pathlib
+import re
+from typing import Any
+
+from os_brick.core import observe
+from os_brick.initiator.connectors import nvmeof
+from tests.unit.fakehost import nvme
+
+VOLUME_ID = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
+# A secret of the properties, in each protocol that has one.
+SECRET = f'DHHC-1:00:{"s" * 48}:'
+# What is told of every operation, and is not a step of its plan.
+_ALWAYS = ('lock',)
+
+
+@dataclasses.dataclass
+class Stage:
+    """A volume that can be attached.
+
+    :ivar protocol: as ``driver_volume_type`` has it.
+    :ivar contents: all that is on the host, for a comparison.
+    :ivar root: the directory that stands for ``/``.
+    :ivar more: what a connection_info has besides.
+    :ivar planned: the operations whose plans stand on what the kernel numbers anew.
+    :ivar grow: the volume becomes larger at its storage; None where an extend is refused.
+    :ivar side_by_side: whether steps are done by several threads, in an order of their own.
+    """
+
+    protocol: str
+    brick: Any
+    props: dict[str, Any]
+    contents: Callable[[], object]
+    root: pathlib.Path
+    grow: Callable[[], object] | None = None
+    side_by_side: bool = False
+    info: dict[str, Any] | None = None
+    more: dict[str, Any] = dataclasses.field(default_factory=dict)
+    planned: tuple[str, ...] = ('extend', 'detach')
+
+    def place(self, path: str) -> pathlib.Path:
+        """Where a file of the host is."""
+        return self.root / path.lstrip('/')
+
+    def file(self, path: str, text: str) -> None:
+        """Have the host have a file with this text."""
+        self.place(path).parent.mkdir(parents=True, exist_ok=True)
+        self.place(path).write_text(text)
+
+    def do(self, operation: str) -> Any:
+        """Attach, extend or detach."""
+        if operation == 'attach':
+            self.info = self.brick.connect_volume(self.props)
+            return self.info
+        if operation == 'extend':
+            return self.brick.extend_volume(self.props)
+        return self.brick.disconnect_volume(self.props, self.info)
+
+    def plan(self, operation: str) -> dict[str, Any]:
+        """The plan in plain values."""
+        (found,) = self.brick.plan(operation, self.props, self.info)
+        plain: dict[str, Any] = found.as_dict()
+        return plain
+
+
+def steps_of(act: Callable[[], object]) -> list[str]:
+    """What is told of an operation while it is done: the names of its steps as they end."""
+    found: list[observe.Step] = []
+
+    def hear(record: observe.Record) -> None:
+        if isinstance(record, observe.Step) and record.name not in _ALWAYS:
+            found.append(record)
+
+    stop = observe.observe(hear)
+    try:
+        act()
+    finally:
+        stop()
+    return [each.name for each in found]
+
+
+def verbs(plan: dict[str, Any]) -> list[str]:
+    """The verbs of its steps."""
+    return [each['verb'] for each in plan['steps']]
+
+
+def steady(text: str) -> str:
+    """A text without what differs between hosts: the kernel's numbers, directories of tests."""
+    text = re.sub(r'("(?:id|number)": )("[0-9a-f]{8}"|[0-9]+)', r'\1"..."', text)
+    return re.sub(r'/tmp/pytest-of-[^"/]*/(?:[^"/]+/){2}', '/', text)
+
+
+@contextlib.contextmanager
+def of_nvme(place: pathlib.Path) -> Iterator[Stage]:
+    """A namespace behind two portals."""
+    with nvme.striking(place) as host:
+        subsystem = host.subsystem('planned', portals=2)
+        volume = subsystem.namespaces[1] = nvme.Volume('gold')
+
+        def grow() -> None:
+            volume.size *= 2
+
+        brick = nvmeof.NVMeOFConnector(None, use_multipath=True)
+        props = subsystem.properties(1, volume_id=VOLUME_ID, dhchap_secret=SECRET)
+        yield Stage('nvmeof', brick, props, host.snapshot, host.root, grow)
+
+
+STAGES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Stage]]] = {
+    'nvme': of_nvme,
+}
+# Those whose extend does something on the host.
+EXTENDED = ('nvme',)
