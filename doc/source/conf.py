@@ -36,5 +36,9 @@ html_theme_options = {'page_width': '1160px'}
 # Optional bindings that a machine that builds the pages does not have.
 autodoc_mock_imports = ['rados', 'rbd', 'oslo_vmware']
 
-# ``sphinx-build -b man``: os-brick(1) is the page of the command line.
-man_pages = [('user/command-line', 'os-brick', 'volumes of this host', [author], 1)]
+# ``sphinx-build -b man``: the pages of the command line.
+man_pages = [
+    ('user/command-line', 'os-brick', 'volumes of this host', [author], 1),
+    ('user/doctor', 'os-brick-doctor', 'what is wrong with a host', [author], 1),
+    ('user/change', 'os-brick-attach', 'attach, detach and extend by hand', [author], 1),
+]

@@ -47,10 +47,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    command, options = arguments.parse(words)
-    if not options.verbose:
+    if not _is_verbose(words):
         # Of libraries, about themselves: no one who looks at a host can do anything about them.
+        # Some come with the import of a command (oslo.privsep 3.12 imports an installed eventlet).
         warnings.simplefilter('ignore')
+    command, options = arguments.parse(words)
     console = output.console_of(options, sys.stdout, sys.stderr)
     if command is None:
         _print(arguments.overview(), console)
@@ -122,6 +123,11 @@ def _wants_json(words: Sequence[str]) -> bool:
     return any(f' {form} ' in joined for form in _JSON)
 
 
+def _is_verbose(words: Sequence[str]) -> bool:
+    """Whether more is wanted, told before the arguments are known to make sense."""
+    return any(word == '--verbose' or word.startswith('-v') for word in words)
+
+
 def _print_error(
     error: exits.CommandError, console: output.Console, *, is_for_programs: bool
 ) -> None:
@@ -138,7 +144,7 @@ def _print_error(
 
 
 def _report_bug(error: Exception, words: Sequence[str]) -> int:
-    if any(word.startswith('-v') for word in words):
+    if _is_verbose(words):
         import traceback
 
         traceback.print_exception(error)

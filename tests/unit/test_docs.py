@@ -19,7 +19,7 @@ LAYERS = ('core', 'host', 'initiator', 'model', 'paths', 'plans', 'privileged', 
 DOTTED = re.compile(r'(?:[a-z_]+/)*[a-z_]+(?:\.[A-Za-z_]\w*)+(?:\(\))?')
 PLACE = re.compile(r'(?:os_brick|tests|tools|doc|' + '|'.join(LAYERS) + r')(?:/[\w.]+)+')
 TEST = re.compile(r'test_\w+')
-FILES = ('.py', '.rst', '.txt', '.json', '.conf', '.md', '.yaml')
+FILES = ('.py', '.toml', '.rst', '.txt', '.json', '.conf', '.md', '.yaml')
 # Names of other programs, of Python, and of examples.
 OTHERS = re.compile(
     r'.*foo.*|.*\.[ch]|fabric\.reset|multipath\.conf|iscsid\.conf|.*\.timeo\..*|volume\.read|node\..*'

@@ -19,6 +19,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 SETUP = configparser.ConfigParser()
 SETUP.read(ROOT / 'setup.cfg')
 VERSION = SETUP['metadata']['version']
+DATA = ('py.typed', 'doctor/catalogue.toml')
 # Imported only where they are there, or by one caller that has them anyway.
 OBSERVERS = {'opentelemetry', 'osprofiler', 'prometheus_client'}
 OPTIONAL = {'eventlet', 'rados', 'rbd', 'oslo_vmware', 'castellan', *OBSERVERS}
@@ -54,9 +55,11 @@ def archive(tmp_path: pathlib.Path) -> pathlib.Path:
     for name in ('setup.py', 'setup.cfg', 'pyproject.toml', 'requirements.txt', 'README.rst'):
         shutil.copy(ROOT / name, place)
     shutil.copy(ROOT / 'MANIFEST.in', place)
-    shutil.copytree(ROOT / 'etc', place / 'etc')
-    for name in ('__init__.py', 'py.typed'):
-        shutil.copy(ROOT / 'os_brick' / name, package)
+    for name in ('etc', 'contrib'):
+        shutil.copytree(ROOT / name, place / name)
+    (package / 'doctor').mkdir()
+    for name in ('__init__.py', *DATA):
+        shutil.copy(ROOT / 'os_brick' / name, package / name)
     return place
 
 
@@ -70,9 +73,35 @@ def test_an_archive_without_git_has_a_version(archive: pathlib.Path) -> None:
     assert _run(archive, sys.executable, 'setup.py', '-q', '--version') == f'{VERSION}.dev1'
 
 
-def test_what_is_built_from_an_archive_says_that_it_has_types(archive: pathlib.Path) -> None:
+def test_what_is_built_from_an_archive_has_all_data(archive: pathlib.Path) -> None:
+    """Its types, what the doctor knows, and the files for rootwrap and systemd."""
+    _run(archive, sys.executable, 'setup.py', '-q', 'install_data', '--install-dir', 'data')
     _run(archive, sys.executable, 'setup.py', '-q', 'build_py', '--build-lib', 'built')
-    assert (archive / 'built' / 'os_brick' / 'py.typed').exists()
+    for name in DATA:
+        assert (archive / 'built' / 'os_brick' / name).exists()
+    assert (archive / 'data' / 'etc/os-brick/rootwrap.d/os-brick.filters').exists()
+    for path in (ROOT / 'contrib').rglob('os-brick*'):
+        place = archive / 'data' / 'share/os-brick' / path.relative_to(ROOT / 'contrib')
+        assert place.read_bytes() == path.read_bytes()
+
+
+def test_a_source_distribution_of_an_archive_lacks_nothing(archive: pathlib.Path) -> None:
+    """``contrib``, which the pages name, was not in it: only with git does pbr know all files."""
+    (archive / '.pre-commit-config.yaml').touch()
+    _run(archive, sys.executable, 'setup.py', '-q', 'egg_info')
+    sources = (archive / 'os_brick.egg-info' / 'SOURCES.txt').read_text().splitlines()
+    there = {str(path.relative_to(archive)) for path in archive.rglob('*') if path.is_file()}
+    assert {path for path in there - set(sources) if 'egg-info' not in path} == set()
+
+
+def test_data_are_all_that_is_no_python() -> None:
+    files = (path for path in (ROOT / 'os_brick').rglob('*') if path.is_file())
+    others = {
+        path.relative_to(ROOT / 'os_brick').as_posix()
+        for path in files
+        if path.suffix not in {'.py', '.pyc'}
+    }
+    assert others == set(DATA)
 
 
 def test_a_clone_of_one_commit_has_a_version(archive: pathlib.Path) -> None:
@@ -118,11 +147,6 @@ def _imports(node: ast.AST) -> list[str]:
 
 def test_the_lowest_versions_are_those_that_are_tested() -> None:
     assert _requirements('lower-constraints.txt') == _requirements('requirements.txt')
-
-
-def test_the_filter_of_rootwrap_is_installed() -> None:
-    assert SETUP['files']['data_files'].strip() == 'etc/ = etc/*'
-    assert (ROOT / 'etc' / 'os-brick' / 'rootwrap.d' / 'os-brick.filters').exists()
 
 
 @pytest.mark.parametrize('name', ['.venv', '.tox/', 'releasenotes/build/', 'doc/build/'])

@@ -69,3 +69,13 @@ def test_packages_are_those_of_bindep() -> None:
     packages = {line.split()[0] for line in file if line.strip() and line[0] != '#'} - {'git'}
     page = (USER / 'install.rst').read_text()
     assert not {name for name in packages if not re.search(rf'(?<![\w-]){name}(?![\w-])', page)}
+
+
+@pytest.mark.parametrize('page', ['install', 'configuration'])
+def test_lines_for_systemd_are_those_of_its_files(page: str) -> None:
+    """One group and one mode, on every page and in what is installed."""
+    files = [*(ROOT / 'contrib').rglob('tmpfiles.d/*'), *(ROOT / 'contrib').rglob('sysusers.d/*')]
+    lines = {line for path in files for line in path.read_text().splitlines()}
+    shown = re.findall(r'^ +([dg] \S.*)$', (USER / f'{page}.rst').read_text(), re.MULTILINE)
+    assert shown
+    assert set(shown) <= lines

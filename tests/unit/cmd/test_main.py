@@ -78,6 +78,19 @@ def test_the_package_is_the_command() -> None:
     assert f'kernel {os.uname().release}' in done.stdout
 
 
+@pytest.mark.parametrize('name', ['attach', 'connector'])
+def test_no_library_tells_of_itself(name: str) -> None:
+    """On a host with eventlet, such as nova's, oslo.privsep printed a deprecation of ten lines."""
+    done = subprocess.run(
+        [sys.executable, '-m', 'os_brick', name, '--help'],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 def test_a_reader_that_has_seen_enough() -> None:
     done = subprocess.run(
         f'{sys.executable} -m os_brick --help | true; echo ${{PIPESTATUS[0]}}',
