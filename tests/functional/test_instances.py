@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What nova-compute does with volumes of instances that run, by the public calls that it makes.
+
+It keeps what it was given as connection properties, with the device's path in them, and passes no
+``device_info``; it holds ``guard_connection`` around each call. ``test_services.py`` runs its code.
+"""
+
+import contextlib
+import uuid
+
+import pytest
+
+from os_brick import exception
+from os_brick.initiator import utils
+from tests.functional import fc_support, lab, nvme_support, support, test_rbd
+
+MEBI = 1 << 20
+
+
+class Compute:
+    """A compute service: two volumes of one back end, and its calls."""
+
+    def __init__(self, brick, volumes, props, grow):
+        self._brick = brick
+        self.volumes = volumes
+        self._props = props
+        self.grow = grow
+        # What Cinder's API says of the volumes.
+        self._volume = {'shared_targets': None, 'service_uuid': str(uuid.uuid4())}
+
+    def attach(self, number, **more):
+        """The connection that is kept of an instance's volume."""
+        data = {**self._props[number], **more}
+        with utils.guard_connection(self._volume):
+            data['device_path'] = self._brick.connect_volume(data)['path']
+        self.check(number, data)
+        return data
+
+    def check(self, number, data):
+        """The device is this volume."""
+        volume = self.volumes[number]
+        if isinstance(volume, Image):
+            assert support.read(data['device_path']) == volume.stamp
+        else:
+            support.assert_is(data['device_path'], volume)
+
+    def extend(self, number, data, megabytes):
+        """The volume grows, and its device does."""
+        self.grow(number, megabytes)
+        assert self._brick.extend_volume(data) == megabytes * MEBI
+        assert support.size(data['device_path']) == megabytes * MEBI
+
+    def detach(self, data, **more):
+        with utils.guard_connection(self._volume):
+            self._brick.disconnect_volume(data, None, **{'force': False, **more})
+
+
+class Image:
+    """An image of Ceph as ``Traffic`` knows volumes."""
+
+    def __init__(self, cluster, image):
+        self.cluster = cluster
+        self.image = image
+        self.stamp = test_rbd.stamp(cluster, image)
+
+    def read(self, length, offset):
+        return self.cluster.read(self.image, length, offset)
+
+
+def iscsi(request, shelf):
+    """Two LUNs of a target with two portals; the paths are links, as of encrypted volumes."""
+    volumes = [support.stamped(shelf, name) for name in ('old', 'new')]
+    target = shelf.target('cloud', 2)
+    for lun, volume in enumerate(volumes, 1):
+        target.map(lun, volume)
+    props = [target.properties(lun, plural=True, encrypted=True) for lun in (1, 2)]
+    brick = request.getfixturevalue('multi')
+    return Compute(brick, volumes, props, lambda number, size: volumes[number].grow(size))
+
+
+def fc(request, shelf):
+    """Two LUNs of two ports."""
+    fabric = request.getfixturevalue('fabric')
+    names = enumerate(('old', 'new'), 1)
+    volumes = [fc_support.served(shelf, fabric, name, lun) for lun, name in names]
+    brick = request.getfixturevalue('fc')
+    props = [fabric.properties(lun) for lun in (1, 2)]
+    return Compute(brick, volumes, props, lambda number, size: volumes[number].grow(size))
+
+
+def nvme(request, shelf):
+    """Two namespaces of a subsystem with two ports."""
+    old, subsystem = nvme_support.served(shelf, 'old', 2)
+    new = shelf.store('new')
+    support.stamp(new)
+    subsystem.map(2, new)
+    props = [subsystem.properties(nsid) for nsid in (1, 2)]
+    brick = request.getfixturevalue('nvme')
+    return Compute(brick, [old, new], props, lambda number, size: (old, new)[number].grow(size))
+
+
+def rbd(request, shelf):
+    """Two images of a pool, mapped by the kernel."""
+    cluster = request.getfixturevalue('ceph')
+    images = [test_rbd.stamped(cluster, name) for name in ('old', 'new')]
+    props = [test_rbd.props(cluster, image) for image in images]
+    brick = lab.bricks.ours('RBD', do_local_attach=True)
+    volumes = [Image(cluster, image) for image in images]
+    return Compute(brick, volumes, props, lambda number, size: cluster.grow(images[number], size))
+
+
+@pytest.fixture(params=[iscsi, fc, nvme, rbd], ids=lambda kind: kind.__name__)
+def compute(request, shelf):
+    return request.param(request, shelf)
+
+
+def test_one_volume_of_two_instances(compute):
+    """Multi-attach: nova attaches it for each instance, and detaches it with the last one. Where
+    a caller detaches it before, the volume stays with the instance that uses it; it grows there."""
+    first = compute.attach(0)
+    second = compute.attach(0)
+    assert second == first
+    volume, path = compute.volumes[0], second['device_path']
+    with contextlib.ExitStack() as users:
+        users.enter_context(nvme_support.opened(path))
+        traffic = users.enter_context(nvme_support.Traffic(path, volume))
+        with pytest.raises(exception.VolumeInUse):
+            compute.detach(first)
+        traffic.step()
+        compute.extend(0, second, 48)
+        traffic.step()
+    compute.check(0, second)
+    compute.detach(second)
+
+
+def test_swapped_volume(compute):
+    """The new volume comes beside the old one, which is in use; the old one goes while the new one
+    is, through the same sessions, and the new one grows."""
+    volumes = compute.volumes
+    old = compute.attach(0)
+    with nvme_support.Traffic(old['device_path'], volumes[0]) as traffic:
+        new = compute.attach(1)
+        assert new['device_path'] != old['device_path']
+        traffic.step()
+    with nvme_support.Traffic(new['device_path'], volumes[1]) as traffic:
+        compute.detach(old)
+        traffic.step()
+        compute.extend(1, new, 48)
+        traffic.step()
+    compute.check(1, new)
+    compute.detach(new)
