@@ -68,12 +68,12 @@ class Image:
 
 
 def iscsi(request, shelf):
-    """Two LUNs of a target with two portals; the paths are links, as of encrypted volumes."""
+    """Two LUNs of a target with two portals."""
     volumes = [support.stamped(shelf, name) for name in ('old', 'new')]
     target = shelf.target('cloud', 2)
     for lun, volume in enumerate(volumes, 1):
         target.map(lun, volume)
-    props = [target.properties(lun, plural=True, encrypted=True) for lun in (1, 2)]
+    props = [target.properties(lun, plural=True) for lun in (1, 2)]
     brick = request.getfixturevalue('multi')
     return Compute(brick, volumes, props, lambda number, size: volumes[number].grow(size))
 
@@ -135,11 +135,12 @@ def test_one_volume_of_two_instances(compute):
 
 def test_swapped_volume(compute):
     """The new volume comes beside the old one, which is in use; the old one goes while the new one
-    is, through the same sessions, and the new one grows."""
+    is, through the same sessions, and the new one grows. Their paths are links of ours, as of
+    encrypted volumes."""
     volumes = compute.volumes
-    old = compute.attach(0)
+    old = compute.attach(0, encrypted=True)
     with nvme_support.Traffic(old['device_path'], volumes[0]) as traffic:
-        new = compute.attach(1)
+        new = compute.attach(1, encrypted=True)
         assert new['device_path'] != old['device_path']
         traffic.step()
     with nvme_support.Traffic(new['device_path'], volumes[1]) as traffic:
