@@ -6,12 +6,14 @@ It keeps what it was given as connection properties, with the device's path in t
 """
 
 import contextlib
+import tempfile
 import uuid
 
 import pytest
 
 from os_brick import exception
 from os_brick.initiator import utils
+from tests import breadth
 from tests.functional import fc_support, lab, nvme_support, support, test_rbd
 
 MEBI = 1 << 20
@@ -109,7 +111,10 @@ def rbd(request, shelf):
     return Compute(brick, volumes, props, lambda number, size: cluster.grow(images[number], size))
 
 
-@pytest.fixture(params=[iscsi, fc, nvme, rbd], ids=lambda kind: kind.__name__)
+KINDS = [iscsi, nvme] + [fc, rbd] * breadth.EVERYTHING
+
+
+@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
 def compute(request, shelf):
     return request.param(request, shelf)
 
@@ -150,3 +155,60 @@ def test_swapped_volume(compute):
         traffic.step()
     compute.check(1, new)
     compute.detach(new)
+
+
+@pytest.fixture
+def elsewhere(library):
+    """A process on another host."""
+    with contextlib.ExitStack() as stack:
+        host = stack.enter_context(lab.elsewhere.Host())
+        states = stack.enter_context(tempfile.TemporaryDirectory(prefix='lab-elsewhere-'))
+        nursery = lab.bricks.Nursery(wrapper=host.wrapper, state_path=states)
+        worker = stack.enter_context(nursery).spawn()
+        stack.callback(worker.close)
+        yield worker, host.nqn
+
+
+def of_host(subsystem, nqn):
+    """The controllers that a host has made, with their numbers."""
+    found = nvme_support.controllers(subsystem).items()
+    return {n: i for n, i in found if nvme_support.attribute(n, 'hostnqn') == nqn}
+
+
+def test_live_migration(shelf, nvme, elsewhere):
+    """Source and destination attach one volume; a migration is rolled back, another is not: what
+    one of them detaches, or fails to attach, leaves the connections of the other as they are.
+
+    Neither has the device open while the other detaches: it is one device in this one kernel.
+    """
+    destination, nqn = elsewhere
+    destination.make('NVMEOF', multipath=True)
+    store, subsystem = nvme_support.served(shelf, 'moved', 2)
+    props = subsystem.properties(1)
+    source = {**props}
+    source['device_path'] = nvme.connect_volume(source)['path']
+    nvme_support.wait_paths(source['device_path'], 2)
+    own = nvme_support.controllers(subsystem)
+    wrong = {**props, 'volume_nguid': 'f' * 31 + '0'}
+    with pytest.raises(lab.bricks.RemoteError):
+        destination.call('connect_volume', wrong)
+    assert nvme_support.controllers(subsystem) == own
+    for rolled_back in (True, False):
+        target = {**props, 'device_path': destination.call('connect_volume', props)['path']}
+        nvme_support.wait_paths(target['device_path'], 4)
+        theirs = of_host(subsystem, nqn)
+        assert len(theirs) == 2
+        assert nvme_support.controllers(subsystem) == own | theirs
+        support.assert_is(target['device_path'], store)
+        if rolled_back:
+            destination.call('disconnect_volume', target, None, force=False)
+            assert nvme_support.controllers(subsystem) == own
+        else:
+            nvme.disconnect_volume(source, None, force=False)
+            assert nvme_support.controllers(subsystem) == theirs
+    with nvme_support.Traffic(target['device_path'], store) as traffic:
+        size = store.grow(48)
+        assert destination.call('extend_volume', target) == size
+        traffic.step()
+    destination.call('disconnect_volume', target, None, force=False)
+    assert not nvme_support.controllers(subsystem)

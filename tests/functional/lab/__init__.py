@@ -31,6 +31,7 @@ Modules
     daemons   iscsid and multipathd by hand: start, stop, configure(), ask() multipathd
     ceph      Cluster: a Ceph of one node in RAM; its daemons hung, stopped and started
     nfs       Server: an NFS server in namespaces of its own, cut off like another host
+    elsewhere  Host: another host's network and names; programs of ours run there
     storpool  Lab: a double of a StorPool cluster, whose volumes are loop devices here
     discovery_client  a double of Lightbits' client, which connects what files name
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
@@ -66,6 +67,7 @@ from tests.functional.lab import (
     ceph,
     daemons,
     discovery_client,
+    elsewhere,
     fc,
     fcloop,
     fleet,
@@ -89,6 +91,7 @@ __all__ = [
     'ceph',
     'daemons',
     'discovery_client',
+    'elsewhere',
     'fc',
     'fcloop',
     'fleet',

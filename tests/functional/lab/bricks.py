@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Connectors to test: ours in this process, ours or the reference in processes of their own."""
 
+from collections.abc import Sequence
 import json
 import os
 import pathlib
@@ -253,15 +254,21 @@ class Nursery:
     """A process that has imported the library and forks workers at once.
 
     With ``debug`` its workers and their privsep daemons log everything, else what services log.
+    ``wrapper`` is what starts it, before its own command line.
     """
 
     def __init__(
-        self, python: str = sys.executable, *, debug: bool = True, **options: object
+        self,
+        python: str = sys.executable,
+        *,
+        debug: bool = True,
+        wrapper: Sequence[str] = (),
+        **options: object,
     ) -> None:
         self._directory = pathlib.Path(tempfile.mkdtemp(prefix='lab-nursery-'))
         config = write_config(self._directory, python, debug=debug, **options)
         mine, theirs = socket.socketpair()
-        argv = [python, '-P', str(_WORKER), config, str(theirs.fileno())]
+        argv = [*wrapper, python, '-P', str(_WORKER), config, str(theirs.fileno())]
         environment = {k: v for k, v in os.environ.items() if not k.startswith('PYTHON')}
         environment['LAB_DEBUG'] = '1' if debug else ''
         if python == sys.executable:

@@ -18,6 +18,7 @@ PORTALS = ('10.99.0', 'fd00:99::')
 NFS_SERVER = ('10.98.0', 'fd00:98::')
 ROCE = ('10.97.0', 'fd00:97::')
 CEPH = ('10.96.0', 'fd00:96::')
+ELSEWHERE = '10.95.0'
 
 V4 = tuple(f'{PORTALS[0]}.{n}' for n in range(1, 9))
 V6 = tuple(f'{PORTALS[1]}{n}' for n in range(1, 5))
