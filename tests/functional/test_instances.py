@@ -163,7 +163,8 @@ def elsewhere(library):
     with contextlib.ExitStack() as stack:
         host = stack.enter_context(lab.elsewhere.Host())
         states = stack.enter_context(tempfile.TemporaryDirectory(prefix='lab-elsewhere-'))
-        nursery = lab.bricks.Nursery(wrapper=host.wrapper, state_path=states)
+        more = {'state_path': states, 'scan_timeout': 2}
+        nursery = lab.bricks.Nursery(wrapper=host.wrapper, **more)
         worker = stack.enter_context(nursery).spawn()
         stack.callback(worker.close)
         yield worker, host.nqn
