@@ -15,6 +15,8 @@ import os
 import stat
 
 _LARGEST_TEXT = 1 << 20
+_MOST_OF_SYSFS = 4096
+_PIECE_BYTES = 1 << 16
 
 _root = ''
 _epoch = 0
@@ -42,11 +44,19 @@ def read_bytes(path: str, largest: int | None = None) -> bytes:
     :param largest: how many bytes it may have at most.
     :raises OSError: if it cannot be read, or is larger.
     """
-    with open(_inside(path), 'rb') as file:
-        if largest is None:
-            return file.read()
-        data = file.read(largest + 1)
-    if len(data) > largest:
+    # Not by open(): its buffer and its questions about the file cost more than the reading.
+    descriptor = os.open(_inside(path), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.read(descriptor, _MOST_OF_SYSFS)
+        # A value of sysfs comes as a whole; /proc ends a piece where a line ends.
+        is_whole = len(data) < _MOST_OF_SYSFS and path.startswith('/sys/')
+        while not is_whole and (largest is None or len(data) <= largest):
+            piece = os.read(descriptor, _PIECE_BYTES)
+            data += piece
+            is_whole = not piece
+    finally:
+        os.close(descriptor)
+    if largest is not None and len(data) > largest:
         raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
     return data
 
@@ -315,9 +325,32 @@ def readlink(path: str) -> str:
 
 def realpath(path: str) -> str:
     """The path with every symbolic link followed; parts that do not exist stay as they are."""
-    if not _root:
-        return os.path.realpath(path)
-    return _outside(os.path.realpath(_inside(path)))
+    found = _kernel_path(path) if path.startswith(_MANY_LINKS) else None
+    return _outside(os.path.realpath(_inside(path)) if found is None else found)
+
+
+# Of a path in sysfs Python asks for each of ten parts, and again after each link.
+_MANY_LINKS = ('/sys/', '/dev/')
+_DELETED = ' (deleted)'
+
+
+def _kernel_path(path: str) -> str | None:
+    """The kernel's own spelling of what a path leads to; ``None`` where it has none.
+
+    Nothing is opened: a driver is not asked (open(2), O_PATH).
+    """
+    try:
+        descriptor = os.open(_inside(path), os.O_PATH | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return None
+    try:
+        found = os.readlink(f'/proc/self/fd/{descriptor}')
+    except OSError:  # No /proc.
+        return None
+    finally:
+        os.close(descriptor)
+    # It has gone meanwhile, or is none of a file system: ``pipe:[7]``.
+    return found if found.startswith('/') and not found.endswith(_DELETED) else None
 
 
 @contextlib.contextmanager

@@ -84,6 +84,8 @@ def said(text: str, secrets: Iterable[str], longest: int) -> str:
 
 def one_line(text: str) -> str:
     """Return a text with its control characters and line breaks escaped: it forges no log line."""
+    if text.isprintable():
+        return text
     return ''.join(
         each if each.isprintable() else each.encode('unicode_escape').decode() for each in text
     )

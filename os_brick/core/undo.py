@@ -103,7 +103,18 @@ class Step:
         self.function(*self.args, **self.kwargs)
 
 
+def plain(value: object) -> Any:
+    """A value as the arguments of a verb have it: a frozen one with fields is a dictionary.
+
+    :func:`dataclasses.asdict` copies each text as well.
+    """
+    fields = getattr(value, '__dataclass_fields__', ())
+    return {name: plain(getattr(value, name)) for name in fields} if fields else value
+
+
 def _require_plain(name: str, value: object) -> None:
+    if value is None or isinstance(value, (str, int, float)):
+        return
     if isinstance(value, Mapping):
         for key, each in value.items():
             if not isinstance(key, str):
@@ -112,7 +123,7 @@ def _require_plain(name: str, value: object) -> None:
     elif isinstance(value, (list, tuple)):
         for each in value:
             _require_plain(name, each)
-    elif value is not None and not isinstance(value, (str, int, float)):
+    else:
         raise TypeError(f'{name}: the argument {value!r} is not plain')
 
 

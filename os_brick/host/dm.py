@@ -77,11 +77,19 @@ def multipath_of(wanted: str) -> str | None:
     if not wanted:
         return None
     # udev's link, if there is one and it is right; a container may have none.
-    linked = files.realpath(f'/dev/disk/by-id/dm-uuid-{uuid_of(wanted)}').rpartition('/')[2]
+    linked = _linked(f'/dev/disk/by-id/dm-uuid-{uuid_of(wanted)}')
     if linked.startswith('dm-') and wwid(linked) == wanted:
         return linked
     uuids = _uuids.all()
     return next((each for each in uuids if uuids[each] == uuid_of(wanted)), None)
+
+
+def _linked(path: str) -> str:
+    """The name of the device that a link of udev's is to; empty if there is none."""
+    try:
+        return files.readlink(path).rpartition('/')[2]
+    except (OSError, ValueError):
+        return ''
 
 
 def _uuid_of_entry(name: str) -> str | None:
@@ -96,7 +104,7 @@ _uuids = facts.Facts('/sys/block', _uuid_of_entry)
 def called(text: str) -> str | None:
     """The device of a name below ``/dev/mapper``, such as ``mpatha``, or ``None``."""
     # udev's link, if there is one and it is right; a container may have none.
-    linked = files.realpath(f'/dev/mapper/{text}').rpartition('/')[2]
+    linked = _linked(f'/dev/mapper/{text}')
     if linked.startswith('dm-') and name(linked) == text:
         return linked
     every = (each for each in files.names('/sys/block') if each.startswith('dm-'))

@@ -85,8 +85,6 @@ class Entry:
         self._now = note.Note(
             key=key, protocol=protocol, volume_id=volume, attachment_id=attachment
         )
-        with self._reporting('note'):
-            self._now = dataclasses.replace(self._now, properties=_properties(self._raw))
         return observe.Course(name, key, protocol=protocol, volume=volume, attachment=attachment)
 
     def _id(self, which: str) -> str:
@@ -124,11 +122,19 @@ class Entry:
 
     def _mark_start(self) -> str:
         """What does not change of the mark, up to the step that the work has reached."""
-        text = notes.text(self._now)
+        # Where there is a note it has the properties, and counts.
+        text = notes.text(self._now if self._before is not None else self._with_properties())
         if len(text.encode()) > _LONGEST_MARK_BYTES:
             text = notes.text(dataclasses.replace(self._now, properties={}))
         work = notes.work_text(dataclasses.replace(self._work, reached=''))
         return f'{text.removesuffix("}")},"work":{work.removesuffix(_NO_STEP)}'
+
+    def _with_properties(self) -> note.Note:
+        """What is known now, with what the caller passed; that takes a thousand calls."""
+        if not self._now.properties:
+            with self._reporting('note'):
+                self._now = dataclasses.replace(self._now, properties=_properties(self._raw))
+        return self._now
 
     def end(self, course: observe.Course, error: BaseException | None) -> None:
         """Note how the operation has ended; one file is written, and the mark goes."""
@@ -175,7 +181,7 @@ class Entry:
         result = _shown(trace.masked(dict(course.result or {})))
         device = _device(course.result or {})
         return dataclasses.replace(
-            self._now,
+            self._with_properties(),
             result=result,
             device=device,
             number=block.inode(device) if device else 0,
@@ -262,7 +268,7 @@ def _past(course: observe.Course, error: BaseException | None) -> note.Past:
 
 
 def _append(directory: int, past: Iterable[note.Past]) -> None:
-    lines = [json.dumps(dataclasses.asdict(each), separators=(',', ':')) for each in past]
+    lines = [json.dumps(each.as_dict(), separators=(',', ':')) for each in past]
     data = ''.join(f'{line}\n' for line in lines).encode()
     name = f'{notes.LIST}{os.geteuid()}'
     shared_files.append_in(directory, name, data, notes.LARGEST_LIST_BYTES)

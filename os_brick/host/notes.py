@@ -160,7 +160,7 @@ def text(found: note.Note) -> str:
 
 def work_text(work: note.Work) -> str:
     """The text of an operation in a note's; the step that it has reached is its end."""
-    return json.dumps(dataclasses.asdict(work), separators=(',', ':'))
+    return json.dumps(work.as_dict(), separators=(',', ':'))
 
 
 def parsed(data: bytes | str) -> note.Note | None:

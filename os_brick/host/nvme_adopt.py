@@ -118,7 +118,7 @@ def _enter_one(
 ) -> None:
     with locks.hold(locks.TARGET, controller.lock, op.work):
         if nvme.is_there(controller):
-            op.undo.add(withdraw, dataclasses.asdict(controller), token, op.clean_up_seconds)
+            op.undo.add(withdraw, undo.plain(controller), token, op.clean_up_seconds)
             nvme_refs.confirm(controller, wanted.volume, token, str(path.identity))
 
 

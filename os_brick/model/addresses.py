@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import ipaddress
 import re
 
@@ -18,6 +19,11 @@ _PERIPHERAL_LUNS = 256
 _MOST_FLAT_LUNS = 0x4000
 # The largest LUN has 20 digits.
 _NUMBER = re.compile(r'[0-9]{1,20}')
+
+# Texts whose portals and addresses are kept: those of the targets of a host. An address with its
+# zone has at most 61 characters, a host name 255.
+_KEPT = 1024
+_LONGEST_KEPT = 512
 
 _PORTAL = re.compile(r'(?:\[(?P<v6>[^\]]+)\]|(?P<other>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?')
 # iscsiadm appends ``,<target portal group tag>``; -1 is one that it does not know.
@@ -42,24 +48,8 @@ class Portal:
 
         :raises ValueError: if the text is none of them.
         """
-        bare = _TAG.sub('', names.require_text(text).strip())
-        if (address := ip(bare)) is not None:
-            return cls(address, default_port)
-        match = _PORTAL.fullmatch(bare)
-        if match is None:
-            raise ValueError(f'{names.shown(text)} is not a valid portal')
-        port = int(match['port'] or default_port)
-        if not 0 < port < 65536:
-            raise ValueError(
-                f'{names.shown(text)} is not a valid portal: port {port} is not between 1 and 65535'
-            )
-        if match['v6'] and ip(match['v6']) is None:
-            raise ValueError(f'{names.shown(text)} is not a valid portal: not an IPv6 address')
-        where = match['v6'] or match['other']
-        why = names.HOST_NAME.why_not(where) if ip(where) is None else None
-        if why is not None:
-            raise ValueError(f'{names.shown(text)} is not a valid portal: {why}')
-        return cls(host(where), port)
+        is_long = len(names.require_text(text)) > _LONGEST_KEPT
+        return cls(*(_parse if is_long else _parsed)(text, default_port))
 
     @property
     def is_ip(self) -> bool:
@@ -74,8 +64,42 @@ class Portal:
         )
 
 
+def _parse(text: str, default_port: int) -> tuple[str, int]:
+    """The address and the port of a portal.
+
+    :raises ValueError: if the text is not one.
+    """
+    bare = _TAG.sub('', text.strip())
+    if (address := ip(bare)) is not None:
+        return address, default_port
+    match = _PORTAL.fullmatch(bare)
+    if match is None:
+        raise ValueError(f'{names.shown(text)} is not a valid portal')
+    port = int(match['port'] or default_port)
+    if not 0 < port < 65536:
+        raise ValueError(
+            f'{names.shown(text)} is not a valid portal: port {port} is not between 1 and 65535'
+        )
+    if match['v6'] and ip(match['v6']) is None:
+        raise ValueError(f'{names.shown(text)} is not a valid portal: not an IPv6 address')
+    where = match['v6'] or match['other']
+    why = names.HOST_NAME.why_not(where) if ip(where) is None else None
+    if why is not None:
+        raise ValueError(f'{names.shown(text)} is not a valid portal: {why}')
+    return host(where), port
+
+
+# The portals of a target are parsed again by each look at its sessions.
+_parsed = functools.lru_cache(maxsize=_KEPT)(_parse)
+
+
 def ip(text: str) -> str | None:
     """An IP address in its shortest spelling, or ``None`` if the text is not one."""
+    return _ip(text) if len(text) <= _LONGEST_KEPT else None
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _ip(text: str) -> str | None:
     try:
         found = ipaddress.ip_address(text)
     except ValueError:

@@ -76,6 +76,10 @@ class Work:
     since: float
     reached: str = ''
 
+    def as_dict(self) -> Data:
+        """It in plain values."""
+        return {**_fields(self), 'process': _fields(self.process)}
+
     @classmethod
     def from_dict(cls, found: object) -> Self:
         """Read one back.
@@ -107,6 +111,10 @@ class Past:
     seconds: float
     lock_seconds: float = 0.0
     code: str = ''
+
+    def as_dict(self) -> Data:
+        """It in plain values."""
+        return _fields(self)
 
     @classmethod
     def from_dict(cls, found: object) -> Self:
@@ -170,10 +178,10 @@ class Note:
 
     def as_dict(self) -> Data:
         """The note in plain values, without what is empty."""
-        found: Data = {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
-        for name in ('process', 'work'):
-            found[name] = dataclasses.asdict(found[name]) if found[name] is not None else None
-        found['past'] = [dataclasses.asdict(each) for each in self.past]
+        found = _fields(self)
+        found['process'] = _fields(self.process) if self.process is not None else None
+        found['work'] = self.work.as_dict() if self.work is not None else None
+        found['past'] = [each.as_dict() for each in self.past]
         kept = {name: value for name, value in found.items() if value}
         result = {'result': dict(self.result)} if self.result is not None else {}
         return {'version': VERSION, 'key': self.key, **kept, **result}
@@ -208,6 +216,11 @@ class Note:
             work=None if work is None else Work.from_dict(work),
             past=tuple(map(Past.from_dict, past)),
         )
+
+
+def _fields(value: Process | Work | Past | Note) -> Data:
+    """The fields as they are; :func:`dataclasses.asdict` copies each of them, text or not."""
+    return {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
 
 
 def _mapping(found: object) -> Mapping[str, Any]:

@@ -224,7 +224,7 @@ class Driver:
 
 def plain(path: Path) -> dict[str, Any]:
     """A path as the arguments of a step have it."""
-    return dataclasses.asdict(path)
+    return dict(undo.plain(path))
 
 
 @undo.verb

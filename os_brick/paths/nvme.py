@@ -12,7 +12,7 @@ import threading
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import locks, net, wait
+from os_brick.core import locks, net, undo, wait
 from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search, nvme_survey
 from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.paths.attempt import Attempt
@@ -96,8 +96,7 @@ class _Use:
         :param is_own: whether it was made for this path.
         :param is_found: whether the namespace was found behind it.
         """
-        wanted = dataclasses.asdict(self.path.namespace.identity)
-        plain = dataclasses.asdict(controller)
+        wanted, plain = undo.plain(self.path.namespace.identity), undo.plain(controller)
         seconds = self.attempt.clean_up_seconds
         self.attempt.made.add(
             nvme_removal.withdraw, plain, wanted, self.token, is_own, is_found, seconds

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of the host, through a root that a test may set."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+import concurrent.futures
+import contextlib
 import os
 import pathlib
+import tempfile
+from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
 import pytest
 
 from os_brick.core import files
@@ -53,6 +59,96 @@ def test_paths_are_the_hosts(root: pathlib.Path) -> None:
     assert files.is_link('/sys/block/gone')
     assert files.is_directory('/sys/block/sda')
     assert files.real('/x') == f'{root}/x'
+
+
+class Calls:
+    """The calls of the operating system that files has made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.names: list[str] = []
+        for name in ('open', 'read', 'fstat', 'lstat', 'stat', 'readlink', 'close'):
+            monkeypatch.setattr(os, name, self._noted(name, getattr(os, name)))
+
+    def _noted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **keywords: Any) -> Any:
+            self.names.append(name)
+            return function(*args, **keywords)
+
+        return call
+
+
+def test_what_a_value_of_sysfs_costs(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attach reads 50 to 300 of them; each call of the system takes 0.1 ms in the guest."""
+    (root / 'sys').mkdir()
+    (root / 'sys/state').write_text('running\n')
+    (root / 'etc/x').write_text('running\n')
+    calls = Calls(monkeypatch)
+    assert files.read('/sys/state') == 'running'
+    assert calls.names == ['open', 'read', 'close']
+    calls.names.clear()
+    assert files.read('/etc/x') == 'running'
+    assert calls.names == ['open', 'read', 'read', 'close']
+
+
+def test_what_a_link_of_sysfs_costs(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python asks for each part of a path, and again after each link."""
+    (root / 'sys/devices/pci/host2/target/2:0:0:1').mkdir(parents=True)
+    (root / 'sys/block').symlink_to('devices/pci')
+    calls = Calls(monkeypatch)
+    place = '/sys/block/host2/target/2:0:0:1'
+    assert files.realpath(place) == '/sys/devices/pci/host2/target/2:0:0:1'
+    assert calls.names == ['open', 'readlink', 'close']
+
+
+@pytest.mark.parametrize('size', [0, 1, 4095, 4096, 4097, 70_000, 200_000])
+@pytest.mark.parametrize('directory', ['sys', 'etc'])
+def test_files_of_any_size(root: pathlib.Path, directory: str, size: int) -> None:
+    (root / 'sys').mkdir()
+    data = bytes(number % 251 for number in range(size))
+    (root / directory / 'x').write_bytes(data)
+    path = f'/{directory}/x'
+    assert files.read_bytes(path) == data
+    assert files.read_bytes(path, size) == data
+    if size:
+        with pytest.raises(OSError, match='more than'):
+            files.read_bytes(path, size - 1)
+
+
+def test_what_comes_in_pieces_is_read_to_its_end(root: pathlib.Path) -> None:
+    """As /proc/mounts does, where a line ends."""
+    os.mkfifo(root / 'etc/pipe')
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        found = pool.submit(files.read_bytes, '/etc/pipe')
+        with open(root / 'etc/pipe', 'wb', buffering=0) as pipe:
+            for piece in (b'one\n', b'two\n', b'x' * 100_000):
+                pipe.write(piece)
+        assert found.result() == b'one\ntwo\n' + b'x' * 100_000
+
+
+_NAMES = st.sampled_from(['a', 'b', 'c (deleted)'])
+_PATHS = st.lists(_NAMES, min_size=1, max_size=4).map('/'.join)
+_TARGETS = st.lists(st.one_of(_NAMES, st.just('..')), min_size=1, max_size=4).map('/'.join)
+
+
+@given(
+    st.lists(_PATHS, max_size=4),
+    st.lists(st.tuples(_PATHS, _TARGETS), max_size=4),
+    st.lists(st.one_of(_NAMES, st.sampled_from(['..', '.'])), min_size=1, max_size=5),
+)
+def test_the_kernel_and_python_follow_links_alike(
+    directories: list[str], links: list[tuple[str, str]], parts: list[str]
+) -> None:
+    """Whatever there is, and whatever is missing, or leads in a circle."""
+    with tempfile.TemporaryDirectory() as place, files.use(place):
+        for each in directories:
+            with contextlib.suppress(OSError):
+                os.makedirs(f'{place}/sys/d/e/{each}')
+        for link, target in links:
+            with contextlib.suppress(OSError):
+                os.symlink(target, f'{place}/sys/d/e/{link}')
+        path = '/sys/d/e/' + '/'.join(parts)
+        real = os.path.realpath(place)
+        assert files.realpath(path) == os.path.realpath(real + path).removeprefix(real)
 
 
 def test_the_root_comes_back(tmp_path: pathlib.Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Last first; the first error survives; what failed on the way back is noted."""
 
+import dataclasses
 import functools
 import json
 
@@ -186,3 +187,22 @@ def test_what_failed_is_noted_once() -> None:
         undo.add_local(fails)
         raise ZeroDivisionError
     assert len(caught.value.__notes__) == 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inner:
+    name: str | None
+    numbers: tuple[int, ...] = (1, 2)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Outer:
+    inner: Inner
+    flag: bool
+
+
+def test_values_with_fields_as_arguments() -> None:
+    value = Outer(Inner('a'), flag=True)
+    assert core_undo.plain(value) == dataclasses.asdict(value)
+    assert core_undo.plain('a') == 'a'
+    assert core_undo.plain(None) is None

@@ -91,6 +91,34 @@ def test_any_text_is_a_portal_or_an_error(text: str) -> None:
     assert not portal.address.startswith('-')
 
 
+def test_a_portal_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look at the sessions of a target parses the texts of all their portals."""
+    asked: list[str] = []
+    ip_address = ipaddress.ip_address
+
+    def counted(text: str) -> object:
+        asked.append(text)
+        return ip_address(text)
+
+    monkeypatch.setattr(ipaddress, 'ip_address', counted)
+    first = Portal.parse('[fd00:1234::77]:3260,1')
+    assert asked
+    asked.clear()
+    assert Portal.parse('[fd00:1234::77]:3260,1') == first
+    assert first.is_ip
+    assert asked == []
+
+
+def test_long_texts_are_not_kept() -> None:
+    """A caller may pass a megabyte of blanks with a portal in it, time after time."""
+    before = addresses._parsed.cache_info().currsize
+    assert Portal.parse(f'10.0.0.1{" " * 100_000}') == Portal('10.0.0.1')
+    assert addresses._parsed.cache_info().currsize == before
+    before = addresses._ip.cache_info().currsize
+    assert addresses.ip('1' * 100_000) is None
+    assert addresses._ip.cache_info().currsize == before
+
+
 @pytest.mark.parametrize(('raw', 'lun'), [(0, 0), (7, 7), ('0', 0), ('300', 300), ('007', 7)])
 def test_luns(raw: object, lun: int) -> None:
     assert addresses.lun(raw) == lun
