@@ -153,12 +153,11 @@ def _mounts() -> dict[str, list[str]]:
     systems (btrfs) show a number of their own, hence the name.
     """
     found: dict[str, list[str]] = {}
-    for process in ('1', 'self'):
-        for mount in mounts.of_process(process):
-            for key in (mount.device, _device_name(mount.source)):
-                places = found.setdefault(key, [])
-                if mount.place not in places:
-                    places.append(mount.place)
+    for mount in mounts.of_process('1', 'self'):
+        for key in (mount.device, _device_name(mount.source)):
+            places = found.setdefault(key, [])
+            if mount.place not in places:
+                places.append(mount.place)
     found.pop('', None)
     return found
 

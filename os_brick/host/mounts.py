@@ -28,15 +28,20 @@ def table() -> tuple[mounts.Mount, ...]:
     return mounts.parse(files.read_bytes(_TABLE))
 
 
-def of_process(process: str) -> tuple[mounts.Mount, ...]:
-    """All that is mounted in the namespace of a process; empty if that cannot be read.
+def of_process(*processes: str) -> tuple[mounts.Mount, ...]:
+    """All that is mounted in the namespaces of processes, without those that cannot be read.
 
-    :param process: its number, or ``self``.
+    :param processes: the number of each, or ``self``; what two of them share is there once.
     """
+    tables = dict.fromkeys(map(_table_of, processes))
+    return tuple(mount for each in tables for mount in mounts.parse(each))
+
+
+def _table_of(process: str) -> bytes:
     try:
-        return mounts.parse(files.read_bytes(f'/proc/{process}/mountinfo'))
+        return files.read_bytes(f'/proc/{process}/mountinfo')
     except OSError:
-        return ()
+        return b''
 
 
 def at(place: str) -> mounts.Mount | None:

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 import contextlib
 import dataclasses
+import os
+import stat
 
 from oslo_log import log as logging
 
@@ -54,7 +56,7 @@ class Database:
         """
         for home in _HOMES:
             for path in (home, f'{home}/nodes', f'{home}/nodes/{target}'):
-                if path not in self.homes and files.is_obstructed(path):
+                if path not in self.homes and _is_obstructed(path):
                     raise exception.BrickException(
                         f'{path} is not a directory, so open-iscsi cannot keep records in it; '
                         'remove it'
@@ -197,3 +199,12 @@ def _unlink_if_dangling(path: str) -> None:
     if files.is_link(path) and not files.exists(path):
         with _about(path):
             files.unlink(path)
+
+
+def _is_obstructed(path: str) -> bool:
+    """Whether something is there that is neither a directory nor a link to one."""
+    try:
+        found = os.lstat(files.real(path)).st_mode
+    except OSError:
+        return False
+    return not stat.S_ISDIR(found) and not (stat.S_ISLNK(found) and files.is_directory(path))

@@ -108,12 +108,10 @@ class Effort:
         threading.setprofile(None)
 
     def _note(self, frame: FrameType, event: str, _argument: object) -> None:
-        calls = self._depth.calls
-        is_left_out = bool(calls) and calls[-1]
+        calls, name = self._depth.calls, frame.f_code.co_filename
         if event == 'call':
-            name = frame.f_code.co_filename
-            is_left_out = is_left_out or name.startswith(self._TESTS) or name in self._WAITS
-            calls.append(is_left_out)
+            calls.append(name.startswith(self._TESTS) or (bool(calls) and calls[-1]))
         elif event == 'return' and calls:
             calls.pop()
-        self.calls += event in ('call', 'c_call') and not is_left_out
+        is_ours = name not in self._WAITS and not (calls and calls[-1])
+        self.calls += event in ('call', 'c_call') and is_ours

@@ -163,7 +163,8 @@ OWNERS = {
 
 # Calls that look at files; only these modules and root functions make them.
 LOOKING = {
-    f'os_brick.core.{name}' for name in ('files', 'parts', 'atomic', 'scratch', 'shared_files')
+    f'os_brick.core.{name}'
+    for name in ('files', 'resolved', 'parts', 'atomic', 'scratch', 'shared_files')
 }
 LOOKS = {
     'open',

@@ -19,7 +19,7 @@ from tests.unit.fakehost import nvme
 from tests.unit.initiator.connectors import test_root_calls
 
 # Attach and detach of a volume with one path, without multipath.
-LIMITS = {'iscsi': (3600, 6200), 'fc': (3800, 4900), 'nvme': (7300, 5000)}
+LIMITS = {'iscsi': (6300, 6300), 'fc': (4800, 5000), 'nvme': (6200, 4200)}
 
 
 def _volume(
