@@ -75,9 +75,9 @@ def address_of(disk: str) -> Address | None:
 
 def luns(host: int, channel: int, target: int) -> list[int]:
     """The LUNs the kernel has a device for behind one target."""
-    base = files.realpath(f'/sys/bus/scsi/devices/target{host}:{channel}:{target}')
-    prefix = f'{host}:{channel}:{target}:'
-    found = (name for name in files.names(base) if name.startswith(prefix))
+    place, prefix = f'{host}:{channel}:{target}', f'{host}:{channel}:{target}:'
+    names = files.names(f'/sys/bus/scsi/devices/target{place}')
+    found = (name for name in names if name.startswith(prefix))
     return sorted(int(name.removeprefix(prefix)) for name in found)
 
 
