@@ -2,8 +2,11 @@
 """Pages that list what is in the code list all of it, and nothing else."""
 
 import ast
+import importlib
+import inspect
 import pathlib
 import re
+import textwrap
 
 import pytest
 
@@ -74,6 +77,34 @@ def test_every_protocol_is_in_the_matrix() -> None:
     rows = re.findall(r'^   \* - ([A-Z_, ]+)$', page, re.MULTILINE)
     named = [name for row in rows for name in row.split(', ')]
     assert sorted(named) == sorted(registry.PROTOCOLS)
+
+
+def _matrix() -> dict[str, list[str]]:
+    """Of each protocol the cells: attach, extend, multipath, encryptor, tested with."""
+    page = (USER / 'support-matrix.rst').read_text()
+    rows = re.findall(r'^   \* - ([A-Z_, ]+)\n((?:     - .*\n)+)', page, re.MULTILINE)
+    return {
+        name: re.findall(r'- (.*)', cells) for names, cells in rows for name in names.split(', ')
+    }
+
+
+@pytest.mark.parametrize('protocol', registry.PROTOCOLS)
+def test_what_cannot_be_extended_is_in_the_matrix(protocol: str) -> None:
+    """An ``extend_volume`` that only raises ``NotImplementedError`` is a "no", and nothing else."""
+    module, _dot, name = registry.on('x86_64')[protocol].rpartition('.')
+    extend = getattr(importlib.import_module(module), name).extend_volume
+    body = ast.parse(textwrap.dedent(inspect.getsource(extend))).body[0]
+    assert isinstance(body, ast.FunctionDef)
+    last = body.body[-1]
+    does_nothing = isinstance(last, ast.Raise) and 'NotImplementedError' in ast.unparse(last)
+    assert _matrix()[protocol][1] == ('no' if does_nothing else 'yes')
+
+
+def test_platforms_are_those_of_the_registry() -> None:
+    page = ' '.join((USER / 'support-matrix.rst').read_text().split())
+    z, power = re.findall(r'IBM Z has ([A-Z_, and]+); POWER those, ([A-Z, and]+)', page)[0]
+    assert set(re.findall('[A-Z_]{2,}', z)) == set(registry.on('s390x'))
+    assert set(re.findall('[A-Z_]{2,}', f'{z} {power}')) == set(registry.on('ppc64le'))
 
 
 def test_drivers_find_the_properties_of_every_protocol() -> None:
