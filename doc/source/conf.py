@@ -3,6 +3,9 @@
 
 import pathlib
 import sys
+from typing import Any
+
+from docutils import nodes
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / '_ext'))
@@ -35,6 +38,19 @@ python_maximum_signature_line_length = 80
 html_theme_options = {'page_width': '1160px'}
 # Optional bindings that a machine that builds the pages does not have.
 autodoc_mock_imports = ['rados', 'rbd', 'oslo_vmware']
+
+
+def _without_addresses(app: Any, tree: Any, _name: str) -> None:
+    """Have links be plain text in manual pages, which would put an empty address after each."""
+    if app.builder.name == 'man':
+        for link in list(tree.findall(nodes.reference)):
+            link.replace_self(nodes.inline('', link.astext()))
+
+
+def setup(app: Any) -> None:
+    """Called by Sphinx."""
+    app.connect('doctree-resolved', _without_addresses)
+
 
 # ``sphinx-build -b man``: the pages of the command line.
 man_pages = [

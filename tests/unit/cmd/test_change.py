@@ -77,6 +77,20 @@ def test_attach_and_detach(host: Any, shell: Shell, props: str, state_path: str)
     assert notes.every(state_path).notes == ()
 
 
+@pytest.mark.parametrize('wwid', ['36001405ffffffffffffffffffffffff', '3', '6001405' + 'f' * 25])
+def test_what_is_expected_and_cannot_be_compared_is_refused(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    props: str,
+    wwid: str,
+) -> None:
+    """With a digit missing the volume that was there was attached, with a line in the log."""
+    before = host.snapshot()
+    assert shell.run('attach', props, '--expect', wwid) == Exit.USAGE
+    assert f"'{wwid}' is not a valid WWID" in shell.err
+    assert host.snapshot() == before
+
+
 def test_json_has_the_result_the_paths_and_the_steps(shell: Shell, props: str) -> None:
     assert shell.run('attach', props, '-f', 'json') == Exit.OK
     found = shell.document
@@ -488,6 +502,15 @@ class TestNvme:
     def write(fabric: nvme.StrikingFabric, data: dict[str, Any]) -> None:
         fabric.file(PROPS, json.dumps({'driver_volume_type': 'nvmeof', 'data': data}))
         fabric.root.joinpath(PROPS[1:]).chmod(0o600)
+
+    def test_what_is_expected_is_not_ignored(
+        self, fabric: nvme.StrikingFabric, shell: Shell, volume: nvme.Volume
+    ) -> None:
+        """A namespace has no WWID: whatever was there was attached."""
+        before = fabric.snapshot()
+        assert shell.run('attach', PROPS, '--expect', '36001405' + 'f' * 25) == Exit.USAGE
+        assert 'vol_uuid' in shell.err
+        assert fabric.snapshot() == before
 
     def test_what_is_applied_is_what_was_shown(
         self, fabric: nvme.StrikingFabric, shell: Shell, volume: nvme.Volume, state_path: str
