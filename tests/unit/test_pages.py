@@ -145,3 +145,16 @@ def test_lines_for_systemd_are_those_of_its_files(page: str) -> None:
     shown = re.findall(r'^ +([dg] \S.*)$', (USER / f'{page}.rst').read_text(), re.MULTILINE)
     assert shown
     assert set(shown) <= lines
+
+
+NOT_ENGLISH = re.compile(
+    r'\b(nobody|somebody|whoever|no one|someone|strangers?|readmit\w*|legs?|he|him|his|ways that)\b',
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize('page', sorted(USER.glob('*.rst')), ids=lambda page: page.stem)
+def test_a_page_names_who_acts(page: pathlib.Path) -> None:
+    """A device, a caller, an array or a process; and no word of an earlier state of this code."""
+    text = page.read_text()
+    assert not sorted({match[0] for match in NOT_ENGLISH.finditer(text)})
