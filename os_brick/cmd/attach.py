@@ -61,7 +61,8 @@ def _require_comparable(wwid: str, protocol: str) -> None:
     """Refuse what an attach could not compare: it would take whatever volume is there.
 
     A text of another form may be a name that the unit has (udev: 1 for T10, 8 for SCSI, S for a
-    serial number). One of NAA or EUI-64 without its 3 or 2, or with digits missing, belongs to no unit.
+    serial number). One of NAA or EUI-64 without its 3 or 2, or with digits missing, belongs to
+    no unit.
     """
     if protocol.upper() not in _WITH_WWID:
         raise exits.usage(

@@ -148,7 +148,8 @@ def test_lines_for_systemd_are_those_of_its_files(page: str) -> None:
 
 
 NOT_ENGLISH = re.compile(
-    r'\b(nobody|somebody|whoever|no one|someone|strangers?|readmit\w*|legs?|he|him|his|ways that)\b',
+    r'\b(nobody|somebody|whoever|no one|someone|strangers?|readmit\w*|legs?|he|him|his|ways that)'
+    r'\b',
     re.IGNORECASE,
 )
 
