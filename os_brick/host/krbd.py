@@ -16,10 +16,11 @@ import secrets
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, net, undo, wait
+from os_brick.core import files, net, observe, undo, wait
 from os_brick.host import block, idle
 from os_brick.model import addresses
 from os_brick.model import rbd as model
+from os_brick.plans.rbd_course import Verb
 from os_brick.privileged import rbd as root
 
 LOG = logging.getLogger(__name__)
@@ -247,15 +248,20 @@ def sweep_probes(image: model.Image, deadline: wait.Deadline) -> None:
 
     Called with the lock of the image held, under which every other one ends.
     """
+    for each in probes(image):
+        LOG.warning('%s was mapped by a process that was killed', each)
+        try:
+            with observe.step(Verb.SWEEP, f'/dev/{each.name}'):
+                _remove(each, deadline.within(_UDEV_SECONDS), force=True)
+        except (OSError, exception.BrickException) as error:
+            LOG.warning('It stays until the next attach or detach: %s', error)
+
+
+def probes(image: model.Image) -> tuple[model.Mapped, ...]:
+    """What is mapped only to learn an identity."""
     found = of_image(image)
     told = configurations() if found else {}
-    for each in found:
-        if each.number in told and told[each.number].is_probe:
-            LOG.warning('%s was mapped by a process that was killed', each)
-            try:
-                _remove(each, deadline.within(_UDEV_SECONDS), force=True)
-            except (OSError, exception.BrickException) as error:
-                LOG.warning('It stays until the next attach or detach: %s', error)
+    return tuple(each for each in found if each.number in told and told[each.number].is_probe)
 
 
 def unmap(mapped: model.Mapped, deadline: wait.Deadline, *, force: bool) -> None:

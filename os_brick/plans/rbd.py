@@ -46,6 +46,31 @@ def is_ambiguous(found: Found, used: str | None) -> bool:
     return len({each.identity for each in found}) > 1 or (bool(found) and used is not None)
 
 
+def known(
+    found: Found, told: Told, monitors: Collection[addresses.Portal], used: str | None
+) -> tuple[model.Mapped, ...] | None:
+    """Those of the volume's cluster and image; ``None`` if only the cluster knows them.
+
+    :param used: the device that the caller had. One that is none of these has gone.
+    """
+    own = of_monitors(found, told, monitors)
+    if not own and found and (used is None or any(each.name == used for each in found)):
+        return None
+    return None if is_ambiguous(own, used) else own
+
+
+def answered(
+    found: Found,
+    told: Told,
+    monitors: Collection[addresses.Portal],
+    used: str | None,
+    identity: tuple[str, ...],
+) -> tuple[model.Mapped, ...]:
+    """The same, once the cluster has reported the identity of the image."""
+    own = of_monitors(found, told, monitors) or of_cluster(found, identity[0])
+    return of_identity(own, identity) if is_ambiguous(own, used) else own
+
+
 def of_identity(found: Found, identity: tuple[str, ...]) -> tuple[model.Mapped, ...]:
     """Those of one image."""
     return tuple(each for each in found if each.identity == identity)

@@ -9,12 +9,13 @@ import re
 from typing import Any
 
 from os_brick.core import observe
-from os_brick.initiator.connectors import nvmeof
-from tests.unit.fakehost import nvme
+from os_brick.initiator.connectors import nvmeof, rbd
+from tests.unit.fakehost import ceph, nvme
 
 VOLUME_ID = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
-# A secret of the properties, in each protocol that has one.
-SECRET = f'DHHC-1:00:{"s" * 48}:'
+KEY = f'DHHC-1:00:{"s" * 48}:'
+# Those of the properties.
+SECRETS = (KEY, ceph.SECRET)
 # What is told of every operation, and is not a step of its plan.
 _ALWAYS = ('lock',)
 
@@ -106,12 +107,31 @@ def of_nvme(place: pathlib.Path) -> Iterator[Stage]:
             volume.size *= 2
 
         brick = nvmeof.NVMeOFConnector(None, use_multipath=True)
-        props = subsystem.properties(1, volume_id=VOLUME_ID, dhchap_secret=SECRET)
+        more = {'volume_id': VOLUME_ID, 'dhchap_secret': KEY}
+        # Or the second path may come late, on a busy machine.
+        props = subsystem.properties(1, enforce_multipath=True, **more)
         yield Stage('nvmeof', brick, props, host.snapshot, host.root, grow)
+
+
+@contextlib.contextmanager
+def of_rbd(place: pathlib.Path) -> Iterator[Stage]:
+    """An image that the kernel maps."""
+    with ceph.RbdHost(place) as host:
+        cluster = host.cluster()
+        image = cluster.image('gold', number='1000')
+
+        def grow() -> None:
+            image.size *= 2
+
+        props = cluster.properties('rbd/gold', volume_id=VOLUME_ID, encrypted=True)
+        yield Stage('rbd', rbd.RBDConnector(None), props, host.snapshot, host.tree.root, grow)
 
 
 STAGES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Stage]]] = {
     'nvme': of_nvme,
+    'rbd': of_rbd,
 }
+# Of paths that are opened side by side it is told, too, what each of them waits for.
+BY_PATHS = {('nvme', 'attach')}
 # Those whose extend does something on the host.
-EXTENDED = ('nvme',)
+EXTENDED = ('nvme', 'rbd')

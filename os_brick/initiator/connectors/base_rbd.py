@@ -6,15 +6,20 @@ from __future__ import annotations
 from collections.abc import Collection
 import functools
 import re
+from typing import Any
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import operation, teardown, wait
+from os_brick.core import observe, operation, teardown, wait
 from os_brick.host import block, krbd, links
+from os_brick.initiator.connectors import block as block_connector
 from os_brick.model import addresses
 from os_brick.model import rbd as model
+from os_brick.plans import acts, rbd_course
 from os_brick.plans import rbd as plans
+from os_brick.plans import steps as plans_steps
+from os_brick.plans.rbd_course import Verb
 from os_brick.request import rbd as request_rbd
 from os_brick.request import result
 
@@ -32,9 +37,11 @@ class RBDConnectorMixin:
         source = _source(request, op.work)
         krbd.sweep_probes(request.image, op.work)
         found = _reusable(source, op) if krbd.of_image(request.image) else None
-        if found is None:
-            found = krbd.map_image(source, op.undo, op.work, op.clean_up_seconds)
-        why = block.why_unusable(found.name, op.work.limit(_READ_SECONDS))
+        with observe.step(Verb.MAP if found is None else Verb.USE, request.image):
+            if found is None:
+                found = krbd.map_image(source, op.undo, op.work, op.clean_up_seconds)
+        with observe.step(Verb.READ, found):
+            why = block.why_unusable(found.name, op.work.limit(_READ_SECONDS))
         if why is not None:
             raise exception.VolumeDeviceNotFound(f'{found} cannot be read: {why}') from why
         # Not udev's link: of two clusters with an image of this name it leads to the last one.
@@ -47,17 +54,29 @@ class RBDConnectorMixin:
         if not own:
             LOG.warning('Detach: image %s is not mapped on this host', request.image)
         gone = [each.name for each in own if _removed(each, steps, op)]
-        if request.conf:
-            remove = functools.partial(krbd.remove_old_conf, request.conf)
-            steps.run(f'removal of {request.conf}', remove)
+        for each in rbd_course.conf_removed(request.conf):
+            steps.run(each, functools.partial(krbd.remove_old_conf, each.object))
         return gone
 
     def _extend(self, request: Request, op: operation.Operation) -> int:
         own = _of_volume(request, op)
         if not own:
-            raise exception.VolumePathsNotFound(f'Image {request.image} is not mapped on this host')
-        sizes = [krbd.grow(each, op.work) for each in own]
+            raise _not_mapped(request)
+        sizes = [_grown(each, op) for each in own]
         return sizes[0]
+
+    def _plan(
+        self, operation_name: str, request: Request, op: operation.Operation
+    ) -> tuple[plans_steps.Plan[Any], ...]:
+        if operation_name == observe.ATTACH:
+            return (_attach_plan(request, op),)
+        found = _found(request, op)
+        if operation_name == observe.EXTEND:
+            if not found.likely:
+                raise _not_mapped(request)
+            return (rbd_course.growth(found),)
+        last = block_connector.link_steps(request, [each.mapped.name for each in found.likely])
+        return (rbd_course.removal(found, (*rbd_course.conf_removed(request.conf), *last)),)
 
     @staticmethod
     def _paths(request: Request, deadline: wait.Deadline) -> list[str]:
@@ -70,14 +89,70 @@ class RBDConnectorMixin:
 
 def _removed(mapped: model.Mapped, steps: teardown.Teardown, op: operation.Operation) -> bool:
     """Flush and unmap one device; whether it has gone."""
-    force = steps.on_error.is_forced
-    if not force:
-        krbd.require_unused(mapped)
-    number, limit = block.inode(mapped.name), teardown.flush_limit(op.deadline, force)
-    flush = functools.partial(block.flush, mapped.name, number, limit)
-    steps.run(f'flush of {mapped}', flush)
-    unmap = functools.partial(krbd.unmap, mapped, op.deadline, force=force)
-    return steps.run(f'unmap of {mapped}', unmap)
+    force, device = steps.on_error.is_forced, _device(mapped)
+    limit = teardown.flush_limit(op.deadline, force)
+    acts_of = {
+        Verb.CHECK_USERS: functools.partial(krbd.require_unused, mapped),
+        Verb.FLUSH: functools.partial(block.flush, mapped.name, device.number, limit),
+        Verb.UNMAP: functools.partial(krbd.unmap, mapped, op.deadline, force=force),
+    }
+    ended = [
+        steps.run(each, acts_of[Verb(each.verb)])
+        for each in rbd_course.removal_of(device, force=force)
+    ]
+    return ended[-1]
+
+
+def _device(mapped: model.Mapped) -> rbd_course.Device:
+    return rbd_course.Device(mapped, block.inode(mapped.name))
+
+
+def _grown(mapped: model.Mapped, op: operation.Operation) -> int:
+    with observe.step(Verb.REFRESH, mapped):
+        return krbd.grow(mapped, op.work)
+
+
+def _not_mapped(request: Request) -> exception.VolumePathsNotFound:
+    return exception.VolumePathsNotFound(f'Image {request.image} is not mapped on this host')
+
+
+def _attach_plan(request: Request, op: operation.Operation) -> acts.Plan:
+    source = _source(request, op.work)
+    found, told = krbd.survey(request.image)
+    same = plans.of_monitors(found, told, source.monitors)
+    reused = plans.to_reuse(same, told, _unfit(request.image, same))
+    who = f'client.{source.user}' if source.user else 'no user'
+    return rbd_course.attach(
+        rbd_course.Found(
+            str(request.image),
+            tuple(map(_device, found)),
+            krbd.probes(request.image),
+            (_device(reused),) if reused else (),
+            bool(found),
+        ),
+        f'{who} with monitors {", ".join(map(str, source.monitors))}',
+        is_encrypted=request.encrypted,
+    )
+
+
+def _found(request: Request, op: operation.Operation) -> rbd_course.Found:
+    """What there is of a volume, without asking its cluster."""
+    found, told = krbd.survey(request.image)
+    used = _used(request)
+    renamed = _of_another_name(request, used)
+    if renamed is not None:
+        own: tuple[model.Mapped, ...] | None = None
+        likely: tuple[model.Mapped, ...] = (renamed,)
+    else:
+        own = plans.known(found, told, _known_monitors(request, op.work), used) if found else ()
+        likely = plans.to_remove(plans.as_used(found if own is None else own, used), told, used)
+    return rbd_course.Found(
+        str(request.image),
+        tuple(map(_device, dict.fromkeys((*likely, *found)))),
+        krbd.probes(request.image),
+        tuple(map(_device, likely)),
+        own is None,
+    )
 
 
 def _source(request: Request, deadline: wait.Deadline) -> krbd.Source:
@@ -116,15 +191,20 @@ def _known_monitors(request: Request, deadline: wait.Deadline) -> tuple[addresse
 
 def _reusable(source: krbd.Source, op: operation.Operation) -> model.Mapped | None:
     """The map of the image that is there already, if it is this cluster's."""
-    identity = krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
+    with observe.step(Verb.ASK, source.image):
+        identity = krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
     found, told = krbd.survey(source.image)
     same = [each for each in plans.of_cluster(found, identity[0]) if each.identity == identity]
     for each in found:
         if each not in same:
             LOG.warning('%s is not the volume, which is of cluster %s', each, identity[0])
-    needs_writes = not source.image.snapshot
-    unfit = {each.number for each in same if needs_writes and block.is_read_only(each.name)}
-    return plans.to_reuse(same, told, unfit)
+    return plans.to_reuse(same, told, _unfit(source.image, same))
+
+
+def _unfit(image: model.Image, found: Collection[model.Mapped]) -> set[int]:
+    """The numbers of those that are read-only, of an image that is to be written to."""
+    needs_writes = not image.snapshot
+    return {each.number for each in found if needs_writes and block.is_read_only(each.name)}
 
 
 def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped, ...]:
@@ -143,18 +223,17 @@ def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped,
         return (renamed,)
     if not found:
         return ()
-    own = plans.of_monitors(found, told, _known_monitors(request, op.work))
-    # A device that the caller had and that is none of these has gone.
-    if not own and (used is None or used in {each.name for each in found}):
-        own = plans.of_cluster(found, _identity(request, op)[0])
-    if plans.is_ambiguous(own, used):
-        own = plans.of_identity(own, _identity(request, op))
+    monitors = _known_monitors(request, op.work)
+    own = plans.known(found, told, monitors, used)
+    if own is None:
+        own = plans.answered(found, told, monitors, used, _identity(request, op))
     return plans.to_remove(plans.as_used(own, used), told, used)
 
 
 def _identity(request: Request, op: operation.Operation) -> tuple[str, ...]:
     source = _source(request, op.work)
-    return krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
+    with observe.step(Verb.ASK, source.image):
+        return krbd.learn_identity(source, op.undo, op.work, op.clean_up_seconds)
 
 
 def _renamed(request: Request, used: str | None, op: operation.Operation) -> model.Mapped | None:
@@ -162,8 +241,8 @@ def _renamed(request: Request, used: str | None, op: operation.Operation) -> mod
 
     The kernel keeps the name that an image was mapped by; Cinder's migration renames images.
     """
-    found = krbd.device(used) if used is not None else None
-    if found is None or found.image == request.image:
+    found = _of_another_name(request, used)
+    if found is None:
         return None
     try:
         is_same = found.identity == _identity(request, op)
@@ -171,6 +250,12 @@ def _renamed(request: Request, used: str | None, op: operation.Operation) -> mod
         LOG.warning('%s is not known to be the volume: %s', found, error)
         return None
     return found if is_same else None
+
+
+def _of_another_name(request: Request, used: str | None) -> model.Mapped | None:
+    """The device that the caller had, if it is an image that was mapped by another name."""
+    found = krbd.device(used) if used is not None else None
+    return None if found is None or found.image == request.image else found
 
 
 def is_mapped(request: Request) -> bool:

@@ -11,10 +11,11 @@ import functools
 from typing import Any, ClassVar
 
 from os_brick import opts
-from os_brick.core import background, files, locks, operation, teardown
+from os_brick.core import background, files, locks, observe, operation, teardown
 from os_brick.core import undo as core_undo
 from os_brick.host import block, links, multipathd, note_entry
 from os_brick.initiator.connectors import base
+from os_brick.plans import acts
 from os_brick.plans import steps as steps_module
 from os_brick.request import common, result
 
@@ -154,7 +155,7 @@ class BlockConnector(base.BaseLinuxConnector):
         own = [given] if device != given and is_own else []
         for link in dict.fromkeys([*own, *dangling]):
             remove = functools.partial(links.remove, link, marks.get(link, ''))
-            steps.run(f'removal of link {link}', remove)
+            steps.run(acts.Act(acts.Link.REMOVE, link), remove)
 
     def _still_shows(self, request: Any, device: str) -> bool:
         """Whether a device that is here after a detach is the volume's all the same."""
@@ -178,6 +179,19 @@ def _with_noted(request: Any, entry: note_entry.Entry) -> Any:
     return dataclasses.replace(request, noted_wwid=entry.known.identity or None)
 
 
+def link_steps(request: common.BlockRequest, devices: Collection[str]) -> tuple[acts.Act, ...]:
+    """The steps by which a detach removes the links of an encrypted volume.
+
+    :param devices: the names of its devices, which go.
+    """
+    if not request.encrypted:
+        return ()
+    given = request.device_path or ''
+    own = [given] if links.device_of(given) != given else []
+    led = [link for link, to in _led_by_links().items() if not to.isdisjoint(devices)]
+    return acts.links_removed(dict.fromkeys([*own, *led]))
+
+
 def _led_by_links() -> dict[str, set[str]]:
     """The devices that each link of ours leads to, and was made for, by their names."""
     found = {link: (link, links.device_of(link)) for link in links.every()}
@@ -188,6 +202,7 @@ def _led_by_links() -> dict[str, set[str]]:
 
 
 def _behind_link(attached: result.BlockDevice, undo: core_undo.Undo) -> result.BlockDevice:
-    link = links.make(attached.path)
+    with observe.step(acts.Link.MAKE, attached.path):
+        link = links.make(attached.path)
     undo.add(links.remove, link, links.mark(link))
     return dataclasses.replace(attached, path=link)

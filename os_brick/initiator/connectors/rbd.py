@@ -11,6 +11,7 @@ from os_brick import initiator, opts
 from os_brick.core import teardown, wait
 from os_brick.initiator import linuxrbd, reports
 from os_brick.initiator.connectors import base_rbd, block, rbd_handle
+from os_brick.plans import steps as plans_steps
 from os_brick.request import rbd as request_rbd
 from os_brick.request import result
 
@@ -126,6 +127,21 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         if self._is_local(request):
             return super().extend_volume(connection_properties)
         return rbd_handle.size(request)
+
+    def plan(
+        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+    ) -> tuple[plans_steps.Plan[Any], ...]:
+        """What an operation would do now with a volume that the kernel maps; as of other protocols.
+
+        :raises NotImplementedError: for an image that a process opens for itself.
+        """
+        request = self.Request.parse(connection_properties, device_info)
+        if self._is_local(request) or base_rbd.is_mapped(request):
+            return super().plan(operation_name, connection_properties, device_info)
+        raise NotImplementedError(
+            'without do_local_attach the process that attaches it opens the image for itself, and '
+            'nothing on this host changes'
+        )
 
     def get_volume_paths(self, connection_properties: Raw) -> list[str]:
         """Return the devices of a volume that the kernel has mapped; its cluster is not asked."""
