@@ -76,20 +76,38 @@ class Change:
 
         :raises CommandError: for a protocol that decides as it goes.
         """
+        make = getattr(self.connector, 'plan', None)
         try:
-            found = self.connector.plan(self.name, self.meant.properties, self.meant.device_info)
-        except (AttributeError, NotImplementedError) as error:
-            told = str(error) if isinstance(error, NotImplementedError) else ''
-            why = told or 'what it does depends on what others answer'
+            if make is None:
+                raise NotImplementedError('its connector makes no plans')
+            found = make(self.name, self.meant.properties, self.meant.device_info)
+        except NotImplementedError as error:
+            if not str(error):
+                raise self.unknown() from None
             raise exits.CommandError(
                 'no-plan',
-                f'The {self.name} of a volume of {self.meant.protocol} cannot be planned: {why}.',
+                f'The {self.name} of a volume of {self.meant.protocol} cannot be planned: {error}.',
                 exit_code=exits.Exit.REFUSED,
                 remedy='Name the volume by its ID or its properties, without --plan and --apply; '
                 '-v prints the steps as they are done.',
             ) from None
+        except ValueError as error:
+            raise _of_property(error) from error
         plain: list[dict[str, Any]] = trace.masked([each.as_dict() for each in found])
         return plain
+
+    def unknown(self) -> exits.CommandError:
+        """The error for an operation that volumes of the protocol do not have."""
+        return exits.usage(
+            f'Volumes of {self.meant.protocol} have no {self.name}.', 'Nothing was done.'
+        )
+
+
+def _of_property(error: ValueError) -> Exception:
+    """The error for a connection property that connectors of local volumes report so."""
+    if not str(error).startswith('connection property'):
+        return error
+    return exits.usage(f'{error}.', 'Correct the connection properties.')
 
 
 def identifier(change: Change, plans: object) -> str:
@@ -149,9 +167,9 @@ def run(options: argparse.Namespace, console: Console, change: Change) -> Output
         is_taken_back = change.name != observe.EXTEND
         raise _command_error(error, told.outcome, is_taken_back=is_taken_back) from error
     except NotImplementedError:
-        raise exits.usage(
-            f'Volumes of {change.meant.protocol} have no {change.name}.', 'Nothing was done.'
-        ) from None
+        raise change.unknown() from None
+    except ValueError as error:
+        raise _of_property(error) from error
     finally:
         stop()
     check.end()

@@ -111,6 +111,12 @@ def only_if(check: Callable[[], None]) -> Iterator[None]:
         _local.check = before
 
 
+def check_now() -> None:
+    """Have an operation that takes no lock be checked before it acts, as :func:`begin` does."""
+    if _local.check is not None:
+        _local.check()
+
+
 @contextlib.contextmanager
 def begin(
     name: str,
@@ -141,8 +147,7 @@ def begin(
         _recorded(course, ledger),
         undo.Undo() as steps,
     ):
-        if _local.check is not None:
-            _local.check()
+        check_now()
         yield of(deadline, steps, settings, held, course)
 
 

@@ -9,10 +9,12 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import bound, net, operation, undo, wait
+from os_brick.core import bound, net, observe, operation, undo, wait
 from os_brick.host import mounts
 from os_brick.model import mount_options, shares
 from os_brick.model.mounts import Mount as Mounted
+from os_brick.plans import share as plans
+from os_brick.plans.share import Verb
 from os_brick.remotefs import programs as program_kinds
 from os_brick.request import remotefs as request
 
@@ -60,6 +62,27 @@ def ensure(wanted: request.Mount, programs: program_kinds.Programs, op: operatio
     return place
 
 
+def look(wanted: request.Mount, deadline: wait.Deadline) -> plans.Found:
+    """What there is of a share, as far as the table of mounts tells.
+
+    :raises VolumeIdentityMismatch: if something else is mounted there.
+    :raises OperationTimedOut: if a directory above its place does not answer.
+    """
+    place = mounts.resolved(wanted.point, deadline)
+    found = mounts.at(place)
+    if found is not None:
+        _require_same(wanted, place, found)
+    is_nfs = wanted.kind.name == 'nfs'
+    return plans.Found(
+        wanted.key,
+        wanted.kind.name,
+        place,
+        found,
+        shares.server_of(wanted.share) if _is_asked(wanted) else '',
+        is_nfs and not wanted.options.has_version,
+    )
+
+
 def is_mounted(wanted: request.Mount, deadline: wait.Deadline) -> bool:
     """Whether a share is mounted where it is to be."""
     found = mounts.at(mounts.resolved(wanted.point, deadline))
@@ -93,14 +116,16 @@ def _is_gone(
     op: operation.Operation,
 ) -> bool:
     """Whether a mount whose handle is stale has been unmounted; False if it is in order."""
-    why = mounts.why_not_usable(place, op.work)
+    with observe.step(Verb.USE, place):
+        why = mounts.why_not_usable(place, op.work)
     if why is None:
         return False
     if not mounts.is_stale(why):
         raise exception.BrickException(f'{wanted.key}, mounted at {place}: {why.strerror}') from why
     LOG.warning('The handle of %s, mounted at %s, is stale; mounting it again', wanted.key, place)
     try:
-        programs.unmount(place, found.number, op.work)
+        with observe.step(Verb.UNMOUNT, place):
+            programs.unmount(place, found.number, op.work)
     except processutils.ProcessExecutionError as error:
         raise exception.VolumeInUse(
             device=f'{place}, where the handle of {wanted.key} is stale (ESTALE),',
@@ -112,7 +137,9 @@ def _is_gone(
 def _mount(
     wanted: request.Mount, place: str, programs: program_kinds.Programs, op: operation.Operation
 ) -> None:
-    _require_reachable(wanted, op.work)
+    if _is_asked(wanted):
+        with observe.step(Verb.ASK, shares.server_of(wanted.share)):
+            _require_reachable(wanted, op.work)
     if _has_made(wanted, place, op.work):
         op.undo.add(mounts.remove_directory, place, op.deadline.remaining)
     # Added before: a mount that is killed may have been made by then.
@@ -121,7 +148,8 @@ def _mount(
     else:
         op.undo.add_local(_take_back, wanted.kind, wanted.share, place, programs, op.deadline)
     try:
-        _mount_versions(wanted, place, programs, op.work)
+        with observe.step(Verb.MOUNT, wanted.key):
+            _mount_versions(wanted, place, programs, op.work)
     except Exception as error:
         # Another process, which has not our lock: an operator, or another release.
         if _has_timed_out(error) or not _is_there(wanted, place):
@@ -136,7 +164,8 @@ def _mount(
 
 def _has_made(wanted: request.Mount, place: str, deadline: wait.Deadline) -> bool:
     try:
-        return mounts.make_directory(place, deadline)
+        with observe.step(Verb.MAKE_DIRECTORY, place):
+            return mounts.make_directory(place, deadline)
     except OSError as error:
         raise exception.BrickException(
             f'The mount point {place} of {wanted.key} cannot be made: {error.strerror}'
@@ -224,6 +253,11 @@ def _is_final(error: processutils.ProcessExecutionError) -> bool:
     return any(words.lower() in text for words in _FINAL)
 
 
+def _is_asked(wanted: request.Mount) -> bool:
+    """Whether a server is asked before a mount."""
+    return wanted.kind.name == 'nfs' and _is_over_tcp(wanted.options)
+
+
 def _require_reachable(wanted: request.Mount, deadline: wait.Deadline) -> None:
     """Have a server of NFS that answers, as ``mount`` waits minutes for one that does not.
 
@@ -231,8 +265,6 @@ def _require_reachable(wanted: request.Mount, deadline: wait.Deadline) -> None:
 
     :raises BrickException: with the reason.
     """
-    if wanted.kind.name != 'nfs' or not _is_over_tcp(wanted.options):
-        return
     server = shares.server_of(wanted.share)
     limit = deadline.limit(net.REACH_SECONDS)
     why = ''

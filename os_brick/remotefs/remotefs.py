@@ -13,9 +13,10 @@ import os
 from typing import Any
 
 from os_brick import exception, executor, opts
-from os_brick.core import locks, operation
+from os_brick.core import locks, operation, wait
 from os_brick.host import mounts
 from os_brick.model import names, shares
+from os_brick.plans import share as plans
 from os_brick.privileged import rootwrap
 from os_brick.remotefs import course, programs
 from os_brick.request import remotefs as request
@@ -85,6 +86,10 @@ class RemoteFsClient(executor.Executor):
     def ensure(self, wanted: request.Mount, op: operation.Operation) -> str:
         """Have a share mounted within an operation that has its lock; return where."""
         return course.ensure(wanted, self._programs(op), op)
+
+    def look(self, wanted: request.Mount, deadline: wait.Deadline) -> plans.Found:
+        """Return what there is of a share, for a plan; its server is not asked."""
+        return course.look(wanted, deadline)
 
     def _run(self, wanted: request.Mount) -> None:
         lock = (locks.SHARE, wanted.key)

@@ -9,8 +9,9 @@ import re
 from typing import Any
 
 from os_brick.core import observe
-from os_brick.initiator.connectors import nvmeof, rbd
-from tests.unit.fakehost import ceph, nvme
+from os_brick.initiator.connectors import local, nvmeof, rbd, remotefs
+from tests.unit.fakehost import ceph, nvme, shares
+from tests.unit.fakehost import host as fake_host
 
 VOLUME_ID = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
 KEY = f'DHHC-1:00:{"s" * 48}:'
@@ -29,6 +30,8 @@ class Stage:
     :ivar root: the directory that stands for ``/``.
     :ivar more: what a connection_info has besides.
     :ivar planned: the operations whose plans stand on what the kernel numbers anew.
+    :ivar stays: whether a detach leaves what the attach has made.
+    :ivar is_idle: whether nothing is done, so that there is nothing that could have changed.
     :ivar grow: the volume becomes larger at its storage; None where an extend is refused.
     :ivar side_by_side: whether steps are done by several threads, in an order of their own.
     """
@@ -43,6 +46,8 @@ class Stage:
     info: dict[str, Any] | None = None
     more: dict[str, Any] = dataclasses.field(default_factory=dict)
     planned: tuple[str, ...] = ('extend', 'detach')
+    stays: bool = False
+    is_idle: bool = False
 
     def place(self, path: str) -> pathlib.Path:
         """Where a file of the host is."""
@@ -127,9 +132,51 @@ def of_rbd(place: pathlib.Path) -> Iterator[Stage]:
         yield Stage('rbd', rbd.RBDConnector(None), props, host.snapshot, host.tree.root, grow)
 
 
+@contextlib.contextmanager
+def of_nfs(place: pathlib.Path) -> Iterator[Stage]:
+    """A file of a share, which stays mounted after a detach."""
+    with shares.Shares(place) as host:
+        host.server('nas', '/srv/a')
+        options = '-o vers=4.2'
+        props = {'export': 'nas:/srv/a', 'name': 'volume-1', 'volume_id': VOLUME_ID}
+        brick = remotefs.RemoteFsConnector('nfs', None, nfs_mount_point_base='/mnt')
+
+        def contents() -> object:
+            return [(each.place, each.source) for each in host.mounts]
+
+        yield Stage(
+            'nfs',
+            brick,
+            {**props, 'options': options},
+            contents,
+            host.tree.root,
+            more={'mount_point_base': '/mnt'},
+            planned=(),
+            stays=True,
+        )
+
+
+@contextlib.contextmanager
+def of_local(place: pathlib.Path) -> Iterator[Stage]:
+    """A device of this host: there is nothing to do."""
+    with fake_host.Host(place) as host:
+        props = {'device_path': '/dev/null', 'volume_id': VOLUME_ID}
+        yield Stage(
+            'local',
+            local.LocalConnector(None),
+            props,
+            host.snapshot,
+            host.tree.root,
+            planned=(),
+            is_idle=True,
+        )
+
+
 STAGES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Stage]]] = {
     'nvme': of_nvme,
     'rbd': of_rbd,
+    'nfs': of_nfs,
+    'local': of_local,
 }
 # Of paths that are opened side by side it is told, too, what each of them waits for.
 BY_PATHS = {('nvme', 'attach')}

@@ -6,10 +6,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from os_brick import exception
+from os_brick import exception, opts
+from os_brick.core import observe, operation, process
 from os_brick.host import block
 from os_brick.initiator.connectors import base
 from os_brick.model import names
+from os_brick.plans import acts, here
 from os_brick.request import common, result
 
 Raw = Mapping[str, Any]
@@ -35,7 +37,9 @@ class LocalBaseConnector(base.BaseLinuxConnector):
 
         :raises ValueError: if ``device_path`` is missing or no path.
         """
-        return result.BlockDevice(_path(connection_properties), kind=self.kind).as_dict()
+        path = _path(connection_properties)
+        operation.check_now()
+        return result.BlockDevice(path, kind=self.kind).as_dict()
 
     def disconnect_volume(
         self,
@@ -45,6 +49,23 @@ class LocalBaseConnector(base.BaseLinuxConnector):
         ignore_errors: bool = False,
     ) -> None:
         """Do nothing."""
+        operation.check_now()
+
+    def plan(
+        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+    ) -> tuple[acts.Plan, ...]:
+        """What an operation would do now: nothing.
+
+        :raises ValueError: if ``device_path`` is missing or no path.
+        :raises VolumeDeviceNotFound: for an extend, if there is no block device at it.
+        :raises OperationTimedOut: if the file system on which the path lies does not answer.
+        """
+        path = _path(connection_properties)
+        limit = opts.current().operation_seconds
+        name = process.isolated(f'a look at {path}', limit, block.name_of, path)
+        if name is None and operation_name == observe.EXTEND:
+            raise exception.VolumeDeviceNotFound(device=path)
+        return (here.plan(operation_name, path, name, block.size_bytes(name) if name else 0),)
 
     def get_volume_paths(self, connection_properties: Raw) -> list[str]:
         """Return the volume's path.
@@ -68,6 +89,7 @@ class LocalBaseConnector(base.BaseLinuxConnector):
         :raises VolumeDeviceNotFound: if there is no block device at it.
         """
         path = _path(connection_properties)
+        operation.check_now()
         name = block.name_of(path)
         if name is None:
             raise exception.VolumeDeviceNotFound(device=path)

@@ -60,7 +60,7 @@ class BlockConnector(base.BaseLinuxConnector):
         :param operation_name: ``attach``, ``detach`` or ``extend``.
         :raises InvalidParameterValue: naming the property that is missing or wrong.
         :raises VolumePathsNotFound: if a volume that is to be extended is not here.
-        :raises NotImplementedError: for a protocol that decides as it goes.
+        :raises NotImplementedError: with the reason, where it is decided while it is done.
         """
         request = self.Request.parse(connection_properties, device_info)
         return self._plan(operation_name, request, operation.looking(request.key, opts.current()))
@@ -68,7 +68,7 @@ class BlockConnector(base.BaseLinuxConnector):
     def _plan(
         self, operation_name: str, request: Any, op: operation.Operation
     ) -> tuple[steps_module.Plan[Any], ...]:
-        raise NotImplementedError
+        raise NotImplementedError('its connector makes no plans')
 
     def supports_multipath(self) -> bool:
         """Whether multipathd runs."""

@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from os_brick import initiator, opts
-from os_brick.core import teardown, wait
+from os_brick.core import operation, teardown, wait
 from os_brick.initiator import linuxrbd, reports
 from os_brick.initiator.connectors import base_rbd, block, rbd_handle
 from os_brick.plans import steps as plans_steps
@@ -84,6 +84,7 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         :raises OperationTimedOut: if the cluster does not answer in time.
         """
         if not self._is_local(self.Request.parse(connection_properties)):
+            operation.check_now()
             return result.Handle(self._get_rbd_handle(connection_properties)).as_dict()
         return super().connect_volume(connection_properties)
 
@@ -126,6 +127,7 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         request = self.Request.parse(connection_properties)
         if self._is_local(request):
             return super().extend_volume(connection_properties)
+        operation.check_now()
         return rbd_handle.size(request)
 
     def plan(

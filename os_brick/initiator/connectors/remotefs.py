@@ -10,10 +10,12 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception, initiator, opts
-from os_brick.core import locks, operation, wait
+from os_brick.core import locks, observe, operation, wait
 from os_brick.host import mounts, note_entry
 from os_brick.initiator.connectors import base
 from os_brick.model import shares
+from os_brick.plans import acts
+from os_brick.plans import share as plans
 from os_brick.remotefs import course
 from os_brick.remotefs import remotefs as client
 from os_brick.request import remotefs as request
@@ -104,7 +106,8 @@ class RemoteFsConnector(base.BaseLinuxConnector):
         lock, entry = (locks.SHARE, wanted.key), self._entry(volume, wanted, connection_properties)
         with operation.begin('connect', wanted, lock, opts.current(), entry) as op:
             place = self._client.ensure(wanted, op)
-            self._require_file(volume, wanted, place, op.work)
+            with observe.step(plans.Verb.CHECK_FILE, volume.name):
+                self._require_file(volume, wanted, place, op.work)
             return op.course.returns(result.Share(self._path(volume)).as_dict())
 
     def disconnect_volume(
@@ -118,11 +121,29 @@ class RemoteFsConnector(base.BaseLinuxConnector):
 
         Nothing is asked of the share, whose server may be away, and no lock is waited for.
         """
+        operation.check_now()
         try:
             volume, wanted = self._parsed(connection_properties)
         except exception.BrickException:
             return
         self._entry(volume, wanted, connection_properties).forget()
+
+    def plan(
+        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+    ) -> tuple[acts.Plan, ...]:
+        """What an attach or a detach would do now; nothing is changed, and no server is asked.
+
+        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises VolumeIdentityMismatch: if another share is mounted there.
+        :raises NotImplementedError: for an extend, as a file has its new size at once.
+        """
+        volume, wanted = self._parsed(connection_properties)
+        if operation_name == observe.EXTEND:
+            raise NotImplementedError
+        deadline = wait.Deadline.after(opts.current().operation_seconds)
+        found = self._client.look(wanted, deadline)
+        is_attach = operation_name == observe.ATTACH
+        return ((plans.attach if is_attach else plans.removal)(found, volume.name),)
 
     @staticmethod
     def _entry(volume: request.Volume, wanted: request.Mount, properties: Raw) -> note_entry.Entry:

@@ -96,17 +96,32 @@ def test_the_course_of_a_volume(host: Host, state_path: str) -> None:
     known = host.plan('detach')
     compare(host, 'detach')
     host.apply('detach', known)
-    assert host.stage.contents() == before
+    assert (host.stage.contents() == before) is not host.stage.stays
 
 
 def test_a_plan_of_a_host_that_has_changed_is_refused(host: Host) -> None:
     attach = host.plan('attach')
     assert host.run('attach') == Exit.OK, host.shell.err
-    host.refused('attach', attach)
+    if not host.stage.is_idle:
+        host.refused('attach', attach)
     plans = {each: host.plan(each) for each in ('extend', 'detach') if each in host.stage.planned}
     host.again()
     for operation, known in plans.items():
         host.refused(operation, known)
+
+
+def test_an_operation_that_there_is_not(host: Host) -> None:
+    if host.stage.grow is None and not host.stage.is_idle:
+        assert host.run('attach') == Exit.OK
+        for words in ((), ('--plan',), ('--apply', '00000000')):
+            assert host.run('extend', *words) == Exit.USAGE
+            assert 'have no extend' in host.shell.err
+
+
+def test_what_was_not_shown_is_not_done(host: Host) -> None:
+    """Whatever the operation takes for a lock, or takes none."""
+    for operation in ('attach', 'detach'):
+        host.refused(operation, '00000000')
 
 
 def test_each_golden_is_one_of_a_plan() -> None:
