@@ -32,17 +32,17 @@ def of_paths(
 
 def of(
     request: request_nvmeof.NvmeRequest,
+    namespace: request_nvmeof.Namespace,
     here: nvme_removal.Choice,
     op: operation.Operation,
     *,
     is_multipath: bool,
 ) -> plans.Attach:
-    """The whole plan of a volume of one namespace, with what there is now and what could happen.
+    """The plan of a namespace, with what there is now and what could happen.
 
     :param here: what there is of the namespace.
     :raises BrickException: for what would have the attach fail before it does anything.
     """
-    (namespace,) = request.namespaces
     wanted, host = nvme_request.known(request, namespace, op)
     driver, paths = Driver(wanted), nvme_request.paths_of(namespace, op.work)
     plan = of_paths(driver, namespace, paths, is_multipath=is_multipath)
@@ -89,7 +89,8 @@ def _after(
     policy = op.settings.nvme.io_policy
     if is_multipath and policy:
         yield Step(Verb.SET_POLICY, value=policy)
-    if request.encrypted:
+    # The link of a replicated volume leads to its array.
+    if request.encrypted and request.replication is request_nvmeof.Replication.NONE:
         yield Step(Verb.MAKE_LINK)
 
 

@@ -8,9 +8,10 @@ import pathlib
 import re
 from typing import Any
 
-from os_brick.core import observe
-from os_brick.initiator.connectors import local, nvmeof, rbd, remotefs
-from tests.unit.fakehost import ceph, nvme, shares
+from os_brick.core import observe, process, wait
+from os_brick.initiator.connectors import lightos, local, nvmeof, rbd, remotefs
+from tests.unit import seams
+from tests.unit.fakehost import ceph, discovery_client, nvme, shares
 from tests.unit.fakehost import host as fake_host
 
 VOLUME_ID = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
@@ -133,6 +134,31 @@ def of_rbd(place: pathlib.Path) -> Iterator[Stage]:
 
 
 @contextlib.contextmanager
+def of_lightos(place: pathlib.Path) -> Iterator[Stage]:
+    """A namespace that the vendor's client connects; its controllers stay."""
+    with nvme.configured(place) as root, process.use(seams.Programs({})), nvme.Fabric(root) as host:
+        host.file('/usr/sbin/nvme', '')
+        subsystem = host.subsystem('cluster', 2)
+        volume = subsystem.namespaces[3] = nvme.Volume('gold')
+        with discovery_client.DiscoveryClient(host) as client:
+
+            def grow() -> None:
+                both = wait.Deadline.after(60)
+                assert wait.holds(lambda: len(host.controllers) == 2, both)
+                client.settle()
+                volume.size *= 2
+
+            def contents() -> object:
+                client.settle()
+                return set(client.files()), list(host.flushed)
+
+            props = {**discovery_client.properties(subsystem, 3), 'volume_id': VOLUME_ID}
+            # Its controllers, on which the plans stand, are the client's.
+            brick = lightos.LightOSConnector(None)
+            yield Stage('lightos', brick, props, contents, root, grow, planned=(), stays=True)
+
+
+@contextlib.contextmanager
 def of_nfs(place: pathlib.Path) -> Iterator[Stage]:
     """A file of a share, which stays mounted after a detach."""
     with shares.Shares(place) as host:
@@ -175,10 +201,11 @@ def of_local(place: pathlib.Path) -> Iterator[Stage]:
 STAGES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Stage]]] = {
     'nvme': of_nvme,
     'rbd': of_rbd,
+    'lightos': of_lightos,
     'nfs': of_nfs,
     'local': of_local,
 }
 # Of paths that are opened side by side it is told, too, what each of them waits for.
 BY_PATHS = {('nvme', 'attach')}
 # Those whose extend does something on the host.
-EXTENDED = ('nvme', 'rbd')
+EXTENDED = ('nvme', 'rbd', 'lightos')

@@ -10,20 +10,23 @@ from typing import Any, NoReturn
 from oslo_log import log as logging
 
 from os_brick import exception, opts
-from os_brick.core import clock, locks, operation, teardown, wait
+from os_brick.core import clock, locks, observe, operation, teardown, wait
 from os_brick.host import (
     lightos,
     machine,
     nvme_adopt,
     nvme_growth,
     nvme_removal,
-    nvme_survey,
 )
 from os_brick.initiator import reports
-from os_brick.initiator.connectors import block
+from os_brick.initiator.connectors import block, lightos_here
 from os_brick.model import lightos as model
 from os_brick.model import settings
+from os_brick.plans import acts
+from os_brick.plans import lightos as plans_lightos
 from os_brick.plans import nvme_removal as plans
+from os_brick.plans import steps as steps_module
+from os_brick.plans.lightos import Verb
 from os_brick.request import lightos as request_lightos
 from os_brick.request import result
 
@@ -105,7 +108,7 @@ class LightOSConnector(block.BlockConnector):
             if isinstance(connection_properties, Volume)
             else Volume.parse(connection_properties, device_info)
         )
-        return [f'/dev/{head}' for head in self._survey(request).heads]
+        return [f'/dev/{head}' for head in lightos_here.survey(request).heads]
 
     def supports_multipath(self) -> bool:
         """Return whether the kernel's own multipath is on."""
@@ -114,54 +117,57 @@ class LightOSConnector(block.BlockConnector):
     def _attach(self, request: Volume, op: operation.Operation) -> result.BlockDevice:
         client = op.settings.lightos
         entry = _entry(request)
-        wanted = _wanted(request, entry.host_nqn)
-        _require_client(wanted, client, op.work.within(self.CLIENT_TIMEOUT))
-        lightos.add(client, entry, op.undo)
+        wanted = lightos_here.wanted(request, entry.host_nqn)
+        with observe.step(Verb.ASK_CLIENT, client.address):
+            _require_client(wanted, client, op.work.within(self.CLIENT_TIMEOUT))
+        with observe.step(Verb.WRITE_FILE, lightos.path_of(client, request.uuid)):
+            lightos.add(client, entry, op.undo)
         limit = op.work.within(self.WAIT_DEVICE_TIMEOUT)
-        found = nvme_adopt.attach(wanted, limit, op)
+        with observe.step(Verb.AWAIT, request):
+            found = nvme_adopt.attach(wanted, limit, op)
         op.course.identity = found.identity.name
         return result.BlockDevice(f'/dev/{found.head}')
 
     def _announce(self, request: Volume) -> None:
         self._tell('add', request)
 
-    def _survey(self, request: Volume, *, for_removal: bool = False) -> plans.Choice:
-        """What there is of the volume, behind every controller of its cluster."""
-        found = _wanted(request, machine.or_none(machine.known_host_nqn))
-        places = nvme_survey.Places(
-            nqn=request.nqn,
-            portals=tuple(dict.fromkeys(each.portal for each in found.controllers())),
-            host_nqn=found.host_nqn,
-            volume=request.key,
-        )
-        wanted = plans.Wanted(str(request), request.identity)
-        survey = nvme_survey.for_removal if for_removal else nvme_survey.namespace
-        return plans.choose(survey(places, wanted), wanted)
-
     def _detach(
         self, request: Volume, steps: teardown.Teardown, op: operation.Operation
     ) -> Collection[str]:
-        choice = self._survey(request, for_removal=True)
+        choice = lightos_here.survey(request, for_removal=True)
         if not choice.heads:
             LOG.warning('Detach: there is no %s on this host', request)
         force = steps.on_error.is_forced
         removal = plans.plan([choice], keep_connected=True, flush_used=force)
         nvme_removal.run(removal, steps, op.deadline, force=force)
         # Before the file goes, or the monitor would take it for lost.
-        steps.run('message to the monitor', functools.partial(self._tell, 'delete', request))
-        directory = op.settings.lightos.directory
-        remove = functools.partial(lightos.remove_file, directory, request.uuid)
-        steps.run(f'removal of {lightos.path_of(op.settings.lightos, request.uuid)}', remove)
+        for each in self._told(request):
+            steps.run(each, functools.partial(self._tell, 'delete', request))
+        client = op.settings.lightos
+        remove = functools.partial(lightos.remove_file, client.directory, request.uuid)
+        steps.run(lightos_here.file_removed(client, request), remove)
         return choice.heads
+
+    def _told(self, request: Volume) -> tuple[acts.Act, ...]:
+        return plans_lightos.told(str(request), has_monitor=self.message_queue is not None)
+
+    def _plan(
+        self, operation_name: str, request: Volume, op: operation.Operation
+    ) -> tuple[steps_module.Plan[Any], ...]:
+        if operation_name != observe.DETACH:
+            return (lightos_here.plan(operation_name, request, op),)
+        choice = lightos_here.survey(request, for_removal=True)
+        links = block.link_steps(request, choice.heads)
+        last = (*self._told(request), lightos_here.file_removed(op.settings.lightos, request))
+        namespace = plans.plan([choice], keep_connected=True)
+        return (plans_lightos.removal(namespace, (*last, *links)),)
 
     def _still_shows(self, request: Volume, device: str) -> bool:
         # The cluster maps it to this host until the caller has it unmapped.
         return device in self.get_volume_paths(request)
 
     def _extend(self, request: Volume, op: operation.Operation) -> int:
-        choice = self._survey(request)
-        if not choice.heads:
-            raise exception.VolumePathsNotFound(f'There is no {request} on this host')
+        choice = lightos_here.to_extend(request)
         return nvme_growth.grow(request.identity, choice.paths, op.deadline)
 
     def _tell(self, what: str, request: Volume) -> None:
@@ -287,11 +293,6 @@ def _entry(request: Volume) -> model.Entry:
     return model.Entry(request.uuid, host_nqn, request.nqn, services)
 
 
-def _wanted(request: Volume, host_nqn: str | None) -> nvme_adopt.Wanted:
-    what = str(request)
-    return nvme_adopt.Wanted(what, request.nqn, request.identity, host_nqn, request.key)
-
-
 def _require_client(
     wanted: nvme_adopt.Wanted, client: settings.DiscoveryClient, deadline: wait.Deadline
 ) -> None:
@@ -300,11 +301,7 @@ def _require_client(
     :raises HostNotReady: if the client is not installed.
     :raises VolumeDeviceNotFound: if there is neither.
     """
-    if not lightos.is_installed(client):
-        raise exception.HostNotReady(
-            missing=f'the directory {client.directory} of the discovery client of LightOS',
-            remedy='Install the client, or set [os_brick] lightos_discovery_client_dir_path.',
-        )
+    lightos_here.require_installed(client)
 
     def may_attach() -> bool:
         return bool(wanted.controllers()) or lightos.answers(client)

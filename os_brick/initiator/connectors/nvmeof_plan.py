@@ -6,14 +6,15 @@ from __future__ import annotations
 from typing import Any
 
 from os_brick.core import observe, operation
-from os_brick.host import nvme_growth, nvme_survey
-from os_brick.initiator.connectors import nvmeof_here
+from os_brick.host import md, nvme_growth, nvme_survey
+from os_brick.initiator.connectors import nvmeof_here, nvmeof_raid
 from os_brick.paths import nvme_plan
-from os_brick.plans import nvme_attach, nvme_removal, steps
+from os_brick.plans import mirror, nvme_removal, steps
 from os_brick.plans import nvme_growth as plans_growth
 from os_brick.request import nvmeof as request_nvmeof
 
 Volume = request_nvmeof.NvmeRequest
+Replication = request_nvmeof.Replication
 
 
 def of(
@@ -30,16 +31,24 @@ def of(
     return _detach(request, op)
 
 
-def _attach(
-    request: Volume, op: operation.Operation, *, is_multipath: bool
-) -> steps.Plan[nvme_attach.Step]:
-    if request.replication is not request_nvmeof.Replication.NONE:
-        raise NotImplementedError(
-            'what is done with a mirror is decided by what its members have on them, which are '
-            'not here before'
-        )
-    here = nvmeof_here.survey(request, request.namespaces[0], op.work, is_here=False)
-    return nvme_plan.of(request, here, op, is_multipath=is_multipath)
+def _attach(request: Volume, op: operation.Operation, *, is_multipath: bool) -> steps.Plan[Any]:
+    here = nvmeof_here.every(request, op.work, is_here=False)
+    plans = [
+        nvme_plan.of(request, namespace, each, op, is_multipath=is_multipath)
+        for namespace, each in zip(request.namespaces, here, strict=True)
+    ]
+    if request.replication is Replication.NONE:
+        return plans[0]
+    is_single = request.replication is Replication.PERHAPS
+    alias = request.alias or '' if is_single else nvmeof_raid.require_alias(request.alias)
+    return mirror.attach(
+        alias,
+        plans,
+        md.arrays_over(nvmeof_here.heads_of(here)),
+        count=max(request.replica_count, 2),
+        is_single=is_single,
+        is_encrypted=request.encrypted,
+    )
 
 
 def _extend(request: Volume, op: operation.Operation) -> steps.Plan[plans_growth.Step]:

@@ -13,10 +13,11 @@ import contextlib
 from oslo_log import log as logging
 
 from os_brick import exception
+from os_brick.core import observe, wait
 from os_brick.core import undo as core_undo
-from os_brick.core import wait
 from os_brick.host import block, md, mirror, mirror_members
 from os_brick.model import md_superblock, names
+from os_brick.plans.mirror import Verb
 
 LOG = logging.getLogger(__name__)
 
@@ -55,17 +56,35 @@ def bring(
     :raises BrickException: if the array does not start, or its members have been used apart.
     """
     require_alias(alias)
-    found = mirror_members.superblocks(alias, devices, deadline)
+    found = _superblocks(alias, devices, deadline)
     members = {device: superblock for device, superblock in found.items() if superblock is not None}
     if not members:
-        return mirror.make(alias, tuple(found), replica_count, undo, deadline)
+        with observe.step(Verb.MAKE, alias):
+            return mirror.make(alias, tuple(found), replica_count, undo, deadline)
     volume = mirror_members.identify(alias, members)
     spare = mirror_members.leave_out(
         volume, [device for device in found if device not in volume.members], deadline
     )
     for device in spare:
         LOG.warning('Member %s of %s is blank and is left out', device, volume)
-    return mirror.start(volume, undo, deadline, attached_before)
+    return _run(volume, undo, deadline, attached_before)
+
+
+def _superblocks(
+    alias: str, devices: tuple[str, ...], deadline: wait.Deadline
+) -> dict[str, md_superblock.Superblock | None]:
+    with observe.step(Verb.READ_MEMBERS, ', '.join(devices)):
+        return mirror_members.superblocks(alias, devices, deadline)
+
+
+def _run(
+    volume: mirror_members.Mirror,
+    undo: core_undo.Undo,
+    deadline: wait.Deadline,
+    attached_before: Collection[str] | None,
+) -> str:
+    with observe.step(Verb.RUN, volume.alias):
+        return mirror.start(volume, undo, deadline, attached_before)
 
 
 def single(
@@ -84,11 +103,11 @@ def single(
     :raises VolumeIdentityMismatch: if the member is of another volume's array.
     :raises VolumeDeviceNotFound: if the member cannot be read.
     """
-    found = mirror_members.superblocks(alias or device, (device,), deadline)[device]
+    found = _superblocks(alias or device, (device,), deadline)[device]
     if found is None or not _is_ours(found, alias):
         return device
     volume = mirror_members.identify(require_alias(alias or found.short_name), {device: found})
-    return mirror.start(volume, undo, deadline, attached_before)
+    return _run(volume, undo, deadline, attached_before)
 
 
 def _is_ours(found: md_superblock.Superblock, alias: str | None) -> bool:

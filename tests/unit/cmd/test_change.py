@@ -555,15 +555,15 @@ class TestNvme:
             assert shell.run('attach', PROPS, '--apply', known) == Exit.REFUSED
             assert fabric.snapshot() == before
 
-    def test_a_mirror_is_told_why(self, fabric: nvme.StrikingFabric, shell: Shell) -> None:
+    def test_a_mirror(self, fabric: nvme.StrikingFabric, shell: Shell) -> None:
         subsystem = fabric.subsystem('mirror')
         volume = subsystem.namespaces[1] = nvme.Volume('gold')
         one = subsystem.properties(1)
         mirror = {'alias': 'gold', 'replica_count': 2, 'volume_replicas': [one, one]}
         self.write(fabric, {'vol_uuid': volume.uuid, **mirror})
         before = fabric.snapshot()
-        for words in (('--plan',), ('--apply', '00000000')):
-            assert shell.run('attach', PROPS, *words) == Exit.REFUSED
-            assert 'decided by what its members have on them' in shell.err
-            assert 'without --plan' in shell.err
+        assert shell.run('attach', PROPS, '--plan') == Exit.OK
+        assert 'have array run           object=gold   else: stop it' in shell.out
+        assert 'all members are blank: an array is made of them' in shell.out
+        assert shell.run('attach', PROPS, '--apply', '00000000') == Exit.REFUSED
         assert fabric.snapshot() == before

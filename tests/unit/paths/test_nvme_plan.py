@@ -10,6 +10,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.initiator.connectors import nvmeof
+from os_brick.plans import nvme_attach
 from tests.unit.fakehost import network, nvme
 
 PSK = 'NVMeTLSkey-1:01:VRLbtnN9AQb2WXW3c9+wEf/DRLz0QuLdbYvEhwtdWwNf9LrZ:'
@@ -157,8 +158,11 @@ def test_what_comes_after_the_paths(fabric: nvme.StrikingFabric) -> None:
     assert ('set I/O policy' in found) is fabric.native
 
 
-def test_a_mirror_is_refused_with_its_reason(fabric: nvme.StrikingFabric) -> None:
+def test_a_mirror_has_the_steps_of_its_members_and_of_its_array(
+    fabric: nvme.StrikingFabric,
+) -> None:
     stage = Stage(fabric)
+    (fabric.root / 'etc/nvme/hostnqn').unlink()
     replica = {**stage.subsystem.properties(1), 'replica_count': 1}
     props = {
         'vol_uuid': stage.volume.uuid,
@@ -166,10 +170,18 @@ def test_a_mirror_is_refused_with_its_reason(fabric: nvme.StrikingFabric) -> Non
         'replica_count': 2,
         'volume_replicas': [replica, replica],
     }
-    before = stage.contents
-    with pytest.raises(NotImplementedError, match='mirror'):
-        stage.brick.plan('attach', props)
+    before, calls = stage.contents, fabric.acts
+    (plan,) = stage.brick.plan('attach', {**props, 'encrypted': True})
     assert stage.contents == before
+    assert fabric.acts == calls
+    found = plan.as_dict()
+    last = 'wait until it can be read' if stage.several else nvme_attach.Verb.USE_ONE
+    each = [*['connect', 'find namespace'] * 2, last]
+    array = ['read what members have on them', 'have array run', 'make link']
+    # The name of the host is made once for both.
+    assert verbs(found) == ['make name', *each * 2, *array]
+    assert found['steps'][-2]['object'] == 'gold'
+    assert any('an array is made of them, if there are 2' in line for line in found['could'])
 
 
 def test_a_namespace_that_the_properties_do_not_tell_from_another(stage: Stage) -> None:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from os_brick import exception
-from os_brick.core import teardown, wait
+from os_brick.core import observe, teardown, wait
 from os_brick.core import undo as core_undo
 from os_brick.host import md, mirror_undo, nvme_removal, nvme_survey
 from os_brick.initiator.connectors import nvmeof_raid
+from os_brick.plans import mirror as mirror_plans
 from os_brick.plans import nvme_removal as plans
+from tests.unit import planned
 from tests.unit.fakehost import mirrors
 from tests.unit.fakehost.mirrors import MEMBERS, ONE, TWO
 
@@ -351,3 +353,19 @@ def test_all_members_have_gone(host: mirrors.Mirrors) -> None:
     host.broken = {'md127'}
     end('md127')
     assert not md.is_array('md127')
+
+
+@pytest.mark.parametrize('is_made', [True, False])
+def test_the_steps_are_told_by_the_verbs_of_the_plan(
+    host: mirrors.Mirrors, members: None, *, is_made: bool
+) -> None:
+    if not is_made:
+        for member in MEMBERS:
+            host.member(member)
+
+    def run() -> None:
+        with observe.told(observe.Course('attach', 'vol1')):
+            bring()
+
+    last = mirror_plans.Verb.RUN if is_made else mirror_plans.Verb.MAKE
+    assert planned.steps_of(run) == [mirror_plans.Verb.READ_MEMBERS, last]
