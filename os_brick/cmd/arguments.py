@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+import textwrap
 from types import ModuleType
 from typing import NoReturn
 
@@ -19,21 +20,51 @@ _DEFAULTS = {
     'format': None, 'column': None, 'sort_column': None, 'noindent': False, 'max_width': 0,
     'timeout': None, 'verbose': 0, 'quiet': False, 'no_color': False, 'config_file': None,
 }  # fmt: skip
+# For a screen of 80 columns.
+_WIDTH = 80
 _EPILOG = """\
-WHAT is a volume's ID or its start, dm-4, /dev/..., sdc, 4:0:0:1, a WWID, a UUID or NQN,
-IQN/LUN, session:65, nvme0, host5, rport-5:0-3, or a portal (10.0.0.1:3260).
+WHAT is a volume's ID or its start, dm-4, /dev/..., sdc, 4:0:0:1, a WWID, a UUID
+or NQN, IQN/LUN, session:65, nvme0, host5, rport-5:0-3, or a portal
+(10.0.0.1:3260).
 exit codes of look and understand: 0 nothing to report, 1 warnings, 2 failures,
-  3 something could not be read; of change: 0 done, 1 failed and taken back, 2 something is
-  left, 3 refused, 4 not there, 5 time is up; of all: 64 usage, 77 needs root, 255 a bug
+  3 something could not be read; of change: 0 done, 1 failed and taken back,
+  2 something is left, 3 refused, 4 not there, 5 time is up; of all: 64 usage,
+  77 needs root, 255 a bug
+"""
+_OF_EVERY_COMMAND = """\
+options of every command:
+  -f, --format tree|table|json|yaml|value|csv     -c, --column COLUMN (it alone)
+  --sort-column COLUMN    --noindent (JSON on one line)          --max-width N
+  --timeout SECONDS       --config-file FILE (a service's)       --no-color
+  -v, --verbose (steps; -vv: the debug log)                      -q, --quiet
 """
 
 
 class Parser(argparse.ArgumentParser):
     """A parser that raises our error in the place of ending the process."""
 
+    def format_help(self) -> str:
+        """The help on a screen of 24 lines: what the command has of its own, and what all have."""
+        own = [each for each in self._actions if each.default != argparse.SUPPRESS]
+        words = [_in_usage(each) for each in own if not each.option_strings]
+        formatter = argparse.RawDescriptionHelpFormatter(self.prog, width=_WIDTH)
+        formatter.add_usage(' '.join(['%(prog)s [options]', *words]), [], [])
+        formatter.add_text(self.description)
+        formatter.start_section(None)
+        formatter.add_arguments(own)
+        formatter.end_section()
+        formatter.add_text(_OF_EVERY_COMMAND)
+        return formatter.format_help()
+
     def error(self, message: str) -> NoReturn:
         """Raise the error for arguments that do not make sense."""
         raise exits.usage(f'{message[:1].upper()}{message[1:]}.', f'See {self.prog} --help.')
+
+
+def _in_usage(action: argparse.Action) -> str:
+    """A positional argument in the line of the usage."""
+    name = str(action.metavar or '|'.join(map(str, action.choices or (action.dest,))))
+    return f'[{name} ...]' if action.nargs == '*' else name
 
 
 def parser_of(command: table.Command) -> Parser:
@@ -41,13 +72,21 @@ def parser_of(command: table.Command) -> Parser:
     module = module_of(command)
     parser = Parser(
         prog=f'{PROGRAM} {command.name}',
-        description=f'{(module.__doc__ or "").partition(": ")[2]}',
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=_wrapped((module.__doc__ or '').partition(': ')[2]),
         allow_abbrev=False,
     )
     module.add_arguments(parser)
     add_common(parser)
     return parser
+
+
+def _wrapped(text: str) -> str:
+    """The paragraphs of a text for a screen; lines that are indented stay as they are."""
+    text = f'{text[:1].upper()}{text[1:]}'
+    parts = [part.strip('\n') for part in text.split('\n\n')]
+    return '\n'.join(
+        part if part.startswith(' ') else textwrap.fill(part, _WIDTH - 1) for part in parts if part
+    )
 
 
 def module_of(command: table.Command) -> ModuleType:
@@ -146,7 +185,7 @@ def overview() -> str:
     lines += [
         '',
         'options: -f tree|table|json|yaml|value|csv  -c COLUMN  --timeout SECONDS  -v  -q',
-        f'         --no-color  --config-file FILE     {PROGRAM} COMMAND --help has all',
+        f'         --no-color  --config-file FILE    {PROGRAM} COMMAND --help has all',
         '',
         _EPILOG.rstrip(),
     ]

@@ -7,13 +7,13 @@ hangs costs its own line. Nothing is written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 import dataclasses
+import errno
 
 from os_brick import exception, privileged
-from os_brick.core import fanout, wait
+from os_brick.core import fanout, files, wait
 from os_brick.host import inquiry, nvme, scsi
-from os_brick.model import fabrics, inventory, vpd
+from os_brick.model import inventory, vpd
 
 _ANOTHER = 'it reports {reported}, which is another volume'
 # One device is not waited for longer than this, whatever the command's limit is.
@@ -45,7 +45,16 @@ def asked(host: inventory.Host, seconds: float) -> inventory.Host:
     def ask(device: str) -> _Answer:
         volume, path = wanted[device]
         limit = deadline.limit(_DEVICE_SECONDS)
-        return _ask_disk(volume, path, limit) if path.address else _ask_namespace(path, limit)
+        try:
+            if path.address:
+                answer = _ask_disk(volume, path, limit)
+            else:
+                answer = _ask_namespace(path, limit)
+        except (OSError, exception.BrickException):
+            if _is_there(path):
+                raise
+        # Its name may be that of another volume's device by now, which has answered for itself.
+        return answer if _is_there(path) else _Answer('', 'it has gone meanwhile')
 
     answers, errors = fanout.fanout(ask, wanted)
     volumes = tuple(_with_answers(volume, answers, errors) for volume in host.volumes)
@@ -76,20 +85,21 @@ def _ask_disk(volume: inventory.Volume, path: inventory.Path, seconds: float) ->
 
 
 def _ask_namespace(path: inventory.Path, seconds: float) -> _Answer:
-    found = next(
-        (each for each in _paths_of(path.link) if each.name == path.device),
-        None,
-    )
+    found = next((each for each in nvme.paths(path.link) if each.name == path.device), None)
     if found is None:
-        return _Answer('', 'it has gone meanwhile')
+        raise OSError(errno.ENODEV, 'it has gone')
     actual = nvme.report(found, seconds).identity
     reported = str(actual)
     is_same = found.identity.matches(actual)
     return _Answer(reported, '' if is_same else _ANOTHER.format(reported=reported))
 
 
-def _paths_of(controller: str) -> Iterable[fabrics.Path]:
-    return nvme.paths(controller)
+def _is_there(path: inventory.Path) -> bool:
+    """Whether a device is still the one that was looked at, by its number in the kernel."""
+    if path.address:
+        return files.inode(f'/sys/class/block/{path.device}') == path.number
+    places = (f'/sys/class/nvme/{path.link}', f'/sys/class/nvme-fabrics/ctl/{path.link}')
+    return path.number in [files.inode(f'{place}/{path.device}') for place in places]
 
 
 def _with_answers(

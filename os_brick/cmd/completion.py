@@ -3,7 +3,7 @@
 
 bash: os-brick completion bash > /etc/bash_completion.d/os-brick
 zsh:  os-brick completion zsh > /usr/share/zsh/site-functions/_os-brick
-fish: os-brick completion fish > /usr/share/fish/vendor_completions.d/os-brick.fish
+fish: os-brick completion fish > ~/.config/fish/completions/os-brick.fish
 """
 
 from __future__ import annotations

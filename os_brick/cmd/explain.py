@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``os-brick explain``: what a finding, an error, lines of a log or a thing means, and why.
 
-An error is called by its class (LoginRefused, login-refused). ``-`` reads a traceback or lines of
-a log from the standard input, such as ``journalctl -u nova-compute | os-brick explain -``.
+An error is called by its class (LoginRefused, login-refused). "-" reads a traceback or lines of
+a log from the standard input, such as: journalctl -u nova-compute | os-brick explain -
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ import threading
 
 from os_brick.core import clock, files
 from os_brick.host import (
+    inventory_look,
     inventory_names,
     inventory_nvme,
     inventory_remote,
@@ -112,6 +113,8 @@ class _Attempt:
 
 
 def _read(look: Look, *, everything: bool, state_paths: Iterable[str] | None) -> inventory.Host:
+    for place in inventory_look.not_mounted():
+        look.missed(place, inventory_look.NOT_MOUNTED)
     table = _mounts(look)
     scsi, nvme = inventory_scsi.Scsi(look), inventory_nvme.Nvme(look)
     users = inventory_users.Users(look, table)

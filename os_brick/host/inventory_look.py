@@ -21,11 +21,20 @@ _RIGHTS = frozenset({errno.EACCES, errno.EPERM})
 # How many missing things of one kind are named.
 _MOST_NAMED = 20
 
+# File systems of the kernel that a container may lack, by a directory that is always in them.
+_KERNEL = {'/sys': '/sys/class', '/proc': '/proc/self'}
+
 NEEDS_ROOT = 'needs root'
+NOT_MOUNTED = 'it is not mounted here'
 NO_ANSWER = 'it does not answer'
 _PARTITION = re.compile(r'/block/(?P<disk>[^/]+)/(?P<part>[^/]+)$')
 
 T = TypeVar('T')
+
+
+def not_mounted() -> list[str]:
+    """What of the kernel is not mounted: nothing that is there is seen without it."""
+    return [place for place, known in _KERNEL.items() if not files.exists(known)]
 
 
 class Look:

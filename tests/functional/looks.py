@@ -20,7 +20,8 @@ COMMANDS = (('tree', '--all'), ('tree', '--ask'), ('list',), ('doctor', '--timeo
 def look(conf: str) -> dict[str, object]:
     codes: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
     unread, findings, errors = set(), set(), set()
-    print('begun', flush=True)
+    sys.stdout.write('begun\n')
+    sys.stdout.flush()
     while not select.select([sys.stdin], [], [], 0)[0]:
         for words in COMMANDS:
             out, err = io.StringIO(), io.StringIO()
@@ -41,4 +42,4 @@ def look(conf: str) -> dict[str, object]:
 
 
 if __name__ == '__main__':
-    print(json.dumps(look(sys.argv[1])))
+    sys.stdout.write(json.dumps(look(sys.argv[1])))

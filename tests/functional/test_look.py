@@ -180,7 +180,6 @@ def test_beside_a_service_at_work(shelf, multi, tmp_path):
         stop()
         out, err = looks.communicate('end', timeout=120)
     found = json.loads(out)
-    print(found, [(each.operation, each.seconds) for each in ended])
     assert (looks.returncode, err, found['errors'], found['unread']) == (0, '', [], [])
     assert all(set(codes) <= {'0', '1', '2'} for codes in found['codes'].values()), found
     assert {each.outcome for each in ended} == {'done'}

@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 from os_brick import exception
 from os_brick.core import fanout, trace, wait
 from os_brick.doctor import facts
+from os_brick.host import inventory_look
 
+# What is read from the kernel's file systems, and is no fact where they are not mounted.
+_OF_KERNEL = frozenset({
+    'disks', 'maps', 'map_status', 'reported', 'sessions', 'controllers', 'nvme_multipath',
+    'volumes', 'processes', 'view', 'modules',
+})  # fmt: skip
 # One reader may take so much of the time that is left.
 _SHARE_OF_ONE = 0.6
 
@@ -27,6 +33,9 @@ class Look:
     deadline: wait.Deadline
     is_root: bool
     unread: list[facts.Unread] = dataclasses.field(default_factory=list)
+    _absent: str = dataclasses.field(
+        default_factory=lambda: ' and '.join(inventory_look.not_mounted())
+    )
 
     def miss(self, fact: str, what: str, why: object) -> None:
         """Note that something could not be looked at."""
@@ -38,6 +47,9 @@ class Look:
         """What a reader returns, or ``None`` and a note if it cannot."""
         if self.deadline.passed:
             self.miss(fact, what, 'time was up before')
+            return None
+        if self._absent and fact in _OF_KERNEL:
+            self.miss(fact, what, f'{self._absent} is not mounted here')
             return None
         # In a thread: a file of /etc may be on a file system that hangs.
         reader: fanout.Fanout[str, T] = fanout.Fanout(lambda _: read(*args))

@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import shutil
 from typing import Any
 
 import pytest
@@ -126,6 +127,23 @@ def test_what_was_not_looked_at_is_not_good(
     hidden = {name for each in found['unread'] for name in each['affects']}
     text = called(capsys)[1]
     assert f'30 checks, {30 - len(hidden)} good, {len(hidden)} not looked at completely' in text
+
+
+@pytest.mark.parametrize('without', ['/sys', '/proc'])
+def test_a_container_without_a_file_system_of_the_kernel(
+    without: str,
+    ward: Ward,  # noqa: F811
+    capsys: Capture,
+) -> None:
+    """No finding, and what was not looked at: not a host that is well."""
+    shutil.rmtree(ward.host.tree.at(without))
+    code, text = called(capsys)
+    assert code == 3
+    assert f'{without} is not mounted here' in text
+    _code, found = document(capsys)
+    hidden = {name for each in found['unread'] for name in each['affects']}
+    assert {'identity-stale', 'orphan-disk', 'session-stuck', 'map-degraded'} <= hidden
+    assert found['findings'] == []
 
 
 def test_a_host_without_storage_is_told_so(tmp_path: pathlib.Path, capsys: Capture) -> None:

@@ -11,9 +11,10 @@ from typing import Any
 from oslo_config import cfg
 import pytest
 
-from os_brick.cmd import main
+from os_brick.cmd import asking, main
 from os_brick.cmd.exits import Exit
 from os_brick.core import files
+from os_brick.host import inventory
 from os_brick.model import note
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
@@ -146,6 +147,18 @@ def test_a_container_without_dev(host: fake_host.Host, command: Command) -> None
     assert command.json('tree')['volumes'] == before
 
 
+@pytest.mark.parametrize('without', ['/sys', '/proc'])
+def test_a_container_without_a_file_system_of_the_kernel(
+    without: str, host: fake_host.Host, command: Command
+) -> None:
+    """That no volume is there, or that no one uses one, is not what was seen."""
+    mapped(host)
+    shutil.rmtree(host.tree.at(without))
+    for name in ('tree', 'list'):
+        assert command(name)[0] == Exit.UNREAD
+        assert f'not read: {without} (it is not mounted here)' in command.error
+
+
 def test_an_unreadable_file_costs_its_line(host: fake_host.Host, command: Command) -> None:
     mapped(host)
     size = host.tree.at('/sys/class/block/dm-0/size')
@@ -207,6 +220,26 @@ def test_a_path_that_is_another_volume_by_now(host: fake_host.Host, command: Com
     assert f'it reports {other.wwid}, which is another volume' in text
     [volume] = command.json('tree', '--ask')['volumes']
     assert {path['reported'] for path in volume['paths']} == {other.wwid}
+
+
+@pytest.mark.parametrize('comes', [False, True], ids=['gone', 'another'])
+def test_a_disk_that_goes_between_the_look_and_the_question(
+    comes: bool, host: fake_host.Host
+) -> None:
+    """It is not unread, and another disk that gets its name is not taken for it."""
+    mapped(host, portals=1)
+    seen = inventory.read()
+    [path] = seen.volumes[0].paths
+    host.remove_disk(host.disks[path.device])
+    if comes:
+        host.targets[0].luns[2] = array.Unit('another')
+        [session] = host.sessions.values()
+        host.find_lun(session, 2)
+        assert path.device in host.disks
+    found = asking.asked(seen, 5)
+    [path] = found.volumes[0].paths
+    assert (path.trouble, path.is_usable, path.reported) == ('it has gone meanwhile', False, '')
+    assert found.unread == seen.unread
 
 
 def test_a_lun_that_is_mapped_no_more(host: fake_host.Host, command: Command) -> None:
