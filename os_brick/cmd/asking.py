@@ -46,10 +46,7 @@ def asked(host: inventory.Host, seconds: float) -> inventory.Host:
         volume, path = wanted[device]
         limit = deadline.limit(_DEVICE_SECONDS)
         try:
-            if path.address:
-                answer = _ask_disk(volume, path, limit)
-            else:
-                answer = _ask_namespace(path, limit)
+            answer = _ask_disk(volume, path, limit) if path.address else _ask_namespace(path, limit)
         except (OSError, exception.BrickException):
             if _is_there(path):
                 raise

@@ -11,14 +11,13 @@ from __future__ import annotations
 import atexit
 from collections.abc import Callable, Iterable
 import dataclasses
-import os
 import threading
 
 from oslo_context import context
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import clock
+from os_brick.core import clock, forked
 
 LOG = logging.getLogger(__name__)
 
@@ -29,8 +28,9 @@ _LONGEST_PAUSE_SECONDS = 300.0
 # How long an exiting interpreter waits for what is under way.
 EXIT_SECONDS = 20.0
 
-_guard = threading.Lock()
 _running: list[Work] = []
+# The threads of the table are the parent's in a forked process.
+_guard = forked.Guard(_running.clear)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -187,12 +187,4 @@ def _at_exit() -> None:
         LOG.warning('The process ends while paths to volumes are being taken back')
 
 
-def _after_fork() -> None:
-    """In a process forked from this one: the threads of the table are its parent's."""
-    global _guard, _running  # noqa: PLW0603 renewed as a whole, in a process of one thread
-    _guard = threading.Lock()
-    _running = []
-
-
 atexit.register(_at_exit)
-os.register_at_fork(after_in_child=_after_fork)

@@ -15,10 +15,9 @@ from collections.abc import Mapping
 import fcntl
 import itertools
 import os
-import threading
 from typing import Any, TypeVar
 
-from os_brick.core import files, locks, undo
+from os_brick.core import files, forked, locks, undo
 
 K = TypeVar('K')
 
@@ -26,7 +25,6 @@ _NAME = 'handed-out'
 _NUMBERS = 2**62
 # More than the disks of one attach: no more are known than were ever here at once, and a few.
 _AT_ONCE = 8
-_guard = threading.Lock()
 # How often this process has handed a device out; a forked child has handed out none.
 _counts: dict[tuple[int, int], int] = {}
 _names: dict[int, str] = {}
@@ -34,15 +32,12 @@ _marks: dict[str, list[tuple[int, int]]] = {}
 _next = itertools.count()
 
 
-def _after_fork() -> None:
-    global _guard  # noqa: PLW0603 a thread that is not here may have held it
-    _guard = threading.Lock()
-    _counts.clear()
-    _names.clear()
-    _marks.clear()
+def _forget() -> None:
+    for each in (_counts, _names, _marks):
+        each.clear()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_guard = forked.Guard(_forget)
 
 
 class Mark:

@@ -22,11 +22,10 @@ import contextlib
 import dataclasses
 import fcntl
 import os
-import threading
 
 from oslo_log import log as logging
 
-from os_brick.core import clock, shared_files, wait
+from os_brick.core import clock, forked, shared_files, wait
 
 LOG = logging.getLogger(__name__)
 
@@ -55,21 +54,18 @@ class _Shared:
         return clock.monotonic() > self.turn_ends
 
 
-_guard = threading.Lock()
 _held: dict[str, _Shared] = {}
 _rests_until: dict[str, float] = {}
 
 
-def _after_fork() -> None:
+def _forget() -> None:
     """In a process forked from this one: the lock is the parent's, and only the descriptor ours."""
-    global _guard  # noqa: PLW0603 renewed as a whole, in a process of one thread
-    _guard = threading.Lock()
     _rests_until.clear()
     while _held:
         os.close(_held.popitem()[1].descriptor)
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_guard = forked.Guard(_forget)
 
 
 @contextlib.contextmanager

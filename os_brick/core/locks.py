@@ -38,7 +38,7 @@ from os_brick import (
     exception,
     opts,  # noqa: F401 registers [os_brick]
 )
-from os_brick.core import host_lock, shared_files, wait
+from os_brick.core import forked, host_lock, shared_files, wait
 
 LOG = logging.getLogger(__name__)
 
@@ -62,7 +62,6 @@ _LIFELINES = 2**62
 # Lifelines of this process (a forked child has a copy, under a PID that is not its own).
 _alive: set[tuple[int, int]] = set()
 _life_files: dict[tuple[str, int], int] = {}
-_guard = threading.Lock()
 # What relative paths meant when they were first used: a process may change its directory later.
 _absolute: dict[str, str] = {}
 # Our own table, so that it can be renewed: oslo.concurrency's keeps, in a forked process, what a
@@ -70,18 +69,17 @@ _absolute: dict[str, str] = {}
 _semaphores = lockutils.Semaphores()
 
 
-def _after_fork() -> None:
+def _forget() -> None:
     """In a process forked from this one: a thread that is not here may have held any of these.
 
     The locks of files are the parent's alone (POSIX locks are not inherited), and keep the two
     processes apart.
     """
-    global _guard, _semaphores  # noqa: PLW0603 renewed as a whole, in a process of one thread
-    _guard = threading.Lock()
+    global _semaphores  # noqa: PLW0603 renewed as a whole, in a process of one thread
     _semaphores = lockutils.Semaphores()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+_guard = forked.Guard(_forget)
 
 
 def directory() -> str | None:

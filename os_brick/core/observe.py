@@ -22,7 +22,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import itertools
-import os
 import threading
 from typing import Any, Protocol, TypeAlias
 
@@ -30,7 +29,7 @@ from oslo_context import context
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import clock, records, trace
+from os_brick.core import clock, forked, records, trace
 
 LOG = logging.getLogger(__name__)
 
@@ -50,16 +49,8 @@ Listener: TypeAlias = Callable[[Record], object]
 
 # Replaced as a whole, so that it is read without a lock.
 _listeners: tuple[Listener, ...] = ()
-_guard = threading.Lock()
+_guard = forked.Guard()
 _numbers = itertools.count(1)
-
-
-def _after_fork() -> None:
-    global _guard  # noqa: PLW0603 a thread that is not here may have held it
-    _guard = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def observe(listener: Listener) -> Callable[[], None]:

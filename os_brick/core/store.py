@@ -22,14 +22,12 @@ import dataclasses
 import errno
 import hashlib
 import json
-import os
-import threading
 from typing import Any, TypeAlias
 
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import atomic, files, locks, shared_files
+from os_brick.core import atomic, files, forked, locks, shared_files
 
 LOG = logging.getLogger(__name__)
 
@@ -47,18 +45,9 @@ _REMEDY = (
     'and the set-group-ID bit (mode 2770)'
 )
 
-_guard = threading.Lock()
+_guard = forked.Guard()
 _reported: set[str] = set()
 _in_memory: dict[tuple[str, str], str] = {}
-
-
-def _after_fork() -> None:
-    """In a process forked from this one: a thread that is not here may have held the lock."""
-    global _guard  # noqa: PLW0603 renewed as a whole, in a process of one thread
-    _guard = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from os_brick.core import atomic, clock, observe, shared_files, trace
+from os_brick.core import atomic, clock, forked, observe, shared_files, trace
 from os_brick.host import block, links, notes
 from os_brick.initiator import properties
 from os_brick.model import note
@@ -45,16 +45,8 @@ _KNOWN = frozenset(
 _NO_STEP = '""}'
 _NO_WORK = note.Work('', note.Process('', 0, 0, 0), 0.0)
 
-_guard = threading.Lock()
+_guard = forked.Guard()
 _reported: set[str] = set()
-
-
-def _after_fork() -> None:
-    global _guard  # noqa: PLW0603 a thread that is not here may have held it
-    _guard = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class Entry:
