@@ -38,20 +38,6 @@ def test_so_is_that_of_each_command(name: str, capsys: pytest.CaptureFixture[str
         assert action.option_strings or str(action.metavar or '{') in text
 
 
-def test_nothing_of_a_library_is_printed() -> None:
-    """oslo.privsep imports eventlet where that is installed, which warns of itself."""
-    for words in (('attach', '--help'), ('version',)):
-        done = subprocess.run(
-            [sys.executable, '-W', 'always', '-m', 'os_brick', *words],
-            cwd=ROOT,
-            env={**os.environ, 'PYTHONWARNINGS': ''},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stderr) == (0, ''), words
-
-
 @pytest.mark.parametrize(
     ('argv', 'text', 'remedy'),
     [
