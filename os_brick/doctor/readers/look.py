@@ -12,7 +12,7 @@ from os_brick.core import fanout, trace, wait
 from os_brick.doctor import facts
 from os_brick.host import inventory_look
 
-# What is read from the kernel's file systems, and is no fact where they are not mounted.
+# What is read from the kernel's file systems: unknown where they are not mounted.
 _OF_KERNEL = frozenset({
     'disks', 'maps', 'map_status', 'reported', 'sessions', 'controllers', 'nvme_multipath',
     'volumes', 'processes', 'view', 'modules',
