@@ -13,12 +13,13 @@ from os_brick.core import wait
 from os_brick.host import nvme
 from os_brick.model import fabrics
 from os_brick.plans import nvmeof as plans
+from os_brick.privileged import nvme_namespace
 
 LOG = logging.getLogger(__name__)
 
 # What a controller has reported when it was made counts as its answer now. The kernel asks it on
 # its own after that, and shows the namespace some milliseconds later.
-_TOLD_SECONDS = 1.0
+_TOLD_SECONDS = nvme_namespace.TOLD_SECONDS
 # The kernel has looked behind another controller, and dropped what is not there any more.
 _OTHERS_SECONDS = 0.5
 

@@ -65,10 +65,12 @@ def prepare_node(
     database = _database(iface)
     key = f'{name} {portal}'
     kept = noted = iscsi_kept.load(database.homes, NODE, key)
-    ours, others = _sorted(database.nodes(name, [portal])[portal], iface, kept)
+    records = database.nodes(name, [portal])[portal]
+    ours, others = _sorted(records, iface, kept)
     if _CHAP not in wanted:
         ours = _without_secrets(ours)
     if not ours and not others:
+        _require_place(records, iface, kept)
         database.require_directories(name)
         ours = _by_pattern(name, portal, iface)
         if not ours:
@@ -116,6 +118,26 @@ def _sorted(
     found = {path: record for path, record in records.items() if _iface(record) == iface}
     ours = {path: record for path, record in found.items() if _is_ours(record, iface, kept)}
     return ours, {path: record for path, record in found.items() if path not in ours}
+
+
+def _require_place(records: Mapping[str, str], iface: str, kept: Kept) -> None:
+    """Check that a new record takes the place of no other iface's.
+
+    Without a portal group tag there is one file a portal, and open-iscsi writes over the one that
+    is there (2.1.11, ``idbm_rec_write_new`` of usr/idbm.c: "old style portal as config").
+
+    :raises BrickException: naming a record that was not left by an attach.
+    """
+    for path, record in records.items():
+        is_file = path.rpartition('/')[2].count(',') == 1
+        other = _iface(record)
+        is_left = _is_ours(record, other, kept) or iscsi_record.has_settings(record, _MARK)
+        if is_file and not is_left:
+            raise exception.BrickException(
+                f'{path} is a record of iface {other}, and open-iscsi would write the one of iface '
+                f'{iface} over it; make it anew with its portal group tag (iscsiadm --portal '
+                'ADDRESS:PORT,TAG --op new), which gives each iface a file of its own, or delete it'
+            )
 
 
 def _marked(record: str) -> str:

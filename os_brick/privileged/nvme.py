@@ -75,18 +75,19 @@ def connect(
     ends = wait.Deadline.after(check.seconds(timeout))
     asked = None if about is None else check.number(about, 2**32 - 2, 'namespace ID')
     if tls is None:
-        made = process.isolated(where, ends.limit(), _connect, text, asked)
+        made = process.isolated(where, ends.limit(), _connect, text)
     else:
         # Where the type of the key is known; nvme-tcp has this module loaded.
         if not files.exists(_KEYRING):
             process.run('modprobe', 'nvme-tcp', timeout=ends.limit(_MODPROBE_SECONDS))
         if ends.passed:
             raise exception.OperationTimedOut(what=where, seconds=round(ends.seconds, 1))
-        made = process.isolated(where, ends.limit(), _connect_tls, text, asked, *tls)
-    name, cntlid, number, told = made
+        made = process.isolated(where, ends.limit(), _connect_tls, text, *tls)
+    name, _, number = made
     if not name:
         raise OSError(errno.EIO, f'{FABRICS} does not name the controller of {where}')
-    return name, cntlid, number, tuple(told)
+    is_asked = asked is not None and number and not ends.passed
+    return *made, nvme_namespace.told(name, number, asked or 0) if is_asked else ()
 
 
 def _option(name: str) -> str:
@@ -104,16 +105,16 @@ def _value(name: str, value: object) -> str:
     )
 
 
-_Made = tuple[str, int, int, tuple[nvme_namespace.Answer, ...]]
+_Made = tuple[str, int, int]
 
 
-def _connect_tls(text: str, about: int | None, identity: str, value: bytes) -> _Made:
+def _connect_tls(text: str, identity: str, value: bytes) -> _Made:
     with kernel.key('psk', identity, value) as number:
-        return _connect(f'{text},tls,tls_key={number}', about)
+        return _connect(f'{text},tls,tls_key={number}')
 
 
-def _connect(text: str, about: int | None) -> _Made:
-    """What the kernel has made: its name, empty if it does not say, its ID and its answers."""
+def _connect(text: str) -> _Made:
+    """What the kernel has made: its name, empty if it does not say, its ID and its number."""
     # As long as the descriptor is open it holds the controller, even one that is gone, and no other
     # one gets its name (Linux, drivers/nvme/host/fabrics.c, nvmf_dev_release).
     with kernel.device(FABRICS, os.O_RDWR) as descriptor:
@@ -121,13 +122,9 @@ def _connect(text: str, about: int | None) -> _Made:
         answer = os.read(descriptor, _LONGEST_ANSWER).decode('ascii', 'replace')
         match = _ANSWER.search(answer)
         if match is None:
-            return '', 0, 0, ()
+            return '', 0, 0
         name = f'nvme{int(match[1])}'
-        number = files.inode(f'{_CLASS}/{name}')
-        told: tuple[nvme_namespace.Answer, ...] = ()
-        if number and about is not None:
-            told = nvme_namespace.told(name, about, nvme_namespace.ASK_SECONDS)
-    return name, int(match[2]), number, told
+        return name, int(match[2]), files.inode(f'{_CLASS}/{name}')
 
 
 @privileged.entrypoint

@@ -8,17 +8,17 @@ each runs in a child process with a limit.
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import errno
 import os
 import struct
 
 from os_brick import exception, privileged
-from os_brick.core import kernel, process, wait
+from os_brick.core import files, kernel, process, wait
 from os_brick.model import fabrics, names, nvme_identify
 from os_brick.privileged import block, check
 
+_CLASS = '/sys/class/nvme-fabrics/ctl'
 # struct nvme_passthru_cmd and NVME_IOCTL_ADMIN_CMD of include/uapi/linux/nvme_ioctl.h.
 _ADMIN_CMD = 0xC0484E41
 _COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
@@ -33,6 +33,8 @@ _ERRNO_OF_STATUS = {0x0B: errno.ENXIO, 0x02: errno.EOPNOTSUPP}
 
 # One command to a live controller; a healthy one needs a millisecond.
 ASK_SECONDS = 10.0
+# All that a new controller is asked at once; its answers are of use as long.
+TOLD_SECONDS = 1.0
 # Opening a live device takes a millisecond.
 _CLAIM_SECONDS = 2.0
 # Of more namespaces than these a new controller is not asked before the kernel shows them.
@@ -92,19 +94,33 @@ def _ask(descriptor: int, path: str, nsid: int, cns: int, timeout: float) -> byt
     return answer.raw
 
 
-def told(controller: str, nsid: int, timeout: float) -> tuple[Answer, ...]:
+def told(controller: str, number: int, nsid: int) -> tuple[Answer, ...]:
     """What a controller that was just made reports of a namespace, or of the few that it lists.
 
-    For the child process that has made it. Nothing where it does not answer as wanted: what
-    looks for the namespace asks it again then.
+    All of it may take :data:`TOLD_SECONDS`: the attach that has made the controller, and others
+    through its portal, wait meanwhile. Nothing where it does not answer as wanted in that time:
+    what looks for the namespace asks it again then.
 
+    :param number: the inode of its directory in sysfs; another controller of its name is not asked.
     :param nsid: the namespace's number; 0 if that is not known.
     """
-    path = f'/dev/{controller}'
-    with contextlib.suppress(OSError), kernel.device(path, os.O_RDONLY) as descriptor:
-        listed = [nsid] if nsid else _listed(descriptor, path, timeout)
-        return tuple((each, *_reported(descriptor, path, each, timeout)) for each in listed)
-    return ()
+    what = f'Identify by {controller}'
+    try:
+        return process.isolated(what, TOLD_SECONDS, _told, _controller(controller), number, nsid)
+    except (OSError, exception.OperationTimedOut):
+        return ()
+
+
+def _told(path: str, number: int, nsid: int) -> tuple[Answer, ...]:
+    with kernel.device(path, os.O_RDONLY) as descriptor:
+        # As long as it is open it holds its controller, and no other one gets the name (Linux,
+        # drivers/nvme/host/core.c, nvme_dev_open).
+        if files.inode(f'{_CLASS}/{path.rpartition("/")[2]}') != number:
+            return ()
+        # The kernel resets a controller whose command has timed out, so a command has its usual
+        # time, and what waits for it has less.
+        listed = [nsid] if nsid else _listed(descriptor, path, ASK_SECONDS)
+        return tuple((each, *_reported(descriptor, path, each, ASK_SECONDS)) for each in listed)
 
 
 def _listed(descriptor: int, path: str, timeout: float) -> list[int]:

@@ -30,7 +30,7 @@ def test_an_attach_that_ends_at_any_act_leaves_nothing(
                 info = None
             what, host._fault = host.struck, None
             if not what:
-                assert number == (3 if multipath else 2)
+                assert number == (5 if multipath else 3)
                 return
             if info is not None:
                 stage.brick.disconnect_volume(stage.props, info)

@@ -4,9 +4,11 @@
 from collections.abc import Callable, Iterator
 import os
 import pathlib
+import re
 
 import pytest
 
+from os_brick import exception
 from os_brick.core import wait
 from os_brick.host import open_iscsi
 from os_brick.model import addresses, iscsi_record
@@ -108,18 +110,49 @@ def test_defaults_that_are_not_in_their_place_may_change_unseen(host: Host) -> N
     assert made(host) == 2
 
 
-def test_the_place_has_another_ifaces_record(host: Host) -> None:
+@pytest.mark.parametrize('by', ['pattern', 'iscsiadm'])
+@pytest.mark.parametrize('startup', ['automatic', 'manual'])
+def test_the_place_has_another_ifaces_record(host: Host, by: str, startup: str) -> None:
+    """open-iscsi writes over it ("drop down to old style portal as config", usr/idbm.c)."""
     one, other = host.target('one'), host.target('other')
     attach(one)
-    portal = other.portals[0]
-    host.tree.file(
-        f'/var/lib/iscsi/nodes/{other.iqn}/{portal.address},{portal.port}',
-        next(iter(records(host, one).values()))
-        .replace(one.iqn, other.iqn)
-        .replace('ifacename = default', 'ifacename = bnx2i.00'),
-    )
+    if by == 'iscsiadm':
+        iscsi_pattern._patterns.clear()
+    place = _with_record_of(host, one, other, '\nnode.session.scan = auto\n', startup)
+    before = host.snapshot()
+    with pytest.raises(exception.BrickException, match=f'{place}.*bnx2i.00.*portal group tag'):
+        attach(other)
+    open_iscsi.restore_node(other.iqn, where(other.portals[0]))
+    open_iscsi.forget_nodes(other.iqn, {where(other.portals[0])})
+    assert host.snapshot() == before
+
+
+def test_the_place_has_a_record_that_an_attach_has_left(host: Host) -> None:
+    """By another iface, in a service that was killed: nothing is lost with it."""
+    one, other = host.target('one'), host.target('other')
+    attach(one)
+    before = host.snapshot()
+    _with_record_of(host, one, other, '\nnode.session.scan = manual\n', 'manual')
     attach(other)
     assert made(host) == 2
+    (session,) = (each for each in host.sessions.values() if each.target is other)
+    host.log_out(session)
+    open_iscsi.restore_node(other.iqn, where(other.portals[0]))
+    assert host.snapshot() == before
+
+
+def _with_record_of(
+    host: Host, one: array.Target, other: array.Target, scan: str, startup: str
+) -> str:
+    """Have a record of another iface, without a portal group tag; where it is."""
+    portal = other.portals[0]
+    place = f'/var/lib/iscsi/nodes/{other.iqn}/{portal.address},{portal.port}'
+    text = next(iter(records(host, one).values())).replace(one.iqn, other.iqn)
+    text = text.replace('ifacename = default', 'ifacename = bnx2i.00')
+    text = re.sub('\nnode.session.scan = .*\n', scan, text)
+    text = re.sub('\nnode.startup = .*\n', f'\nnode.startup = {startup}\n', text)
+    host.tree.file(place, text.replace('# Made by os-brick', '# Of'))
+    return place
 
 
 def test_what_is_kept_shows_no_secret(host: Host) -> None:
