@@ -18,7 +18,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import files, net, observe, undo, wait
 from os_brick.host import block, idle
-from os_brick.model import addresses
+from os_brick.model import addresses, rbd_mark
 from os_brick.model import rbd as model
 from os_brick.plans.rbd_course import Verb
 from os_brick.privileged import rbd as root
@@ -141,8 +141,8 @@ def resolved(
 
 
 def new_mark(*, probe: bool = False) -> str:
-    """A name for the key of one map, which no other has."""
-    return (model.PROBE_MARK if probe else model.MARK) + secrets.token_hex(8)
+    """What one map is known by, and no other."""
+    return (rbd_mark.PROBE_MARK if probe else rbd_mark.MARK) + secrets.token_hex(8)
 
 
 def map_image(
@@ -154,9 +154,8 @@ def map_image(
     :raises VolumeInUse: if another client has locked it.
     :raises OperationTimedOut: if the cluster does not answer in time.
     """
-    mark, known = new_mark(), [each.number for each in of_image(source.image)]
-    own = mark if source.user else ''
-    steps.add(take_back, _words(source.image), own, known, clean_up_seconds)
+    mark = new_mark()
+    steps.add(take_back, mark, clean_up_seconds)
     found = _added(source, mark, deadline, read_only=bool(source.image.snapshot))
     if found.image != source.image:
         raise exception.VolumeIdentityMismatch(
@@ -204,22 +203,15 @@ def _why_not_mapped(source: Source, error: OSError) -> exception.BrickException:
 
 
 @undo.verb
-def take_back(
-    image: tuple[str, str, str, str], mark: str, known: list[int], seconds: float
-) -> None:
+def take_back(mark: str, seconds: float) -> None:
     """Unmap what a failed attach has mapped.
 
-    :param mark: by which it is known; empty for a cluster without keys, which gives none: then it
-        is what is new.
-    :param known: the numbers of the images of this name that were mapped before.
+    It is looked for among all maps: the kernel may show another name than it was asked for.
     """
     deadline = wait.Deadline.after(seconds)
     told = configurations()
-    # A mark is looked for among all: the kernel may show another name than it was asked for.
-    for each in _all() if mark else of_image(model.Image(*image)):
-        own = told.get(each.number)
-        is_new = not mark and each.number not in known
-        if own is not None and own.mark == mark and (mark or is_new):
+    for each in _all():
+        if each.number in told and told[each.number].mark == mark != '':
             _remove(each, deadline, force=False)
 
 
@@ -234,9 +226,8 @@ def learn_identity(
     :raises VolumeDeviceNotFound: saying why it cannot be mapped.
     :raises OperationTimedOut: if the cluster does not answer in time.
     """
-    mark, known = new_mark(probe=True), [each.number for each in of_image(source.image)]
-    own = mark if source.user else ''
-    steps.add(take_back, _words(source.image), own, known, clean_up_seconds)
+    mark = new_mark(probe=True)
+    steps.add(take_back, mark, clean_up_seconds)
     found = _added(source, mark, deadline, read_only=True)
     # By force: udev alone looks at it, and nothing can be lost of what is read-only.
     _remove(found, deadline, force=True)

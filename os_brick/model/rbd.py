@@ -14,13 +14,10 @@ import dataclasses
 import re
 import struct
 
-from os_brick.model import addresses, names
+from os_brick.model import addresses, names, rbd_mark
 
 # The monitors' port of version 1 of the messengers' protocol, and that of version 2.
 PORT, PORT_OF_V2 = 6789, 3300
-# What the name of a key begins with in the configuration of a map that we have made; and of one
-# that is made to be asked which cluster it belongs to.
-MARK, PROBE_MARK = 'os-brick-map-', 'os-brick-probe-'
 
 NO_SNAPSHOT = '-'
 
@@ -30,8 +27,6 @@ IDENTITY = ('cluster_fsid', 'pool_id', 'pool_ns', 'image_id', 'snap_id')
 # Linux, net/ceph/ceph_common.c: the values of ms_mode; without it version 1 is spoken.
 _V1, _DEFAULT_V2 = 'legacy', 'prefer-crc'
 _MODES = (_V1, 'crc', 'secure', _DEFAULT_V2, 'prefer-secure')
-
-_MARK = re.compile(rf'(?:{MARK}|{PROBE_MARK})[0-9a-f]{{8,32}}')
 
 # include/crypto.h of Ceph, CryptoKey::encode(): type, time, length of the secret.
 _KEY = struct.Struct('<HIIH')
@@ -127,7 +122,7 @@ class Configuration:
     """What the kernel was told when it mapped an image.
 
     :ivar monitors: the addresses that it was given.
-    :ivar mark: the name of its key, which says whether we have made it.
+    :ivar mark: the name of its key, or without one what its blanks say: whether we have made it.
     """
 
     monitors: frozenset[addresses.Portal]
@@ -138,27 +133,23 @@ class Configuration:
         """That of a ``config_info`` of sysfs (Linux, rbd-sysfs: addresses, options, names)."""
         given, _, rest = text.strip().partition(' ')
         options = dict(_pair(each) for each in rest.partition(' ')[0].split(','))
-        return cls(frozenset(monitors_of(given)), options.get('key', ''))
+        mark = options['key'] if 'key' in options else rbd_mark.of_blanks(text)
+        return cls(frozenset(monitors_of(given)), mark)
 
     @property
     def is_ours(self) -> bool:
         """Whether an attach of ours has made the map."""
-        return self.mark.startswith(MARK)
+        return self.mark.startswith(rbd_mark.MARK)
 
     @property
     def is_probe(self) -> bool:
         """Whether it was made only to learn which cluster answers."""
-        return self.mark.startswith(PROBE_MARK)
+        return self.mark.startswith(rbd_mark.PROBE_MARK)
 
 
 def _pair(option: str) -> tuple[str, str]:
     name, _, value = option.partition('=')
     return name, value
-
-
-def is_mark(value: object) -> bool:
-    """Whether a text is a mark of ours, complete."""
-    return isinstance(value, str) and _MARK.fullmatch(value) is not None
 
 
 def is_same_cluster(one: Iterable[addresses.Portal], other: Iterable[addresses.Portal]) -> bool:

@@ -17,7 +17,7 @@ import tempfile
 
 from os_brick import exception, privileged
 from os_brick.core import files, kernel, process, wait
-from os_brick.model import addresses, names
+from os_brick.model import addresses, names, rbd_mark
 from os_brick.model import rbd as model
 from os_brick.privileged import check
 
@@ -52,7 +52,8 @@ def add(
 
     :param secret: the user's; empty: it is in a keyring of this host.
     :param image: pool, name, namespace and snapshot; the last two may be empty.
-    :param mark: what the key is called, by which the map can be known again.
+    :param mark: what the key is called, by which the map can be known again; it is in the blanks
+        of what is written if there is no user, and so no key.
     :raises OperationTimedOut: if the cluster does not answer in time.
     :raises OSError: what the kernel reports; ``ENOKEY`` if this host has no key of the user.
     """
@@ -63,7 +64,8 @@ def add(
     name = check.full(names.CEPH_CLUSTER, cluster)
     conf = files.read_or(f'/etc/ceph/{name}.conf')
     where, mode = model.for_kernel(_monitors(monitors), model.transport_mode(conf, who))
-    text = _order(where, _options(who, mark, mode, wanted, read_only=bool(read_only)), wanted)
+    options = _options(who, mark, mode, wanted, read_only=bool(read_only))
+    text = _order(where, options, wanted, ' ' if who else rbd_mark.blanks_of(mark))
     data = _key_data(who, name, secret, conf) if who else b''
     if not files.exists(BUS):
         process.run('modprobe', 'rbd', timeout=ends.limit(_MODPROBE_SECONDS))
@@ -90,7 +92,7 @@ def _image(value: object) -> model.Image:
 
 
 def _require_mark(mark: object) -> None:
-    if not model.is_mark(mark):
+    if not rbd_mark.is_mark(mark):
         raise exception.InvalidParameterValue(err=f'{names.shown(mark)} is not a mark of a map')
 
 
@@ -117,10 +119,15 @@ def _options(user: str, mark: str, mode: str, image: model.Image, *, read_only: 
     return [*found, 'ro'] if read_only else found
 
 
-def _order(monitors: tuple[addresses.Portal, ...], options: list[str], image: model.Image) -> str:
-    """What is written (Linux, Documentation/ABI/testing/sysfs-bus-rbd)."""
-    words = (image.pool, image.name, image.snapshot or model.NO_SNAPSHOT)
-    text = ' '.join((','.join(map(str, monitors)), ','.join(options), *words))
+def _order(
+    monitors: tuple[addresses.Portal, ...], options: list[str], image: model.Image, blanks: str
+) -> str:
+    """What is written (Linux, Documentation/ABI/testing/sysfs-bus-rbd).
+
+    :param blanks: what stands before the last word.
+    """
+    words = (','.join(map(str, monitors)), ','.join(options), image.pool, image.name)
+    text = f'{" ".join(words)}{blanks}{image.snapshot or model.NO_SNAPSHOT}'
     if len(text.encode()) > _MOST_BYTES:
         raise exception.InvalidParameterValue(err=f'the names of image {image} are too long')
     return text

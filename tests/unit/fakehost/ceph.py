@@ -187,7 +187,7 @@ class RbdHost(fake_host.Host):
         return cluster
 
     def _map(self, text: str) -> None:
-        monitors, words, pool, name, snapshot = text.split(' ')
+        monitors, words, pool, name, snapshot = text.split()
         options = dict(word.partition('=')[::2] for word in words.split(','))
         wanted = set(monitors.split(','))
         found = [each for each in self.clusters if each.monitors & wanted]
@@ -273,12 +273,16 @@ class RbdHost(fake_host.Host):
         self.tree.remove(f'{BUS}/devices/{made.number}')
 
     def map_by_hand(self, cluster: Cluster, name: str, options: str = '', pool: str = 'rbd') -> Map:
-        """As another program on the host does it, with a key of its own."""
-        number = self.keyrings.add_key('ceph', 'client.cinder', _data(cluster.users['cinder']))
-        words = ','.join(filter(None, ('name=cinder,key=client.cinder', options)))
-        before = set(self.rbd)
-        self._map(f'{sorted(cluster.monitors)[0]} {words} {pool} {name} -')
-        self.keyrings.drop_key(number)
+        """As another program on the host does it, with a key of its own if the cluster has keys."""
+        before, number = set(self.rbd), 0
+        words = ('noshare', options)
+        if cluster.users:
+            number = self.keyrings.add_key('ceph', 'client.cinder', _data(cluster.users['cinder']))
+            words = ('name=cinder,key=client.cinder', options)
+        given = ','.join(filter(None, words))
+        self._map(f'{sorted(cluster.monitors)[0]} {given} {pool} {name} -')
+        if number:
+            self.keyrings.drop_key(number)
         (new,) = set(self.rbd) - before
         return self.rbd[new]
 

@@ -10,7 +10,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import undo, wait
 from os_brick.host import krbd
-from os_brick.model import addresses
+from os_brick.model import addresses, rbd_mark
 from os_brick.model import rbd as model
 from tests.unit.fakehost import ceph
 
@@ -83,14 +83,39 @@ def test_what_another_one_has_mapped_meanwhile_stays(host: ceph.RbdHost, steps: 
     assert [each.number for each in krbd.of_image(IMAGE)] == [other]
 
 
-def test_without_a_key_what_is_new_goes(host: ceph.RbdHost, steps: undo.Undo) -> None:
+@pytest.mark.parametrize('is_probe', [False, True])
+def test_without_a_key_what_others_have_mapped_stays(
+    host: ceph.RbdHost, steps: undo.Undo, is_probe: bool
+) -> None:
+    """An operator meanwhile, and another attach before this one or after it."""
     cluster = host.clusters[0]
     asked = dataclasses.replace(source(cluster), user='', secret='')
     cluster.users.clear()
-    kept = krbd.map_image(asked, undo.Undo(), soon(), 2.0)
-    krbd.map_image(asked, steps, soon(), 2.0)
+    kept = [krbd.map_image(asked, undo.Undo(), soon(), 2.0)]
+    if is_probe:
+        host.rbd[kept[0].number].is_open = True
+        krbd.learn_identity(asked, steps, soon(), 2.0)
+    else:
+        krbd.map_image(asked, steps, soon(), 2.0)
+    by_hand = host.map_by_hand(cluster, 'v1').number
+    kept.append(krbd.map_image(asked, undo.Undo(), soon(), 2.0))
     steps.__exit__(RuntimeError, RuntimeError(), None)
-    assert krbd.of_image(IMAGE) == [kept]
+    numbers = sorted([by_hand, *(each.number for each in kept)])
+    assert [each.number for each in krbd.of_image(IMAGE)] == numbers
+
+
+def test_a_probe_without_a_key_of_a_killed_process_goes(
+    host: ceph.RbdHost, steps: undo.Undo
+) -> None:
+    cluster = host.clusters[0]
+    cluster.users.clear()
+    by_hand = host.map_by_hand(cluster, 'v1').number
+    blanks = rbd_mark.blanks_of(krbd.new_mark(probe=True))
+    number = host.map_by_hand(cluster, 'v1').number
+    host.rbd[number].told = f'10.0.0.1:6789 mount_timeout=30,ro rbd v1{blanks}-'
+    host.show(host.rbd[number])
+    krbd.sweep_probes(IMAGE, soon())
+    assert list(host.rbd) == [by_hand]
 
 
 def test_a_probe_leaves_nothing(host: ceph.RbdHost, steps: undo.Undo) -> None:

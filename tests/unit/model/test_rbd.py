@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from os_brick.model import addresses, names
+from os_brick.model import addresses, names, rbd_mark
 from os_brick.model import rbd as model
 
 SECRET = 'AQAAAAAAAAAAABAAZ2VoZWltIDQ3MTEgaGVyZQ=='
@@ -57,6 +57,11 @@ def test_monitors(text: str, found: list[str]) -> None:
         ('10.0.0.1:6789,[fd00::1]:6789 name=a,key=client.a rbd v1 s',
          ['10.0.0.1:6789', '[fd00::1]:6789'], 'client.a'),
         (f'10.0.0.1 name=a,secret={SECRET} rbd v1 -', ['10.0.0.1:6789'], ''),
+        (f'10.0.0.1 mount_timeout=30 rbd v1{rbd_mark.blanks_of("os-brick-probe-00ff00ff")}s\n',
+         ['10.0.0.1:6789'], 'os-brick-probe-00ff00ff'),
+        # Blanks say nothing where there is a key.
+        (f'10.0.0.1 key=client.a rbd v1{rbd_mark.blanks_of("os-brick-map-00ff00ff")}s',
+         ['10.0.0.1:6789'], 'client.a'),
         ('', [], ''),
     ],
 )  # fmt: skip

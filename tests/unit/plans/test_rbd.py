@@ -5,13 +5,13 @@ import itertools
 
 import pytest
 
-from os_brick.model import addresses
+from os_brick.model import addresses, rbd_mark
 from os_brick.model import rbd as model
 from os_brick.plans import rbd as plans
 
 IMAGE = model.Image('rbd', 'v1')
 ONE, TWO = (addresses.Portal(f'10.0.0.{n}', 6789) for n in (1, 2))
-KINDS = ('client.admin', f'{model.MARK}00000000', f'{model.PROBE_MARK}00000000')
+KINDS = ('client.admin', f'{rbd_mark.MARK}00000000', f'{rbd_mark.PROBE_MARK}00000000')
 
 
 def mapped(number: int, fsid: str = 'fsid') -> model.Mapped:
