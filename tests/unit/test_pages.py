@@ -129,6 +129,25 @@ def test_errors_that_are_named_exist(page: str) -> None:
     assert named
 
 
+def test_the_classes_of_errors_are_as_the_page_has_them() -> None:
+    text = (USER / 'service-developers.rst').read_text().partition('\nErrors\n')[2]
+    table = text.partition('All are kinds of')[0]
+    named = set(re.findall(r'``([A-Z]\w+)``', table)) & set(vars(exception))
+    others = {
+        name for name in named if not issubclass(vars(exception)[name], exception.BrickException)
+    }
+    assert others == {'InvalidConnectorProtocol'}
+    assert issubclass(exception.InvalidConnectorProtocol, ValueError)
+    first = re.findall(r'``(\w+)``\s+before\s+``(\w+)``', text)
+    kinds = {
+        (one, other)
+        for one in named
+        for other in named - {one, 'BrickException', *others}
+        if issubclass(vars(exception)[one], vars(exception)[other])
+    }
+    assert set(first) == {(one, other) for one, other in kinds if one not in others}
+
+
 def test_packages_are_those_of_bindep() -> None:
     """The page is for people, the file for bindep; they name the same packages."""
     file = (ROOT / 'bindep.txt').read_text().splitlines()

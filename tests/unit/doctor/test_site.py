@@ -4,6 +4,7 @@
 import pytest
 
 from os_brick.doctor import examine, site
+from tests import pages
 from tests.unit.doctor.conftest import Ward, ids
 
 
@@ -24,6 +25,16 @@ def test_a_finding_is_silenced(ward: Ward) -> None:
     assert not result.findings
     assert result.silenced == ('iscsi-recovery-tmo',)
     assert result.exit_code == 0
+
+
+def test_the_example_of_the_page_is_taken(ward: Ward) -> None:
+    text = (pages.USER / 'doctor.rst').read_text()
+    (example,) = (block for block in pages.blocks(text) if block.startswith('findings:'))
+    write(ward, 'a.yaml', example)
+    ward.examine()
+    decided, unread = site.overrides()
+    assert set(decided) == {'orphan-disk', 'lvm-active-on-volume', 'iscsi-recovery-tmo'}
+    assert not unread
 
 
 def test_one_object_is_silenced(ward: Ward) -> None:
