@@ -12,6 +12,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 
 from tests import pages
 from tests.functional import lab, support
@@ -53,6 +54,13 @@ class _Screen:
         sys.stdout.flush()
 
 
+def _wait_same(before: lab.oracle.Snapshot) -> None:
+    """Give udev and multipathd the moment that a reader gives them; the page shows what is left."""
+    ends = time.monotonic() + 20
+    while lab.oracle.difference(before, lab.oracle.snapshot()) and time.monotonic() < ends:
+        time.sleep(0.2)
+
+
 def configure(text: str) -> None:
     """Write the configuration file by the page's own command."""
     (block,) = (each for each in pages.blocks(text) if each.startswith('# cat >'))
@@ -66,13 +74,15 @@ def main() -> int:
     configure(text)
     # The laboratory stands: what the page's one makes and removes is its volumes and targets.
     lab.Testbed.__enter__ = lambda self: self  # type: ignore[method-assign]
-    hidden = {'wait_disks': support.wait_disks}
+    hidden = {'wait_disks': support.wait_disks, 'wait_same': _wait_same}
     test = doctest.DocTestParser().get_doctest(text, hidden, PAGE.name, str(PAGE), 0)
     test.examples = [each for each in test.examples if each.source != 'exit()\n']
     assert len(test.examples) > 20
     for each in test.examples:
         if each.source.startswith("show('lsblk'"):  # "A moment later both are there."
             each.source = f"wait_disks(info['path'], 2); {each.source}"
+        if each.source.startswith('print(lab.oracle.difference'):
+            each.source = f'wait_same(before); {each.source}'
     sys.stderr = _Screen()  # type: ignore[assignment]
     logging.captureWarnings(capture=False)
     runner = doctest.DocTestRunner(checker=_Checker(), verbose=False)
