@@ -176,7 +176,7 @@ def of_host(subsystem, nqn):
     return {n: i for n, i in found if nvme_support.attribute(n, 'hostnqn') == nqn}
 
 
-def test_live_migration(shelf, nvme, elsewhere):
+def test_live_migration_of_an_nvme_volume(shelf, nvme, elsewhere):
     """Source and destination attach one volume; a migration is rolled back, another is not: what
     one of them detaches, or fails to attach, leaves the connections of the other as they are.
 
@@ -213,3 +213,40 @@ def test_live_migration(shelf, nvme, elsewhere):
         traffic.step()
     destination.call('disconnect_volume', target, None, force=False)
     assert not nvme_support.controllers(subsystem)
+
+
+DESTINATION = 'iqn.2026-11.org.lab:another-host'
+
+
+def test_live_migration_of_an_iscsi_volume(shelf, multi):
+    """Another host, with a name of its own, uses the volume while this one attaches, grows and
+    detaches it as the source; and this one uses it as the destination when the other one leaves.
+    """
+    volume = support.stamped(shelf, 'moved')
+    target = shelf.target('moved', 2)
+    target.map(1, volume)
+    for name in (lab.daemons.INITIATOR, DESTINATION):
+        target.groups[0].only(name, [1])
+    props = target.properties(1, plural=True)
+    with lab.initiator.Session(DESTINATION, target.iqn, target.portals[0], 1) as other:
+
+        def use(text):
+            other.write(text.ljust(support.BLOCK, b'.'), 2 << 20)
+            assert volume.read(len(text), 2 << 20) == text
+
+        use(b'before')
+        source = {**props, 'device_path': multi.connect_volume(props)['path']}
+        support.wait_disks(source['device_path'], 2)
+        use(b'attached')
+        multi.disconnect_volume(source, None, force=False)
+        assert not support.session_count(target.iqn)
+        use(b'detached')
+        again = {**props, 'device_path': multi.connect_volume(props)['path']}
+        support.wait_disks(again['device_path'], 2)
+        assert other.read(support.BLOCK, 0) == support.read(again['device_path'])
+    path = again['device_path']
+    with nvme_support.Traffic(path, volume) as traffic:
+        size = volume.grow(48)
+        assert multi.extend_volume(again) == size
+        traffic.step()
+    multi.disconnect_volume(again, None, force=False)

@@ -32,6 +32,7 @@ Modules
     ceph      Cluster: a Ceph of one node in RAM; its daemons hung, stopped and started
     nfs       Server: an NFS server in namespaces of its own, cut off like another host
     elsewhere  Host: another host's network and names; programs of ours run there
+    initiator  Session: another host with iSCSI, made of PDUs
     storpool  Lab: a double of a StorPool cluster, whose volumes are loop devices here
     discovery_client  a double of Lightbits' client, which connects what files name
     oracle    snapshot() of all that an attach may leave, assert_same(), sweep() by force
@@ -71,6 +72,7 @@ from tests.functional.lab import (
     fc,
     fcloop,
     fleet,
+    initiator,
     lio,
     loops,
     lvm,
@@ -95,6 +97,7 @@ __all__ = [
     'fc',
     'fcloop',
     'fleet',
+    'initiator',
     'lio',
     'loops',
     'lvm',
