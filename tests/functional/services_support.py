@@ -14,9 +14,12 @@ from tests import breadth
 from tests.functional import lab
 
 HERE = pathlib.Path(__file__).parent / 'services'
-# cinder and what it needs, made by services/make.sh; unpacked for the first test that asks.
-ARCHIVE = pathlib.Path('/mnt/share/services.tgz')
-SITE = pathlib.Path('/opt/services/site')
+# Services and what they need, made by services/make.sh; unpacked for the first test that asks. The
+# number goes up with what is in it: a guest may have an older one.
+ARCHIVE = pathlib.Path('/mnt/share/services-2.tgz')
+SITE = pathlib.Path('/opt/services-2/site')
+# The cinder that cinderlib asks for.
+SITE23 = SITE.with_name('site23')
 IS_HERE = breadth.EVERYTHING and ARCHIVE.exists()
 LOCKS = '/run/lock/os-brick'
 # Of a whole life; a service that hangs is killed then.

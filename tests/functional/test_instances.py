@@ -25,14 +25,14 @@ class Compute:
     def __init__(self, brick, volumes, props, grow):
         self._brick = brick
         self.volumes = volumes
-        self._props = props
+        self.props = props
         self.grow = grow
         # What Cinder's API says of the volumes.
         self._volume = {'shared_targets': None, 'service_uuid': str(uuid.uuid4())}
 
     def attach(self, number, **more):
         """The connection that is kept of an instance's volume."""
-        data = {**self._props[number], **more}
+        data = {**self.props[number], **more}
         with utils.guard_connection(self._volume):
             data['device_path'] = self._brick.connect_volume(data)['path']
         self.check(number, data)

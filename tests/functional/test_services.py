@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What services do around an attach, by their own code: cinder, the brick client.
+"""What services do around an attach, by their own code: nova, cinder, cinderlib, the brick client.
 
 Collected where ``services/make.sh`` has put what they need (``conftest.py``): too much for CI.
 """
@@ -15,12 +15,14 @@ import sys
 import pytest
 
 from tests.doubles import cinder
-from tests.functional import fc_support, lab, nvme_support, support, test_rbd
+from tests.functional import encryption_support as crypto
+from tests.functional import fc_support, lab, nvme_support, support, test_instances, test_rbd
 from tests.functional.services_support import (
     ARCHIVE,
     HERE,
     LOCKS,
     SITE,
+    SITE23,
     Service,
     write_config,
 )
@@ -76,6 +78,62 @@ def test_cinder_volume(shelf, multipathd, tmp_path, multipath, encrypted, start)
     service.end()
 
 
+NOVA_KEYS = KEYS.replace('cinder.keymgr', 'nova.keymgr')
+NOVA = {
+    'iscsi': test_instances.iscsi,
+    'nvmeof': test_instances.nvme,
+    'fibre_channel': test_instances.fc,
+}
+
+
+@pytest.mark.parametrize(
+    ('kind', 'provider', 'threads'),
+    [
+        *((kind, '-', threads) for kind in NOVA for threads in ('green', 'native')),
+        ('iscsi', 'luks', 'native'),
+        ('iscsi', 'luks2', 'green'),
+        ('nvmeof', 'luks2', 'native'),
+    ],
+)
+def test_nova_compute(shelf, tmp_path, request, kind, provider, threads, start):
+    """Attached for two instances, grown in use, kept for the second one, swapped, detached."""
+    is_encrypted = provider != '-'
+    back_end = NOVA[kind](request, shelf)
+    volumes, both = back_end.volumes, back_end.props
+    if is_encrypted:
+        crypto.forget()
+        for volume in volumes:
+            volume.write(bytes(support.BLOCK))
+        both = [{**props, 'encrypted': True} for props in both]
+    more = {'OS_NOVA_DISABLE_EVENTLET_PATCHING': '1'} if threads == 'native' else {}
+    told = config(tmp_path, NOVA_KEYS + '[libvirt]\nvolume_use_multipath = true\n')
+    service = start('nova_compute', told, kind, provider, site=[SITE], **more)
+
+    def check(number, path):
+        if is_encrypted:
+            assert os.path.exists(path)
+        else:
+            support.assert_is(path, volumes[number])
+
+    service.say(json.dumps(both))
+    old = service.hear('attached')
+    check(0, old)
+    with contextlib.nullcontext() if is_encrypted else nvme_support.Traffic(old, volumes[0]):
+        size = volumes[0].grow(64)
+        service.say()
+        # The header of LUKS2 is before the data.
+        assert int(service.hear('grown')) == size - (16 << 20) * (provider == 'luks2')
+        service.say()
+        assert service.hear('kept') == 'True'
+    service.say()
+    new = service.hear('swapped')
+    check(1, new)
+    assert not os.path.lexists(old)
+    service.say()
+    assert service.hear('detached') == 'False'
+    service.end()
+
+
 def brick_client(server, *words):
     """What ``cinder WORD …`` prints."""
     argv = [sys.executable, '-P', '-W', 'ignore', str(HERE / 'brick_client.py')]
@@ -109,6 +167,34 @@ def test_cinder_local_attach(shelf):
         brick_client(server, 'local-detach', 'vol')
         assert not server.attachments
     assert not support.session_count(target.iqn)
+
+
+def test_cinderlib_with_lvm_and_lio(shelf, multipathd, tmp_path, start):
+    """cinderlib makes a logical volume, exports it by LIO, attaches it in its own process, grows
+    and detaches it: root, no daemon of ours, every thread one of eventlet's."""
+    multipathd(find_multipaths='strict')
+    # The package of rtslib has it; without it LIO's tool ends with a word about configfs.
+    pathlib.Path('/etc/target').mkdir(exist_ok=True)
+    group = lab.lvm.Group('lab-services', 2, 3072)
+    group.create()
+    try:
+        service = start(
+            'cinderlib_lvm',
+            group.name,
+            lab.net.V4[0],
+            tmp_path,
+            site=[SITE23, SITE],
+            LVM_SYSTEM_DIR=str(group.directory),
+        )
+        path = service.hear('attached')
+        support.node(path)
+        service.say()
+        assert int(service.hear('grown')) == 2 << 30
+        service.say()
+        assert service.hear('detached') == 'False'
+        service.end()
+    finally:
+        group.close()
 
 
 # Seconds; eventlet's loop waits for what does not yield, and for the processor under emulation.
