@@ -36,14 +36,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, _console: Console) -> Output:
     """Print the metrics, or write them."""
     services.configure(options.config_file)
+    seconds = options.timeout or 10.0
     state_path, places = services.state_path(), services.note_paths()
     path = os.path.abspath(options.textfile) if options.textfile else ''
     before = exposition.parsed(_written(path)) if path else exposition.NOTHING
     counted = exposition.added(before, notes.operations(state_path, places), clock.wall())
     gauges = [
-        *_of_host(inventory.read()),
+        *_of_host(_host(seconds)),
         *_of_notes(notes.every(state_path, places)),
-        *(() if options.no_findings else _of_doctor((options.timeout or 10.0) * _DOCTORS_SHARE)),
+        *(() if options.no_findings else _of_doctor(seconds * _DOCTORS_SHARE)),
         exposition.gauge(
             'os_brick_build_info', 1, version=version.version(), python=platform.python_version()
         ),
@@ -58,6 +59,17 @@ def run(options: argparse.Namespace, _console: Console) -> Output:
     }
     shown = '' if path else text.rstrip('\n')
     return Output(document, Table(('name', 'labels', 'value'), rows), lambda _console: shown)
+
+
+def _host(seconds: float) -> model.Host:
+    """What there is; a file that hangs costs its own line.
+
+    :raises CommandError: if nothing answers.
+    """
+    try:
+        return inventory.read_within(seconds * (1 - _DOCTORS_SHARE))
+    except TimeoutError:
+        raise exits.time_is_up(seconds) from None
 
 
 def _written(path: str) -> str:

@@ -274,14 +274,20 @@ def fill(host: fake_host.Host, count: int) -> None:
         host.claim(disk.name)
 
 
-def test_many_volumes_take_no_time(host: fake_host.Host, command: Command) -> None:
-    """50 volumes: a tenth of what 500 may take, a second, twice that on a busy machine."""
-    fill(host, 50)
+@pytest.mark.parametrize(('count', 'most'), [(100, 0.2), (500, 1.0)])
+def test_many_volumes_take_no_time(
+    count: int, most: float, host: fake_host.Host, command: Command
+) -> None:
+    """The promise is 0.1 s for 100 volumes and a second for 500, of two paths each.
+
+    Measured were 0.03 and 0.14 s of the processor.
+    """
+    fill(host, count)
     started = time.process_time()
     code, text = command('tree')
     taken = time.process_time() - started
-    assert (code, text.count('multipath 2/2')) == (Exit.OK, 50)
-    assert taken < 0.2, taken
+    assert (code, text.count('multipath 2/2')) == (Exit.OK, count)
+    assert taken < most, taken
 
 
 def test_connector(host: fake_host.Host, command: Command) -> None:

@@ -52,9 +52,11 @@ _DIRECTORIES = (
     *('/sys/devices/virtual/block', '/dev/mapper', '/dev/bsg', '/dev/disk/by-path'),
     *('/dev/disk/by-id', '/etc/multipath', '/var/lib/iscsi/nodes', '/etc/iscsi', '/run/udev/data'),
 )
-# sda to sdz, sdaa to sdzz, 16 a major number (Linux, drivers/scsi/sd.c, sd_major).
+_LETTERS = string.ascii_lowercase
+# sda to sdz, sdaa to sdzz, sdaaa on, 16 a major number (Linux, drivers/scsi/sd.c, sd_major).
 _NAMES = [
-    f'sd{first}{last}' for first in ('', *string.ascii_lowercase) for last in string.ascii_lowercase
+    *(f'sd{first}{last}' for first in ('', *_LETTERS) for last in _LETTERS),
+    *(f'sda{first}{last}' for first in _LETTERS for last in _LETTERS),
 ]
 _MAJORS = (8, *range(65, 72), *range(128, 136))
 # Who hangs does so in steps of this length.
