@@ -71,7 +71,10 @@ def retry(
                 after=tenacity.after_log(LOG, py_logging.DEBUG),
                 stop=tenacity.stop_after_attempt(retries),
                 retry=retry(retry_param),
-                wait=lambda state: interval * backoff_rate ** (state.attempt_number - 1),
+                # tenacity 6 goes by the argument's name, retry_state, and else passes two numbers.
+                wait=lambda retry_state: (
+                    interval * backoff_rate ** (retry_state.attempt_number - 1)
+                ),
                 reraise=True,
             )
             return retrying(func, *args, **kwargs)
