@@ -29,6 +29,8 @@ def main():
         target_helper='lioadm',
         target_ip_address=address,
         lvm_type='default',
+        # It would be written to RAM.
+        volume_clear='none',
     )
     volume = backend.create_volume(1, name='gold')
     try:
