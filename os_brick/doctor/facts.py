@@ -182,11 +182,13 @@ class Processes:
     :ivar states: by the name of a program, the kernel's letters for its processes.
     :ivar shows_host: whether those of the host are shown, not of a container alone.
     :ivar listening: the abstract sockets that a process listens on in this network namespace.
+    :ivar wwids_differ: whether a multipathd reads another file of WWIDs than the one here.
     """
 
     states: Mapping[str, tuple[str, ...]]
     shows_host: bool
     listening: frozenset[str]
+    wwids_differ: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 import contextlib
 import errno
 import itertools
@@ -12,28 +12,13 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, multipathd, scsi, udev_database
+from os_brick.host import block, dm, map_offers, multipathd, scsi
 from os_brick.model import vpd
 from os_brick.privileged import dm as root_dm
 from os_brick.privileged import multipathd as root_multipathd
 
 LOG = logging.getLogger(__name__)
 
-# multipathd hears of a disk by udev's event, which comes up to seconds after udev has written down
-# what multipathd needs of the disk. It takes the disk from then on, so it is told then. Where that
-# cannot be seen it is told now and then, of one disk after the other until there is a map: a path
-# that udev has not come to is refused, and taken when it has.
-FIRST_OFFER_SECONDS = 0.5
-# Where udev's entries can be seen, a disk without one is left to it for so long: multipathd refuses
-# a disk that it was offered too early also later, until udev's event comes (multipath-tools 0.11).
-FIRST_BLIND_OFFER_SECONDS = 1.5
-# Once there is a map udev has had its time; whatever is missing is offered sooner.
-FIRST_LATE_OFFER_SECONDS = 0.3
-OFFER_GROWTH = 2.0
-# What multipathd answers where it cannot do what is asked (multipath-tools, uxlsnr.c).
-_REFUSAL = 'fail'
-# What it answers where it will do it, or has not had its own lock in time (uxsock_timeout).
-_BUSY = ('ok', 'timeout')
 # How long multipathd may refuse disks, or not answer, from the moment they are there. One that
 # takes them may be busy with hundreds of others; it is waited for as long as there is time.
 BUILD_SECONDS = 20.0
@@ -42,12 +27,6 @@ BUILD_SECONDS = 20.0
 CONFLICT_SECONDS = 2.0
 # udev's workers open and close every new map and disk; a map may be busy for that long.
 BUSY_SECONDS = 5.0
-
-
-class NotClaimed(exception.BrickException):
-    """multipathd refuses to make a map of the disks: a blacklist, or they are in use."""
-
-    message = 'multipathd makes no map of %(disks)s: %(why)s'
 
 
 def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
@@ -66,7 +45,7 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
     try:
         return _build(identity, disks, deadline)
     except exception.BrickException as error:
-        if isinstance(error, NotClaimed):
+        if isinstance(error, map_offers.NotClaimed):
             multipathd.forget_disks({disk: scsi.number_of(disk) for disk in disks})
         if is_new:
             multipathd.forget_unmapped(wwid)
@@ -74,7 +53,7 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
 
 
 def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
-    offers = _Offers(FIRST_OFFER_SECONDS, identity.wwid)
+    offers = map_offers.Offers(map_offers.FIRST_SECONDS, identity.wwid)
     turn = itertools.cycle(disks)
     patience = deadline.within(BUILD_SECONDS)
     found: list[str] = []
@@ -89,13 +68,14 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
             return True
         others[:] = maps
         conflict = (conflict or wait.Deadline.after(CONFLICT_SECONDS)) if others else None
-        if not offers.make_known(disks):
+        if not offers.insist(identity) and not offers.make_known(disks):
             offers.repeat([next(turn)])
         is_given_up = patience.passed and not offers.are_taken
         return is_given_up or (conflict is not None and conflict.passed)
 
     wait.holds(is_over, deadline)
     if found:
+        offers.tell_of_another_file()
         return found[0]
     if others:
         raise exception.VolumeIdentityMismatch(
@@ -104,8 +84,8 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
             actual=f'{dm.wwid(others[0])} for multipathd',
         )
     names = ', '.join(disks)
-    if offers.answer.startswith(_REFUSAL) and not deadline.passed:
-        raise NotClaimed(disks=names, why=offers.answer)
+    if offers.is_refused and not deadline.passed:
+        raise map_offers.NotClaimed(disks=names, why=offers.answer)
     limit = deadline if deadline.passed else patience
     what = (
         f'the building of a multipath map over {names} (multipathd: {offers.answer or "no answer"})'
@@ -115,7 +95,7 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
 
 def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str]:
     """Wait until a map holds all the disks; return those that it does not hold in time."""
-    offers = _Offers(FIRST_LATE_OFFER_SECONDS, dm.wwid(found))
+    offers = map_offers.Offers(map_offers.FIRST_LATE_SECONDS, dm.wwid(found))
 
     def is_complete() -> bool:
         missing = set(disks) - set(block.members(found))
@@ -125,47 +105,6 @@ def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str
 
     wait.holds(is_complete, deadline)
     return set(disks) - set(block.members(found))
-
-
-class _Offers:
-    """Disks offered to multipathd again and again, at growing distances."""
-
-    def __init__(self, first: float, wwid: str) -> None:
-        """Offer first after so many seconds; sooner where udev has the WWID of a disk."""
-        self._wwid = wwid
-        self._made: set[str] = set()
-        self._pause = max(first, FIRST_BLIND_OFFER_SECONDS) if udev_database.is_visible() else first
-        self._next = wait.Deadline.after(self._pause)
-        self.answer = ''
-
-    @property
-    def are_taken(self) -> bool:
-        """Whether multipathd wants the disks, but has not come to them."""
-        return self.answer in _BUSY
-
-    def make_known(self, disks: Iterable[str]) -> bool:
-        """Offer each disk once that udev has come to; return whether one was."""
-        known = [
-            disk
-            for disk in disks
-            if disk not in self._made and udev_database.wwid(disk) == self._wwid
-        ]
-        self._made.update(known)
-        self._offer(known)
-        return bool(known)
-
-    def repeat(self, disks: Iterable[str]) -> None:
-        if not self._next.passed:
-            return
-        self._pause *= OFFER_GROWTH
-        self._next = wait.Deadline.after(self._pause)
-        self._offer(disks)
-
-    def _offer(self, disks: Iterable[str]) -> None:
-        for disk in disks:
-            self.answer = multipathd.ask_to_add(disk)
-            if 'blacklisted' in self.answer:
-                raise NotClaimed(disks=disk, why=self.answer)
 
 
 def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:
@@ -232,7 +171,7 @@ def _ask_about(wwid: str, name: str, ask: Callable[[str], str]) -> str:
     find_mp_by_str: ``dm-N``, then the name, then the WWID, the last not in old versions.)
     """
     answer = ask(wwid)
-    return ask(name) if answer.startswith(_REFUSAL) and name not in ('', wwid) else answer
+    return ask(name) if answer.startswith(map_offers.REFUSAL) and name not in ('', wwid) else answer
 
 
 def _partition_uuids(found: str, wwid: str) -> dict[str, str]:

@@ -53,7 +53,16 @@ def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str] | None:
     text = _answer(root_multipathd.paths, seconds)
     if text is None:
         return None
-    return {words[0]: words[1] for line in text.splitlines() if len(words := line.split()) > 1}
+    # A disk whose WWID it could not read has none there: two blanks follow its name.
+    return {words[0]: words[1] for line in text.splitlines() if len(words := line.split(' ')) > 1}
+
+
+def wwid_of(disk: str) -> str:
+    """The WWID that multipathd has for a disk; empty if it knows none, or does not answer."""
+    try:
+        return (known_disks() or {}).get(disk, '')
+    except NoAnswer:
+        return ''
 
 
 def status(seconds: float = ANSWER_SECONDS) -> str | None:
@@ -115,6 +124,14 @@ def ask_to_add(disk: str) -> str:
     """Offer a disk to multipathd; return its answer, or why there is none."""
     try:
         return root_multipathd.add_path(disk, ANSWER_SECONDS)
+    except OSError as error:
+        return str(error)
+
+
+def ask_for_map(wwid: str) -> str:
+    """Ask multipathd to map the disks of a WWID; return its answer, or why there is none."""
+    try:
+        return root_multipathd.add_map(wwid, ANSWER_SECONDS)
     except OSError as error:
         return str(error)
 
@@ -198,12 +215,13 @@ def reconfigure() -> str:
 def remember(wwid: str) -> bool:
     """Have multipathd take a volume's disks even while there is one; returns whether it is new.
 
-    Where the file cannot be written multipathd decides without it, as ``find_multipaths`` says.
+    Where the file cannot be written, or is not the one that multipathd reads, multipathd is asked
+    for the map by its WWID (:func:`ask_for_map`).
     """
     try:
         return wwids.add(wwid)
     except exception.BrickException as error:
-        LOG.warning('%s. multipathd may not make a map of a single path', error)
+        LOG.warning('%s. multipathd is asked for the map by its WWID', error)
         return False
 
 

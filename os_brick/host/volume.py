@@ -13,7 +13,17 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import block, dm, inquiry, multipath, multipathd, proof, removal, scsi
+from os_brick.host import (
+    block,
+    dm,
+    inquiry,
+    map_offers,
+    multipath,
+    multipathd,
+    proof,
+    removal,
+    scsi,
+)
 from os_brick.host import disks as host_disks
 from os_brick.model import vpd
 
@@ -74,7 +84,7 @@ def open_multipath(
     identity = opened[0].identity
     disks = [disk.name for disk in opened]
     if not identity.wwid:
-        raise multipath.NotClaimed(disks=', '.join(disks), why='they have no WWID')
+        raise map_offers.NotClaimed(disks=', '.join(disks), why='they have no WWID')
     found = multipath.build(identity, disks, deadline)
     missing = multipath.join(found, disks, deadline.within(JOIN_SECONDS))
     if missing:

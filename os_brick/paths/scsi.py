@@ -12,7 +12,7 @@ from oslo_log import log as logging
 from os_brick import exception
 from os_brick.core import handed, locks, observe, operation, turns, undo, wait
 from os_brick.host import disks as host_disks
-from os_brick.host import dm, multipath, scsi, volume
+from os_brick.host import dm, map_offers, multipath, scsi, volume
 from os_brick.paths import driver as drivers
 from os_brick.paths import engine, path_set, scsi_undo
 from os_brick.plans import paths as plans
@@ -184,7 +184,7 @@ def attach_all(
     driver.prepare(disks, op.work)
     try:
         device = assembly.build(disks, op)
-    except multipath.NotClaimed as error:
+    except map_offers.NotClaimed as error:
         LOG.warning('One path is used: %s', error)
         paths_open.keep()
         with _proven(disks[:1], disks[0].identity.wwid, op.work):

@@ -115,6 +115,15 @@ def add_path(disk: str, timeout: float) -> str:
 
 
 @privileged.entrypoint
+def add_map(wwid: str, timeout: float) -> str:
+    """Have multipathd make a map of the disks that it knows with a WWID.
+
+    :raises OSError: if multipathd does not answer.
+    """
+    return _ask(f'add map {_map(check.wwid(wwid))}', timeout)
+
+
+@privileged.entrypoint
 def remove_path(disk: str, timeout: float) -> str:
     """Have multipathd forget a disk, and take it out of its map.
 

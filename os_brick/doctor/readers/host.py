@@ -12,6 +12,7 @@ from os_brick.model import host_files
 
 _HOST_ID = '/etc/nvme/hostid'
 _LARGEST_NAME_BYTES = 64 << 10
+_WWIDS = '/etc/multipath/wwids'
 _SOCKETS = '/proc/net/unix'
 # Linux, net/unix/af_unix.c, unix_seq_show: the flag of a socket that listens (__SO_ACCEPTCON).
 _LISTENS = 0x10000
@@ -58,15 +59,23 @@ def processes() -> facts.Processes:
     :raises OSError: if that cannot be read.
     """
     states: dict[str, tuple[str, ...]] = {}
+    wwids_differ = False
     for number in filter(str.isdigit, files.names('/proc')):
         # Not cmdline: to read it waits for a process that hangs (Linux, fs/proc/base.c).
         text = files.read_or(f'/proc/{number}/stat')
         name, _, rest = text.partition('(')[2].rpartition(')')
         if name:
             states[name] = (*states.get(name, ()), rest.strip()[:1])
+        wwids_differ = wwids_differ or (name == 'multipathd' and _has_other_wwids(number))
     # The thread of the kernel that is process 2, in the first process namespace alone.
     shows_host = files.read_or('/proc/2/comm') == 'kthreadd'
-    return facts.Processes(states, shows_host, _listening())
+    return facts.Processes(states, shows_host, _listening(), wwids_differ)
+
+
+def _has_other_wwids(number: str) -> bool:
+    """Whether a process is seen to have another file of WWIDs than this one has."""
+    seen = files.inode(f'/proc/{number}/root{_WWIDS}')
+    return seen not in (0, files.inode(_WWIDS))
 
 
 def _listening() -> frozenset[str]:

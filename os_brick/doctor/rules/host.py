@@ -72,6 +72,9 @@ def container_view(found: facts.Facts, _values: Values) -> Iterator[Case]:
         yield Case('/dev', {'lack': lack, 'need': '/dev'})
     if view is not None and view.sys_is_read_only:
         yield Case('/sys', {'lack': 'a /sys that can be written to', 'need': '/sys, writable'})
+    if processes is not None and processes.wwids_differ:
+        lack = 'the file of WWIDs that multipathd reads'
+        yield Case('/etc/multipath', {'lack': lack, 'need': '/etc/multipath'}, level=WARN)
     if processes is not None and processes.shows_host:
         yield from _unreachable(processes)
 

@@ -1,14 +1,18 @@
 #!/bin/sh
 # Runs a program as a container with a volume service does: container.sh KIND DIRECTORY PROGRAM …
-# Its own mounts and an /etc of the image; the host's network, processes and IPC.
+# Its own mounts and an /etc of the image; the host's network and IPC, and its processes unless KIND says so.
 #   page    the mounts of doc/source/user/containers.rst
+#   kolla   those of kolla: /run, /dev, /lib/modules and open-iscsi's directory; processes of its own
 #   bare    those of the page, without udev: no /run/udev, no links below /dev/disk
 set -e
 kind=$1 root=$2
 shift 2
 mkdir -p "$root"
 if [ -z "$IN_CONTAINER" ]; then
-    IN_CONTAINER=1 exec unshare --mount --propagation private "$0" "$kind" "$root" "$@"
+    own=
+    [ "$kind" != kolla ] || own='--pid --fork --kill-child'
+    # shellcheck disable=SC2086 # several words
+    IN_CONTAINER=1 exec unshare --mount $own --propagation private "$0" "$kind" "$root" "$@"
 fi
 mount -t tmpfs image "$root"
 cd "$root"
@@ -18,7 +22,8 @@ for name in passwd group nsswitch.conf ld.so.cache ssl; do
     [ ! -e "/etc/$name" ] || cp -a "/etc/$name" etc/
 done
 for name in usr opt; do mount --rbind "/$name" "$name"; done
-for name in proc sys dev tmp; do mount --rbind "/$name" "$name"; done
+for name in sys dev tmp; do mount --rbind "/$name" "$name"; done
+if [ "$kind" = kolla ]; then mount -t proc proc proc; else mount --rbind /proc proc; fi
 
 bind() {
     for name in "$@"; do
@@ -28,8 +33,13 @@ bind() {
     done
 }
 
-bind etc/iscsi var/lib/iscsi etc/multipath etc/multipath.conf etc/nvme var/lib/os-brick
-bind run/lock/os-brick
+case $kind in
+kolla) bind run etc/iscsi ;;
+*)
+    bind etc/iscsi var/lib/iscsi etc/multipath etc/multipath.conf etc/nvme var/lib/os-brick
+    bind run/lock
+    ;;
+esac
 case $kind in
 page) bind run/udev ;;
 bare) [ ! -d dev/disk ] || mount -t tmpfs nothing dev/disk ;;

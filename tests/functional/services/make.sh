@@ -14,6 +14,7 @@ get() {
     python3 -m pip install -q --no-deps --no-compile --python-version 3.13 --only-binary=:all: \
         --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --platform any "$@"
 }
+get --target "$share/rootwrap" oslo.rootwrap
 get --target "$place/site" -r "$place/names"
 get --target "$place/site23" 'cinder>=23,<24'
 # ovs has no wheel; its part in Python is all that nova needs to be imported.

@@ -51,6 +51,25 @@ def test_a_host_without_volumes_has_no_finding(ward: Ward) -> None:
     assert (result.findings, result.unread) == ((), ())
 
 
+@pytest.mark.parametrize('is_own', [False, True])
+def test_the_file_of_wwids_that_multipathd_reads(ward: Ward, is_own: bool) -> None:
+    """The one here, as on a host, or another one, as where a container lacks /etc/multipath."""
+    tree = ward.host.tree
+    (stat,) = (
+        each for each in tree.at('/proc').glob('*/stat') if '(multipathd)' in each.read_text()
+    )
+    tree.at('/etc/multipath').mkdir(exist_ok=True)
+    theirs = tree.at(f'/proc/{stat.parent.name}/root/etc/multipath/wwids')
+    theirs.parent.mkdir(parents=True)
+    if is_own:
+        theirs.write_text('/3600/')
+    else:
+        theirs.hardlink_to(tree.at('/etc/multipath/wwids'))
+    result = ward.examine()
+    assert [each.object for each in result.findings] == ['/etc/multipath'] * is_own
+    assert result.exit_code == is_own
+
+
 def test_looking_changes_nothing_and_starts_no_program(ward: Ward) -> None:
     before, commands = ward.host.snapshot(), len(ward.host.commands)
     ward.examine()

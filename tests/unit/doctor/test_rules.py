@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from os_brick.doctor import catalogue, facts
-from os_brick.doctor.case import Case, Values
+from os_brick.doctor.case import WARN, Case, Values
 from os_brick.doctor.rules import RULES
 from os_brick.model import vpd
 
@@ -55,6 +55,13 @@ def test_what_is_not_there_is_no_finding(name: str) -> None:
         notes=(),
     )
     assert cases(name, nothing) == []
+
+
+def test_a_multipathd_with_a_file_of_wwids_of_its_own() -> None:
+    """As in a container without the host's ``/etc/multipath``."""
+    seen = facts.Processes({}, shows_host=True, listening=frozenset(), wwids_differ=True)
+    (found,) = cases('container-view', facts.Facts({}, processes=seen))
+    assert (found.object, found.words['need'], found.level) == ('/etc/multipath',) * 2 + (WARN,)
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,10 @@ class Host:
         self.multipathd_runs = True
         # Whether it makes a map of every disk (find_multipaths is "greedy" or "no").
         self.multipathd_is_greedy = False
+        # The WWIDs in the file that it reads where that is not the one here, as in a container.
+        self.own_wwids: set[str] | None = None
+        # Whether another process has the disks open alone, so that no map takes them.
+        self.disks_in_use = False
         # The devices whose names are on its blacklist.
         self.excluded: set[str] = set()
         # What multipathd answers instead of taking a disk.
@@ -539,6 +543,8 @@ class Host:
         """udev tells multipathd of a disk, which takes it if its WWID is known."""
         with self.guard:
             known = files.read_or('/etc/multipath/wwids').splitlines()
+            if self.own_wwids is not None:
+                known = [f'/{each}/' for each in self.own_wwids]
             is_wanted = self.multipathd_is_greedy or f'/{disk.unit.wwid}/' in known
             if self.multipathd_runs and is_wanted:
                 self.claim(disk.name)

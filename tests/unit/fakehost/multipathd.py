@@ -63,7 +63,10 @@ def answer_to(host: 'Host', question: str) -> str:
 
 
 def _paths(host: 'Host') -> list[str]:
-    return [f'{disk} {wwid} ready {wwid}' for disk, wwid in sorted(host.paths_known.items())]
+    return [
+        f'{disk} {wwid} ready {wwid}' if host.map_over(disk) else f'{disk} {wwid} undef [orphan]'
+        for disk, wwid in sorted(host.paths_known.items())
+    ]
 
 
 def _maps(host: 'Host') -> list[str]:
@@ -87,13 +90,28 @@ _SHOWN = {
 
 
 def _add(host: 'Host', rest: str) -> str:
-    what, disk = rest.split()
+    what, name = rest.split()
+    if what == 'map':
+        return _add_map(host, name)
     assert what == 'path'
-    if disk not in host.disks:
+    if name not in host.disks:
         return 'fail'
     if host.multipath_refusal:
         return host.multipath_refusal
-    return 'ok' if host.claim(disk) else 'fail'
+    wwid = host.disks[name].unit.wwid
+    if host.own_wwids is not None and wwid not in host.own_wwids:
+        host.paths_known[name] = wwid
+        return 'ok'
+    return 'ok' if host.claim(name) else 'fail'
+
+
+def _add_map(host: 'Host', wwid: str) -> str:
+    known = [disk for disk, each in host.paths_known.items() if each == wwid]
+    if host.disks_in_use or not [disk for disk in known if host.claim(disk)]:
+        return 'fail'
+    if host.own_wwids is not None:
+        host.own_wwids.add(wwid)
+    return 'ok'
 
 
 def _delete(host: 'Host', rest: str) -> str:

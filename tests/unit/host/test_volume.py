@@ -8,7 +8,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import disks, multipath, scsi, volume
+from os_brick.host import disks, map_offers, scsi, volume
 from tests.unit.fakehost import array
 from tests.unit.fakehost.host import Host
 from tests.unit.host import two_volumes
@@ -110,7 +110,7 @@ def test_a_disk_without_a_wwid_gets_no_map(host: Host) -> None:
     host.find_lun(session, 2)
     host.settle()
     before = host.snapshot()
-    with pytest.raises(multipath.NotClaimed, match='no WWID'):
+    with pytest.raises(map_offers.NotClaimed, match='no WWID'):
         open_map(known(host, 'sdd'))
     assert host.snapshot() == before
 

@@ -5,7 +5,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import fanout
-from os_brick.host import multipath
+from os_brick.host import map_offers
 from os_brick.paths import fibre_channel, iscsi, nvme
 from os_brick.plans import verdicts
 
@@ -30,7 +30,7 @@ MISMATCH = exception.VolumeIdentityMismatch(device='d', expected='a', actual='b'
         (OSError('read-only file system'), Verdict.RETRY),
         (exception.VolumeDeviceNotFound('no disk'), Verdict.REFUSED),
         (exception.NoFibreChannelVolumeDeviceFound('no disk'), Verdict.REFUSED),
-        (multipath.NotClaimed(disks='sda', why='blacklisted'), Verdict.REFUSED),
+        (map_offers.NotClaimed(disks='sda', why='blacklisted'), Verdict.REFUSED),
         (exception.BrickException('any other'), Verdict.REFUSED),
         (fanout.Interrupted('GreenletExit'), Verdict.REFUSED),
         (ValueError('a bug'), Verdict.REFUSED),

@@ -138,6 +138,7 @@ VALID: dict[str, dict[str, Any]] = {
     'multipathd.devices': {},
     'multipathd.reconfigure': {},
     'multipathd.add_path': {'disk': 'sda'},
+    'multipathd.add_map': {'wwid': '36001405'},
     'multipathd.remove_path': {'disk': 'sda'},
     'multipathd.remove_paths': {'disks': (('sda', 1),)},
     'multipathd.remove_map': {

@@ -64,6 +64,7 @@ def says(text: bytes) -> Callable[[socket.socket], None]:
         (lambda: multipathd.daemon_status(5.0), b'show daemon\0'),
         (lambda: multipathd.paths(5.0), b'show paths raw format "%d %w %T %m"\0'),
         (lambda: multipathd.add_path('sda', 5.0), b'add path sda\0'),
+        (lambda: multipathd.add_map('36001', 5.0), b'add map 36001\0'),
         (lambda: multipathd.remove_path('sdaa', 5.0), b'del path sdaa\0'),
         (lambda: multipathd.resize_map('36001', 5.0), b'resize map 36001\0'),
         (lambda: multipathd.disable_queueing('a-b.c', 5.0), b'disablequeueing map a-b.c\0'),

@@ -475,6 +475,42 @@ def test_multipathd_is_too_slow(host: Host, target: array.Target, answer: str) -
     assert host.snapshot() == before
 
 
+def test_multipathd_reads_another_file_of_wwids(
+    host: Host, target: array.Target, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a container without the host's ``/etc/multipath``, find_multipaths being strict: it takes
+    each disk, answers ``ok`` and makes no map of an unknown WWID, until it is asked for the map."""
+    host.own_wwids = set()
+    before = host.snapshot()
+    props = target.properties(plural=True)
+    started = host.clock.monotonic()
+    info = connector().connect_volume(props)
+    assert host.clock.monotonic() - started < 5
+    assert info['multipath_id'] == target.luns[1].wwid
+    assert len(host.maps['dm-0'].disks) == 2
+    assert caplog.text.count('mount /etc/multipath') == 1
+    connector().disconnect_volume(props, info)
+    assert host.snapshot() == before
+
+
+def test_multipathd_reads_another_file_and_the_disks_are_in_use(
+    host: Host, target: array.Target, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It makes no map when it is asked for it either: one disk is used, and soon."""
+    host.own_wwids = set()
+    host.disks_in_use = True
+    before = host.snapshot()
+    props = target.properties(plural=True)
+    started = host.clock.monotonic()
+    info = connector().connect_volume(props)
+    assert host.clock.monotonic() - started < 30
+    assert 'multipath_id' not in info
+    assert host.disk_of(info['path']).unit is target.luns[1]
+    assert f'maps no {target.luns[1].wwid}' in caplog.text
+    connector().disconnect_volume(props, info)
+    assert host.snapshot() == before
+
+
 def test_multipathd_is_busy(host: Host, target: array.Target) -> None:
     """It comes to the disks after a minute: the attach has waited for it."""
     host.multipath_refusal = 'ok'
