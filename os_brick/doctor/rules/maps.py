@@ -132,14 +132,16 @@ def mpath_blacklisted(found: facts.Facts, _values: Values) -> Iterator[Case]:
     if daemon is None or daemon.state != 'running':
         return
     is_wanted = any(each.wants_multipath for each in found.services or ())
+    # An attach that goes on has disks that multipathd has not looked at yet.
+    is_changing = any(note.is_working for note in found.notes or ())
     disks = (found.disks or {}).values()
     counts = Counter(disk.known.wwid for disk in disks if disk.known.wwid)
     for disk in disks:
         several = counts[disk.known.wwid] > 1
         if disk.name in daemon.known or disk.maps or not disk.is_running or not disk.size_bytes:
             continue
-        if is_wanted or several:
-            by_name = disk.name in daemon.excluded
+        by_name = disk.name in daemon.excluded
+        if (is_wanted or several) and (by_name or not is_changing):
             rule = 'its name is on the blacklist' if by_name else 'a rule of its blacklist'
             words = {'disk': disk.name, 'product': disk.product, 'rule': rule}
             yield Case(disk.name, words)

@@ -166,6 +166,20 @@ def test_a_blacklisted_disk_is_one_only_where_multipath_is_wanted() -> None:
     assert len(cases('mpath-blacklisted', both)) == 2
 
 
+def test_a_disk_that_multipathd_does_not_know_yet_is_not_blacklisted() -> None:
+    """While an attach goes on; one whose name is on the blacklist is told all the same."""
+    attach = facts.SeenNote('v1', 'iscsi', 'attach')
+    two = {name: disk(name) for name in ('sda', 'sdb')}
+    found = facts.Facts(two, multipathd=facts.Multipathd('running'), notes=(attach,))
+    assert not cases('mpath-blacklisted', found)
+    for note in (dataclasses.replace(attach, state='attached'), None):
+        done = dataclasses.replace(found, notes=(note,) if note else None)
+        assert len(cases('mpath-blacklisted', done)) == 2
+    daemon = facts.Multipathd('running', '', {}, frozenset({'sda'}))
+    [case] = cases('mpath-blacklisted', dataclasses.replace(found, multipathd=daemon))
+    assert case.object == 'sda'
+
+
 def test_iscsid_that_is_stopped_is_told_what_to_do() -> None:
     def processes(*states: str, listens: bool) -> facts.Processes:
         sockets = frozenset({'@ISCSIADM_ABSTRACT_NAMESPACE'} if listens else ())
