@@ -13,6 +13,7 @@ import time
 import pytest
 
 from os_brick import exception
+from os_brick.model import rbd_mark
 from tests.functional import lab, support
 
 PLACES = (tempfile.gettempdir(), '/run', '/dev/shm', '/etc/ceph')
@@ -53,13 +54,16 @@ def number(path):
     return support.node(path).removeprefix('rbd')
 
 
-def map_by_hand(cluster, image, *options):
-    """The device that another one on this host has mapped; it is unmapped by the test."""
+def map_by_hand(cluster, image, *options, blanks=' '):
+    """The device that another one on this host has mapped; it is unmapped by the test.
+
+    :param blanks: what stands before the last word of the order.
+    """
     before = set(lab.ceph.devices())
     secret = cluster.user('operator', image.pool)
     where = f'[{cluster.address}]' if ':' in cluster.address else cluster.address
     words = ','.join(('name=operator', f'secret={secret}', *options))
-    order = f'{where}:{lab.ceph.PORT} {words} {image.pool} {image.name} -'
+    order = f'{where}:{lab.ceph.PORT} {words} {image.pool} {image.name}{blanks}-'
     lab.shell.write('/sys/bus/rbd/add_single_major', order)
     (device,) = set(lab.ceph.devices()) - before
     lab.shell.settle()
@@ -193,6 +197,15 @@ def test_a_map_of_another_user_of_this_host(ceph, local):
     by_hand = map_by_hand(ceph, image)
     assert local.connect_volume(given)['path'] == by_hand
     local.disconnect_volume(given, {'path': '/dev/rbd/rbd/shared', 'type': 'block'})
+
+
+def test_the_kernel_keeps_the_blanks_of_an_order(ceph, local):
+    """They are the mark of a map of a cluster without keys."""
+    mark = 'os-brick-map-0123456789abcdef'
+    device = map_by_hand(ceph, stamped(ceph, 'blanks'), blanks=rbd_mark.blanks_of(mark))
+    shown = pathlib.Path(f'/sys/bus/rbd/devices/{number(device)}/config_info').read_text()
+    assert rbd_mark.of_blanks(shown) == mark
+    lab.ceph.unmap(number(device))
 
 
 def test_watchers(ceph, local):
