@@ -30,8 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     several.add_argument(
         '--enforce-multipath', action='store_true', help='fail where multipathd does not answer'
     )
-    parser.add_argument('--expect', metavar='WWID', help='what the volume has to be')
-    parser.add_argument('--id', metavar='VOLUME_ID', help='what its note calls it')
+    parser.add_argument(
+        '--expect', type=change.word, metavar='WWID', help='what the volume has to be'
+    )
+    parser.add_argument(
+        '--id', type=change.word, metavar='VOLUME_ID', help='what its note calls it'
+    )
     change.add_arguments(parser)
 
 

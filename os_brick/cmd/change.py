@@ -44,6 +44,19 @@ _CODES: tuple[tuple[type[Exception], exits.Exit, str], ...] = (
 )
 
 
+def word(text: str) -> str:
+    """A word of the command line, which an empty variable of the shell is not."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError('is empty: is a variable of the shell not set?')
+    return text
+
+
+def _plan_id(text: str) -> str:
+    if not re.fullmatch(r'[0-9a-f]{8}', text):
+        raise argparse.ArgumentTypeError(f'{text!r} is not the ID of a plan, as --plan prints it')
+    return text
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of each command that changes."""
     parser.add_argument(
@@ -53,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         '--plan', '--dry-run', action='store_true', help='print what would be done, and do nothing'
     )
-    which.add_argument('--apply', metavar='ID', help='do it only if the plan is still that one')
+    which.add_argument(
+        '--apply', type=_plan_id, metavar='ID', help='do it only if the plan is still that one'
+    )
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

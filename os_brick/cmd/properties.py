@@ -18,9 +18,10 @@ from typing import Any
 from os_brick.cmd import exits, services
 from os_brick.core import files, trace
 from os_brick.host import links, notes
-from os_brick.model import note
+from os_brick.model import note, shares
 
 _LARGEST_BYTES = 1 << 20
+_OF_SHARE = ('export', 'name')
 # As notes have it, by the names of ``InitiatorConnector.factory``.
 _PROTOCOLS = {
     'iscsi': 'ISCSI',
@@ -133,6 +134,10 @@ def meant(what: str, protocol: str | None) -> Meant:
         its identity. A word without a slash is never a file, whatever lies in this directory.
     :raises CommandError: if there is none, or there are several.
     """
+    if not what.strip():
+        raise exits.usage(
+            'The volume that is meant is an empty word.', 'Is a variable of the shell not set?'
+        )
     if what == '-' or ('/' in what and not what.startswith('/dev/')):
         return of_file(what, protocol)
     found = _noted(what)
@@ -170,7 +175,9 @@ def _device(found: note.Note, what: str) -> str:
 def _is_called(found: note.Note, what: str) -> bool:
     name = links.device_of(what).removeprefix('/dev/')
     is_start = len(what) >= 4 and found.volume_id.startswith(what)
-    return is_start or what in (found.volume_id, found.identity, found.key) or name == found.device
+    # A note has not all of these, and an empty one is no name.
+    names = {found.volume_id, found.identity, found.key} - {''}
+    return is_start or what in names or (bool(name) and name == found.device)
 
 
 def _of_note(found: note.Note, protocol: str | None) -> Meant:
@@ -190,10 +197,24 @@ def _of_note(found: note.Note, protocol: str | None) -> Meant:
         )
     by = found.process
     told = f'The properties are those that {by.program} (user {by.user}) has noted.' if by else ''
+    base = _mount_base(found)
     return Meant(
         protocol.upper() if protocol else kind,
         shown,
         found.result,
+        connection={'mount_point_base': base} if base else {},
         warnings=(told,) if by and by.user != os.geteuid() else (),
         name=found.volume_id or found.key,
     )
+
+
+def _mount_base(found: note.Note) -> str:
+    """Below which directory the share of a volume is mounted; empty for other volumes.
+
+    The path of the volume tells it, whose last parts are named after the share and the file.
+    """
+    path, share, name = ((found.result or {}).get('path'), *map(found.properties.get, _OF_SHARE))
+    if not (isinstance(path, str) and isinstance(share, str) and isinstance(name, str)):
+        return ''
+    end = f'/{shares.digest(share)}/{name}'
+    return path.removesuffix(end) if path.endswith(end) else ''

@@ -44,7 +44,7 @@ class OnError(enum.Enum):
 
 
 # Steps after which the host is as it was before, by the first word of what they are called.
-_HARMLESS = ('refuse', 'check', 'question', 'flush')
+_HARMLESS = ('refuse', 'check', 'ask', 'flush')
 
 
 class Teardown:
@@ -111,7 +111,8 @@ class Raising:
 
     def run(self, what: object, step: Callable[[], object]) -> bool:
         """Run one step; return that it succeeded."""
-        step()
+        with observe.step(*_named(what)):
+            step()
         return True
 
 

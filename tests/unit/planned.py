@@ -4,14 +4,17 @@
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
+import itertools
 import pathlib
 import re
 from typing import Any
 
 from os_brick.core import observe, process, wait
-from os_brick.initiator.connectors import lightos, local, nvmeof, rbd, remotefs
+from os_brick.initiator.connectors import huawei, lightos, local, nvmeof, rbd, remotefs, scaleio
+from os_brick.initiator.connectors import storpool as connectors_storpool
+from tests.doubles import powerflex
 from tests.unit import seams
-from tests.unit.fakehost import ceph, discovery_client, nvme, shares
+from tests.unit.fakehost import ceph, discovery_client, nvme, scini, shares, storpool
 from tests.unit.fakehost import host as fake_host
 
 VOLUME_ID = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
@@ -32,6 +35,7 @@ class Stage:
     :ivar more: what a connection_info has besides.
     :ivar planned: the operations whose plans stand on what the kernel numbers anew.
     :ivar stays: whether a detach leaves what the attach has made.
+    :ivar tells: whether this host tells if it is attached.
     :ivar is_idle: whether nothing is done, so that there is nothing that could have changed.
     :ivar grow: the volume becomes larger at its storage; None where an extend is refused.
     :ivar side_by_side: whether steps are done by several threads, in an order of their own.
@@ -48,6 +52,7 @@ class Stage:
     more: dict[str, Any] = dataclasses.field(default_factory=dict)
     planned: tuple[str, ...] = ('extend', 'detach')
     stays: bool = False
+    tells: bool = True
     is_idle: bool = False
 
     def place(self, path: str) -> pathlib.Path:
@@ -194,7 +199,87 @@ def of_local(place: pathlib.Path) -> Iterator[Stage]:
             host.snapshot,
             host.tree.root,
             planned=(),
+            tells=False,
             is_idle=True,
+        )
+
+
+class Agent:
+    """The program of Huawei's storage, which keeps what is attached."""
+
+    PLACE = '/usr/local/bin/sds/sds_cli'
+
+    def __init__(self) -> None:
+        self.attached: set[str] = set()
+
+    def run(self, argv: tuple[str, ...], **_keywords: Any) -> process.Result:
+        """Do what it is told."""
+        _program, _, verb, _, volume = argv
+        code = 0 if verb == 'attach' or volume in self.attached else 50155007
+        (self.attached.add if verb == 'attach' else lambda _volume: None)(volume)
+        if verb == 'detach':
+            self.attached.discard(volume)
+        return process.Result(argv, 0, f'ret_code={code}\nret_desc=said\ndev_addr=/dev/vdx\n', '')
+
+
+@contextlib.contextmanager
+def of_huawei(place: pathlib.Path) -> Iterator[Stage]:
+    """A volume that the storage's own program attaches."""
+    with fake_host.Host(place) as host:
+        agent = Agent()
+        host.tree.file(agent.PLACE)
+        host.tree.file('/dev/vdx')
+        host.tree.directory('/sys/class/block/vdx')
+        with process.use(agent):
+            brick = huawei.HuaweiStorHyperConnector(None)
+            props = {'volume_id': VOLUME_ID}
+            yield Stage(
+                'huaweisdshypervisor',
+                brick,
+                props,
+                lambda: set(agent.attached),
+                host.tree.root,
+                planned=(),
+                tells=False,
+            )
+
+
+@contextlib.contextmanager
+def of_powerflex(place: pathlib.Path) -> Iterator[Stage]:
+    """A volume that is mapped at a gateway."""
+    with fake_host.Host(place) as host, powerflex.Gateway() as gateway:
+        host.network.servers['127.0.0.1', gateway.port] = gateway.port
+        assert gateway.certificate is not None
+        host.tree.file(str(gateway.certificate.file), gateway.certificate.file.read_text())
+        sdc = scini.Scini(host, gateway)
+        volume = gateway.volume('gold')
+        size = itertools.count(16, 8)
+        yield Stage(
+            'scaleio',
+            scaleio.ScaleIOConnector(None),
+            gateway.properties(volume, encrypted=True),
+            lambda: (host.snapshot(), bool(volume.mapped)),
+            host.tree.root,
+            lambda: sdc.grow(volume, next(size)),
+        )
+
+
+@contextlib.contextmanager
+def of_storpool(place: pathlib.Path) -> Iterator[Stage]:
+    """A volume that a cluster attaches."""
+    with fake_host.Host(place) as host, storpool.on(host) as cluster:
+        volume = cluster.volume()
+
+        def grow() -> None:
+            cluster.state.grow(volume, 2 * volume.size)
+
+        yield Stage(
+            'storpool',
+            connectors_storpool.StorPoolConnector(None),
+            cluster.properties(encrypted=True),
+            lambda: (host.snapshot(), cluster.attached()),
+            host.tree.root,
+            grow,
         )
 
 
@@ -203,6 +288,9 @@ STAGES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Sta
     'rbd': of_rbd,
     'lightos': of_lightos,
     'nfs': of_nfs,
+    'huawei': of_huawei,
+    'powerflex': of_powerflex,
+    'storpool': of_storpool,
     'local': of_local,
 }
 # Of paths that are opened side by side it is told, too, what each of them waits for.

@@ -12,11 +12,13 @@ from typing import Any, ClassVar
 from oslo_log import log as logging
 
 from os_brick import exception, opts
-from os_brick.core import files, locks, operation, wait
+from os_brick.core import files, locks, observe, operation, wait
 from os_brick.host import block, note_entry
 from os_brick.host import huawei as host_huawei
 from os_brick.initiator.connectors import base
 from os_brick.model import names
+from os_brick.plans import acts, agents
+from os_brick.plans.agents import Verb
 from os_brick.request import common, result
 
 LOG = logging.getLogger(__name__)
@@ -101,7 +103,9 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
             # Whatever an attach ends in may have attached the volume; the agent tells only
             # before it whether another process has.
             program = self._program()
-            if not host_huawei.is_attached(program, volume, op.work):
+            with observe.step(Verb.ASK, program):
+                is_attached = host_huawei.is_attached(program, volume, op.work)
+            if not is_attached:
                 op.undo.add(host_huawei.detach, program, volume, op.deadline.remaining)
             _attach(program, volume, op)
             device = _block_device_of(program, volume, op.work)
@@ -120,7 +124,22 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
         """
         volume = _volume(connection_properties)
         with _operation('disconnect', volume, connection_properties) as op:
-            host_huawei.detach(self._program(), volume, op.deadline.remaining)
+            program = self._program()
+            with observe.step(Verb.ORDER_DETACH, program):
+                host_huawei.detach(program, volume, op.deadline.remaining)
+
+    def plan(
+        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+    ) -> tuple[acts.Plan, ...]:
+        """What an attach or a detach would do now; the storage's agent is not asked.
+
+        :raises BrickException: if its program is missing, or a property is wrong.
+        :raises NotImplementedError: for an extend, for which the program has no word.
+        """
+        volume = _volume(connection_properties)
+        if operation_name == observe.EXTEND:
+            raise NotImplementedError
+        return (agents.huawei(operation_name, volume, self._program()),)
 
     def extend_volume(self, connection_properties: Raw) -> int | None:
         """Refuse: the storage's program has no word for it.
@@ -144,15 +163,20 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
 def _attach(program: str, volume: str, op: operation.Operation) -> None:
     was_attached = (host_huawei.ATTACHED_BEFORE, host_huawei.ATTACHED_BY_ANOTHER_NODE)
     accepted = (host_huawei.DONE, *was_attached)
-    if host_huawei.order(program, 'attach', volume, accepted, op.work) in was_attached:
+    with observe.step(Verb.ORDER_ATTACH, program):
+        code = host_huawei.order(program, 'attach', volume, accepted, op.work)
+    if code in was_attached:
         op.undo.drop()
 
 
 def _block_device_of(program: str, volume: str, deadline: wait.Deadline) -> str:
     """The path of an attached volume, once there is a block device at it."""
-    path = host_huawei.device_of(program, volume, deadline)
+    with observe.step(Verb.ASK, program):
+        path = host_huawei.device_of(program, volume, deadline)
     limit = deadline.within(_NODE_SECONDS)
-    if not wait.holds(lambda: block.name_of(path) is not None, limit):
+    with observe.step(Verb.AWAIT_DEVICE, path):
+        is_there = wait.holds(lambda: block.name_of(path) is not None, limit)
+    if not is_there:
         raise exception.VolumeDeviceNotFound(device=f'{path}, where volume {volume} is to be')
     return path
 

@@ -3,20 +3,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 import contextlib
+import enum
 from typing import Any, ClassVar
 
 from oslo_log import log as logging
 
 from os_brick import exception, initiator, opts
-from os_brick.core import locks, operation, teardown, wait
+from os_brick.core import locks, observe, operation, teardown, wait
 from os_brick.host import block as host_block
-from os_brick.host import links, powerflex, powerflex_gateway
+from os_brick.host import powerflex, powerflex_gateway
 from os_brick.initiator import reports
-from os_brick.initiator.connectors import block
+from os_brick.initiator.connectors import block, scaleio_plan
 from os_brick.model import names
 from os_brick.model import powerflex as model
+from os_brick.plans import acts, agents
+from os_brick.plans import steps as steps_module
+from os_brick.plans.agents import Verb
 from os_brick.request import result
 from os_brick.request import scaleio as request_scaleio
 
@@ -73,7 +77,8 @@ class ScaleIOConnector(block.BlockConnector):
         with _session(request, op.work) as session:
             if session is None:
                 return self._attach_mapped(request, op)
-            volume = _reported(request, session)
+            with observe.step(Verb.ASK, scaleio_plan.agent(request)):
+                volume = _reported(request, session)
             with _locked(request, volume, op.work):
                 return _map(request, volume, session, op)
 
@@ -108,12 +113,19 @@ class ScaleIOConnector(block.BlockConnector):
                 if device is None:
                     raise exception.VolumePathsNotFound
                 before = host_block.size_bytes(device.name)
-                wanted = session.size_bytes(volume.id) if session else None
+                wanted = _size(request, volume, session)
                 if wanted is not None and wanted < before:
                     raise exception.VolumeHasShrunk(device=device.path, size=wanted, before=before)
                 if before != wanted:
-                    powerflex.rescan()
-                return powerflex.wait_grown(device, before, wanted, op.work)
+                    with observe.step(Verb.RESCAN):
+                        powerflex.rescan()
+                with observe.step(Verb.AWAIT_SIZE, device.path):
+                    return powerflex.wait_grown(device, before, wanted, op.work)
+
+    def _plan(
+        self, operation_name: str, request: _Request, op: operation.Operation
+    ) -> tuple[steps_module.Plan[Any], ...]:
+        return (scaleio_plan.of(operation_name, request),)
 
     def _still_shows(self, request: _Request, device: str) -> bool:
         """Whether a path is a volume's own link: it has the ID in its name."""
@@ -174,10 +186,7 @@ def _attached(
     :return: ``None`` if a forced detach does not learn it.
     :raises VolumeIdentityMismatch: if the name is that of another volume than the path.
     """
-    kept = powerflex.volume_of(links.device_of(request.device_path or ''))
-    if kept is not None and request.volume_id not in (None, kept.id):
-        kept = None
-    known = kept or (powerflex.Volume(request.volume_id) if request.volume_id else None)
+    kept, known = scaleio_plan.kept_path(request), scaleio_plan.kept(request)
     if session is None:
         return known
     found: list[powerflex.Volume] = []
@@ -185,7 +194,7 @@ def _attached(
     def ask() -> None:
         found.append(_reported(request, session, kept.id if kept else None))
 
-    steps.run('question to the gateway which volume it is', ask)
+    steps.run(acts.Act(Verb.ASK, scaleio_plan.agent(request)), ask)
     if not found:
         return known
     if request.volume_id is None and kept not in (None, found[0]):
@@ -198,6 +207,16 @@ def _attached(
     return found[0]
 
 
+def _size(
+    request: _Request, volume: powerflex.Volume, session: powerflex_gateway.Session | None
+) -> int | None:
+    """What the gateway reports as the size in bytes; ``None`` without one."""
+    if session is None:
+        return None
+    with observe.step(Verb.ASK, scaleio_plan.agent(request)):
+        return session.size_bytes(volume.id)
+
+
 def _map(
     request: _Request,
     volume: powerflex.Volume,
@@ -208,16 +227,20 @@ def _map(
     if powerflex.device_of(volume) is None:
         # Whatever the order ends in: it may have mapped the volume.
         op.undo.add_local(_take_back, session, volume, guid, op.clean_up_seconds)
-    if not session.map(volume.id, guid):
+    with observe.step(Verb.ORDER_ATTACH, scaleio_plan.agent(request)):
+        is_new = session.map(volume.id, guid)
+    if not is_new:
         op.undo.drop()
     if request.limits.as_json():
-        session.limit(volume.id, guid, request.limits)
+        with observe.step(Verb.ORDER_LIMITS, scaleio_plan.agent(request)):
+            session.limit(volume.id, guid, request.limits)
     return _appeared(volume, op)
 
 
 def _appeared(volume: powerflex.Volume, op: operation.Operation) -> result.BlockDevice:
     limit = op.work.within(op.settings.scan_seconds)
-    return result.BlockDevice(powerflex.wait_usable(volume, limit).path)
+    with observe.step(Verb.AWAIT_DEVICE, volume):
+        return result.BlockDevice(powerflex.wait_usable(volume, limit).path)
 
 
 def _take_back(
@@ -255,7 +278,7 @@ def _release(
         # Cinder unmaps it later, which takes the device away.
         return ()
     steps.run(
-        f'unmapping of PowerFlex volume {volume.id}',
+        acts.Act(Verb.ORDER_DETACH, f'PowerFlex volume {volume.id}'),
         lambda: session.unmap(volume.id, powerflex.guid()),
     )
     return _gone(device, steps, op)
@@ -266,12 +289,13 @@ def _write_back(
 ) -> None:
     """Have a volume be used by nothing, and what was written to it reach it."""
     is_forced = steps.on_error.is_forced
-    if not is_forced:
-        powerflex.refuse_users(device, op.work)
     limit = teardown.flush_limit(op.deadline, is_forced)
-    steps.run(
-        f'flush of {device.name}', lambda: host_block.flush(device.name, device.number, limit)
-    )
+    acts_of: dict[enum.StrEnum, Callable[[], object]] = {
+        Verb.CHECK_USERS: lambda: powerflex.refuse_users(device, op.work),
+        Verb.FLUSH: lambda: host_block.flush(device.name, device.number, limit),
+    }
+    for each in agents.written_back(scaleio_plan.device(device), force=is_forced):
+        steps.run(each, acts_of[each.verb])
 
 
 def _write_back_unnamed(
@@ -299,5 +323,7 @@ def _gone(
     """The name of a device that the client has removed."""
     if device is None:
         return ()
-    steps.run(f'removal of {device.name}', lambda: powerflex.wait_gone(device, op.deadline))
+    steps.run(
+        agents.gone(scaleio_plan.device(device)), lambda: powerflex.wait_gone(device, op.deadline)
+    )
     return () if device.is_here else (device.name,)

@@ -11,7 +11,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, locks, operation, teardown, wait
+from os_brick.core import files, locks, observe, operation, teardown, wait
 from os_brick.host import block, links
 from os_brick.host import storpool as host
 from os_brick.initiator import storpool_utils
@@ -20,12 +20,16 @@ from os_brick.initiator.connectors import storpool_cluster
 from os_brick.initiator.connectors.storpool_cluster import Cluster
 from os_brick.model import names
 from os_brick.model import storpool as model
+from os_brick.plans import acts, agents
+from os_brick.plans import steps as steps_module
+from os_brick.plans.agents import Verb
 from os_brick.request import common, result
 from os_brick.request import storpool as request_storpool
 
 LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 
+_AGENT = 'cluster of StorPool'
 DEV_STORPOOL = storpool_utils.DEV_STORPOOL
 DEV_STORPOOL_BYID = storpool_utils.DEV_STORPOOL_BYID
 
@@ -67,10 +71,12 @@ class StorPoolConnector(block_connector.BlockConnector):
         access = request.require_access()
         cluster = Cluster.of_this_host(op.work)
         name = cluster.name_of(request.require_volume())
-        volume = cluster.volume(name)
+        with observe.step(Verb.ASK, _AGENT):
+            volume = cluster.volume(name)
         with _locked(volume.global_id, op.work), op.undo.on_error():
             device = _bring(cluster, volume, access, op)
-            _verify(cluster, name, volume, device, op)
+            with observe.step(Verb.READ, device):
+                _verify(cluster, name, volume, device, op)
         return result.BlockDevice(host.path_of(volume.global_id))
 
     def _detach(
@@ -80,7 +86,8 @@ class StorPoolConnector(block_connector.BlockConnector):
         op: operation.Operation,
     ) -> Collection[str]:
         cluster = Cluster.of_this_host(op.deadline)
-        global_id = _meant(cluster, request)
+        with observe.step(Verb.ASK, _AGENT):
+            global_id = _meant(cluster, request)
         if global_id is None:
             LOG.warning('There is no volume %s to be detached from this host', request.volume)
             return []
@@ -95,10 +102,27 @@ class StorPoolConnector(block_connector.BlockConnector):
             raise exception.VolumePathsNotFound
         _require_own(cluster, global_id, device)
         before = block.size_bytes(device)
-        size = cluster.volume(f'~{global_id}').size
+        with observe.step(Verb.ASK, _AGENT):
+            size = cluster.volume(f'~{global_id}').size
         if size < before:
             raise exception.VolumeHasShrunk(device=f'/dev/{device}', size=size, before=before)
-        return host.grown(device, size, op.work)
+        with observe.step(Verb.AWAIT_SIZE, device):
+            return host.grown(device, size, op.work)
+
+    def _plan(
+        self, operation_name: str, request: request_storpool.StorPoolRequest, _op: Any
+    ) -> tuple[steps_module.Plan[Any], ...]:
+        if operation_name == observe.ATTACH:
+            access = request.require_access()
+            found = _found(request)
+            return (agents.storpool_attach(found, access, is_encrypted=request.encrypted),)
+        found = _found(request)
+        if operation_name == observe.EXTEND:
+            if not found.devices:
+                raise exception.VolumePathsNotFound
+            return (agents.storpool_extend(found),)
+        here = [name for each in found.devices if (name := block.name_of(each.path))]
+        return (agents.storpool_detach(found, block_connector.link_steps(request, here)),)
 
     def get_search_path(self) -> str | None:
         """Return the directory of the links that StorPool names after its volumes."""
@@ -127,6 +151,21 @@ class StorPoolConnector(block_connector.BlockConnector):
             for each, path in paths.items()
             if files.is_link(path) and not files.is_directory(path)
         ]
+
+
+def _found(request: request_storpool.StorPoolRequest) -> agents.Found:
+    """What there is of a volume, by its kept path or by the link that its name has."""
+    prefix = storpool_cluster.prefix_of(storpool_utils.get_conf())
+    name = storpool_utils.os_to_sp_volume_name(prefix, request.require_volume())
+    path = links.device_of(request.device_path or f'{model.BY_NAME}/{name}')
+    path_to_volname(pathlib.Path(path))
+    return agents.Found(f'volume {name}', _AGENT, _devices(block.name_of(path)))
+
+
+def _devices(name: str | None) -> tuple[agents.Device, ...]:
+    if name is None:
+        return ()
+    return (agents.Device(f'/dev/{name}', block.inode(name), block.size_bytes(name)),)
 
 
 def _locked(global_id: str, deadline: wait.Deadline) -> Any:
@@ -159,11 +198,13 @@ def _bring(cluster: Cluster, volume: model.Volume, access: str, op: operation.Op
     if before is None or not before.allows(access):
         rights = before.rights if before else ''
         op.undo.add(storpool_cluster.take_back, global_id, rights, op.clean_up_seconds)
-        cluster.attach(global_id, access)
+        with observe.step(Verb.ORDER_ATTACH, _AGENT):
+            cluster.attach(global_id, access)
     elif before.rights != access:
         LOG.warning('Volume %s is attached as %s already, and stays so', global_id, before.rights)
     limit = op.work.within(op.settings.scan_seconds)
-    return host.appeared(global_id, cluster.attachments().owner, limit)
+    with observe.step(Verb.AWAIT_DEVICE, global_id):
+        return host.appeared(global_id, cluster.attachments().owner, limit)
 
 
 def _verify(
@@ -226,11 +267,16 @@ def _release(
     force = steps.on_error.is_forced
     if device:
         limit = teardown.flush_limit(op.deadline, force)
-        steps.run(f'check of what uses {device}', functools.partial(host.require_unused, device))
-        steps.run(f'flush of {device}', functools.partial(block.flush, device, number, limit))
+        acts_of = {
+            Verb.CHECK_USERS: functools.partial(host.require_unused, device),
+            Verb.FLUSH: functools.partial(block.flush, device, number, limit),
+        }
+        for each in agents.written_back(*_devices(device)):
+            steps.run(each, acts_of[Verb(each.verb)])
     detach = functools.partial(cluster.detach, global_id, op.deadline, force=force)
-    is_detached = steps.run(f'detach of volume {global_id}', detach)
+    is_detached = steps.run(acts.Act(Verb.ORDER_DETACH, f'volume {global_id}'), detach)
     if not device or not is_detached:
         return []
     gone = functools.partial(host.require_gone, device, number, op.deadline)
-    return [device] if steps.run(f'removal of {device}', gone) else []
+    is_gone = steps.run(acts.Act(Verb.AWAIT_GONE, f'/dev/{device}', number), gone)
+    return [device] if is_gone else []

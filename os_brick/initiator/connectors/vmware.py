@@ -11,10 +11,12 @@ import os
 from typing import Any
 
 from os_brick import exception, opts
-from os_brick.core import files, locks, operation, scratch, teardown, undo
+from os_brick.core import files, locks, observe, operation, scratch, teardown, undo
 from os_brick.host import note_entry
 from os_brick.initiator import initiator_connector
 from os_brick.initiator.connectors import vmware_disk, vmware_export, vmware_session
+from os_brick.plans import acts, agents
+from os_brick.plans.agents import Verb
 from os_brick.request import common, result
 from os_brick.request import vmware as request_vmware
 
@@ -94,7 +96,8 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
                 scratch.Incoming(volume.directory, volume.volume_id, _SUFFIX) as file,
                 _session(volume, op) as session,
             ):
-                address = vmware_export.download(session, volume, file)
+                with observe.step(Verb.DOWNLOAD, volume.access.host):
+                    address = vmware_export.download(session, volume, file)
                 op.undo.add(remove_copy, file.path)
                 file.finish()
         except OSError as error:
@@ -142,17 +145,44 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
         steps: teardown.Teardown,
     ) -> None:
         def write_back() -> None:
-            try:
-                _size, found = scratch.look(path)
-            except OSError as error:
-                raise exception.NotFound(
-                    f'The copy of volume {volume.volume_id} is not at {path}: {error.strerror}'
-                ) from error
-            if found != modified:
+            if _modified(volume, path) != modified:
                 _write_back(volume, path, address, op)
 
-        steps.run(f'writing of {path} to its disk', write_back)
-        steps.run(f'removal of {path}', functools.partial(remove_copy, path))
+        steps.run(acts.Act(Verb.WRITE_BACK, path), write_back)
+        steps.run(acts.Act(Verb.REMOVE_FILE, path), functools.partial(remove_copy, path))
+
+    def plan(
+        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+    ) -> tuple[acts.Plan, ...]:
+        """What an attach or a detach would do now; the server is not asked.
+
+        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises NotFound: for a detach, if there is no copy.
+        :raises NotImplementedError: for an extend, as a copy has the size that it had.
+        """
+        volume = Volume.parse(connection_properties)
+        what, server = f'the disk of volume {volume.volume_id}', volume.access.host
+        if operation_name == observe.EXTEND:
+            raise NotImplementedError
+        if operation_name == observe.ATTACH:
+            return (agents.vmware_attach(what, server, volume.directory),)
+        path, modified, _address = _copy_of(volume, device_info)
+        is_changed = _modified(volume, path) != modified
+        return (agents.vmware_detach(what, server, path, is_changed=is_changed),)
+
+
+def _modified(volume: Volume, path: str) -> float:
+    """When the copy of a disk was changed last.
+
+    :raises NotFound: if it is not there.
+    """
+    try:
+        _size, found = scratch.look(path)
+    except OSError as error:
+        raise exception.NotFound(
+            f'The copy of volume {volume.volume_id} is not at {path}: {error.strerror}'
+        ) from error
+    return found
 
 
 def _session(volume: Volume, op: operation.Operation) -> vmware_session.Session:

@@ -303,6 +303,26 @@ def test_extend_prints_the_size(shell: Shell, props: str, target: Any) -> None:
     assert 'read capacity' in shell.out
 
 
+def test_an_empty_word_is_not_a_volume_a_plan_or_an_identity(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    target: Any,
+) -> None:
+    """``detach "$VOLUME"`` with a variable that is not set, of a volume without an ID."""
+    host.tree.file(PROPS, json.dumps({'driver_volume_type': 'iscsi', 'data': target.properties()}))
+    for words in (('--apply', ''), ('--apply', 'now'), ('--expect', ''), ('--id', ' ')):
+        before = host.snapshot()
+        assert shell.run('attach', PROPS, *words) == Exit.USAGE, words
+        assert host.snapshot() == before
+    assert shell.run('attach', PROPS) == Exit.OK
+    before = host.snapshot()
+    for operation in ('detach', 'extend'):
+        for what in ('', ' ', '/dev/'):
+            assert shell.run(operation, what) in (Exit.USAGE, Exit.NOT_THERE)
+        assert shell.run(operation, PROPS, '--apply', '') == Exit.USAGE
+    assert host.snapshot() == before
+
+
 def test_what_is_not_there(shell: Shell, props: str) -> None:
     assert shell.run('detach', 'dm-99') == Exit.NOT_THERE
     assert shell.run('extend', props) == Exit.NOT_THERE

@@ -13,6 +13,8 @@ from os_brick.host import notes
 from tests.unit import planned
 from tests.unit.cmd.test_change import PROPS, Shell, shell  # noqa: F401
 
+# A local volume is not noted, and of a volume of PowerFlex the note has no password.
+NO_NOTE_WITH_ALL = ('local', 'powerflex')
 GOLDEN = pathlib.Path(__file__).with_name('golden_plans')
 
 
@@ -102,12 +104,24 @@ def test_the_course_of_a_volume(host: Host, state_path: str) -> None:
 def test_a_plan_of_a_host_that_has_changed_is_refused(host: Host) -> None:
     attach = host.plan('attach')
     assert host.run('attach') == Exit.OK, host.shell.err
-    if not host.stage.is_idle:
+    if host.stage.tells:
         host.refused('attach', attach)
     plans = {each: host.plan(each) for each in ('extend', 'detach') if each in host.stage.planned}
     host.again()
     for operation, known in plans.items():
         host.refused(operation, known)
+
+
+def test_a_volume_is_detached_by_its_id(host: Host, state_path: str) -> None:
+    if host.name in NO_NOTE_WITH_ALL:
+        return
+    host.shell.run('attach', PROPS, '--id', planned.VOLUME_ID)
+    (noted,) = notes.every(state_path).notes
+    for what in ('', '/dev/'):
+        assert host.shell.run('detach', what) != Exit.OK
+    assert host.shell.run('detach', noted.volume_id, '--plan') == Exit.OK, host.shell.err
+    assert host.shell.run('detach', noted.volume_id) == Exit.OK, host.shell.err
+    assert notes.every(state_path) == notes.Noted()
 
 
 def test_an_operation_that_there_is_not(host: Host) -> None:

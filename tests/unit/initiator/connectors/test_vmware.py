@@ -24,7 +24,7 @@ from os_brick.core import clock, net
 from os_brick.initiator.connectors import vmware
 from tests import breadth
 from tests.doubles import certificates, vsphere, web
-from tests.unit import seams
+from tests.unit import planned, seams
 from tests.unit.fakehost import network
 
 pytest.importorskip('oslo_vmware', reason='test-requirements.txt has it', exc_type=ImportError)
@@ -112,6 +112,28 @@ def test_a_copy_that_is_only_read(vcenter: vsphere.VCenter, place: pathlib.Path)
     volume.detach()
     assert len(vcenter.seen) == before
     assert not names(place)
+
+
+def test_a_plan_is_what_is_done(vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
+    brick, props = vmware.VmdkConnector(None), vcenter.properties(place)
+    (plan,) = brick.plan('attach', props)
+    assert not names(place)
+    assert not vcenter.seen
+    info: dict[str, Any] = {}
+    done = planned.steps_of(lambda: info.update(brick.connect_volume(props)))
+    assert done == planned.verbs(plan.as_dict())
+    for words, data in (('as its attach', None), ('was changed', NEW)):
+        if data:
+            pathlib.Path(info['path']).write_bytes(data)
+        (plan,) = brick.plan('detach', props, info)
+        assert any(words in line for line in plan.now)
+        assert vsphere.PASSWORD not in json.dumps(plan.as_dict())
+    done = planned.steps_of(lambda: brick.disconnect_volume(props, info))
+    assert done == planned.verbs(plan.as_dict())
+    with pytest.raises(exception.NotFound):
+        brick.plan('detach', props, info)
+    with pytest.raises(NotImplementedError):
+        brick.plan('extend', props)
 
 
 def test_a_copy_that_was_written_to(vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
