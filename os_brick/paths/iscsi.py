@@ -256,7 +256,7 @@ class _Try:
         chap = options.request.chap
         secret = (chap.username, chap.password) if chap else None
         try:
-            with observe.step('log in', path.portal):
+            with observe.step(Verb.LOG_IN, path.portal):
                 open_iscsi.log_in(
                     *(path.name, path.portal, options.iface, secret, attempt.deadline),
                     attempt.begin,
@@ -272,7 +272,7 @@ class _Try:
         for step in (step for step in steps if step.verb is Verb.SCAN):
             self.attempt.begin()
             self._remember(step)
-            with observe.step('scan', step.address):
+            with observe.step(Verb.SCAN, step.address):
                 found[step.address] = scsi.scan(scsi.Address.parse(step.address), until)
         return found
 
@@ -284,7 +284,7 @@ class _Try:
         self, step: plans_attach.Step, until: wait.Deadline, scanned: _Scanned
     ) -> host_disks.Disk:
         """The disk behind a session, which is the volume that the caller expects."""
-        with observe.step('identify', step.address):
+        with observe.step(Verb.VERIFY, step.address):
             disk = self._find(step, until, scanned)
         if disk.is_new and step.address not in scanned:  # In the place of a stale one.
             self._remember(step)

@@ -16,6 +16,7 @@ from os_brick.host import dm, map_offers, multipath, scsi, volume
 from os_brick.paths import driver as drivers
 from os_brick.paths import engine, path_set, scsi_undo
 from os_brick.plans import paths as plans
+from os_brick.plans.attach import Verb
 
 LOG = logging.getLogger(__name__)
 P = TypeVar('P')
@@ -63,7 +64,7 @@ class MultipathMap(Generic[OpenO]):
         :raises NotClaimed: if multipathd refuses.
         """
         with _proven(disks, disks[0].identity.wwid, op.work):
-            with observe.step('map', disks[0].identity.wwid):
+            with observe.step(Verb.BUILD_MAP, disks[0].identity.wwid):
                 device = volume.open_multipath(disks, op.settings.map_ready_seconds, op.work)
             _hand_out(disks, op.undo)
         self.wwid, self._map = device.wwid, dm.wwid(device.name)

@@ -44,7 +44,7 @@ def test_a_killed_attach_is_marked_with_what_it_has_reached(shelf, multi, multip
     (found,) = [each for each in _noted() if each.volume_id == 'marked-volume']
     assert not found.is_attached
     assert found.work.operation == 'attach'
-    assert found.work.reached in ('map', 'open path', 'identify')
+    assert found.work.reached in ('build multipath map', 'open path', 'verify identity')
     assert notes.is_running(found.work.process) is False
     multi.disconnect_volume(props, None)
     assert not [each for each in _noted() if each.volume_id == 'marked-volume']

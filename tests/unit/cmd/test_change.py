@@ -98,7 +98,9 @@ def test_json_has_the_result_the_paths_and_the_steps(shell: Shell, props: str) -
     assert found['outcome'] == 'done'
     assert found['device_info']['type'] == 'block'
     assert found['paths'] == {'wanted': 2, 'ready': 2}
-    assert {'lock', 'log in', 'scan', 'identify', 'map'} <= {s['name'] for s in found['steps']}
+    assert {'lock', 'log in', 'scan', 'verify identity', 'build multipath map'} <= {
+        s['name'] for s in found['steps']
+    }
     assert 'sesame' not in shell.out + shell.err
 
 
@@ -109,7 +111,7 @@ def test_steps_are_shown_as_they_are_done(shell: Shell, props: str) -> None:
     # The first of each: two paths are opened in two threads, whose lines come in either order.
     times = {line[10:].split()[0]: float(line.split()[0]) for line in reversed(lines)}
     assert times['lock'] == min(times.values())
-    assert times['lock'] <= times['scan'] <= times['map']
+    assert times['lock'] <= times['scan'] <= times['build']
 
 
 def test_a_plan_changes_nothing_and_is_what_is_applied(
