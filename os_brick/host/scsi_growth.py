@@ -9,7 +9,7 @@ import contextlib
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import fanout, wait
+from os_brick.core import fanout, observe, wait
 from os_brick.host import block, dm, inquiry, multipath, multipathd, scsi, survey, volume
 from os_brick.model import vpd
 from os_brick.plans import growth as plans
@@ -52,7 +52,8 @@ def grow(disks: Collection[str], deadline: wait.Deadline) -> tuple[int, list[str
     """
     found = look(disks)
     live = _read(plans.read(found), deadline)
-    size = _smallest(live, deadline)
+    with observe.step(plans.Verb.AGREE):
+        size = _smallest(live, deadline)
     for disk in found.disks:  # Its capacity may have been read several times.
         if disk.name in live:
             _require_same(disk.name, scsi.cached_identity(disk.name), disk.identity, disk.above)
@@ -77,23 +78,25 @@ def _read(plan: plans.Growth, deadline: wait.Deadline) -> list[str]:
 
 
 def _read_capacity(step: plans.Step, deadline: wait.Deadline) -> int:
-    if not scsi.is_there(step.device, step.number or 0):
-        raise OSError(f'disk {step.device} is gone')
-    return refresh(step.device, deadline)
+    with observe.step(step.verb, step.device):
+        if not scsi.is_there(step.device, step.number or 0):
+            raise OSError(f'disk {step.device} is gone')
+        return refresh(step.device, deadline)
 
 
 def _run(plan: plans.Growth, found: plans.Found, deadline: wait.Deadline) -> None:
     LOG.debug('%s', plan)
     for step in plan.steps:
-        match step.verb:
-            case plans.Verb.REFUSE:
-                raise exception.VolumeHasShrunk(
-                    device=step.device, size=step.size_bytes, before=found.size_bytes
-                )
-            case plans.Verb.LEAVE_OUT:
-                multipathd.forget_disks(dict(step.disks))
-            case plans.Verb.RESIZE:
-                _resize(step, deadline)
+        with observe.step(step.verb, step.device):
+            match step.verb:
+                case plans.Verb.REFUSE:
+                    raise exception.VolumeHasShrunk(
+                        device=step.device, size=step.size_bytes, before=found.size_bytes
+                    )
+                case plans.Verb.LEAVE_OUT:
+                    multipathd.forget_disks(dict(step.disks))
+                case plans.Verb.RESIZE:
+                    _resize(step, deadline)
 
 
 def _resize(step: plans.Step, deadline: wait.Deadline) -> None:

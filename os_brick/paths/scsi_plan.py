@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+import dataclasses
 from typing import Any
 
 from os_brick.core import observe
@@ -13,15 +15,22 @@ from os_brick.request import common
 
 
 def of(
-    operation: str, request: common.ScsiRequest, places: survey.Places, what: str
+    operation: str,
+    request: common.ScsiRequest,
+    places: survey.Places,
+    what: str,
+    last: Iterable[removal.Step] = (),
 ) -> tuple[steps.Plan[Any], ...]:
-    """The plan of a detach, or of an extend: that part on which the new size depends.
+    """The plan of a detach, or of an extend.
 
     :param what: the volume's paths, in words.
+    :param last: the steps of a detach once the devices have gone.
     :raises VolumePathsNotFound: if a volume that is to be extended is not here.
     """
     is_detach = operation == observe.DETACH
     volume = scsi_removal.look(request, places, what, with_users=is_detach)
     if is_detach:
-        return (removal.plan(volume.choice, volume.wanted, volume.found.links),)
-    return (growth.read(scsi_growth.look(volume.require())),)
+        plan = removal.plan(volume.choice, volume.wanted, volume.found.links)
+        after = () if volume.choice.unclear else tuple(last)
+        return (dataclasses.replace(plan, steps=(*plan.steps, *after)),)
+    return (growth.extend(scsi_growth.look(volume.require())),)

@@ -106,6 +106,25 @@ def read(found: Found) -> Growth:
     return _growth(found, *each, Step(Verb.AGREE))
 
 
+def extend(found: Found) -> Growth:
+    """The whole growth of a volume if it has become larger, and what happens if it has not."""
+    last = (Step(Verb.RESIZE, found.map.name, wwid=found.map.wwid),) if found.map else ()
+    could = [
+        'a disk does not answer: it leaves the map, and comes back with the new size',
+        'the size is still that of now: the map is left as it is',
+    ]
+    return steps.Plan(
+        'growth',
+        found.what,
+        (*read(found).steps, *last),
+        (f'{found.what} has {found.size_bytes} bytes',),
+        (
+            *(could if found.map else []),
+            'the volume has become smaller, or is another one: the extend fails',
+        ),
+    )
+
+
 def resize(found: Found, size: int, sizes: Mapping[str, int], live: Collection[str]) -> Growth:
     """The steps that give the volume's user its new size.
 

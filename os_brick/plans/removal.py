@@ -34,6 +34,8 @@ class Verb(enum.StrEnum):
     REMOVE_LATE_MAP = 'remove late map'
     FORGET_WWID = 'forget WWID'
     TIDY_UP = 'tidy up'
+    LOG_OUT = 'log out'
+    FORGET_PATH = 'forget path'
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,6 +160,16 @@ def _members(choice: Choice) -> dict[FoundMap, list[FoundDisk]]:
         if disk.name in above:
             members[above[disk.name]].append(disk)
     return members
+
+
+def log_out(target: str) -> Step:
+    """The step after the devices have gone: sessions end behind which no other volume is."""
+    return Step(Verb.LOG_OUT, target)
+
+
+def forget_path(path: str) -> Step:
+    """The step for a pair of ports whose disk has gone, on platforms that are told of each LUN."""
+    return Step(Verb.FORGET_PATH, path)
 
 
 def own_links(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> list[str]:

@@ -10,17 +10,28 @@ import re
 from typing import Any
 
 from os_brick.core import observe, process, wait
-from os_brick.initiator.connectors import huawei, lightos, local, nvmeof, rbd, remotefs, scaleio
+from os_brick.initiator.connectors import (
+    fibre_channel,
+    huawei,
+    iscsi,
+    lightos,
+    local,
+    nvmeof,
+    rbd,
+    remotefs,
+    scaleio,
+)
 from os_brick.initiator.connectors import storpool as connectors_storpool
 from tests.doubles import powerflex
 from tests.unit import seams
-from tests.unit.fakehost import ceph, discovery_client, nvme, scini, shares, storpool
+from tests.unit.fakehost import array, ceph, discovery_client, fabric, nvme, scini, shares, storpool
 from tests.unit.fakehost import host as fake_host
 
 VOLUME_ID = '8f0c2a4e-6d0b-4c31-9a55-3f0f5b0e7d11'
 KEY = f'DHHC-1:00:{"s" * 48}:'
 # Those of the properties.
-SECRETS = (KEY, ceph.SECRET)
+PASSWORD = 'sesame-sesame'
+SECRETS = (KEY, ceph.SECRET, PASSWORD)
 # What is told of every operation, and is not a step of its plan.
 _ALWAYS = ('lock',)
 
@@ -105,6 +116,41 @@ def steady(text: str) -> str:
     """A text without what differs between hosts: the kernel's numbers, directories of tests."""
     text = re.sub(r'("(?:id|number)": )("[0-9a-f]{8}"|[0-9]+)', r'\1"..."', text)
     return re.sub(r'/tmp/pytest-of-[^"/]*/(?:[^"/]+/){2}', '/', text)
+
+
+@contextlib.contextmanager
+def of_iscsi(place: pathlib.Path) -> Iterator[Stage]:
+    """A volume with two paths and a multipath map."""
+    with fake_host.Host(place) as host:
+        target = host.target('planned', portals=2)
+        unit = target.luns[1] = array.Unit('gold')
+
+        def grow() -> None:
+            unit.megabytes *= 2
+
+        brick = iscsi.ISCSIConnector(None, use_multipath=True)
+        more = {'volume_id': VOLUME_ID, 'auth_username': 'one', 'auth_password': PASSWORD}
+        props = {**target.properties(plural=True), 'auth_method': 'CHAP', **more}
+        yield Stage('iscsi', brick, props, host.snapshot, host.tree.root, grow, side_by_side=True)
+
+
+@contextlib.contextmanager
+def of_fibre_channel(place: pathlib.Path) -> Iterator[Stage]:
+    """The same behind two adapters."""
+    with fabric.FabricHost(place) as host:
+        storage = host.storage(ports=2)
+        unit = storage.luns[1] = array.Unit('gold')
+        for _ in range(2):
+            host.adapter(storage)
+
+        def grow() -> None:
+            unit.megabytes *= 2
+
+        brick = fibre_channel.FibreChannelConnector(None, use_multipath=True)
+        props = {**storage.properties(), 'volume_id': VOLUME_ID}
+        yield Stage(
+            'fibre_channel', brick, props, host.snapshot, host.tree.root, grow, side_by_side=True
+        )
 
 
 @contextlib.contextmanager
@@ -284,6 +330,8 @@ def of_storpool(place: pathlib.Path) -> Iterator[Stage]:
 
 
 STAGES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Stage]]] = {
+    'iscsi': of_iscsi,
+    'fc': of_fibre_channel,
     'nvme': of_nvme,
     'rbd': of_rbd,
     'lightos': of_lightos,
@@ -294,6 +342,6 @@ STAGES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Sta
     'local': of_local,
 }
 # Of paths that are opened side by side it is told, too, what each of them waits for.
-BY_PATHS = {('nvme', 'attach')}
+BY_PATHS = {('iscsi', 'attach'), ('fc', 'attach'), ('nvme', 'attach')}
 # Those whose extend does something on the host.
 EXTENDED = ('nvme', 'rbd', 'lightos')

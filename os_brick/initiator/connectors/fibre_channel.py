@@ -20,6 +20,7 @@ from os_brick.paths import fibre_channel_search, scsi_extend, scsi_plan, scsi_re
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import choice as plans_choice
 from os_brick.plans import paths as plans_paths
+from os_brick.plans import removal as plans_removal
 from os_brick.plans import steps as plans_steps
 from os_brick.request import fibre_channel as request_fc
 from os_brick.request import result
@@ -141,7 +142,9 @@ class FibreChannelConnector(block.BlockConnector):
                 clean_up_seconds=op.clean_up_seconds,
             )
             return (fc_paths.Driver(options).plan(found, is_multipath=several),)
-        return scsi_plan.of(operation_name, request, self._seen(request).places, str(request))
+        seen = self._seen(request)
+        last = [plans_removal.forget_path(str(each)) for each in seen.paths]
+        return scsi_plan.of(operation_name, request, seen.places, str(request), last)
 
     def _stable_path(
         self, device: volume.Device, paths: Sequence[fc_paths.Path], deadline: wait.Deadline
@@ -188,7 +191,7 @@ class FibreChannelConnector(block.BlockConnector):
                     forget = functools.partial(
                         self.fibre_channel_platform.forget, path, op.deadline
                     )
-                    steps.run(f'end of {path}', forget)
+                    steps.run(plans_removal.forget_path(str(path)), forget)
         return ()
 
     def _extend(self, request: request_fc.FcRequest, op: operation.Operation) -> int:

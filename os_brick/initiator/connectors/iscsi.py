@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 import dataclasses
 import functools
 from typing import Any
@@ -21,6 +21,7 @@ from os_brick.paths import iscsi_removal, scsi_extend, scsi_plan, scsi_removal
 from os_brick.paths import scsi as scsi_paths
 from os_brick.plans import iscsi as plans
 from os_brick.plans import paths as plans_paths
+from os_brick.plans import removal
 from os_brick.plans import steps as plans_steps
 from os_brick.request import iscsi as request_iscsi
 from os_brick.request import result
@@ -39,6 +40,15 @@ class _Found:
 
     volume: scsi_removal.Volume
     sessions: tuple[tuple[iscsi.Session, int], ...]
+
+    @property
+    def own_sessions(self) -> list[tuple[iscsi.Session, int]]:
+        """The sessions behind which the volume was, with its LUN; they end if nothing else is."""
+        return [
+            (session, lun)
+            for session, lun in self.sessions
+            if not self.volume.is_kept_from(session.address(lun))
+        ]
 
 
 class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
@@ -151,8 +161,12 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
             several = self.use_multipath and self._has_multipath(request.enforce_multipath)
             driver = iscsi_paths.Driver(self._options(request, op, several=several))
             return (driver.plan(request.paths),)
-        places, what = _seen(request, op.work).places, _paths_in_words(request)
-        return scsi_plan.of(operation_name, request, places, what)
+        seen, what = _seen(request, op.work), _paths_in_words(request)
+        last: list[removal.Step] = []
+        if operation_name == observe.DETACH:
+            sessions = self._survey(request, seen).own_sessions
+            last = [removal.log_out(each) for each in _targets(request, sessions)]
+        return scsi_plan.of(operation_name, request, seen.places, what, last)
 
     def _options(
         self, request: request_iscsi.IscsiRequest, op: operation.Operation, *, several: bool
@@ -212,14 +226,10 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
             found = self._survey(request, seen)
             scsi_removal.remove(found.volume, steps, op.work)
             background.stop(op.key, *found.volume.choice.wwids)
-            sessions = [
-                (session, lun)
-                for session, lun in found.sessions
-                if not found.volume.is_kept_from(session.address(lun))
-            ]
-            for name in {path.name for path in request.paths} | {s.target for s, _ in sessions}:
+            sessions = found.own_sessions
+            for name in _targets(request, sessions):
                 logout = functools.partial(_leave, name, request, sessions, steps, op.deadline)
-                steps.run(f'logout of {name}', logout)
+                steps.run(removal.log_out(name), logout)
         return ()
 
     def _extend(self, request: request_iscsi.IscsiRequest, op: operation.Operation) -> int:
@@ -265,6 +275,13 @@ def _seen(request: request_iscsi.IscsiRequest, deadline: wait.Deadline) -> _Seen
         is_likely=is_likely,
     )
     return _Seen(named, places)
+
+
+def _targets(
+    request: request_iscsi.IscsiRequest, sessions: Iterable[tuple[iscsi.Session, int]]
+) -> list[str]:
+    """The targets whose sessions may end with a volume."""
+    return sorted({path.name for path in request.paths} | {s.target for s, _ in sessions})
 
 
 def _paths_in_words(request: request_iscsi.IscsiRequest) -> str:
