@@ -95,7 +95,8 @@ class Change:
         try:
             if make is None:
                 raise NotImplementedError('its connector makes no plans')
-            found = make(self.name, self.meant.properties, self.meant.device_info)
+            more = {'force': True} if self.options.get('force') else {}
+            found = make(self.name, self.meant.properties, self.meant.device_info, **more)
         except NotImplementedError as error:
             if not str(error):
                 raise self.unknown() from None
@@ -244,7 +245,9 @@ def _require_device(change: Change, plans: list[dict[str, Any]]) -> None:
     A note says what was; the name may be that of another volume's device by now.
     """
     name = change.meant.device
-    words = set(re.findall(r'[A-Za-z0-9_.!-]+', json.dumps(plans)))
+    # Not what is told beside the steps: another volume's devices are there, too.
+    steps = [plan['steps'] for plan in plans]
+    words = set(re.findall(r'[A-Za-z0-9_.!-]+', json.dumps(steps)))
     if name and name not in words:
         raise exits.CommandError(
             'another-device',

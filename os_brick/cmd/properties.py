@@ -175,7 +175,7 @@ def _device(found: note.Note, what: str) -> str:
 def _is_called(found: note.Note, what: str) -> bool:
     name = links.device_of(what).removeprefix('/dev/')
     is_start = len(what) >= 4 and found.volume_id.startswith(what)
-    # A note has not all of these, and an empty one is no name.
+    # A note may lack some of these, and an empty text does not name a volume.
     names = {found.volume_id, found.identity, found.key} - {''}
     return is_start or what in names or (bool(name) and name == found.device)
 

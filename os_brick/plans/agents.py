@@ -140,15 +140,15 @@ def powerflex_attach(found: Found, link: str, *, has_limits: bool, is_encrypted:
     return attach(found, steps, could, is_encrypted=is_encrypted)
 
 
-def powerflex_detach(found: Found, last: Sequence[Act]) -> acts.Plan:
+def powerflex_detach(found: Found, last: Sequence[Act], *, force: bool = False) -> acts.Plan:
     """A detach."""
     devices = found.devices or found.doubtful
-    steps = [step for each in devices for step in written_back(each)]
+    steps = [step for each in devices for step in written_back(each, force=force)]
     if found.agent:
         ask = Act(Verb.ASK, found.agent, value='which volume it is')
         order = Act(Verb.ORDER_DETACH, found.agent)
         steps = [ask, *steps, order, *map(gone, found.devices[:1])]
-    could = ['it is in use: nothing is ordered, and the detach fails']
+    could = [] if force else ['it is in use: nothing is ordered, and the detach fails']
     if not found.agent:
         could.append('its device goes once Cinder has unmapped the volume')
     return acts.plan('removal', found.what, (*steps, *last), _now(found), could)

@@ -109,13 +109,14 @@ def attach(found: Found, who: str, *, is_encrypted: bool) -> acts.Plan:
     )
 
 
-def removal(found: Found, last: Sequence[Act]) -> acts.Plan:
+def removal(found: Found, last: Sequence[Act], *, force: bool = False) -> acts.Plan:
     """A detach.
 
     :param last: the steps for files and links.
     """
-    each = (step for device in found.likely for step in removal_of(device))
-    could = ['it is in use: it stays, and the detach fails'] if found.likely else []
+    each = (step for device in found.likely for step in removal_of(device, force=force))
+    is_asked_for = found.likely and not force
+    could = ['it is in use: it stays, and the detach fails'] if is_asked_for else []
     return acts.plan(
         'removal',
         f'image {found.image}',

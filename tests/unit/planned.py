@@ -84,9 +84,9 @@ class Stage:
             return self.brick.extend_volume(self.props)
         return self.brick.disconnect_volume(self.props, self.info)
 
-    def plan(self, operation: str) -> dict[str, Any]:
+    def plan(self, operation: str, **more: Any) -> dict[str, Any]:
         """The plan in plain values."""
-        (found,) = self.brick.plan(operation, self.props, self.info)
+        (found,) = self.brick.plan(operation, self.props, self.info, **more)
         plain: dict[str, Any] = found.as_dict()
         return plain
 

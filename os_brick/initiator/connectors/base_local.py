@@ -52,7 +52,12 @@ class LocalBaseConnector(base.BaseLinuxConnector):
         operation.check_now()
 
     def plan(
-        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+        self,
+        operation_name: str,
+        connection_properties: Raw,
+        device_info: Raw | None = None,
+        *,
+        force: bool = False,
     ) -> tuple[acts.Plan, ...]:
         """What an operation would do now: nothing.
 

@@ -66,7 +66,7 @@ class RBDConnectorMixin:
         return sizes[0]
 
     def _plan(
-        self, operation_name: str, request: Request, op: operation.Operation
+        self, operation_name: str, request: Request, op: operation.Operation, *, force: bool
     ) -> tuple[plans_steps.Plan[Any], ...]:
         if operation_name == observe.ATTACH:
             return (_attach_plan(request, op),)
@@ -76,7 +76,9 @@ class RBDConnectorMixin:
                 raise _not_mapped(request)
             return (rbd_course.growth(found),)
         last = block_connector.link_steps(request, [each.mapped.name for each in found.likely])
-        return (rbd_course.removal(found, (*rbd_course.conf_removed(request.conf), *last)),)
+        return (
+            rbd_course.removal(found, (*rbd_course.conf_removed(request.conf), *last), force=force),
+        )
 
     @staticmethod
     def _paths(request: Request, deadline: wait.Deadline) -> list[str]:
@@ -144,8 +146,11 @@ def _found(request: Request, op: operation.Operation) -> rbd_course.Found:
         own: tuple[model.Mapped, ...] | None = None
         likely: tuple[model.Mapped, ...] = (renamed,)
     else:
-        own = plans.known(found, told, _known_monitors(request, op.work), used) if found else ()
-        likely = plans.to_remove(plans.as_used(found if own is None else own, used), told, used)
+        monitors = _known_monitors(request, op.work) if found else ()
+        own = plans.known(found, told, monitors, used) if found else ()
+        # Rather those of the monitors' cluster than the device that has the name by now.
+        guess = plans.of_monitors(found, told, monitors) or found if own is None else own
+        likely = plans.to_remove(plans.as_used(guess, used), told, used)
     return rbd_course.Found(
         str(request.image),
         tuple(map(_device, dict.fromkeys((*likely, *found)))),

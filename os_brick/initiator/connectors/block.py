@@ -50,7 +50,12 @@ class BlockConnector(base.BaseLinuxConnector):
         """Have the host see the volume's new size; return it in bytes."""
 
     def plan(
-        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+        self,
+        operation_name: str,
+        connection_properties: Raw,
+        device_info: Raw | None = None,
+        *,
+        force: bool = False,
     ) -> tuple[steps_module.Plan[Any], ...]:
         """What an operation would do now, as far as this host tells.
 
@@ -58,15 +63,17 @@ class BlockConnector(base.BaseLinuxConnector):
         at each path when its turn comes.
 
         :param operation_name: ``attach``, ``detach`` or ``extend``.
+        :param force: as of a detach.
         :raises InvalidParameterValue: naming the property that is missing or wrong.
         :raises VolumePathsNotFound: if a volume that is to be extended is not here.
         :raises NotImplementedError: with the reason, where it is decided while it is done.
         """
         request = self.Request.parse(connection_properties, device_info)
-        return self._plan(operation_name, request, operation.looking(request.key, opts.current()))
+        looking = operation.looking(request.key, opts.current())
+        return self._plan(operation_name, request, looking, force=force)
 
     def _plan(
-        self, operation_name: str, request: Any, op: operation.Operation
+        self, operation_name: str, request: Any, op: operation.Operation, *, force: bool
     ) -> tuple[steps_module.Plan[Any], ...]:
         raise NotImplementedError('its connector makes no plans')
 

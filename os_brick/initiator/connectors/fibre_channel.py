@@ -129,7 +129,12 @@ class FibreChannelConnector(block.BlockConnector):
         return result.BlockDevice(path, device.wwid, device.is_multipath)
 
     def _plan(
-        self, operation_name: str, request: request_fc.FcRequest, op: operation.Operation
+        self,
+        operation_name: str,
+        request: request_fc.FcRequest,
+        op: operation.Operation,
+        *,
+        force: bool,
     ) -> tuple[plans_steps.Plan[Any], ...]:
         if operation_name == observe.ATTACH:
             several = self.use_multipath and self._has_multipath(request.enforce_multipath)

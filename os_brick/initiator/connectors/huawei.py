@@ -129,7 +129,12 @@ class HuaweiStorHyperConnector(base.BaseLinuxConnector):
                 host_huawei.detach(program, volume, op.deadline.remaining)
 
     def plan(
-        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+        self,
+        operation_name: str,
+        connection_properties: Raw,
+        device_info: Raw | None = None,
+        *,
+        force: bool = False,
     ) -> tuple[acts.Plan, ...]:
         """What an attach or a detach would do now; the storage's agent is not asked.
 

@@ -155,7 +155,12 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
         return result.BlockDevice(device.path, device.wwid, device.is_multipath)
 
     def _plan(
-        self, operation_name: str, request: request_iscsi.IscsiRequest, op: operation.Operation
+        self,
+        operation_name: str,
+        request: request_iscsi.IscsiRequest,
+        op: operation.Operation,
+        *,
+        force: bool,
     ) -> tuple[plans_steps.Plan[Any], ...]:
         if operation_name == observe.ATTACH:
             several = self.use_multipath and self._has_multipath(request.enforce_multipath)

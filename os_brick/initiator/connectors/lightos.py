@@ -152,14 +152,14 @@ class LightOSConnector(block.BlockConnector):
         return plans_lightos.told(str(request), has_monitor=self.message_queue is not None)
 
     def _plan(
-        self, operation_name: str, request: Volume, op: operation.Operation
+        self, operation_name: str, request: Volume, op: operation.Operation, *, force: bool
     ) -> tuple[steps_module.Plan[Any], ...]:
         if operation_name != observe.DETACH:
             return (lightos_here.plan(operation_name, request, op),)
         choice = lightos_here.survey(request, for_removal=True)
         links = block.link_steps(request, choice.heads)
         last = (*self._told(request), lightos_here.file_removed(op.settings.lightos, request))
-        namespace = plans.plan([choice], keep_connected=True)
+        namespace = plans.plan([choice], keep_connected=True, flush_used=force)
         return (plans_lightos.removal(namespace, (*last, *links)),)
 
     def _still_shows(self, request: Volume, device: str) -> bool:

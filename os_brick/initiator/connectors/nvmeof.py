@@ -209,10 +209,10 @@ class NVMeOFConnector(block.BlockConnector):
         return [*heads, *([array.name] if array else [])]
 
     def _plan(
-        self, operation_name: str, request: Volume, op: operation.Operation
+        self, operation_name: str, request: Volume, op: operation.Operation, *, force: bool
     ) -> tuple[plans_steps.Plan[Any], ...]:
         several = operation_name == observe.ATTACH and self._wants_multipath(request)
-        return (nvmeof_plan.of(operation_name, request, op, is_multipath=several),)
+        return (nvmeof_plan.of(operation_name, request, op, is_multipath=several, force=force),)
 
     def _still_shows(self, request: Volume, device: str) -> bool:
         # The array maps it to this host until it is told, behind controllers that others use.

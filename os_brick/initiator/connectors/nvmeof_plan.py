@@ -18,7 +18,12 @@ Replication = request_nvmeof.Replication
 
 
 def of(
-    operation_name: str, request: Volume, op: operation.Operation, *, is_multipath: bool
+    operation_name: str,
+    request: Volume,
+    op: operation.Operation,
+    *,
+    is_multipath: bool,
+    force: bool,
 ) -> steps.Plan[Any]:
     """The plan of an attach, an extend or a detach.
 
@@ -28,7 +33,8 @@ def of(
         return _attach(request, op, is_multipath=is_multipath)
     if operation_name == observe.EXTEND:
         return _extend(request, op)
-    return _detach(request, op)
+    here, array = nvmeof_here.to_detach(request, op.work)
+    return nvme_removal.plan(here, array, flush_used=force)
 
 
 def _attach(request: Volume, op: operation.Operation, *, is_multipath: bool) -> steps.Plan[Any]:
@@ -56,8 +62,3 @@ def _extend(request: Volume, op: operation.Operation) -> steps.Plan[plans_growth
     found = [nvme_growth.look(each.wanted.identity, each.paths) for each in here]
     array = nvme_survey.array(name) if name else None
     return nvme_growth.plan(nvmeof_here.named(request), found, array)
-
-
-def _detach(request: Volume, op: operation.Operation) -> steps.Plan[nvme_removal.Step]:
-    here, array = nvmeof_here.to_detach(request, op.work)
-    return nvme_removal.plan(here, array, flush_used=False)

@@ -131,7 +131,12 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         return rbd_handle.size(request)
 
     def plan(
-        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+        self,
+        operation_name: str,
+        connection_properties: Raw,
+        device_info: Raw | None = None,
+        *,
+        force: bool = False,
     ) -> tuple[plans_steps.Plan[Any], ...]:
         """What an operation would do now with a volume that the kernel maps; as of other protocols.
 
@@ -139,7 +144,7 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         """
         request = self.Request.parse(connection_properties, device_info)
         if self._is_local(request) or base_rbd.is_mapped(request):
-            return super().plan(operation_name, connection_properties, device_info)
+            return super().plan(operation_name, connection_properties, device_info, force=force)
         raise NotImplementedError(
             'without do_local_attach the process that attaches it opens the image for itself, and '
             'nothing on this host changes'

@@ -129,7 +129,12 @@ class RemoteFsConnector(base.BaseLinuxConnector):
         self._entry(volume, wanted, connection_properties).forget()
 
     def plan(
-        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+        self,
+        operation_name: str,
+        connection_properties: Raw,
+        device_info: Raw | None = None,
+        *,
+        force: bool = False,
     ) -> tuple[acts.Plan, ...]:
         """What an attach or a detach would do now; nothing is changed, and no server is asked.
 

@@ -123,9 +123,9 @@ class ScaleIOConnector(block.BlockConnector):
                     return powerflex.wait_grown(device, before, wanted, op.work)
 
     def _plan(
-        self, operation_name: str, request: _Request, op: operation.Operation
+        self, operation_name: str, request: _Request, op: operation.Operation, *, force: bool
     ) -> tuple[steps_module.Plan[Any], ...]:
-        return (scaleio_plan.of(operation_name, request),)
+        return (scaleio_plan.of(operation_name, request, force=force),)
 
     def _still_shows(self, request: _Request, device: str) -> bool:
         """Whether a path is a volume's own link: it has the ID in its name."""

@@ -38,7 +38,7 @@ def agent(request: Request) -> str:
     return f'gateway {request.gateway.host}' if request.gateway else ''
 
 
-def of(operation_name: str, request: Request) -> acts.Plan:
+def of(operation_name: str, request: Request, *, force: bool) -> acts.Plan:
     """What an operation would do now; neither the gateway nor the client is asked.
 
     :raises VolumePathsNotFound: if the volume is to be extended and is not here.
@@ -66,5 +66,7 @@ def of(operation_name: str, request: Request) -> acts.Plan:
     # Where Cinder unmaps it, its device stays until then.
     gone = [one.name] if one and found.agent else []
     return agents.powerflex_detach(
-        dataclasses.replace(found, doubtful=doubtful), block_connector.link_steps(request, gone)
+        dataclasses.replace(found, doubtful=doubtful),
+        block_connector.link_steps(request, gone),
+        force=force,
     )

@@ -110,7 +110,12 @@ class StorPoolConnector(block_connector.BlockConnector):
             return host.grown(device, size, op.work)
 
     def _plan(
-        self, operation_name: str, request: request_storpool.StorPoolRequest, _op: Any
+        self,
+        operation_name: str,
+        request: request_storpool.StorPoolRequest,
+        _op: Any,
+        *,
+        force: bool,
     ) -> tuple[steps_module.Plan[Any], ...]:
         if operation_name == observe.ATTACH:
             access = request.require_access()

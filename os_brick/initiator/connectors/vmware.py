@@ -152,7 +152,12 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
         steps.run(acts.Act(Verb.REMOVE_FILE, path), functools.partial(remove_copy, path))
 
     def plan(
-        self, operation_name: str, connection_properties: Raw, device_info: Raw | None = None
+        self,
+        operation_name: str,
+        connection_properties: Raw,
+        device_info: Raw | None = None,
+        *,
+        force: bool = False,
     ) -> tuple[acts.Plan, ...]:
         """What an attach or a detach would do now; the server is not asked.
 

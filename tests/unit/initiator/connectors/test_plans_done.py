@@ -5,6 +5,7 @@ For each protocol, on its fake host: the plan changes nothing, and tells no secr
 """
 
 from collections.abc import Iterator
+import functools
 import json
 import pathlib
 
@@ -51,6 +52,14 @@ def test_what_is_shown_is_what_is_done(name: str, stage: planned.Stage) -> None:
             order = sorted if stage.side_by_side else list
             assert order(done) == order(planned.verbs(shown)), operation
     assert (stage.contents() == before) is not stage.stays
+
+
+def test_what_is_shown_of_a_detach_with_force_is_what_is_done(stage: planned.Stage) -> None:
+    stage.do('attach')
+    shown = planned.verbs(stage.plan('detach', force=True))
+    act = functools.partial(stage.brick.disconnect_volume, stage.props, stage.info, force=True)
+    order = sorted if stage.side_by_side else list
+    assert order(planned.steps_of(act)) == order(shown)
 
 
 @pytest.mark.parametrize('name', planned.EXTENDED)
