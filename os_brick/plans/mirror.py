@@ -8,7 +8,8 @@ first one meets; what happens otherwise is told beside them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+import dataclasses
 import enum
 
 from os_brick.plans import acts, nvme_attach, steps
@@ -26,27 +27,29 @@ class Verb(enum.StrEnum):
 _HOST = (nvme_attach.Verb.LOAD_MODULE, nvme_attach.Verb.MAKE_NAME, nvme_attach.Verb.MAKE_ID)
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Volume:
+    """What is known of a replicated volume.
+
+    :ivar count: how many members a new array needs.
+    :ivar is_single: whether there is one member, which may be no part of an array.
+    """
+
+    count: int
+    is_single: bool
+    is_encrypted: bool
+
+
 def attach(
-    alias: str,
-    members: Sequence[nvme_attach.Attach],
-    running: Sequence[str],
-    *,
-    count: int,
-    is_single: bool,
-    is_encrypted: bool,
+    alias: str, members: Sequence[nvme_attach.Attach], running: Sequence[str], volume: Volume
 ) -> steps.Plan[steps.Step]:
     """An attach.
 
     :param members: the plans of the namespaces, which are attached side by side.
     :param running: the arrays that are over them now.
-    :param count: how many members a new array needs.
-    :param is_single: whether there is one member, which may be no part of an array.
     """
-    each = [step for plan in members for step in plan.steps]
-    host = list(dict.fromkeys(step for step in each if step.verb in _HOST))
-    paths = [step for step in each if step.verb not in _HOST]
+    host, paths = _of_members(members)
     back = '' if running else 'stop it'
-    lines = dict.fromkeys(line for plan in members for line in plan.now)
     return steps.Plan(
         'attach',
         '; '.join(plan.what for plan in members),
@@ -55,14 +58,31 @@ def attach(
             *paths,
             Act(Verb.READ_MEMBERS),
             Act(Verb.RUN, alias, back=back),
-            *acts.link_made(is_encrypted=is_encrypted),
+            *acts.link_made(is_encrypted=volume.is_encrypted),
         ),
-        (*lines, *(f'array {name} is over members' for name in running)),
+        (*_once(plan.now for plan in members), *map(_over, running)),
         (
-            *dict.fromkeys(line for plan in members for line in plan.could),
-            *_could(count, is_single=is_single),
+            *_once(plan.could for plan in members),
+            *_could(volume.count, is_single=volume.is_single),
         ),
     )
+
+
+def _of_members(
+    members: Sequence[nvme_attach.Attach],
+) -> tuple[list[nvme_attach.Step], list[nvme_attach.Step]]:
+    """What is made for this host, once for all members, and what is done on each one's paths."""
+    each = [step for plan in members for step in plan.steps]
+    host = dict.fromkeys(step for step in each if step.verb in _HOST)
+    return list(host), [step for step in each if step.verb not in _HOST]
+
+
+def _once(lines: Iterable[Sequence[str]]) -> dict[str, None]:
+    return dict.fromkeys(line for each in lines for line in each)
+
+
+def _over(array: str) -> str:
+    return f'array {array} is over members'
 
 
 def _could(count: int, *, is_single: bool) -> tuple[str, ...]:

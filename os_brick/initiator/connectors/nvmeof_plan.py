@@ -51,9 +51,7 @@ def _attach(request: Volume, op: operation.Operation, *, is_multipath: bool) -> 
         alias,
         plans,
         md.arrays_over(nvmeof_here.heads_of(here)),
-        count=max(request.replica_count, 2),
-        is_single=is_single,
-        is_encrypted=request.encrypted,
+        mirror.Volume(max(request.replica_count, 2), is_single, request.encrypted),
     )
 
 

@@ -55,18 +55,24 @@ def of(operation_name: str, request: Request, *, force: bool) -> acts.Plan:
             found, link, has_limits=bool(request.limits.as_json()), is_encrypted=request.encrypted
         )
     if operation_name == observe.EXTEND:
-        if volume is None:
-            raise NotImplementedError(
-                'only its gateway knows which volume has the name; pass scaleIO_volume_id'
-            )
-        if one is None:
-            raise exception.VolumePathsNotFound
-        return agents.powerflex_extend(found)
-    doubtful = () if devices else tuple(map(device, powerflex.unnamed()))
+        return _extend(volume, found)
+    return _detach(request, found, one.name if one else '', force=force)
+
+
+def _extend(volume: powerflex.Volume | None, found: agents.Found) -> acts.Plan:
+    if volume is None:
+        raise NotImplementedError(
+            'only its gateway knows which volume has the name; pass scaleIO_volume_id'
+        )
+    if not found.devices:
+        raise exception.VolumePathsNotFound
+    return agents.powerflex_extend(found)
+
+
+def _detach(request: Request, found: agents.Found, name: str, *, force: bool) -> acts.Plan:
+    doubtful = () if found.devices else tuple(map(device, powerflex.unnamed()))
     # Where Cinder unmaps it, its device stays until then.
-    gone = [one.name] if one and found.agent else []
-    return agents.powerflex_detach(
-        dataclasses.replace(found, doubtful=doubtful),
-        block_connector.link_steps(request, gone),
-        force=force,
-    )
+    gone = [name] if name and found.agent else []
+    links = block_connector.link_steps(request, gone)
+    found = dataclasses.replace(found, doubtful=doubtful)
+    return agents.powerflex_detach(found, links, force=force)
