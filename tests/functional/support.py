@@ -12,7 +12,7 @@ from typing import Any
 from oslo_concurrency import processutils
 
 from os_brick import exception
-from os_brick.core import background
+from os_brick.core import background, observe
 from tests.functional import lab
 
 # What an operation of the library may fail with.
@@ -235,3 +235,26 @@ def live(connector: Any, volume: Any, props: Any, count: int, multipath: bool) -
     write(path, block, bigger - BLOCK)
     assert volume.read(BLOCK, bigger - BLOCK) == block
     connector.disconnect_volume(props, info)
+
+
+def as_planned(brick, operation, props, info=None):
+    """Do an operation whose steps are those of its plan, by their names; return what it returns."""
+    (plan,) = brick.plan(operation, props, info)
+    done = []
+
+    def hear(record):
+        if isinstance(record, observe.Step) and record.name != 'lock':
+            done.append(str(record.name))
+
+    acts = {
+        'attach': lambda: brick.connect_volume(props),
+        'extend': lambda: brick.extend_volume(props),
+        'detach': lambda: brick.disconnect_volume(props, info),
+    }
+    stop = observe.observe(hear)
+    try:
+        found = acts[operation]()
+    finally:
+        stop()
+    assert sorted(done) == sorted(str(step.verb) for step in plan.steps)
+    return found

@@ -90,7 +90,7 @@ def test_map_grow_unmap(ceph, local, caplog):
     given = props(ceph, image)
     secret = ceph.user('cinder')
     with lab.programs.watch_cmdlines(secret) as leaks:
-        info = local.connect_volume(given)
+        info = support.as_planned(local, 'attach', given)
         assert info == {'type': 'block', 'path': info['path']}
         assert_is(info['path'], ceph, image)
         assert not list(files_with(secret))
@@ -103,9 +103,9 @@ def test_map_grow_unmap(ceph, local, caplog):
         assert told
         assert secret not in told
         ceph.grow(image, 32)
-        assert local.extend_volume(given) == 32 << 20
+        assert support.as_planned(local, 'extend', given) == 32 << 20
         assert support.size(info['path']) == 32 << 20
-        local.disconnect_volume(given, info)
+        support.as_planned(local, 'detach', given, info)
         assert not lab.ceph.devices()
         local.disconnect_volume(given, info)
     with lab.programs.Recorder() as recorder:
