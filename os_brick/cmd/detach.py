@@ -32,6 +32,9 @@ def run(options: argparse.Namespace, console: Console) -> Output:
     meant, made = change.prepared(options, options.what)
 
     def act() -> dict[str, object]:
+        require = getattr(made, 'require', None)
+        if require is not None:
+            require(meant.properties)
         made.disconnect_volume(
             *(meant.properties, meant.device_info, options.force, options.ignore_errors)
         )

@@ -51,6 +51,13 @@ class LocalBaseConnector(base.BaseLinuxConnector):
         """Do nothing."""
         operation.check_now()
 
+    def require(self, connection_properties: Raw) -> None:
+        """Refuse properties that make no sense; a detach is silent about them, for services.
+
+        :raises ValueError: if ``device_path`` is missing or no path.
+        """
+        _path(connection_properties)
+
     def plan(
         self,
         operation_name: str,

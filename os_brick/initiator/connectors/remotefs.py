@@ -128,6 +128,13 @@ class RemoteFsConnector(base.BaseLinuxConnector):
             return
         self._entry(volume, wanted, connection_properties).forget()
 
+    def require(self, connection_properties: Raw) -> None:
+        """Refuse properties that make no sense; a detach is silent about them, for services.
+
+        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        """
+        self._parsed(connection_properties)
+
     def plan(
         self,
         operation_name: str,

@@ -325,6 +325,21 @@ def test_an_empty_word_is_not_a_volume_a_plan_or_an_identity(
     assert host.snapshot() == before
 
 
+@pytest.mark.parametrize('kind', ['nfs', 'local'])
+@pytest.mark.parametrize('data', [{}, {'export': 5, 'device_path': 5}])
+def test_the_detach_of_garbage_is_not_done(
+    host: Any,  # noqa: F811
+    shell: Shell,
+    kind: str,
+    data: dict[str, Any],
+) -> None:
+    connection = {'driver_volume_type': kind, 'data': data, 'mount_point_base': '/mnt'}
+    host.tree.file(PROPS, json.dumps(connection))
+    for words in ((), ('--plan',), ('--force', '--ignore-errors')):
+        assert shell.run('detach', PROPS, *words) == Exit.USAGE, words
+        assert 'Correct the connection properties' in shell.err
+
+
 def test_what_is_not_there(shell: Shell, props: str) -> None:
     assert shell.run('detach', 'dm-99') == Exit.NOT_THERE
     assert shell.run('extend', props) == Exit.NOT_THERE
