@@ -12,6 +12,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import fanout, observe, operation, teardown
 from os_brick.model.settings import Settings
+from os_brick.plans import removal
 
 
 class Ledger:
@@ -87,7 +88,7 @@ def test_a_removal_that_goes_on_after_an_error(told) -> None:
     ledger = Ledger()
 
     def act(op: operation.Operation, steps: teardown.Teardown) -> None:
-        steps.run('step flush dm-4', lambda: 1 / 0)
+        steps.run(removal.Step(removal.Verb.FLUSH, 'dm-4'), lambda: 1 / 0)
         steps.run('logout of t1', lambda: None)
 
     operation.remove(
