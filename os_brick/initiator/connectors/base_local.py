@@ -52,7 +52,7 @@ class LocalBaseConnector(base.BaseLinuxConnector):
         operation.check_now()
 
     def require(self, connection_properties: Raw) -> None:
-        """Refuse properties that make no sense; a detach is silent about them, for services.
+        """Refuse properties that make no sense; a detach by a service ignores them.
 
         :raises ValueError: if ``device_path`` is missing or no path.
         """

@@ -129,7 +129,7 @@ class RemoteFsConnector(base.BaseLinuxConnector):
         self._entry(volume, wanted, connection_properties).forget()
 
     def require(self, connection_properties: Raw) -> None:
-        """Refuse properties that make no sense; a detach is silent about them, for services.
+        """Refuse properties that make no sense; a detach by a service ignores them.
 
         :raises InvalidParameterValue: naming the property that is missing or wrong.
         """
