@@ -18,7 +18,7 @@ import importlib, os, pkgutil, sys, threading
 from oslo_config import cfg
 import os_brick
 from os_brick import opts
-from os_brick.core import locks, wait
+from os_brick.core import forked, locks, wait
 
 for module in pkgutil.walk_packages(os_brick.__path__, 'os_brick.'):
     if not module.name.startswith('os_brick.observers.'):  # They need libraries that are optional.
@@ -28,11 +28,11 @@ KINDS = type(threading.Lock()), type(threading.RLock()), threading.Condition, th
 
 def held_by_modules():
     return {
-        f'{name}.{key}': value
+        f'{name}.{key}': value._lock if isinstance(value, forked.Guard) else value
         for name, module in list(sys.modules.items())
         if name.startswith('os_brick.')
         for key, value in vars(module).items()
-        if isinstance(value, KINDS)
+        if isinstance(value, (*KINDS, forked.Guard))
     }
 
 before = held_by_modules()
