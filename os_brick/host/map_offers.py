@@ -61,6 +61,13 @@ class Offers:
         """Whether multipathd cannot do what it was asked last."""
         return self.answer.startswith(REFUSAL)
 
+    def make(self, disks: Iterable[str], again: Iterable[str]) -> bool:
+        """Offer disks that udev has come to, or others once more; return whether it has to any."""
+        is_new = self.make_known(disks)
+        if not is_new:
+            self.repeat(again)
+        return is_new
+
     def make_known(self, disks: Iterable[str]) -> bool:
         """Offer each disk once that udev has come to; return whether one was."""
         known = [

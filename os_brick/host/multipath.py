@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 import contextlib
 import errno
 import itertools
@@ -60,16 +60,19 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
     others: list[str] = []
     conflict: wait.Deadline | None = None
 
-    def is_over() -> bool:
-        nonlocal conflict
+    def is_there() -> bool:
         maps = dm.multipaths_over(disks)
         found[:] = [each for each in maps if not identity.contradicts(dm.wwid(each))]
-        if found:
-            return True
         others[:] = maps
+        return bool(found)
+
+    def is_over() -> bool:
+        nonlocal conflict
+        if is_there():
+            return True
         conflict = (conflict or wait.Deadline.after(CONFLICT_SECONDS)) if others else None
-        if not offers.insist(identity) and not offers.make_known(disks):
-            offers.repeat([next(turn)])
+        if not offers.insist(identity) and offers.make(disks, [next(turn)]) and is_there():
+            return True  # What multipathd takes it has taken when it answers.
         is_given_up = patience.passed and not offers.are_taken
         return is_given_up or (conflict is not None and conflict.passed)
 
@@ -83,28 +86,32 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
             expected=str(identity),
             actual=f'{dm.wwid(others[0])} for multipathd',
         )
-    names = ', '.join(disks)
     if offers.is_refused and not deadline.passed:
-        raise map_offers.NotClaimed(disks=names, why=offers.answer)
-    limit = deadline if deadline.passed else patience
-    what = (
-        f'the building of a multipath map over {names} (multipathd: {offers.answer or "no answer"})'
-    )
-    raise exception.OperationTimedOut(what=what, seconds=round(limit.seconds, 1))
+        raise map_offers.NotClaimed(disks=', '.join(disks), why=offers.answer)
+    raise _late(disks, offers.answer, deadline if deadline.passed else patience)
+
+
+def _late(disks: Iterable[str], answer: str, limit: wait.Deadline) -> exception.OperationTimedOut:
+    names = ', '.join(disks)
+    what = f'the building of a multipath map over {names} (multipathd: {answer or "no answer"})'
+    return exception.OperationTimedOut(what=what, seconds=round(limit.seconds, 1))
 
 
 def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str]:
     """Wait until a map holds all the disks; return those that it does not hold in time."""
     offers = map_offers.Offers(map_offers.FIRST_LATE_SECONDS, dm.wwid(found))
 
+    def missing() -> set[str]:
+        return set(disks) - set(block.members(found))
+
     def is_complete() -> bool:
-        missing = set(disks) - set(block.members(found))
-        if missing and not offers.make_known(missing):
-            offers.repeat(missing)
-        return not missing
+        left = missing()
+        if left and offers.make(left, left):
+            left = missing()  # What multipathd takes it has taken when it answers.
+        return not left
 
     wait.holds(is_complete, deadline)
-    return set(disks) - set(block.members(found))
+    return missing()
 
 
 def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool) -> None:

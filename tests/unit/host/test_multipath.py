@@ -8,7 +8,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import multipath
+from os_brick.host import multipath, scsi
 from tests.unit.fakehost import host as fake_host
 from tests.unit.host import two_volumes
 
@@ -63,6 +63,39 @@ def test_another_map_of_the_number_is_left_alone(host: Host) -> None:
     multipath.release('dm-0', host.disks['sda'].unit.wwid, wait.Deadline.after(30), give_up_io=True)
     assert host.snapshot() == before
     assert len(host.acts) == acts
+
+
+@pytest.fixture
+def bare(tmp_path: pathlib.Path) -> Iterator[Host]:
+    """The same disks without maps; udev has written down what they are, and told no one."""
+    with two_volumes.attached(tmp_path) as found:
+        found.multipathd_is_greedy = False
+        yield found
+
+
+def test_what_multipathd_takes_is_found_by_its_answer(bare: Host) -> None:
+    """By then a look came each 0.1 s, and one was waited for after each offer."""
+    offered: list[float] = []
+
+    def note(what: str) -> None:
+        if what.startswith('multipathd add path'):
+            offered.append(bare.clock.monotonic())
+
+    bare.before_act = note
+    naps: list[float] = []
+    sleep = bare.clock.sleep
+
+    def counted(seconds: float) -> None:
+        naps.append(seconds)
+        sleep(seconds)
+
+    bare.clock.sleep = counted
+    deadline = wait.Deadline.after(30)
+    found = multipath.build(scsi.cached_identity('sda'), ['sda'], deadline)
+    assert found == 'dm-0'
+    assert multipath.join(found, ['sda', 'sdb'], deadline) == set()
+    assert len(offered) == 2
+    assert naps == []
 
 
 def test_an_open_map_stays(host: Host) -> None:
