@@ -7,15 +7,12 @@ No program is started. A reader that fails costs its own facts and a line.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TypeAlias
 
 from os_brick.core import wait
 from os_brick.doctor import facts
 from os_brick.doctor.readers import host, iscsi, maps, notes, scsi, services
 from os_brick.doctor.readers.look import Look
 from os_brick.host import block
-
-Disks: TypeAlias = dict[str, facts.SeenDisk]
 
 # The processes of so many devices at most are looked for one by one.
 _MOST_SUSPECTS = 64
@@ -57,15 +54,7 @@ def read(deadline: wait.Deadline, *, is_root: bool) -> facts.Facts:
         notes=look.guarded('notes', 'the notes of attaches', notes.notes, look, running or ()),
     )
     # Without what is mounted no disk can be told to have no user.
-    found = found if known else facts.replace(found, notes=None)
-    return _with_openers(look, facts.replace(found, disks=_still_here(disks)))
-
-
-def _still_here(disks: Disks | None) -> Disks | None:
-    """The disks that have not gone while the rest was read: a detach has ended meanwhile."""
-    if disks is None:
-        return None
-    return {name: disk for name, disk in disks.items() if block.inode(name) == disk.number}
+    return _with_openers(look, found if known else facts.replace(found, notes=None))
 
 
 def _records(look: Look) -> tuple[facts.NodeRecord, ...] | None:

@@ -9,8 +9,8 @@ import string
 
 import pytest
 
-from os_brick.core import trace, wait
-from os_brick.doctor import case, catalogue, examine, readers
+from os_brick.core import trace
+from os_brick.doctor import case, catalogue, examine
 from os_brick.initiator.connectors import iscsi
 from tests.unit.doctor.conftest import Ward, ids
 from tests.unit.fakehost import array, surroundings
@@ -353,19 +353,3 @@ def _killed_at_scan(ward: Ward) -> None:
 
     ward.host.before_act = before_act
     iscsi.ISCSIConnector(None).connect_volume(ward.target.properties(2, volume_id='v2'))
-
-
-def test_a_disk_that_goes_while_the_rest_is_read_is_not_judged(ward: Ward) -> None:
-    """A detach beside the doctor: what it has read of the disk is of the past."""
-    disk = next(iter(ward.host.disks.values()))
-    ward.host.remove_map(ward.map)
-
-    def go(what: str) -> None:
-        if what == 'multipathd show daemon' and disk.name in ward.host.disks:
-            ward.host.remove_disk(disk)
-
-    ward.host.before_act = go
-    found = readers.read(wait.Deadline.after(10), is_root=True)
-    assert disk.name not in ward.host.disks
-    assert disk.name not in (found.disks or {})
-    assert found.disks
