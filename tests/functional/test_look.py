@@ -8,10 +8,14 @@ import re
 import subprocess
 import sys
 
+from oslo_config import cfg
 import pytest
 
+import os_brick
+from os_brick.core.records import Ended
 from os_brick.host import inventory
 from os_brick.model.inventory import State
+from tests import breadth
 from tests.functional import fc_support, lab, nvme_support, support
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -19,7 +23,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 CALLS = (
     'execve,fork,vfork,clone,clone3,open,openat,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,'
     'renameat,renameat2,symlink,symlinkat,link,linkat,chmod,fchmod,fchmodat,chown,truncate,'
-    'ftruncate,mount,umount2,connect,bind,flock,kill,write,pwrite64,writev'
+    'ftruncate,mount,umount2,connect,bind,flock,fcntl,kill,write,pwrite64,writev'
 )
 
 
@@ -113,6 +117,8 @@ def _require_only_reads(trace):
             assert 'O_PATH' in line or not re.search(r'"/dev/(?!null|urandom)', line), line
         elif name in ('write', 'writev', 'pwrite64'):
             assert line.startswith(('write(1,', 'write(2,')), line
+        elif name == 'fcntl':
+            assert 'SETLK' not in line, line
         elif name in ('clone', 'clone3'):
             # The thread that reads, so that a file that hangs costs its own line.
             assert 'CLONE_THREAD' in line, line
@@ -144,3 +150,40 @@ def test_users_and_names(attached, shelf, tmp_path):
     assert {support.node(info['path']) for _, _, info in attached} <= set(listed)
     unprivileged = ('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups')
     assert device in volumes(code=3, before=unprivileged)
+
+
+def test_beside_a_service_at_work(shelf, multi, tmp_path):
+    """Looks without an end while volumes come and go: no error on either side, and no wait for a
+    lock. What is half there is told as such, and is not taken for something that is wrong."""
+    target = shelf.target('beside', 2)
+    for lun in (1, 2):
+        target.map(lun, support.stamped(shelf, f'beside{lun}'))
+    every = [target.properties(lun, plural=True) for lun in (1, 2)]
+    own, conf = cfg.CONF.os_brick, tmp_path / 'brick.conf'
+    conf.write_text(f'[os_brick]\nlock_path = {own.lock_path}\nstate_path = {own.state_path}\n')
+    looks = subprocess.Popen(
+        [sys.executable, '-m', 'tests.functional.looks', conf],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    ended = []
+    stop = os_brick.observe(lambda each: ended.append(each) if isinstance(each, Ended) else None)
+    try:
+        assert looks.stdout.readline() == 'begun\n', looks.stderr.read()
+        for _ in range(breadth.examples(2, 25)):
+            infos = [multi.connect_volume(props) for props in every]
+            for props, info in zip(every, infos, strict=True):
+                multi.disconnect_volume(props, info)
+    finally:
+        stop()
+        out, err = looks.communicate('end', timeout=120)
+    found = json.loads(out)
+    assert (looks.returncode, err, found['errors'], found['unread']) == (0, '', [], [])
+    assert all(set(codes) <= {'0', '1', '2'} for codes in found['codes'].values()), found
+    assert {each.outcome for each in ended} == {'done'}
+    assert max(each.lock_seconds for each in ended) < 1
+    wrong = {each.split()[1] for each in found['findings']}
+    assert wrong <= {'map-degraded'}, found
