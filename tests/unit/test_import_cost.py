@@ -112,7 +112,8 @@ DAEMON = """
 exception exception.base exception.chain exception.encryption exception.paths exception.program
 exception.request exception.server exception.volume
 constants core core.atomic core.bound core.children core.clock core.files core.forked
-core.host_lock core.locks core.process core.reaper core.shared_files core.store core.wait
+core.host_lock core.locks core.process core.reaper core.resolved core.shared_files core.store
+core.wait
 model model.addresses model.host_files model.iscsi_record model.names model.settings opts
 privileged privileged.bounding privileged.check privileged.connection privileged.daemon_start
 privileged.iscsi_db privileged.iscsi_files privileged.iscsi_kept privileged.iscsi_pattern

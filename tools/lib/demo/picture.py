@@ -32,7 +32,7 @@ def tell(testbed: lab.Testbed) -> None:
     info = connector.connect_volume(props)
     support.wait_disks(info['path'], 2)
     _shown('tree', wanted=f'{_ID}  64 MiB  {os.path.realpath(info["path"])}  iscsi, multipath 2/2')
-    output.line('\n  The array puts another volume behind the LUN, and tells no one.\n')
+    output.line('\n  The array puts another volume behind the LUN, and the host is not told.\n')
     target.remap(_LUN, other)
     _shown('tree', '--ask', wanted=f'{other.wwid}, which is another volume', code=_FAILED)
     _shown('doctor', 'identity-stale', wanted='identity-stale', code=_FAILED)
