@@ -51,4 +51,5 @@ def own_commands(text: str) -> list[str]:
         re.split(r' {3,}', match['words'].strip())[0]
         for part in (*blocks(text), *literals(text))
         for match in _COMMAND.finditer(part)
+        if not match['words'].strip()[:1].isdigit()  # "os-brick 7" is the one of OpenStack.
     ]
