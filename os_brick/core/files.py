@@ -20,6 +20,9 @@ _LARGEST_TEXT = 1 << 20
 _MOST_OF_SYSFS = 4096
 _PIECE_BYTES = 1 << 16
 
+# What a process or the host has no more of: it says nothing about the file that was asked for.
+_NO_MORE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
 _root = ''
 _epoch = 0
 
@@ -78,10 +81,15 @@ def read_regular(path: str, largest: int) -> bytes:
 
 
 def read_or(path: str, default: str = '') -> str:
-    """The text of a file, or ``default`` where it cannot be read (it may vanish at any time)."""
+    """The text of a file, or ``default`` where it cannot be read (it may vanish at any time).
+
+    :raises OSError: if this process can open no file any more.
+    """
     try:
         return read(path)
-    except OSError:
+    except OSError as error:
+        if error.errno in _NO_MORE:
+            raise
         return default
 
 
@@ -178,11 +186,11 @@ def remove_if_empty(directory: str) -> None:
 
 
 def names(directory: str) -> list[str]:
-    """The sorted names in a directory; none where there is no such directory."""
-    try:
-        return sorted(os.listdir(_inside(directory)))
-    except OSError:
-        return []
+    """The sorted names in a directory; none where there is no such directory.
+
+    :raises OSError: if this process can open none any more.
+    """
+    return sorted(entries(directory))
 
 
 def listed(directory: str) -> list[str]:
@@ -198,11 +206,15 @@ def entries(directory: str) -> dict[str, int]:
 
     The kernel lists the numbers with the names. They are those of the entries themselves, links
     too, and sysfs gives none twice (Linux, fs/kernfs/dir.c, ``__kernfs_new_node``).
+
+    :raises OSError: if this process can open none any more.
     """
     try:
         with os.scandir(_inside(directory)) as found:
             return {each.name: each.inode() for each in found}
-    except OSError:
+    except OSError as error:
+        if error.errno in _NO_MORE:
+            raise
         return {}
 
 
@@ -222,18 +234,6 @@ def inode(path: str) -> int:
         return os.stat(_inside(path)).st_ino
     except OSError:
         return 0
-
-
-def mark(path: str) -> str:
-    """What tells the content of a file from a later one; empty if there is no file.
-
-    Its number, its size, and when it was changed (ctime, which no one can set back).
-    """
-    try:
-        found = os.stat(_inside(path))
-    except OSError:
-        return ''
-    return f'{found.st_ino}-{found.st_size}-{found.st_ctime_ns}'
 
 
 def link_mark(path: str) -> str:

@@ -10,6 +10,7 @@ comes of have not changed. It is kept in the memory of the daemon.
 from __future__ import annotations
 
 import dataclasses
+import os
 
 from os_brick.core import files
 from os_brick.model import addresses, iscsi_record
@@ -41,10 +42,22 @@ def sources(iface: str) -> tuple[str, ...]:
 
     Empty where the defaults are not in their usual place: what is not seen may change.
     """
-    if not files.mark(_DEFAULTS):
+    if not _content(_DEFAULTS):
         return ()
     places = (_DEFAULTS, *(f'{place}/{iface}' for place in _IFACES), *_PROGRAMS)
-    return tuple(map(files.mark, places))
+    return tuple(map(_content, places))
+
+
+def _content(path: str) -> str:
+    """What tells the content of a file from a later one; empty if there is no file.
+
+    Its number, its size, and when it was changed (ctime, which no one can set back).
+    """
+    try:
+        found = os.stat(files.real(path))
+    except OSError:
+        return ''
+    return f'{found.st_ino}-{found.st_size}-{found.st_ctime_ns}'
 
 
 def keep(
