@@ -262,7 +262,7 @@ def _planned(options: argparse.Namespace, change: Change) -> Output:
     try:
         plans = change.plans()
         _require_device(change, plans)
-    except exception.BrickException as error:
+    except _FAILURES as error:
         raise _command_error(error, '') from error
     known = identifier(change, plans)
     given = [name for name, value in change.options.items() if value]

@@ -83,13 +83,14 @@ def _service(path: str, paths: Sequence[str]) -> Service:
         # Not the text of a parser's error: it quotes a line, which may have a password.
         why = error.strerror if isinstance(error, OSError) else 'it is not a configuration'
         raise exits.usage(f'{path} cannot be read: {why or error}.', _REMEDY) from None
-    return Service(
-        path,
-        tuple(paths),
-        service_conf.lock_path(project, conf),
-        service_conf.state_path(project, conf),
-        service_conf.note_paths(project, conf),
-    )
+    places = service_conf.lock_path(project, conf), service_conf.state_path(project, conf)
+    for option, place in zip(('lock_path', 'state_path'), places, strict=True):
+        if '$' in place:
+            raise exits.usage(
+                f'{option} of {path} is {place}, whose variable this command does not know.',
+                f'Write the directory itself into {option}.',
+            )
+    return Service(path, tuple(paths), *places, service_conf.note_paths(project, conf))
 
 
 def _require_one_place(found: Sequence[Service]) -> None:

@@ -71,6 +71,8 @@ def merged(paths: Iterable[str]) -> Conf:
     :raises OSError: as :func:`parsed`, as is ``configparser.Error``.
     """
     conf = configparser.RawConfigParser(strict=False, allow_no_value=True, default_section='')
+    # As oslo.config has them: ``Lock_Path`` is another option.
+    conf.optionxform = str  # type: ignore[method-assign,assignment]
     for each in paths:
         text = files.read_regular(each, _LARGEST_BYTES).decode('utf-8', 'replace')
         conf.read_string(text, source=each)
@@ -78,9 +80,18 @@ def merged(paths: Iterable[str]) -> Conf:
 
 
 def value(conf: Conf, section: str, name: str, default: str = '') -> str:
-    """An option as it is written; the default where there is none."""
-    text = conf.get(section, name, fallback=None)
-    return default if text is None else text.strip()
+    """An option as oslo.config reads it; the default where there is none.
+
+    A group may be spelled in any case, and one pair of quotes around a value is not part of it.
+    """
+    spelled = (each for each in conf.sections() if each.lower() == section.lower())
+    texts = [text for each in spelled if (text := conf.get(each, name, fallback=None)) is not None]
+    return _unquoted(texts[-1].strip()) if texts else default
+
+
+def _unquoted(text: str) -> str:
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in '"\''
+    return text[1:-1] if is_quoted else text
 
 
 def lock_path(project: str, conf: Conf) -> str:

@@ -117,6 +117,8 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
         # Another text says nothing: that of an open image, say, from a caller's database.
         if self._is_local(request) or base_rbd.is_mapped(request):
             super().disconnect_volume(connection_properties, device_info, force, ignore_errors)
+        else:
+            operation.check_now()
 
     def extend_volume(self, connection_properties: Raw) -> int:
         """Have the host see a volume's new size; an open image sees it by itself.

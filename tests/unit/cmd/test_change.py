@@ -418,19 +418,41 @@ def configured(host: fake_host.Host, project: str, text: str) -> str:  # noqa: F
     return path
 
 
+@pytest.mark.parametrize('group', ['oslo_concurrency', 'OSLO_CONCURRENCY'])
+@pytest.mark.parametrize('quote', ['', '"', "'"])
 def test_locks_are_where_the_variables_of_a_service_say(
+    quote: str,
+    group: str,
     host: fake_host.Host,  # noqa: F811
     shell: Shell,
     props: str,
 ) -> None:
     """As OpenStack's installation guides write it; oslo.config knows no state_path here."""
     locks = host.place / 'srv/locks'
-    text = f'[DEFAULT]\nstate_path = {host.place}/srv\n[oslo_concurrency]\n'
-    configured(host, 'nova', f'{text}lock_path = $state_path/locks\n')
+    text = f'[DEFAULT]\nstate_path = {quote}{host.place}/srv{quote}\n[{group}]\n'
+    configured(host, 'nova', f'{text}lock_path = {quote}$state_path/locks{quote}\n')
     configured(host, 'cinder', '[DEFAULT]\nmy_ip = $my_block\n')
     assert shell.run('attach', props) == Exit.OK, shell.err
     assert cfg.CONF.os_brick.lock_path == str(locks)
     assert list(locks.glob('os-brick-*')) or list(host.tree.at(str(locks)).glob('os-brick-*'))
+
+
+@pytest.mark.parametrize('place', ['/srv/$host/locks', '${oslo_concurrency.lock_path}/locks'])
+@pytest.mark.parametrize('option', ['lock_path', 'state_path'])
+def test_a_variable_that_only_the_service_knows_is_refused(
+    option: str,
+    place: str,
+    host: fake_host.Host,  # noqa: F811
+    shell: Shell,
+    props: str,
+) -> None:
+    """The command would have other locks, or other notes, than the service."""
+    configured(host, 'nova', f'[os_brick]\n{option} = {place}\n')
+    before = host.snapshot()
+    assert shell.run('attach', props) == Exit.USAGE
+    assert option in shell.err
+    assert place in shell.err
+    assert host.snapshot() == before
 
 
 @pytest.mark.parametrize('more', ['', 'nova-compute.conf', 'nova.conf.d/brick.conf'])

@@ -2,6 +2,7 @@
 """--plan and --apply of every protocol on its fake host, as a user has them."""
 
 from collections.abc import Iterator
+import errno
 import json
 import os
 import pathlib
@@ -9,6 +10,7 @@ import pathlib
 import pytest
 
 from os_brick.cmd.exits import Exit
+from os_brick.core import files
 from os_brick.host import notes
 from tests.unit import planned
 from tests.unit.cmd.test_change import PROPS, Shell, shell  # noqa: F401
@@ -140,6 +142,31 @@ def test_what_was_not_shown_is_not_done(host: Host) -> None:
     """Whatever the operation takes for a lock, or takes none."""
     for operation in ('attach', 'detach'):
         host.refused(operation, '00000000')
+
+
+@pytest.mark.parametrize('name', ['rbd'])
+def test_a_detach_of_an_image_that_no_kernel_maps_is_checked(host: Host) -> None:
+    """Its properties say that a process opens it, so a plan of it can never have been shown."""
+    more = {**host.stage.props, 'do_local_attach': False}
+    host.stage.file(PROPS, json.dumps({'driver_volume_type': 'rbd', 'data': more}))
+    assert host.run('detach', '--plan') == Exit.REFUSED
+    assert host.run('detach', '--apply', '0' * 8) == Exit.REFUSED
+
+
+@pytest.mark.parametrize('name', ['rbd', 'nfs', 'nvme', 'iscsi'])
+def test_a_plan_of_what_cannot_be_read(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends as the operation would."""
+
+    def fails(_path: str, *_more: object) -> dict[str, int]:
+        raise OSError(errno.EMFILE, 'Too many open files')
+
+    host.run('attach')
+    with monkeypatch.context() as patch:
+        for each in ('entries', 'listed', 'read_bytes', 'inode', 'readlink'):
+            patch.setattr(files, each, fails)
+        assert host.run('detach', '--plan') == Exit.WARNINGS  # 1: nothing was changed
+    assert 'Too many open files' in host.shell.err
+    assert 'fault of os-brick' not in host.shell.err
 
 
 def test_each_golden_is_one_of_a_plan() -> None:
