@@ -7,7 +7,7 @@ steps, ``host/removal`` runs them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 import dataclasses
 import enum
 from typing import Any
@@ -114,7 +114,7 @@ def _take_apart(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> l
         *([] if maps else [forget]),
         *(Step(Verb.RESUME, name, wwid) for name, wwid in maps),
         *_flushes(choice),
-        *(Step(Verb.UNLINK, path) for path in own_links(choice, wanted, links)),
+        *_unlinks(choice, own_links(choice, wanted, links)),
         *(Step(Verb.REMOVE_MAP, each.name, each.wwid) for each in choice.maps),
         *([forget] if maps else []),
         Step(Verb.REMOVE_DISKS, disks=disks),
@@ -122,6 +122,13 @@ def _take_apart(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> l
         *(Step(Verb.REMOVE_LATE_MAP, wwid=wwid) for wwid in choice.wwids),
         *(Step(Verb.FORGET_WWID, wwid=wwid) for wwid in choice.wwids),
     ]
+
+
+def _unlinks(choice: Choice, links: Collection[str]) -> list[Step]:
+    """Links go while no map is open: what has one open may open it again by its link."""
+    maps = choice.maps if links else ()
+    checks = [Step(Verb.CHECK_OPEN, each.name, each.wwid) for each in maps]
+    return [*checks, *(Step(Verb.UNLINK, path) for path in links)]
 
 
 def _users(disks: Iterable[FoundDisk], maps: Iterable[FoundMap]) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ def test_a_map_goes_before_its_disks_and_after_its_flush() -> None:
         'check users sda, sdb',
         f'resume dm-0 of {GOLD}',
         f'flush dm-0 of {GOLD} (sda, sdb)',
+        f'check that it is not open: dm-0 of {GOLD}',
         'unlink /dev/disk/by-id/os-brick+dev+dm-0',
         f'remove map dm-0 of {GOLD}',
         'forget paths sda, sdb',

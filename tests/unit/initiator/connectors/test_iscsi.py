@@ -658,6 +658,28 @@ def test_encrypted_volumes_have_a_link(host: Host, target: array.Target, multipa
     assert host.snapshot() == before
 
 
+def test_an_open_map_has_its_link_all_the_time(host: Host, target: array.Target) -> None:
+    """Its user may open it again by the link while a detach waits, and is refused in the end."""
+    brick = connector()
+    props = target.properties(plural=True, encrypted=True)
+    info = brick.connect_volume(props)
+    host.maps['dm-0'].open_count = 1
+    attached = host.snapshot()
+    there: list[bool] = []
+    sleep = host.clock.sleep
+
+    def look_and_sleep(seconds: float) -> None:
+        there.append(host.tree.at(info['path']).is_symlink())
+        sleep(seconds)
+
+    host.clock.sleep = look_and_sleep  # type: ignore[method-assign]
+    with pytest.raises(exception.VolumeInUse):
+        brick.disconnect_volume(props, info)
+    assert there
+    assert all(there)
+    assert host.snapshot() == attached
+
+
 def test_the_link_of_another_volume_stays(host: Host, target: array.Target) -> None:
     """A caller that mixes up what attaches have returned."""
     brick = connector(False)
