@@ -82,7 +82,8 @@ def _loaded(where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     warnings: tuple[str, ...] = ()
     try:
         if where == '-':
-            text = sys.stdin.read(_LARGEST_BYTES)
+            # Python has none where the descriptor is closed, as cron may have it.
+            text = sys.stdin.read(_LARGEST_BYTES) if sys.stdin is not None else ''
         else:
             path = os.path.abspath(where)
             _require_trusted(path)
@@ -96,9 +97,20 @@ def _loaded(where: str) -> tuple[Mapping[str, Any], tuple[str, ...]]:
         raise exits.usage(
             f'{where} cannot be read: {why}.', 'PROPS is a file with connection properties, or -.'
         ) from None
-    if not isinstance(found, Mapping):
-        raise exits.usage(f'{where} does not hold a dictionary.', 'See os-brick attach --help.')
+    if not isinstance(found, Mapping) or not _has_texts_for_keys(found):
+        raise exits.usage(
+            f'{where} does not hold a dictionary with texts for keys.',
+            'See os-brick attach --help.',
+        )
     return found, warnings
+
+
+def _has_texts_for_keys(found: object) -> bool:
+    """Whether no dictionary in a value has a key that JSON cannot have; YAML may have numbers."""
+    if isinstance(found, Mapping):
+        texts = all(isinstance(key, str) for key in found)
+        return texts and all(map(_has_texts_for_keys, found.values()))
+    return not isinstance(found, list) or all(map(_has_texts_for_keys, found))
 
 
 def _require_trusted(path: str) -> None:

@@ -73,8 +73,7 @@ class LocalBaseConnector(base.BaseLinuxConnector):
         :raises OperationTimedOut: if the file system on which the path lies does not answer.
         """
         path = _path(connection_properties)
-        limit = opts.current().operation_seconds
-        name = process.isolated(f'a look at {path}', limit, block.name_of, path)
+        name = _name_of(path)
         if name is None and operation_name == observe.EXTEND:
             raise exception.VolumeDeviceNotFound(device=path)
         return (here.plan(operation_name, path, name, block.size_bytes(name) if name else 0),)
@@ -99,13 +98,23 @@ class LocalBaseConnector(base.BaseLinuxConnector):
 
         :raises ValueError: if ``device_path`` is missing or no path.
         :raises VolumeDeviceNotFound: if there is no block device at it.
+        :raises OperationTimedOut: if the file system on which the path lies does not answer.
         """
         path = _path(connection_properties)
         operation.check_now()
-        name = block.name_of(path)
+        name = _name_of(path)
         if name is None:
             raise exception.VolumeDeviceNotFound(device=path)
         return block.size_bytes(name)
+
+
+def _name_of(path: str) -> str | None:
+    """The device at a path, which may lie on a share whose server has gone.
+
+    :raises OperationTimedOut: if that does not answer.
+    """
+    limit = opts.current().operation_seconds
+    return process.isolated(f'a look at {path}', limit, block.name_of, path)
 
 
 def _path(connection_properties: Raw) -> str:

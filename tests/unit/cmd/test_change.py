@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import sys
 from typing import Any
 
 from oslo_config import cfg
@@ -352,6 +353,8 @@ def test_what_is_not_there(shell: Shell, props: str) -> None:
         ('{"target_lun": 1}', 'does not tell the protocol'),
         ('{', 'neither JSON nor YAML'),
         ('[1, 2]', 'does not hold a dictionary'),
+        ('1: x', 'with texts for keys'),
+        ('driver_volume_type: iscsi\ndata: {a: [{2: y}]}', 'with texts for keys'),
         ('{"driver_volume_type": "floppy", "data": {}}', 'There is no connector of protocol'),
         ('{"driver_volume_type": "iscsi", "data": {}}', 'target_portal'),
         ('{"driver_volume_type": "iscsi", "data": null}', 'data in /root/gold.json is not'),
@@ -371,6 +374,13 @@ def test_properties_that_are_none(
     host.tree.file(PROPS, text)
     assert shell.run('attach', PROPS) == Exit.USAGE
     assert says in shell.err
+
+
+def test_no_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where cron or systemd has closed it."""
+    monkeypatch.setattr(sys, 'stdin', None)
+    assert shell.run('attach', '-') == Exit.USAGE
+    assert 'does not hold a dictionary' in shell.err
 
 
 def test_a_secret_that_others_can_read_is_warned_about(

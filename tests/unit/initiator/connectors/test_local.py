@@ -2,12 +2,15 @@
 """Volumes that are here already: local devices, and files and devices of GPFS."""
 
 import pathlib
+import time
 from typing import Any
 
+from oslo_config import cfg
 import pytest
 
 from os_brick import exception
 from os_brick.core import files
+from os_brick.host import block
 from os_brick.initiator.connectors import gpfs, local
 from tests.unit.fakehost import tree as fake_tree
 
@@ -67,3 +70,16 @@ def test_extend_tells_the_size_now(kind: Any, name: str, tmp_path: pathlib.Path)
         assert kind(None).extend_volume(PROPS) == 2 << 20
         with pytest.raises(exception.VolumeDeviceNotFound, match='/dev/vg/other'):
             kind(None).extend_volume({'device_path': '/dev/vg/other'})
+
+
+@EITHER
+def test_an_extend_waits_for_a_path_no_longer_than_an_operation(
+    kind: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may lie on a share whose server has gone: a look at it cannot be ended."""
+    monkeypatch.setattr(block, 'name_of', lambda _path: time.sleep(60))
+    cfg.CONF.set_override('operation_timeout', 1, group='os_brick')
+    begun = time.monotonic()
+    with pytest.raises(exception.OperationTimedOut, match='/dev/vg/lv'):
+        kind(None).extend_volume(PROPS)
+    assert time.monotonic() - begun < 30
