@@ -59,7 +59,8 @@ class RBDConnectorMixin:
         return gone
 
     def _extend(self, request: Request, op: operation.Operation) -> int:
-        own = _of_volume(request, op)
+        # The size of an image that once had the name would be taken for the volume's.
+        own = _of_volume(request, op, is_asked=True)
         if not own:
             raise _not_mapped(request)
         sizes = [_grown(each, op) for each in own]
@@ -70,7 +71,7 @@ class RBDConnectorMixin:
     ) -> tuple[plans_steps.Plan[Any], ...]:
         if operation_name == observe.ATTACH:
             return (_attach_plan(request, op),)
-        found = _found(request, op)
+        found = _found(request, op, is_asked=operation_name == observe.EXTEND)
         if operation_name == observe.EXTEND:
             if not found.likely:
                 raise _not_mapped(request)
@@ -137,8 +138,11 @@ def _attach_plan(request: Request, op: operation.Operation) -> acts.Plan:
     )
 
 
-def _found(request: Request, op: operation.Operation) -> rbd_course.Found:
-    """What there is of a volume, without asking its cluster."""
+def _found(request: Request, op: operation.Operation, *, is_asked: bool) -> rbd_course.Found:
+    """What there is of a volume, without asking its cluster.
+
+    :param is_asked: as of :func:`_of_volume`.
+    """
     found, told = krbd.survey(request.image)
     used = _used(request)
     renamed = _of_another_name(request, used)
@@ -156,7 +160,7 @@ def _found(request: Request, op: operation.Operation) -> rbd_course.Found:
         tuple(map(_device, dict.fromkeys((*likely, *found)))),
         krbd.probes(request.image),
         tuple(map(_device, likely)),
-        own is None,
+        own is None or (is_asked and bool(own) and used is None),
     )
 
 
@@ -212,13 +216,17 @@ def _unfit(image: model.Image, found: Collection[model.Mapped]) -> set[int]:
     return {each.number for each in found if needs_writes and block.is_read_only(each.name)}
 
 
-def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped, ...]:
+def _of_volume(
+    request: Request, op: operation.Operation, *, is_asked: bool = False
+) -> tuple[model.Mapped, ...]:
     """The maps of the volume, of several its own ones.
 
     Which cluster a map is of is known by the monitors that the kernel was told. Where they are not
     those of the properties, the cluster is asked. It is asked, too, which image has the name now
     where that is not said by the device that the caller had: the kernel keeps the name that an
     image was mapped by, and it may have been renamed, or made again, since.
+
+    :param is_asked: whether it is asked of the only map, too, where no device says it.
     """
     krbd.sweep_probes(request.image, op.work)
     found, told = krbd.survey(request.image)
@@ -230,8 +238,10 @@ def _of_volume(request: Request, op: operation.Operation) -> tuple[model.Mapped,
         return ()
     monitors = _known_monitors(request, op.work)
     own = plans.known(found, told, monitors, used)
-    if own is None:
-        own = plans.answered(found, told, monitors, used, _identity(request, op))
+    if own is None or (is_asked and own and used is None):
+        identity = _identity(request, op)
+        own = plans.answered(found, told, monitors, used, identity)
+        own = plans.of_identity(own, identity) if used is None else own
     return plans.to_remove(plans.as_used(own, used), told, used)
 
 

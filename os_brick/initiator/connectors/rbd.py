@@ -8,7 +8,7 @@ import os
 from typing import Any
 
 from os_brick import initiator, opts
-from os_brick.core import operation, teardown, wait
+from os_brick.core import observe, operation, teardown, wait
 from os_brick.initiator import linuxrbd, reports
 from os_brick.initiator.connectors import base_rbd, block, rbd_handle
 from os_brick.plans import steps as plans_steps
@@ -144,9 +144,11 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
 
         :raises NotImplementedError: for an image that a process opens for itself.
         """
-        request = self.Request.parse(connection_properties, device_info)
+        # An extend is not told what the attach returned, so its plan is not, either.
+        info = None if operation_name == observe.EXTEND else device_info
+        request = self.Request.parse(connection_properties, info)
         if self._is_local(request) or base_rbd.is_mapped(request):
-            return super().plan(operation_name, connection_properties, device_info, force=force)
+            return super().plan(operation_name, connection_properties, info, force=force)
         raise NotImplementedError(
             'without do_local_attach the process that attaches it opens the image for itself, and '
             'nothing on this host changes'

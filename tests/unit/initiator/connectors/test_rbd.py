@@ -50,7 +50,7 @@ def test_the_life_of_a_volume(host: ceph.RbdHost, cluster: ceph.Cluster) -> None
     assert not host.keyrings.keys
     assert connector.get_volume_paths(given) == ['/dev/rbd0']
     cluster.images['rbd', '', 'v1'].size = 32 << 20
-    assert connector.extend_volume(given) == 32 << 20
+    assert connector.extend_volume({**given, 'device_path': info['path']}) == 32 << 20
     connector.disconnect_volume(given, info)
     assert host.flushes == ['rbd0']
     assert host.written[1:] == ['0']
@@ -243,6 +243,23 @@ def test_a_detach_leaves_an_image_that_once_had_the_name(
     host.rbd[0].is_open = False
     local.disconnect_volume(cluster.properties('rbd/v2'), old)
     assert not host.rbd
+
+
+@pytest.mark.parametrize('how', ['renamed', 'made again'])
+def test_the_size_of_an_image_that_once_had_the_name_is_not_the_volumes(
+    host: ceph.RbdHost, cluster: ceph.Cluster, local: rbd.RBDConnector, how: str
+) -> None:
+    """The volume itself is not mapped here."""
+    given = cluster.properties('rbd/v1')
+    info = local.connect_volume(given)
+    if how == 'renamed':
+        cluster.images['rbd', '', 'v2'] = cluster.images.pop(('rbd', '', 'v1'))
+    cluster.image('v1').size = 64 << 20
+    with pytest.raises(exception.VolumePathsNotFound):
+        local.extend_volume(given)
+    assert list(host.rbd) == [0]
+    # Its own device says which it is.
+    assert local.extend_volume({**given, 'device_path': info['path']}) == 16 << 20
 
 
 def test_a_renamed_volume_is_detached_by_its_device(
