@@ -10,7 +10,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import undo, wait
+from os_brick.core import observe, undo, wait
 from os_brick.host import block, fc, fc_paths, fc_platform, fc_zfcp, lun_state, scsi
 from os_brick.host import disks as host_disks
 from os_brick.paths import scsi_undo
@@ -108,7 +108,8 @@ class Driver:
         :raises PortDown: if one is not.
         """
         if plans_attach.has(self.steps(path), Verb.CHECK_PORT):
-            why = self._why_down(path)
+            with observe.step(Verb.CHECK_PORT, path):
+                why = self._why_down(path)
             if why is not None:
                 raise PortDown(f'{path}: {why}')
         return False
@@ -139,7 +140,8 @@ class Driver:
         is_new = plans_attach.has(self.steps(path), Verb.SCAN)
         if is_new:
             self._remember(path, attempt)
-        disk = self._find(path, attempt, is_new=is_new)
+        with observe.step(Verb.VERIFY, path):
+            disk = self._find(path, attempt, is_new=is_new)
         if disk.is_new and not is_new:  # In the place of a stale one.
             self._remember(path, attempt)
         host_disks.require_expected(disk, self.options.request.expected_wwid)
@@ -151,7 +153,8 @@ class Driver:
 
         def look() -> scsi.Scanned | None:
             attempt.begin()
-            found = options.platform.look(path, until)
+            with observe.step(Verb.SCAN, path):
+                found = options.platform.look(path, until)
             if scsi.is_known(place):
                 attempt.respond()
             return found

@@ -78,9 +78,11 @@ class Driver:
         until = deadline.within(self.options.scan_seconds)
         first = self.steps(path, until)[0]
         if first.verb is Verb.AWAIT_SESSION:
-            self._await_session(path, first.session or 0, until)
+            with observe.step(first.verb, path):
+                self._await_session(path, first.session or 0, until)
         elif first.verb is Verb.ASK_PORTAL and ask:
-            why_not = iscsi.why_unreachable(path.portal, deadline.limit(net.REACH_SECONDS))
+            with observe.step(first.verb, path):
+                why_not = iscsi.why_unreachable(path.portal, deadline.limit(net.REACH_SECONDS))
             if why_not is not None:
                 raise PortalUnreachable(f'Portal {path.portal} does not answer: {why_not}')
         return True

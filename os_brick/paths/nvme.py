@@ -12,7 +12,7 @@ import threading
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import locks, net, undo, wait
+from os_brick.core import locks, net, observe, undo, wait
 from os_brick.host import nvme, nvme_connect, nvme_refs, nvme_removal, nvme_search, nvme_survey
 from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.paths.attempt import Attempt
@@ -147,7 +147,8 @@ class Driver:
         """
         if not (ask and plans.has(self.steps(path), Verb.ASK_PORTAL)):
             return False
-        why = nvme_connect.why_unreachable(path.portal, deadline.limit(net.REACH_SECONDS))
+        with observe.step(Verb.ASK_PORTAL, path):
+            why = nvme_connect.why_unreachable(path.portal, deadline.limit(net.REACH_SECONDS))
         if why is not None:
             raise PortalUnreachable(f'{path}: it does not answer ({why})')
         return True
@@ -180,7 +181,8 @@ class Driver:
             while True:
                 found = self._controller(one)
                 attempt.respond()
-                namespace = self._namespace(one, found)
+                with observe.step(Verb.FIND, path):
+                    namespace = self._namespace(one, found)
                 if namespace is not None:
                     return OpenPath(path, found.controller, namespace, found.is_new)
                 # It went away meanwhile: another volume's detach was faster.
@@ -229,7 +231,8 @@ class Driver:
             if self.existing(path):
                 return None
             attempt.begin()
-            new = self._made(one)
+            with observe.step(Verb.CONNECT, path):
+                new = self._made(one)
             if new is None:
                 return None
             made = new.controller

@@ -6,12 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from os_brick import exception
-from os_brick.core import operation, undo, wait
+from os_brick.core import observe, operation, undo, wait
 from os_brick.host import nvme, nvme_connect, nvme_volume
 from os_brick.model import fabrics
 from os_brick.paths import engine, path_set
 from os_brick.paths.nvme import Driver, NvmePath, OpenPath
 from os_brick.plans import paths as plans_paths
+from os_brick.plans.nvme_attach import Verb
 
 
 class NvmeHead:
@@ -78,7 +79,8 @@ def attach_all(
     alike = [one for one in opened if one.namespace.head == first.head]
     _require_same(opened)
     behind = [one.controller for one in alike]
-    nvme_volume.wait_readable(first, op.work.within(op.settings.scan_seconds), behind)
+    with observe.step(Verb.READ, first.head):
+        nvme_volume.wait_readable(first, op.work.within(op.settings.scan_seconds), behind)
     if len(alike) < wanted:
         raise exception.BrickException(
             f'Multipath is enforced, and only {len(alike)} path leads to /dev/{first.head} '
@@ -101,7 +103,8 @@ def attach_first(
 
     def use(opened: OpenPath, deadline: wait.Deadline, _steps: undo.Undo) -> fabrics.Path:
         limit = deadline.within(op.settings.scan_seconds)
-        nvme_volume.wait_readable(opened.namespace, limit, [opened.controller])
+        with observe.step(Verb.USE_ONE, opened.namespace.head):
+            nvme_volume.wait_readable(opened.namespace, limit, [opened.controller])
         return opened.namespace
 
     return engine.open_first(driver, NvmeHead(), in_turn(driver, paths), op, use)

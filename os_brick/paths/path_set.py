@@ -235,14 +235,12 @@ class PathSet(Generic[P, O]):
 
     def _opened(self, path: P, attempt: Attempt) -> O:
         with attempt.made.on_error():
-            with observe.step('reach', path):
-                if self._driver.reachable(path, attempt.deadline, ask=attempt.ask):
-                    attempt.respond()
+            if self._driver.reachable(path, attempt.deadline, ask=attempt.ask):
+                attempt.respond()
             if self._turn and attempt.ask:  # What has not answered takes none: it may hang.
                 with observe.step('await turn', path):
                     self._turn.take(attempt.deadline, attempt.check)
-            with observe.step('open path', path):
-                return self._driver.open(path, attempt)
+            return self._driver.open(path, attempt)
 
     def _deliver(self, path: P, opened: O, attempt: Attempt) -> None:
         """Hand over what an attempt has made: to the attach, or to the volume it has become."""

@@ -126,7 +126,7 @@ def _proven(disks: Sequence[host_disks.Disk], wwid: str, deadline: wait.Deadline
 def _open_single(
     disk: host_disks.Disk, deadline: wait.Deadline, *steps: undo.Undo
 ) -> volume.Device:
-    with observe.step('read', disk):
+    with observe.step(Verb.USE_ONE, disk):
         device = volume.open_single(disk, deadline)
     _hand_out([disk], *steps)
     return device

@@ -32,8 +32,10 @@ KEY = f'DHHC-1:00:{"s" * 48}:'
 # Those of the properties.
 PASSWORD = 'sesame-sesame'
 SECRETS = (KEY, ceph.SECRET, PASSWORD)
-# What is told of every operation, and is not a step of its plan.
-_ALWAYS = ('lock',)
+# What is told of an operation that waits for others, and is not a step of its plan.
+WAITS = ('lock', 'await turn')
+# What is told with the next step, as one act does both.
+_WITH_THE_NEXT = 'make node record'
 
 
 @dataclasses.dataclass
@@ -96,7 +98,7 @@ def steps_of(act: Callable[[], object]) -> list[str]:
     found: list[observe.Step] = []
 
     def hear(record: observe.Record) -> None:
-        if isinstance(record, observe.Step) and record.name not in _ALWAYS:
+        if isinstance(record, observe.Step) and record.name not in WAITS:
             found.append(record)
 
     stop = observe.observe(hear)
@@ -109,7 +111,8 @@ def steps_of(act: Callable[[], object]) -> list[str]:
 
 def verbs(plan: dict[str, Any]) -> list[str]:
     """The verbs of its steps."""
-    return [each['verb'] for each in plan['steps']]
+    found = [each['verb'] for each in plan['steps']]
+    return [each for each in found if each != _WITH_THE_NEXT]
 
 
 def steady(text: str) -> str:
@@ -341,7 +344,5 @@ STAGES: dict[str, Callable[[pathlib.Path], contextlib.AbstractContextManager[Sta
     'storpool': of_storpool,
     'local': of_local,
 }
-# Of paths that are opened side by side it is told, too, what each of them waits for.
-BY_PATHS = {('iscsi', 'attach'), ('fc', 'attach'), ('nvme', 'attach')}
 # Those whose extend does something on the host.
 EXTENDED = ('nvme', 'rbd', 'lightos')
