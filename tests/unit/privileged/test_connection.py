@@ -17,7 +17,8 @@ ROOT = pathlib.Path(__file__).parents[3]
 # Run by a process of its own, because a daemon stays as long as its client. It gives up all
 # capabilities: nothing here needs any, nor root.
 START = r"""
-import os, sys, threading, time
+import functools, os, sys, threading, time
+print = functools.partial(print, flush=True)  # os._exit loses what is not
 from oslo_config import cfg
 from oslo_privsep import priv_context
 cfg.CONF(sys.argv[1:], project='test')
