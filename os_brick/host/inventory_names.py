@@ -99,7 +99,9 @@ class Notes:
     """
 
     def __init__(self, found: Iterable[note.Note]) -> None:
-        every = [each for each in found if each.is_attached]
+        # The newest last, which counts: one of a volume that has gone without a detach stays, and
+        # another volume has its device's name by now.
+        every = sorted((each for each in found if each.is_attached), key=lambda each: each.at)
         self._by_identity = {name: each for each in every for name in _identities(each)}
         self._by_device = {each.device: each for each in every if each.device}
         self._files = [each for each in every if each.result and not each.device]

@@ -155,6 +155,17 @@ def test_a_name_of_a_device_that_another_namespace_has_by_now() -> None:
     assert not every.contradicts(nguid)
 
 
+@pytest.mark.parametrize('is_first', [True, False])
+def test_the_newest_note_counts(is_first: bool) -> None:
+    """A service was killed, and what it had attached was removed by hand: its note stays."""
+    left = [noted(OTHER, at=1.0), noted(WWID, 'dm-9', wanted=4, at=2.0)]
+    own = noted(WWID, wanted=2, at=3.0)
+    every = inventory_names.Notes([own, *left] if is_first else [*left, own])
+    assert every.of(MAP) == own
+    assert not every.contradicts(MAP)
+    assert inventory_names.Notes([*left, noted(OTHER, at=4.0)]).contradicts(MAP) == OTHER
+
+
 def test_a_note_names_and_counts(host: fake_host.Host) -> None:
     unit = mapped(host, f'volume-{ID}'.replace('8f0c', '0000'), portals=2)
     found = noted(unit.wwid, 'dm-0', wanted=3, attachment_id='abc', at=86400.0)
