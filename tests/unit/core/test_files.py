@@ -73,6 +73,7 @@ class Calls:
         return call
 
 
+@pytest.mark.native  # What eventlet puts in the place of os.read asks for the file's state.
 def test_what_a_value_of_sysfs_costs(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attach reads 50 to 300 of them; each call of the system takes 0.1 ms in the guest."""
     (root / 'sys').mkdir()
@@ -126,6 +127,7 @@ def test_no_more_memory_is_asked_for_than_there_is_to_read(
     assert max(sizes) <= 1 << 16
 
 
+@pytest.mark.native  # The opening of a pipe waits for its other end, and all green threads with it.
 def test_what_comes_in_pieces_is_read_to_its_end(root: pathlib.Path) -> None:
     """As /proc/mounts does, where a line ends."""
     os.mkfifo(root / 'etc/pipe')

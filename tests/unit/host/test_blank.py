@@ -106,4 +106,5 @@ def test_the_second_look_is_a_second_later(world: World) -> None:  # noqa: F811
     begun = world.host.clock.monotonic()
     blank.wait_apart(first, wait.Deadline.after(60))
     blank.wait_apart(require(ZEROS), wait.Deadline.after(0.1))
-    assert world.host.clock.monotonic() - begun < 0.5
+    # Nothing was waited for; the clock also runs with the time that a busy machine takes.
+    assert world.host.clock.monotonic() - begun < blank.APART_SECONDS
