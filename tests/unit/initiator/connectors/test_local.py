@@ -80,6 +80,9 @@ def test_an_extend_waits_for_a_path_no_longer_than_an_operation(
     monkeypatch.setattr(block, 'name_of', lambda _path: time.sleep(60))
     cfg.CONF.set_override('operation_timeout', 1, group='os_brick')
     begun = time.monotonic()
-    with pytest.raises(exception.OperationTimedOut, match='/dev/vg/lv'):
-        kind(None).extend_volume(PROPS)
+    try:
+        with pytest.raises(exception.OperationTimedOut, match='/dev/vg/lv'):
+            kind(None).extend_volume(PROPS)
+    finally:
+        cfg.CONF.clear_override('operation_timeout', group='os_brick')
     assert time.monotonic() - begun < 30
