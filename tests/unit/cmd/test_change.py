@@ -465,6 +465,11 @@ def test_a_variable_that_only_the_service_knows_is_refused(
     assert host.snapshot() == before
 
 
+def notes_of_nova(state_path: str) -> pathlib.Path:
+    """Have the notes be where only nova has them."""
+    return pathlib.Path(state_path).rename(pathlib.Path(state_path).with_name('of-nova'))
+
+
 @pytest.mark.parametrize('more', ['', 'nova-compute.conf', 'nova.conf.d/brick.conf'])
 def test_a_volume_is_detached_by_a_note_in_the_place_of_its_service(
     more: str,
@@ -475,8 +480,7 @@ def test_a_volume_is_detached_by_a_note_in_the_place_of_its_service(
 ) -> None:
     """The note goes, too, wherever the service is told to have it."""
     assert shell.run('attach', props) == Exit.OK
-    place = pathlib.Path(state_path).with_name('of-nova')
-    pathlib.Path(state_path).rename(place)
+    place = notes_of_nova(state_path)
     configured(host, 'nova', '[DEFAULT]\n')
     assert shell.run('detach', VOLUME) == Exit.NOT_THERE
     host.tree.file(f'/etc/nova/{more or "nova.conf"}', f'[os_brick]\nstate_path = {place}\n')
@@ -492,8 +496,7 @@ def test_a_volume_of_a_service_with_other_locks_is_left_alone(
 ) -> None:
     """By the configuration of one service, the volume of another: the two would not wait."""
     assert shell.run('attach', props) == Exit.OK
-    place = pathlib.Path(state_path).with_name('of-nova')
-    pathlib.Path(state_path).rename(place)
+    place = notes_of_nova(state_path)
     locks = pathlib.Path(cfg.CONF.os_brick.lock_path)
     nova = configured(host, 'nova', f'[os_brick]\nstate_path = {place}\nlock_path = {locks}\n')
     other = f'[os_brick]\nlock_path = {locks.with_name("others")}\n'
