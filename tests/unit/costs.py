@@ -13,7 +13,8 @@ import os
 import queue
 import sys
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
+from typing import Any, Self
 
 from oslo_privsep import priv_context
 
@@ -33,7 +34,24 @@ class Costs(threading.local):
         self.in_root = 0
 
 
-class Counter:
+class Profile:
+    """Is told of what every thread calls, while it is open."""
+
+    def __enter__(self) -> Self:
+        self._before = sys.getprofile()
+        threading.setprofile(self._note)
+        sys.setprofile(self._note)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        sys.setprofile(self._before)
+        threading.setprofile(None)
+
+    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
+        raise NotImplementedError
+
+
+class Counter(Profile):
     """Counts in all threads while it is open.
 
     :ivar accesses: files opened, listed, looked at, followed or changed.
@@ -44,21 +62,6 @@ class Counter:
         self.accesses = 0
         self.root_calls = 0
         self._depth = Costs()
-
-    def __enter__(self) -> 'Counter':
-        self._before = sys.getprofile()
-        threading.setprofile(self._note)
-        sys.setprofile(self._note)
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _trace: TracebackType | None,
-    ) -> None:
-        sys.setprofile(self._before)
-        threading.setprofile(None)
 
     def _note(self, frame: FrameType, event: str, argument: object) -> None:
         depth = self._depth
@@ -82,7 +85,7 @@ class _Depth(threading.local):
         self.calls: list[bool] = []
 
 
-class Effort:
+class Effort(Profile):
     """Counts the calls of functions, in Python and built in, in all threads while it is open.
 
     What the fake host does for them, and a wait of a thread for another, is left out.
@@ -97,17 +100,7 @@ class Effort:
         self.calls = 0
         self._depth = _Depth()
 
-    def __enter__(self) -> 'Effort':
-        self._before = sys.getprofile()
-        threading.setprofile(self._note)
-        sys.setprofile(self._note)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        sys.setprofile(self._before)
-        threading.setprofile(None)
-
-    def _note(self, frame: FrameType, event: str, _argument: object) -> None:
+    def _note(self, frame: FrameType, event: str, argument: Any) -> None:
         calls, name = self._depth.calls, frame.f_code.co_filename
         if event == 'call':
             calls.append(name.startswith(self._TESTS) or (bool(calls) and calls[-1]))

@@ -11,7 +11,6 @@ import os
 import pathlib
 import shutil
 import stat
-import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -259,23 +258,13 @@ def test_an_extend_is_noted(lab: Lab, state_path: str) -> None:
     assert [each.operation for each in found.past] == ['attach', 'extend']
 
 
-class Calls:
+class Calls(costs.Profile):
     """Counts how often links are made, renamed and removed, in all threads while it is open."""
 
     _COUNTED = (os.symlink, os.rename, os.unlink)
 
     def __init__(self) -> None:
         self.counts = dict.fromkeys(self._COUNTED, 0)
-
-    def __enter__(self) -> 'Calls':
-        self._before = sys.getprofile()
-        threading.setprofile(self._note)
-        sys.setprofile(self._note)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        sys.setprofile(self._before)
-        threading.setprofile(None)
 
     def _note(self, frame: FrameType, event: str, argument: Any) -> None:
         if event == 'c_call' and frame.f_code.co_filename == shared_files.__file__:
