@@ -15,7 +15,7 @@ import os
 import secrets
 import tempfile
 
-from os_brick.core import files
+from os_brick.core import descriptors, files
 
 # What file systems without O_TMPFILE report (NFS, overlayfs before Linux 6.3), and old kernels.
 _NO_TMPFILE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT)
@@ -99,7 +99,7 @@ def _fill(file: int, data: bytes, mode: int, *, durable: bool) -> None:
     os.fchmod(file, mode)
     rest = memoryview(data)
     while rest:
-        rest = rest[os.write(file, rest) :]
+        rest = rest[descriptors.write(file, rest) :]
     if durable:
         os.fsync(file)
 

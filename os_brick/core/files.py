@@ -14,11 +14,10 @@ import glob as _glob
 import os
 import stat
 
-from os_brick.core import resolved
+from os_brick.core import descriptors, resolved
 
 _LARGEST_TEXT = 1 << 20
 _MOST_OF_SYSFS = 4096
-_PIECE_BYTES = 1 << 16
 
 # What a process or the host has no more of: it says nothing about the file that was asked for.
 _NO_MORE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -52,10 +51,10 @@ def read_bytes(path: str, largest: int | None = None) -> bytes:
     # Not by open(): its buffer and its questions about the file cost more than the reading.
     descriptor = os.open(_inside(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.read(descriptor, _MOST_OF_SYSFS)
+        data = descriptors.read(descriptor, _MOST_OF_SYSFS)
         # A value of sysfs comes as a whole; /proc ends a piece where a line ends.
         if len(data) == _MOST_OF_SYSFS or not path.startswith('/sys/'):
-            data += read_all(descriptor, largest)
+            data += descriptors.read_all(descriptor, largest)
     finally:
         os.close(descriptor)
     if largest is not None and len(data) > largest:
@@ -75,7 +74,7 @@ def read_regular(path: str, largest: int) -> bytes:
             raise OSError(errno.EINVAL, 'Not a regular file', path)
         if found.st_size > largest:
             raise OSError(errno.EFBIG, f'It has more than {largest} bytes', path)
-        return read_all(descriptor, largest)
+        return descriptors.read_all(descriptor, largest)
     finally:
         os.close(descriptor)
 
@@ -100,7 +99,7 @@ def write(path: str, text: str) -> None:
     """
     descriptor = os.open(_inside(path), os.O_WRONLY)
     try:
-        os.write(descriptor, text.encode())
+        descriptors.write(descriptor, text.encode())
     finally:
         os.close(descriptor)
 
@@ -112,7 +111,7 @@ def write_in(directory: int, name: str, text: str) -> None:
     """
     file = os.open(name, os.O_WRONLY | os.O_CLOEXEC, dir_fd=directory)
     try:
-        os.write(file, text.encode())
+        descriptors.write(file, text.encode())
     finally:
         os.close(file)
 
@@ -124,7 +123,7 @@ def read_in(directory: int, name: str) -> str:
     """
     file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     try:
-        return read_all(file, _LARGEST_TEXT).decode('utf-8', 'replace')
+        return descriptors.read_all(file, _LARGEST_TEXT).decode('utf-8', 'replace')
     finally:
         os.close(file)
 
@@ -140,18 +139,6 @@ def reopen(descriptor: int, flags: int) -> int:
 def place_of(descriptor: int) -> str:
     """The path of what a descriptor is open on, links followed."""
     return _outside(os.readlink(f'/proc/self/fd/{descriptor}'))
-
-
-def read_all(file: int, largest: int | None = None) -> bytes:
-    """What is left to be read of an open file; no more than a piece above ``largest`` bytes."""
-    data = bytearray()
-    while largest is None or len(data) <= largest:
-        # Not all at once: new memory of 32 MiB takes 16 ms in the guest.
-        piece = os.read(file, _PIECE_BYTES)
-        if not piece:
-            break
-        data += piece
-    return bytes(data)
 
 
 def descriptor(path: str, flags: int) -> int:

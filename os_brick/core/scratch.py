@@ -16,7 +16,7 @@ import re
 import secrets
 import stat
 
-from os_brick.core import files
+from os_brick.core import descriptors, files
 
 _PART = '.part'
 _PIECE_BYTES = 1 << 20
@@ -51,7 +51,7 @@ class Incoming:
         """
         left = memoryview(data)
         while left:
-            left = left[os.write(self._file, left) :]
+            left = left[descriptors.write(self._file, left) :]
 
     def finish(self) -> None:
         """Give it its name; ``modified`` is its time then.
@@ -94,7 +94,7 @@ def require_readable(path: str) -> None:
     """
     file = files.descriptor(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        os.read(file, 1)
+        descriptors.read(file, 1)
     finally:
         os.close(file)
 
@@ -107,7 +107,7 @@ def parts(path: str, seen: tuple[int, float]) -> Iterator[bytes]:
     """
     file = files.descriptor(path, os.O_RDONLY | os.O_NOFOLLOW)
     left = seen[0]
-    with contextlib.closing(os.fdopen(file, 'rb', buffering=0)) as opened:
+    with contextlib.closing(open(file, 'rb', buffering=0)) as opened:
         while part := opened.read(_PIECE_BYTES):
             left -= len(part)
             if left < 0:

@@ -14,7 +14,7 @@ import os
 import stat
 import threading
 
-from os_brick.core import files
+from os_brick.core import descriptors, files
 
 
 def make(path: str) -> None:
@@ -150,7 +150,7 @@ def read_trusted(directory: int, name: str, largest: int) -> bytes | None:
             raise PermissionError(errno.EPERM, f'It belongs to user {found.st_uid}')
         if found.st_size > largest:
             raise OSError(errno.EFBIG, f'It has {found.st_size} bytes')
-        return files.read_all(file, largest)
+        return descriptors.read_all(file, largest)
     finally:
         os.close(file)
 
@@ -179,7 +179,7 @@ def append_in(directory: int, name: str, data: bytes, largest: int) -> None:
         found = os.fstat(file)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             raise PermissionError(errno.EPERM, 'It is not a regular file of this user', name)
-        os.write(file, data)
+        descriptors.write(file, data)
         if found.st_size + len(data) >= largest:
             os.rename(name, f'{name}.1', src_dir_fd=directory, dst_dir_fd=directory)
     finally:

@@ -12,7 +12,7 @@ import os
 import stat
 
 from os_brick import exception
-from os_brick.core import bound, files, process, undo, wait
+from os_brick.core import bound, descriptors, files, process, undo, wait
 from os_brick.model import mounts
 from os_brick.privileged import mount as root
 
@@ -172,7 +172,7 @@ def _read(path: str) -> int:
             return 0
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, 'Not a file or a directory', path)
-        return len(os.read(descriptor, _READ_BYTES))
+        return len(descriptors.read(descriptor, _READ_BYTES))
     finally:
         os.close(descriptor)
 

@@ -15,7 +15,7 @@ import stat
 from typing import TypeVar
 
 from os_brick import exception, privileged
-from os_brick.core import atomic, files, process
+from os_brick.core import atomic, descriptors, files, process
 from os_brick.model import mount_options, mounts, names, shares
 from os_brick.privileged import check
 
@@ -243,7 +243,7 @@ def _read(path: str) -> bool:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return False
-        os.read(descriptor, _READ_BYTES)
+        descriptors.read(descriptor, _READ_BYTES)
         return True
     finally:
         os.close(descriptor)

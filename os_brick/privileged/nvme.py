@@ -13,7 +13,7 @@ import os
 import re
 
 from os_brick import exception, privileged
-from os_brick.core import files, kernel, process, wait
+from os_brick.core import descriptors, files, kernel, process, wait
 from os_brick.model import names
 from os_brick.privileged import check, nvme_namespace
 
@@ -118,8 +118,8 @@ def _connect(text: str) -> _Made:
     # As long as the descriptor is open it holds the controller, even one that is gone, and no other
     # one gets its name (Linux, drivers/nvme/host/fabrics.c, nvmf_dev_release).
     with kernel.device(FABRICS, os.O_RDWR) as descriptor:
-        os.write(descriptor, text.encode())
-        answer = os.read(descriptor, _LONGEST_ANSWER).decode('ascii', 'replace')
+        descriptors.write(descriptor, text.encode())
+        answer = descriptors.read(descriptor, _LONGEST_ANSWER).decode('ascii', 'replace')
         match = _ANSWER.search(answer)
         if match is None:
             return '', 0, 0
@@ -162,7 +162,7 @@ def _delete(path: str, nqn: str, cntlid: str, number: int) -> None:
 def _read_in(directory: int, name: str) -> str:
     file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
     try:
-        return os.read(file, _LONGEST_ANSWER).decode('utf-8', 'replace').strip()
+        return descriptors.read(file, _LONGEST_ANSWER).decode('utf-8', 'replace').strip()
     finally:
         os.close(file)
 

@@ -89,7 +89,7 @@ def _change(entry: bytes, *, present: bool) -> bool:
             os.mkdir(files.real(os.path.dirname(FILE)), 0o755)
     # Not for appending: multipath's tools open it so, and lock the same range.
     flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if present else 0)
-    with os.fdopen(os.open(files.real(FILE), flags, 0o600), 'r+b') as file:
+    with open(os.open(files.real(FILE), flags, 0o600), 'r+b') as file:
         fcntl.lockf(file, fcntl.LOCK_EX)
         data = file.read()
         if _has(data, entry) == present:

@@ -111,7 +111,7 @@ def test_the_package_alone_imports_no_connector() -> None:
 DAEMON = """
 exception exception.base exception.chain exception.encryption exception.paths exception.program
 exception.request exception.server exception.volume
-constants core core.atomic core.bound core.children core.clock core.files core.forked
+constants core core.atomic core.bound core.children core.clock core.descriptors core.files core.forked
 core.host_lock core.locks core.process core.reaper core.resolved core.shared_files core.store
 core.wait
 model model.addresses model.host_files model.iscsi_record model.names model.settings opts

@@ -239,7 +239,8 @@ _PARTS = {
 
 
 def snapshot() -> Snapshot:
-    """Everything, now."""
+    """Everything, now that udev has done what it was told: links of disks that have gone go late."""
+    shell.settle(10)
     return {name: part() for name, part in _PARTS.items()}
 
 
@@ -262,8 +263,6 @@ def assert_same(before: Snapshot, seconds: float = 20, ignoring: tuple[str, ...]
     wanted = {name: lines for name, lines in before.items() if name not in ignoring}
     end = time.monotonic() + seconds
     while True:
-        # udev makes and removes links long after the kernel's devices came and went.
-        shell.settle(10)
         late = time.monotonic() > end
         after = snapshot()
         left = difference(wanted, after)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import concurrent.futures
 import os
 import pathlib
+import re
+import time
 from typing import Any
 
 import pytest
@@ -62,7 +64,7 @@ class Calls:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.names: list[str] = []
-        for name in ('open', 'read', 'fstat', 'lstat', 'stat', 'readlink', 'close'):
+        for name in ('open', 'readv', 'fstat', 'lstat', 'stat', 'readlink', 'close'):
             monkeypatch.setattr(os, name, self._noted(name, getattr(os, name)))
 
     def _noted(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,7 +75,6 @@ class Calls:
         return call
 
 
-@pytest.mark.native  # What eventlet puts in the place of os.read asks for the file's state.
 def test_what_a_value_of_sysfs_costs(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An attach reads 50 to 300 of them; each call of the system takes 0.1 ms in the guest."""
     (root / 'sys').mkdir()
@@ -81,10 +82,10 @@ def test_what_a_value_of_sysfs_costs(root: pathlib.Path, monkeypatch: pytest.Mon
     (root / 'etc/x').write_text('running\n')
     calls = Calls(monkeypatch)
     assert files.read('/sys/state') == 'running'
-    assert calls.names == ['open', 'read', 'close']
+    assert calls.names == ['open', 'readv', 'close']
     calls.names.clear()
     assert files.read('/etc/x') == 'running'
-    assert calls.names == ['open', 'read', 'read', 'close']
+    assert calls.names == ['open', 'readv', 'readv', 'close']
 
 
 def test_what_a_link_of_sysfs_costs(root: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,15 +117,35 @@ def test_no_more_memory_is_asked_for_than_there_is_to_read(
 ) -> None:
     """Memory for the largest file that is allowed took 16 ms in the guest, each detach."""
     (root / 'etc/wwids').write_text('/1/\n')
-    read, sizes = os.read, []
+    read, sizes = os.readv, []
 
-    def noted(file: int, size: int) -> bytes:
-        sizes.append(size)
-        return read(file, size)
+    def noted(file: int, buffers: list[bytearray]) -> int:
+        sizes.append(sum(map(len, buffers)))
+        return read(file, buffers)
 
-    monkeypatch.setattr(os, 'read', noted)
+    monkeypatch.setattr(os, 'readv', noted)
     assert files.read_regular('/etc/wwids', 32 << 20) == b'/1/\n'
     assert max(sizes) <= 1 << 16
+
+
+def test_what_epoll_takes_no_descriptor_of() -> None:
+    """eventlet's os.read and os.write have its hub wait for what is not a regular file; of a disk,
+    a directory or /dev/nvme-fabrics that was EPERM, and a later wait of another thread failed.
+    """
+    assert files.read_or('/etc', 'it is a directory') == 'it is a directory'
+    assert files.read_bytes('/dev/null') == b''
+    files.write('/dev/null', 'nqn=nqn.2026-11.org.lab:x')
+    time.sleep(0.01)
+
+
+def test_what_eventlet_has_changed_is_not_called() -> None:
+    package = pathlib.Path(files.__file__).parents[1]
+    users = [
+        path.name
+        for path in package.rglob('*.py')
+        if re.search(r'\bos\.(read|write|fdopen)\(', path.read_text())
+    ]
+    assert users == []
 
 
 @pytest.mark.native  # The opening of a pipe waits for its other end, and all green threads with it.
