@@ -239,7 +239,7 @@ _PARTS = {
 
 
 def snapshot() -> Snapshot:
-    """Everything, now that udev has done what it was told: links of disks that have gone go late."""
+    """Everything, once udev has come to rest: it removes links long after their disks have gone."""
     shell.settle(10)
     return {name: part() for name, part in _PARTS.items()}
 

@@ -46,6 +46,13 @@ _UNIT_SECONDS_BESIDE = 3600.0
 FUNCTIONAL_SECONDS = 66 * 60.0
 # More failures than these are no accident of timing in an emulated machine.
 _MOST_TRIED_AGAIN = 8
+# A test that hangs says where, and ends its process: a worker of pytest-xdist, which is replaced,
+# or the suite. In the guest it only says where: udev and multipathd need minutes for some.
+_UNIT_LIMIT = (
+    *('-o', 'faulthandler_timeout=300'),
+    *('-o', 'faulthandler_exit_on_timeout=true'),
+)
+_FUNCTIONAL_LIMIT = ('-o', 'faulthandler_timeout=600')
 _PASSED_ON = ('second_try', 'consumers', 'all')
 _TAKES_VALUE = {'-k', '-m', '-p', '-n', '-o', '-c', '-W', '--maxfail', '--deselect', '--ignore'}
 
@@ -218,14 +225,15 @@ def _unit(name: str, chosen: Selection, options: argparse.Namespace) -> results.
     hostpackages.need(hostpackages.UNIT)
     where = chosen.unit or [path for path in UNIT if (paths.CHECKOUT / path).is_dir()]
     more = [*_in_parallel(chosen, options), *chosen.options]
-    words = [hostenv.python(), '-m', 'pytest', *where, *more]
+    words = [hostenv.python(), '-m', 'pytest', *_UNIT_LIMIT, *where, *more]
     return _tried(lambda *more: _pytest(name, [*words, *more], chosen, options), options)
 
 
 def _eventlet(name: str, chosen: Selection, options: argparse.Namespace) -> results.Outcome:
     where = [path for path in EVENTLET if (paths.CHECKOUT / path).exists()]
     runner = str(paths.CHECKOUT / _EVENTLET_RUNNER)
-    words = [hostenv.python(), runner, '-m', 'not native', '-q', *where, *chosen.options]
+    selected = ['-m', 'not native', '-q', *where, *chosen.options]
+    words = [hostenv.python(), runner, *_UNIT_LIMIT, *selected]
     return _tried(lambda *more: _pytest(name, [*words, *more], chosen, options), options)
 
 
@@ -306,7 +314,8 @@ def _in_parallel(chosen: Selection, options: argparse.Namespace) -> list[str]:
 
 def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> results.Outcome:
     where = chosen.functional or list(FUNCTIONAL)
-    words = ['/opt/os-brick/bin/python', '-m', 'pytest', '--durations=10', *where, *chosen.options]
+    shown = ['--durations=10', *_FUNCTIONAL_LIMIT]
+    words = ['/opt/os-brick/bin/python', '-m', 'pytest', *shown, *where, *chosen.options]
     deadline = time.monotonic() + options.functional_timeout
 
     def attempt(running: resident.Guest, *more: str) -> results.Outcome:
