@@ -23,6 +23,7 @@ from os_brick import opts
 from os_brick.core import clock, wait
 from os_brick.host import rbd_stream
 from os_brick.initiator import linuxrbd
+from tests import breadth
 from tests.unit.initiator import fakeceph, forked
 
 OBJECT = 64
@@ -261,7 +262,7 @@ ACTS: dict[str, Any] = {
 }
 
 
-@hypothesis.settings(max_examples=300, deadline=None)
+@hypothesis.settings(max_examples=breadth.examples(300, 3000), deadline=None)
 @hypothesis.given(st.lists(OPERATIONS, max_size=25), st.integers(0, 1 << 30))
 def test_it_behaves_as_a_file_whatever_is_under_way(
     operations: list[tuple[str, Any]], seed: int

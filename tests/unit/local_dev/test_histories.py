@@ -2,7 +2,6 @@
 """Any history of calls, with crashes and changes by others in between: no other volume is lost."""
 
 import copy
-import os
 
 import hypothesis
 from hypothesis import stateful
@@ -12,6 +11,7 @@ from oslo_concurrency import processutils
 from os_brick import exception
 from os_brick.core import clock
 from os_brick.local_dev import lvm
+from tests import breadth
 from tests.unit import seams
 from tests.unit.local_dev import simulated
 
@@ -119,6 +119,4 @@ class Histories(stateful.RuleBasedStateMachine):
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = hypothesis.settings(
-    max_examples=1000 if 'OS_BRICK_TEST_ALL' in os.environ else 40, deadline=None
-)
+TestHistories.settings = hypothesis.settings(max_examples=breadth.examples(40, 1000), deadline=None)

@@ -8,6 +8,7 @@ from hypothesis import strategies
 import pytest
 
 from os_brick.model import note
+from tests import breadth
 
 PROCESS = note.Process('nova-compute', 4711, 123456, 162, 4026531836)
 PAST = note.Past('attach', 'iscsi', 'done', 1.5, 0.745, 0.0)
@@ -101,7 +102,7 @@ ANYTHING = strategies.recursive(
 
 
 @hypothesis.given(strategies.sampled_from(sorted(_json(NOTE))), ANYTHING)
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=breadth.examples(60, 2000))
 def test_nothing_else_is_raised_and_what_is_taken_comes_back(name: str, value: object) -> None:
     """Any value under any name: a note that can be written down again, or ValueError."""
     try:

@@ -12,6 +12,7 @@ import pytest
 
 from os_brick import exception
 from os_brick.initiator.connectors import rbd
+from tests import breadth
 from tests.unit.fakehost import ceph
 
 CLUSTERS, NAMES = 2, ('rbd/v1', 'other/v1')
@@ -109,7 +110,7 @@ class History:
         return {id(each) for each in kept if each not in own}
 
 
-@hypothesis.settings(max_examples=60)
+@hypothesis.settings(max_examples=breadth.examples(60, 1500))
 @hypothesis.given(st.lists(ACTS, max_size=14))
 @hypothesis.example([(what, (0, NAMES[0])) for what in ('attach', 'move', 'by hand', 'detach')])
 @hypothesis.example([(what, (0, NAMES[0])) for what in ('attach', 'anew', 'extend')])
