@@ -4,17 +4,20 @@
 from collections.abc import Callable
 import faulthandler
 import os
+import signal
 import traceback
 
-_SECONDS = 20.0
+_SECONDS = 20
 
 
 def status(act: Callable[[], object]) -> int:
     """The exit status of a forked process that does ``act``: 0 if it raises nothing, and ends."""
     child = os.fork()
     if not child:
-        # A call into a library without its threads would wait for ever.
-        faulthandler.dump_traceback_later(_SECONDS, exit=True)
+        # A call into a library without its threads would wait for ever. Not by
+        # dump_traceback_later, which waits for the thread that does the same in the parent.
+        faulthandler.register(signal.SIGALRM, all_threads=True, chain=True)
+        signal.alarm(_SECONDS)
         code = 1
         try:
             act()

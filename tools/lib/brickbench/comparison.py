@@ -13,6 +13,8 @@ from tests.functional import lab
 
 Props = dict[str, Any]
 CALL_SECONDS = 120.0
+# With the default of 100 s the last ones of 64 volumes end by it here: udev takes 110 s for them.
+PATIENT_SECONDS = 600
 # Processes without a connector, for what is not attached.
 LVM = 'LVM'
 STREAM = 'stream'
@@ -29,6 +31,7 @@ class Side:
         self.name = name
         self.python = python
         self._nursery: lab.bricks.Nursery | None = None
+        self._patient: lab.bricks.Nursery | None = None
         self._workers: dict[tuple[str, bool], lab.bricks.Worker] = {}
 
     @property
@@ -37,6 +40,14 @@ class Side:
         if self._nursery is None:
             self._nursery = lab.bricks.Nursery(self.python, debug=False)
         return self._nursery
+
+    @property
+    def patient(self) -> lab.bricks.Nursery:
+        """What makes processes whose operations have time enough for what the machine can do."""
+        if self._patient is None:
+            options = {'operation_timeout': PATIENT_SECONDS}
+            self._patient = lab.bricks.Nursery(self.python, debug=False, **options)
+        return self._patient
 
     def worker(self, *, multipath: bool, protocol: str = 'ISCSI') -> lab.bricks.Worker:
         """The process; its connector and its privsep daemon are ready."""
@@ -58,8 +69,9 @@ class Side:
         """End the processes."""
         for worker in self._workers.values():
             worker.close()
-        if self._nursery:
-            self._nursery.close()
+        for nursery in (self._nursery, self._patient):
+            if nursery is not None:
+                nursery.close()
 
 
 class Comparison:

@@ -75,7 +75,7 @@ class _Life:
         """Attach and detach; a side that does not end the one is not asked for the other."""
         side = self._side
         with contextlib.ExitStack() as stack:
-            workers = fleet.staff(side.nursery, processes, daemon=daemon)
+            workers = fleet.staff(side.patient, processes, daemon=daemon)
             for worker in workers:
                 stack.callback(worker.kill)
             lab.shell.settle()
