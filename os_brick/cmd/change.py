@@ -12,36 +12,13 @@ import os
 import re
 from typing import Any
 
-from oslo_concurrency import processutils as putils
-
 from os_brick import exception, privileged
-from os_brick.cmd import exits, plan_text, progress, properties, services, signals
+from os_brick.cmd import exits, failures, plan_text, progress, properties, services, signals
 from os_brick.cmd.output import Console, Output, Table
 from os_brick.core import observe, operation, trace
 from os_brick.initiator import connector
 
-# What an operation may fail with.
-_FAILURES = (exception.BrickException, OSError, putils.ProcessExecutionError)
 _PLAN_SCHEMA = 'os-brick/plan/1'
-# An argument of connectors of shares, which is not a connection property.
-_OF_SHARES = 'mount_point_base'
-# First the more special ones.
-_CODES: tuple[tuple[type[Exception], exits.Exit, str], ...] = (
-    (exception.OperationTimedOut, exits.Exit.TIME_IS_UP, 'Give it longer with --timeout SECONDS.'),
-    (exception.VolumeInUse, exits.Exit.REFUSED, 'Stop what uses it, then try again.'),
-    (
-        exception.VolumeIdentityMismatch,
-        exits.Exit.REFUSED,
-        'Nothing was taken from the other volume. os-brick show DEVICE --ask tells who it is.',
-    ),
-    (exception.VolumePathsNotFound, exits.Exit.NOT_THERE, 'os-brick list shows what is here.'),
-    (
-        exception.InvalidConnectorProtocol,
-        exits.Exit.USAGE,
-        'Name one of these with --protocol.',
-    ),
-    (exception.InvalidParameterValue, exits.Exit.USAGE, 'Correct the connection properties.'),
-)
 
 
 def word(text: str) -> str:
@@ -86,6 +63,20 @@ class Change:
     act: Callable[[], Mapping[str, Any]]
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def require(self) -> None:
+        """Refuse properties that a connector takes from a service, but makes nothing of.
+
+        :raises CommandError: if they are so.
+        """
+        check = getattr(self.connector, 'require', None)
+        try:
+            if check is not None:
+                check(self.name, self.meant.properties)
+        except failures.ALL as error:
+            raise failures.command_error(error, '') from error
+        except ValueError as error:
+            raise failures.of_property(error) from error
+
     def plans(self) -> list[dict[str, Any]]:
         """What it would do now.
 
@@ -108,7 +99,7 @@ class Change:
                 '-v prints the steps as they are done.',
             ) from None
         except ValueError as error:
-            raise _of_property(error) from error
+            raise failures.of_property(error) from error
         plain: list[dict[str, Any]] = trace.masked([each.as_dict() for each in found])
         return plain
 
@@ -117,13 +108,6 @@ class Change:
         return exits.usage(
             f'Volumes of {self.meant.protocol} have no {self.name}.', 'Nothing was done.'
         )
-
-
-def _of_property(error: ValueError) -> Exception:
-    """The error for a connection property that connectors of local volumes report so."""
-    if not str(error).startswith('connection property'):
-        return error
-    return exits.usage(f'{error}.', 'Correct the connection properties.')
 
 
 def identifier(change: Change, plans: object) -> str:
@@ -161,7 +145,7 @@ def prepared(
             conn=meant.connection,
         )
     except (exception.BrickException, ValueError) as error:
-        raise _command_error(error, '') from error
+        raise failures.command_error(error, '') from error
     return meant, made
 
 
@@ -170,6 +154,7 @@ def run(options: argparse.Namespace, console: Console, change: Change) -> Output
 
     :raises CommandError: with the exit code that tells what has become of the host.
     """
+    change.require()
     if options.plan:
         return _planned(options, change)
     told = progress.Told(console, steps=options.verbose > 0)
@@ -178,14 +163,14 @@ def run(options: argparse.Namespace, console: Console, change: Change) -> Output
     try:
         with signals.ended_by_them(), operation.only_if(check.run), told.progress(change.name):
             found = change.act()
-    except _FAILURES as error:
+    except failures.ALL as error:
         check.end()
         is_taken_back = change.name != observe.EXTEND
-        raise _command_error(error, told.outcome, is_taken_back=is_taken_back) from error
+        raise failures.command_error(error, told.outcome, is_taken_back=is_taken_back) from error
     except NotImplementedError:
         raise change.unknown() from None
     except ValueError as error:
-        raise _of_property(error) from error
+        raise failures.of_property(error) from error
     finally:
         stop()
     check.end()
@@ -209,8 +194,8 @@ class _Check:
         except exits.CommandError as error:
             self._refusal = error
             raise
-        except _FAILURES as error:
-            self._refusal = _command_error(error, '')
+        except failures.ALL as error:
+            self._refusal = failures.command_error(error, '')
             raise
 
     def end(self) -> None:
@@ -262,8 +247,8 @@ def _planned(options: argparse.Namespace, change: Change) -> Output:
     try:
         plans = change.plans()
         _require_device(change, plans)
-    except _FAILURES as error:
-        raise _command_error(error, '') from error
+    except failures.ALL as error:
+        raise failures.command_error(error, '') from error
     known = identifier(change, plans)
     given = [name for name, value in change.options.items() if value]
     text = plan_text.Text(change.name, known, plans, given)
@@ -275,41 +260,6 @@ def _planned(options: argparse.Namespace, change: Change) -> Output:
         'plans': plans,
     }
     return Output(document, text.table(), text.lines, notes=change.meant.warnings)
-
-
-def _command_error(
-    error: Exception, outcome: str, *, is_taken_back: bool = True
-) -> exits.CommandError:
-    """What an error means for the shell: what has become of the host."""
-    code, remedy = exits.Exit.FAILED_AND_TAKEN_BACK, 'The host is as it was before.'
-    for kind, its_code, its_remedy in _CODES:
-        if isinstance(error, kind):
-            code, remedy = its_code, its_remedy
-            break
-    # Disks that an extend has had read their size anew are not told the old one again.
-    is_partial = code == exits.Exit.FAILED_AND_TAKEN_BACK and not is_taken_back and outcome
-    if outcome == observe.LEFT or is_partial:
-        code, remedy = exits.Exit.SOMETHING_IS_LEFT, 'os-brick tree --all shows what is there.'
-    notes = [str(each) for each in getattr(error, '__notes__', ())]
-    text = '; '.join([_told(error), *notes])
-    if _OF_SHARES in text:
-        remedy = 'Pass the whole connection_info, with mount_point_base beside data.'
-    return exits.CommandError(_word_of(error), text, exit_code=code, remedy=remedy)
-
-
-def _told(error: Exception) -> str:
-    """The text of an error; what names keys of the caller's has no values that are secret.
-
-    A mask would take "auth_username: missing" for a secret.
-    """
-    is_of_keys = isinstance(error, exception.InvalidParameterValue)
-    return str(error) if is_of_keys else str(trace.masked(str(error)))
-
-
-def _word_of(error: Exception) -> str:
-    """The class of an error as a stable word: ``volume-in-use``."""
-    name = type(error).__name__
-    return ''.join(f'-{each.lower()}' if each.isupper() else each for each in name).lstrip('-')
 
 
 def _done(change: Change, told: progress.Told, found: Mapping[str, Any]) -> Output:

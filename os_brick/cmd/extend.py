@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``os-brick extend``: have this host see the new size of a volume, and print it in bytes.
 
-PROPS is as for os-brick attach, WHAT as for os-brick detach.
+PROPS is as for os-brick attach, but the name of a file has a slash: ./gold.json. WHAT is a volume
+that an attach has noted: its ID or the start of it, its device, or its identity.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from os_brick.cmd.output import Console, Output
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The volume."""
     parser.add_argument(
-        'what', metavar='PROPS|WHAT', help='a file with the properties, or a volume'
+        'what', metavar='PROPS|WHAT', help='./FILE with the properties, or -; or a volume'
     )
     change.add_arguments(parser)
 

@@ -7,7 +7,8 @@ PROPS is a file or ``-``: JSON, or YAML; either the connection properties alone 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 import dataclasses
 import json
 import os
@@ -17,11 +18,15 @@ from typing import Any
 
 from os_brick.cmd import exits, services
 from os_brick.core import files, trace
-from os_brick.host import links, notes
+from os_brick.host import links, namesakes, notes
 from os_brick.model import note, shares
 
 _LARGEST_BYTES = 1 << 20
 _OF_SHARE = ('export', 'name')
+# Protocols whose attaches note nothing, and those whose volumes are no devices of this host: what
+# a note says of a device is not theirs to say.
+_NOT_NOTED = ('local', 'gpfs')
+_WITHOUT_DEVICE = {*shares.KINDS, 'vmdk'}
 # As notes have it, by the names of ``InitiatorConnector.factory``.
 _PROTOCOLS = {
     'iscsi': 'ISCSI',
@@ -52,6 +57,12 @@ class Meant:
     name: str = ''
     device: str = ''
     connection: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def volume(self) -> str:
+        """What the volume is called: its ID, else its device, else what it was named by."""
+        told = (self.properties.get('volume_id'), (self.device_info or {}).get('path'))
+        return next((each for each in told if each and isinstance(each, str)), self.name)
 
 
 def of_file(where: str, protocol: str | None) -> Meant:
@@ -158,10 +169,12 @@ def meant(what: str, protocol: str | None) -> Meant:
             'not-found',
             f'No volume that an attach has noted on this host has the name {what}.',
             exit_code=exits.Exit.NOT_THERE,
-            remedy='Pass its connection properties as a file, with a slash: ./volume.json.',
+            remedy=f'There is a file of that name. If it is meant: ./{what}'
+            if files.exists(os.path.abspath(what))
+            else 'Pass its connection properties as a file, with a slash: ./volume.json.',
         )
     if len(found) > 1:
-        raise exits.ambiguous(what, tuple(each.volume_id or each.key for each, _ in found))
+        raise exits.ambiguous(what, tuple(_names_of([each for each, _ in found])))
     [(one, place)] = found
     services.use_notes_of(place)
     return dataclasses.replace(_of_note(one, protocol), device=_device(one, what))
@@ -179,27 +192,36 @@ def _noted(what: str) -> list[tuple[note.Note, str]]:
     return list(found.values())
 
 
+def _names_of(found: Sequence[note.Note]) -> Iterator[str]:
+    """What each of several volumes is called, and no other one of them."""
+    ids = Counter(each.volume_id for each in found)
+    for each in found:
+        is_single = each.volume_id and ids[each.volume_id] == 1
+        yield each.volume_id if is_single else (each.device and f'/dev/{each.device}') or each.key
+
+
 def _device(found: note.Note, what: str) -> str:
     """The device that WHAT is; empty if it is another name of the volume."""
     return found.device if links.device_of(what).removeprefix('/dev/') == found.device else ''
 
 
 def _is_called(found: note.Note, what: str) -> bool:
+    if found.protocol in _NOT_NOTED:
+        return False
     name = links.device_of(what).removeprefix('/dev/')
+    is_device = bool(name) and name == found.device and found.protocol not in _WITHOUT_DEVICE
     is_start = len(what) >= 4 and found.volume_id.startswith(what)
     # A note may lack some of these, and an empty text does not name a volume.
     names = {found.volume_id, found.identity, found.key} - {''}
-    return is_start or what in names or (bool(name) and name == found.device)
+    return is_start or what in names or is_device
 
 
 def _of_note(found: note.Note, protocol: str | None) -> Meant:
     """The volume of a note; its secrets are not there, which a detach needs of few protocols."""
-    shown = {name: value for name, value in found.properties.items() if value != trace.HIDDEN}
+    shown = _properties(found)
     kind = _PROTOCOLS.get(found.protocol, found.protocol.upper())
     if 'lightos_nodes' in shown:
         kind = 'LIGHTOS'
-    if found.protocol == 'rbd':
-        shown['do_local_attach'] = True
     if not shown:
         raise exits.CommandError(
             'no-properties',
@@ -218,6 +240,18 @@ def _of_note(found: note.Note, protocol: str | None) -> Meant:
         warnings=(told,) if by and by.user != os.geteuid() else (),
         name=found.volume_id or found.key,
     )
+
+
+def _properties(found: note.Note) -> dict[str, Any]:
+    """What a caller would pass for the volume of a note, without secrets."""
+    shown = {name: value for name, value in found.properties.items() if value != trace.HIDDEN}
+    if shown and found.protocol == 'rbd':
+        shown['do_local_attach'] = True
+        if namesakes.is_here(found):
+            # An extend is told the device by the properties alone, and else asks the cluster, for
+            # which it may need a key.
+            shown['device_path'] = f'/dev/{found.device}'
+    return shown
 
 
 def _mount_base(found: note.Note) -> str:

@@ -70,6 +70,10 @@ class BrickException(Exception):
         self.msg: str = _cut(str(message) if message else self._filled())
         super().__init__(self.msg)
 
+    def __str__(self) -> str:
+        # Not args: those that rebuild it in another process have its facts besides.
+        return self.msg
+
     def _filled(self) -> str:
         words = {key: _in_words(value) for key, value in self.kwargs.items()}
         more = ''.join(text for key, text in self.also.items() if words.get(key))

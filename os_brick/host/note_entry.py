@@ -18,7 +18,7 @@ from typing import Any
 from oslo_log import log as logging
 
 from os_brick.core import atomic, clock, forked, observe, shared_files, trace
-from os_brick.host import block, links, notes
+from os_brick.host import block, links, namesakes, notes
 from os_brick.initiator import properties
 from os_brick.model import note
 
@@ -41,6 +41,10 @@ _KNOWN = frozenset(
     if isinstance(kind, type) and not trace.is_secret(name) and name != 'options'  # Of mount.
 )
 
+# By protocol, names of properties that look like those of secrets. Without its user a cluster of
+# Ceph is not asked which image a device is; the user's key is a secret, and is not noted.
+_PLAIN = {'rbd': ('auth_username',)}
+
 # How the text of an operation ends that has reached no step.
 _NO_STEP = '""}'
 _NO_WORK = note.Work('', note.Process('', 0, 0, 0), 0.0)
@@ -52,18 +56,22 @@ _reported: set[str] = set()
 class Entry:
     """The note of one volume, for one operation on it: a ledger of ``core/operation``."""
 
-    def __init__(self, properties: object, state_path: str, key: str = '') -> None:
+    def __init__(
+        self, properties: object, state_path: str, key: str = '', *, has_namesakes: bool = False
+    ) -> None:
         """Take what the caller has passed.
 
         :param properties: as the caller passed them, secrets included.
         :param key: what the volume is noted by, if that is not what it is locked by.
+        :param has_namesakes: whether other volumes may be locked by the same, and attached.
         """
         self._raw: Raw = properties if isinstance(properties, Mapping) else {}
         self._place = state_path
         self._now = note.Note(key=key)
+        self._has_namesakes = has_namesakes
+        self._places = namesakes.Places(())
         self._work = _NO_WORK
         self._start = ''
-        self._before: note.Note | None = None
         self._guard = threading.Lock()
         self._directory: int | None = None
 
@@ -86,16 +94,26 @@ class Entry:
     @property
     def known(self) -> note.Note | None:
         """What was noted of the volume when the operation began."""
-        return self._before
+        return self._places.kept.get(self._now.key)
 
     def begin(self, course: observe.Course) -> None:
         """Mark the operation as begun, and look what is noted."""
         with self._reporting('directory'):
             self._work = note.Work(course.operation, notes.process(), clock.wall())
             self._directory = directory = shared_files.open_directory(notes.place(self._place))
-            with self._reporting('note'):
-                self._before = notes.load(directory, self._now.key)
+            self._look(directory)
             self._mark(directory, shared_files.set_mark)
+
+    def _look(self, directory: int) -> None:
+        """Look what is noted of the name, and choose what the volume is noted by."""
+        places = namesakes.Places.of(self._now.key, has_namesakes=self._has_namesakes)
+        for key in places.keys:
+            with self._reporting('note'):
+                if (found := notes.load(directory, key)) is not None:
+                    places.kept[key] = found
+        self._places = places
+        with self._reporting('note'):
+            self._now = dataclasses.replace(self._now, key=places.begun(self._now.volume_id))
 
     def reach(self, step: str) -> None:
         """Mark a step as begun."""
@@ -110,12 +128,12 @@ class Entry:
             if not self._start:
                 self._start = self._mark_start()
             reached = json.dumps(self._work.reached)
-            write(directory, self._named(notes.MARK), f'{self._start}{reached}}}}}')
+            write(directory, _named(notes.MARK, self._now.key), f'{self._start}{reached}}}}}')
 
     def _mark_start(self) -> str:
         """What does not change of the mark, up to the step that the work has reached."""
         # Where there is a note it has the properties, and counts.
-        text = notes.text(self._now if self._before is not None else self._with_properties())
+        text = notes.text(self._now if self.known is not None else self._with_properties())
         if len(text.encode()) > _LONGEST_MARK_BYTES:
             text = notes.text(dataclasses.replace(self._now, properties={}))
         work = notes.work_text(dataclasses.replace(self._work, reached=''))
@@ -125,7 +143,8 @@ class Entry:
         """What is known now, with what the caller passed; that takes a thousand calls."""
         if not self._now.properties:
             with self._reporting('note'):
-                self._now = dataclasses.replace(self._now, properties=_properties(self._raw))
+                found = _properties(self._raw, _PLAIN.get(self._now.protocol, ()))
+                self._now = dataclasses.replace(self._now, properties=found)
         return self._now
 
     def end(self, course: observe.Course, error: BaseException | None) -> None:
@@ -138,35 +157,58 @@ class Entry:
             with self._reporting('note'):
                 self._note(directory, course, error)
             with self._reporting('mark'):
-                atomic.unlink_in(directory, self._named(notes.MARK), durable=False)
+                # Under the lock of the name there is no other one.
+                for key in self._places.keys:
+                    atomic.unlink_in(directory, _named(notes.MARK, key), durable=False)
         finally:
             os.close(directory)
 
     def _note(self, directory: int, course: observe.Course, error: BaseException | None) -> None:
-        before, past = self._before, _past(course, error)
+        before, past = self.known, _past(course, error)
         is_done = past.outcome == observe.DONE
         if is_done and course.operation == observe.ATTACH:
-            self._write(directory, self._attached(course), past)
+            found = self._attached(course)
+            found = dataclasses.replace(found, key=self._places.attached(found))
+            self._write(directory, found, past)
+            if kept := self._forgotten(directory, but=found.key):
+                _append(directory, kept)
         elif is_done and course.operation == observe.EXTEND and before is not None:
             self._write(directory, before, past)
         elif is_done and course.operation == observe.DETACH:
-            atomic.unlink_in(directory, self._named(notes.NOTE), durable=False)
+            kept = self._forgotten(directory)
             self._forget_elsewhere(directory)
-            _append(directory, (*(before.past if before is not None else ()), past))
+            _append(directory, (*kept, past))
         else:
             _append(directory, [past])
+
+    def _forgotten(self, directory: int, but: str = '') -> list[note.Past]:
+        """Remove the notes of volumes of the name that are gone; return what was kept with them."""
+        gone = [each for each in self._places.keys if each != but and self._forget(directory, each)]
+        kept = [self._places.kept[each].past for each in gone if each in self._places.kept]
+        return [past for each in kept for past in each]
+
+    def _forget(self, directory: int, key: str) -> bool:
+        """Remove a note, unless it is that of another volume of the name, which is here."""
+        if len(self._places.keys) > 1:
+            with contextlib.suppress(OSError, ValueError):
+                if self._places.is_anothers(notes.load(directory, key)):
+                    return False
+        atomic.unlink_in(directory, _named(notes.NOTE, key), durable=False)
+        return True
 
     def _forget_elsewhere(self, directory: int) -> None:
         """Remove the note of a service that keeps its notes in another place, where possible."""
         for place in notes.places(self._place):
             with contextlib.suppress(OSError), shared_files.directory(place) as other:
                 if not os.path.sameopenfile(directory, other):
-                    atomic.unlink_in(other, self._named(notes.NOTE), durable=False)
+                    for key in self._places.keys:
+                        self._forget(other, key)
 
     def _write(self, directory: int, found: note.Note, past: note.Past) -> None:
-        kept = (*(self._before.past if self._before is not None else ()), past)
+        before = self._places.kept.get(found.key)
+        kept = (*(before.past if before is not None else ()), past)
         data = notes.text(dataclasses.replace(found, past=kept[-note.MOST_PAST :])).encode()
-        name = self._named(notes.NOTE)
+        name = _named(notes.NOTE, found.key)
         atomic.replace_in(directory, name, data, _MODE, durable=False)
 
     def _attached(self, course: observe.Course) -> note.Note:
@@ -190,10 +232,7 @@ class Entry:
             self._reporting('note'),
             shared_files.directory(notes.place(self._place)) as directory,
         ):
-            atomic.unlink_in(directory, self._named(notes.NOTE), durable=False)
-
-    def _named(self, kind: str) -> str:
-        return f'{kind}{notes.digest(self._now.key)}'
+            atomic.unlink_in(directory, _named(notes.NOTE, self._now.key), durable=False)
 
     @contextlib.contextmanager
     def _reporting(self, what: str) -> Iterator[None]:
@@ -204,15 +243,22 @@ class Entry:
             _report(f'{what} of {self._now.key}' if what == 'note' else what, self._place, error)
 
 
-def _properties(raw: Raw) -> dict[str, Any]:
+def _named(kind: str, key: str) -> str:
+    return f'{kind}{notes.digest(key)}'
+
+
+def _properties(raw: Raw, plain: Iterable[str] = ()) -> dict[str, Any]:
     """The properties that are known to be no secrets, or nothing if they are too large to be kept.
 
     Drivers of others pass what they like, a password under a name of their own among it.
+
+    :param plain: those that are no secrets, though their names look so.
     """
     known = {name: value for name, value in raw.items() if name in _KNOWN}
     if _values(known, _MOST_VALUES) >= _MOST_VALUES:
         return {}
-    found: dict[str, Any] = _shown(trace.masked(known))
+    texts = {name: raw[name] for name in plain if isinstance(raw.get(name), str)}
+    found: dict[str, Any] = _shown({**trace.masked(known), **texts})
     return found if len(json.dumps(found)) < notes.LARGEST_BYTES // 2 else {}
 
 

@@ -195,13 +195,19 @@ class Note:
         raw = _mapping(found)
         if raw.get('version') != VERSION:
             raise ValueError(f'its version is not {VERSION}')
+        key = _value(raw, 'key', str)
+        # Which connector a command calls is told by the protocol: so it is that of the name by
+        # which the note is found.
+        protocol = _value(raw, 'protocol', str, '')
+        if protocol not in ('', key.partition(' ')[0]):
+            raise ValueError('its protocol is not that of its volume')
         result, process, work = raw.get('result'), raw.get('process'), raw.get('work')
         past = raw.get('past', [])
         if not isinstance(past, list | tuple) or len(past) > MOST_PAST:
             raise ValueError('past is not a list of operations')
         return cls(
-            key=_value(raw, 'key', str),
-            protocol=_value(raw, 'protocol', str, ''),
+            key=key,
+            protocol=protocol,
             volume_id=_value(raw, 'volume_id', str, ''),
             attachment_id=_value(raw, 'attachment_id', str, ''),
             device=_value(raw, 'device', str, ''),

@@ -76,6 +76,10 @@ DIRECTORY = names.Rule(
     4095,
     'it has to be an absolute path without "." and ".."',
 )
+# Directories of the system itself.
+_SYSTEM = frozenset(
+    {*('bin', 'boot', 'dev', 'etc', 'lib', 'lib32', 'lib64', 'proc', 'sbin', 'sys', 'usr')}
+)
 # The name of a volume's file below the place where its share is mounted.
 FILE = names.Rule(
     'name of a file of a share',
@@ -83,6 +87,17 @@ FILE = names.Rule(
     4095,
     'it has to be a relative path without ".", ".." and empty parts',
 )
+
+
+def outside_system(value: object) -> str:
+    """An absolute path outside the directories of the system itself, in which root mounts nothing.
+
+    :raises ValueError: if it is in one of them.
+    """
+    path = names.require_text(value)
+    if path.split('/')[1] in _SYSTEM:
+        raise ValueError(f'{names.shown(path)} is not a place where a share may be mounted')
+    return path
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

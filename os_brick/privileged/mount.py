@@ -22,9 +22,6 @@ from os_brick.privileged import check
 T = TypeVar('T')
 
 _TABLE = '/proc/self/mountinfo'
-_SYSTEM = frozenset(
-    {*('bin', 'boot', 'dev', 'etc', 'lib', 'lib32', 'lib64', 'proc', 'sbin', 'sys', 'usr')}
-)
 # The file system of Scality's daemon, and the file that it is configured by.
 _SOFS = ('sofs', '/etc/sfused.conf')
 _CLUSTERS = '/etc/pstorage/clusters'
@@ -52,11 +49,7 @@ def _place(value: str) -> str:
 
 
 def _outside(path: str) -> str:
-    if path.split('/')[1] in _SYSTEM:
-        raise exception.InvalidParameterValue(
-            err=f'{names.shown(path)} is not a place where a share may be mounted'
-        )
-    return path
+    return _valid(shares.outside_system, path)
 
 
 def _require_directory(place: str, timeout: float) -> None:

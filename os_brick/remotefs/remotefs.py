@@ -91,6 +91,14 @@ class RemoteFsClient(executor.Executor):
         """Return what there is of a share, for a plan; its server is not asked."""
         return course.look(wanted, deadline)
 
+    def require_place(self, found: plans.Found) -> None:
+        """Refuse a place where root would mount nothing.
+
+        :raises InvalidParameterValue: naming the keyword of the directory.
+        """
+        if found.mounted is None and not self._brings_execute:
+            request.checked_place(self._settings, found.place)
+
     def _run(self, wanted: request.Mount) -> None:
         lock = (locks.SHARE, wanted.key)
         with operation.begin('mount', wanted, lock, opts.current()) as op:

@@ -126,6 +126,17 @@ def bad(key: str, error: ValueError) -> exception.InvalidParameterValue:
     return exception.InvalidParameterValue(err=f'{key}: {error}')
 
 
+def checked_place(settings: Settings, place: str) -> str:
+    """Where a share is to be mounted, if it is outside the directories of the system itself.
+
+    :raises InvalidParameterValue: naming the directory that a client was made with.
+    """
+    try:
+        return shares.outside_system(place)
+    except ValueError as error:
+        raise bad(f'{settings.kind.prefix}_mount_point_base', error) from None
+
+
 def checked(rule: names.Rule, value: object, key: str) -> str:
     """A value that a rule is for.
 

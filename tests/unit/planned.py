@@ -240,6 +240,7 @@ def of_nfs(place: pathlib.Path) -> Iterator[Stage]:
 def of_local(place: pathlib.Path) -> Iterator[Stage]:
     """A device of this host: there is nothing to do."""
     with fake_host.Host(place) as host:
+        host.tree.file('/dev/null')
         props = {'device_path': '/dev/null', 'volume_id': VOLUME_ID}
         yield Stage(
             'local',

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from os_brick import exception, opts
-from os_brick.core import observe, operation, process
+from os_brick.core import files, observe, operation, process
 from os_brick.host import block
 from os_brick.initiator.connectors import base
 from os_brick.model import names
@@ -51,12 +51,23 @@ class LocalBaseConnector(base.BaseLinuxConnector):
         """Do nothing."""
         operation.check_now()
 
-    def require(self, connection_properties: Raw) -> None:
-        """Refuse properties that make no sense; a detach by a service ignores them.
+    def require(self, operation_name: str, connection_properties: Raw) -> None:
+        """Refuse properties that make no sense; an attach or a detach by a service takes them.
 
-        :raises ValueError: if ``device_path`` is missing or no path.
+        :raises ValueError: if ``device_path`` is missing or no path; for an attach, if it is not
+            an absolute one.
+        :raises VolumeDeviceNotFound: for an attach, if there is nothing at it.
+        :raises OperationTimedOut: if the file system on which the path lies does not answer.
         """
-        _path(connection_properties)
+        path = _path(connection_properties)
+        if operation_name != observe.ATTACH:
+            return
+        if not path.startswith('/'):
+            raise ValueError(
+                f'connection property device_path: {names.shown(path)} is not an absolute path'
+            )
+        if not process.isolated(f'a look at {path}', _limit(), files.exists, path):
+            raise exception.VolumeDeviceNotFound(device=path)
 
     def plan(
         self,
@@ -113,8 +124,11 @@ def _name_of(path: str) -> str | None:
 
     :raises OperationTimedOut: if that does not answer.
     """
-    limit = opts.current().operation_seconds
-    return process.isolated(f'a look at {path}', limit, block.name_of, path)
+    return process.isolated(f'a look at {path}', _limit(), block.name_of, path)
+
+
+def _limit() -> float:
+    return opts.current().operation_seconds
 
 
 def _path(connection_properties: Raw) -> str:

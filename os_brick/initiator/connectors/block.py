@@ -15,6 +15,7 @@ from os_brick.core import background, files, locks, observe, operation, teardown
 from os_brick.core import undo as core_undo
 from os_brick.host import block, links, multipathd, note_entry
 from os_brick.initiator.connectors import base
+from os_brick.model import settings as settings_module
 from os_brick.plans import acts
 from os_brick.plans import steps as steps_module
 from os_brick.request import common, result
@@ -31,6 +32,8 @@ class BlockConnector(base.BaseLinuxConnector):
     Request: ClassVar[type[common.BlockRequest]]
     # Whether a detach itself removes the link of an encrypted volume.
     _plans_links: ClassVar[bool] = False
+    # Whether several volumes that are locked by the same may be attached side by side.
+    _has_namesakes: ClassVar[bool] = False
 
     @abc.abstractmethod
     def _attach(self, request: Any, op: operation.Operation) -> result.BlockDevice:
@@ -91,15 +94,19 @@ class BlockConnector(base.BaseLinuxConnector):
         self._without_multipath(enforced)
         return False
 
-    @staticmethod
     def _operation(
-        name: str, request: Any, properties: Raw
+        self, name: str, request: Any, properties: Raw
     ) -> contextlib.AbstractContextManager[operation.Operation]:
         # A late path holds the lock while it opens, and ends soon if it is told to.
         key, settings = request.key, opts.current()
         background.interrupt(key)
-        entry = note_entry.Entry(properties, settings.state_path)
+        entry = self._entry(properties, settings)
         return operation.begin(name, request, (locks.VOLUME, key), settings, entry)
+
+    def _entry(self, properties: Raw, configured: settings_module.Settings) -> note_entry.Entry:
+        return note_entry.Entry(
+            properties, configured.state_path, has_namesakes=self._has_namesakes
+        )
 
     def connect_volume(self, connection_properties: Raw) -> dict[str, Any]:
         """Attach a volume.
@@ -136,7 +143,7 @@ class BlockConnector(base.BaseLinuxConnector):
         """
         request = self.Request.parse(connection_properties, device_info)
         settings, on_error = opts.current(), teardown.OnError.of(force, ignore_errors)
-        entry = note_entry.Entry(connection_properties, settings.state_path)
+        entry = self._entry(connection_properties, settings)
 
         def act(op: operation.Operation, steps: teardown.Teardown) -> None:
             self._disconnect(_with_noted(request, entry), op, steps)

@@ -12,8 +12,8 @@ from os_brick.core import observe, operation, teardown, wait
 from os_brick.initiator import linuxrbd, reports
 from os_brick.initiator.connectors import base_rbd, block, rbd_handle
 from os_brick.plans import steps as plans_steps
+from os_brick.request import common, result
 from os_brick.request import rbd as request_rbd
-from os_brick.request import result
 
 Raw = Mapping[str, Any]
 
@@ -26,6 +26,8 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
     """
 
     Request = request_rbd.RbdRequest
+    # Two clusters may have an image of one name each, and an image may have been made anew.
+    _has_namesakes = True
 
     def __init__(
         self,
@@ -119,6 +121,21 @@ class RBDConnector(base_rbd.RBDConnectorMixin, block.BlockConnector):
             super().disconnect_volume(connection_properties, device_info, force, ignore_errors)
         else:
             operation.check_now()
+
+    def require(self, operation_name: str, connection_properties: Raw) -> None:
+        """Refuse properties by which a command has nothing to detach; a service has the image.
+
+        :raises InvalidParameterValue: naming the property.
+        """
+        request = self.Request.parse(connection_properties)
+        if operation_name == observe.DETACH and not (
+            self._is_local(request) or base_rbd.is_mapped(request)
+        ):
+            raise common.bad(
+                'do_local_attach',
+                'it is false: a process opens the image for itself and closes it, and there is '
+                'nothing to detach from this host. Where the kernel has mapped it, pass true',
+            )
 
     def extend_volume(self, connection_properties: Raw) -> int:
         """Have the host see a volume's new size; an open image sees it by itself.

@@ -128,7 +128,7 @@ class RemoteFsConnector(base.BaseLinuxConnector):
             return
         self._entry(volume, wanted, connection_properties).forget()
 
-    def require(self, connection_properties: Raw) -> None:
+    def require(self, _operation: str, connection_properties: Raw) -> None:
         """Refuse properties that make no sense; a detach by a service ignores them.
 
         :raises InvalidParameterValue: naming the property that is missing or wrong.
@@ -145,7 +145,8 @@ class RemoteFsConnector(base.BaseLinuxConnector):
     ) -> tuple[acts.Plan, ...]:
         """What an attach or a detach would do now; nothing is changed, and no server is asked.
 
-        :raises InvalidParameterValue: naming the property that is missing or wrong.
+        :raises InvalidParameterValue: naming the property that is missing or wrong, or the
+            directory below which root would mount nothing.
         :raises VolumeIdentityMismatch: if another share is mounted there.
         :raises NotImplementedError: for an extend, as a file has its new size at once.
         """
@@ -155,6 +156,8 @@ class RemoteFsConnector(base.BaseLinuxConnector):
         deadline = wait.Deadline.after(opts.current().operation_seconds)
         found = self._client.look(wanted, deadline)
         is_attach = operation_name == observe.ATTACH
+        if is_attach:
+            self._client.require_place(found)
         return ((plans.attach if is_attach else plans.removal)(found, volume.name),)
 
     @staticmethod

@@ -149,8 +149,16 @@ def test_a_detach_of_an_image_that_no_kernel_maps_is_checked(host: Host) -> None
     """Its properties say that a process opens it, so a plan of it can never have been shown."""
     more = {**host.stage.props, 'do_local_attach': False}
     host.stage.file(PROPS, json.dumps({'driver_volume_type': 'rbd', 'data': more}))
-    assert host.run('detach', '--plan') == Exit.REFUSED
-    assert host.run('detach', '--apply', '0' * 8) == Exit.REFUSED
+    for words in ((), ('--plan',), ('--apply', '0' * 8), ('--force', '--ignore-errors')):
+        assert host.run('detach', *words) == Exit.USAGE
+        assert 'do_local_attach: it is false' in host.shell.err
+    host.stage.file(PROPS, json.dumps({'driver_volume_type': 'rbd', 'data': host.stage.props}))
+    assert host.run('attach') == Exit.OK
+    device = host.shell.out.strip()
+    more['device_path'] = device
+    host.stage.file(PROPS, json.dumps({'driver_volume_type': 'rbd', 'data': more}))
+    assert host.run('detach') == Exit.OK, host.shell.err
+    assert not host.stage.place(device).exists()
 
 
 @pytest.mark.parametrize('name', ['rbd', 'nfs', 'nvme', 'iscsi'])

@@ -51,6 +51,8 @@ def test_keys_of_a_later_release_are_ignored() -> None:
         {'version': 2},
         {'key': 7},
         {'key': None},
+        {'protocol': 'local'},
+        {'key': 'rbd rbd/gold'},
         {'volume_id': 'a\x1b[2J'},
         {'volume_id': 'a' * 5000},
         {'device': ['dm-4']},
