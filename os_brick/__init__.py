@@ -66,7 +66,7 @@ def setup(conf: cfg.ConfigOpts, **kwargs: Any) -> None:
     May be called any number of times. Keywords are for later versions; unknown
     ones are ignored with a warning.
 
-    :raises oslo_config.cfg.NoSuchOptError: if ``conf`` has not our options; in
+    :raises oslo_config.cfg.NoSuchOptError: if ``conf`` does not have our options; in
         practice it is ``oslo_config.cfg.CONF``.
     """
     from os_brick import observers, opts

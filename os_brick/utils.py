@@ -277,7 +277,7 @@ def _disconnect_after(
             connection_properties, device_info, force=True, ignore_errors=True
         )
     except Exception as second:
-        LOG.exception('Disconnecting failed, too')
+        LOG.exception('Disconnecting %s failed, too', device_info.get('path'))
         error.add_note(f'Disconnecting failed, too: {second}')
 
 

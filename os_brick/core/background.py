@@ -153,7 +153,7 @@ def _repeat(step: Callable[[threading.Event], bool], work: Work, pauses: Pauses)
                 return
         except Exception as error:  # noqa: BLE001 the next try may go better
             why = error
-            LOG.info('%s: not yet: %s', work.what, error)
+            LOG.info('%s: failed, and is tried again: %s', work.what, error)
         pause = pauses.after(pause, why)
         busy = (clock.monotonic() - begun) * _PAUSE_SHARE
         wanted = max(pause, min(busy, _LONGEST_PAUSE_SECONDS))

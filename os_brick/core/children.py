@@ -140,7 +140,7 @@ class Child:
             os.close(found)
 
     def end(self, key: str) -> None:
-        """Have it end and be collected whenever it does; nothing waits for it.
+        """Kill it and collect it in the background; nothing waits for it.
 
         :param key: what it hangs on.
         """

@@ -105,7 +105,7 @@ def write(path: str, text: str) -> None:
 
 
 def write_in(directory: int, name: str, text: str) -> None:
-    """Write to a file in an open directory, which is the one that was looked at.
+    """Write to a file in an open directory, so that a reused name cannot redirect the write.
 
     :raises OSError: if it cannot be opened or does not take the text.
     """
@@ -117,7 +117,7 @@ def write_in(directory: int, name: str, text: str) -> None:
 
 
 def read_in(directory: int, name: str) -> str:
-    """The text of a file in an open directory, which is the one that was looked at.
+    """The text of a file in an open directory, so that a reused name cannot redirect the read.
 
     :raises OSError: if it cannot be read.
     """

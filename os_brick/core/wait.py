@@ -18,7 +18,7 @@ T = TypeVar('T')
 FIRST_PAUSE_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 0.1
 GROWTH = 1.5
-# A step whose deadline has passed is given a moment: it may have nothing to do.
+# A step gets a moment even after the deadline: many have nothing to do, or next to nothing.
 LEAST_LIMIT_SECONDS = 0.1
 
 

@@ -69,7 +69,7 @@ def get_volume_encryptor(
     try:
         return found(root_helper, connection_info, keymgr, execute, *args, **kwargs)
     except Exception as error:
-        LOG.error('No encryptor %s can be made: %s', found.__name__, trace.masked(error))
+        LOG.error('Encryptor %s cannot be made: %s', found.__name__, trace.masked(error))
         raise
 
 
@@ -106,8 +106,12 @@ def get_encryption_metadata(
     try:
         found: dict[str, Any] = volume_api.get_volume_encryption_metadata(context, volume_id)
     except Exception as error:
-        LOG.error('How volume %s is encrypted cannot be read: %s', volume_id, trace.masked(error))
+        LOG.error(
+            'The encryption metadata of volume %s cannot be read: %s',
+            volume_id,
+            trace.masked(error),
+        )
         raise
     if not found:
-        LOG.warning('Volume %s is encrypted, and nothing is known of how', volume_id)
+        LOG.warning('Volume %s is encrypted, but its service has no metadata of that', volume_id)
     return found

@@ -66,6 +66,12 @@ class VolumeIdentityMismatch(BrickException):
     message = 'Device %(device)s: expected %(expected)s, found %(actual)s.'
     also = {'holder': ' It cannot be replaced while it is in use by: %(holder)s.'}
 
+    @classmethod
+    def of(cls, what: str, expected: str, actual: str) -> 'VolumeIdentityMismatch':
+        """Return the error of what is not a device of this host, such as a share or a machine."""
+        text = f'{what}: expected {expected}, found {actual}.'
+        return cls(text, device=what, expected=expected, actual=actual)
+
 
 class VolumeHasShrunk(BrickException):
     """A volume is smaller on its array than its device on this host, which stays as it is.

@@ -216,7 +216,7 @@ def require_expected(disk: Disk, wwid: str | None) -> None:
     """
     match = disk.identity.compare_wwid(wwid) if wwid is not None else vpd.Match.SAME
     if match is vpd.Match.UNKNOWN:
-        LOG.warning('Whether %s is %s is not known; it is taken for it', disk, wwid)
+        LOG.warning('Disk %s cannot be compared with %s, and is used all the same', disk, wwid)
     if match is vpd.Match.ANOTHER:
         raise exception.VolumeIdentityMismatch(
             device=f'/dev/{disk.name}', expected=wwid, actual=str(disk.identity)

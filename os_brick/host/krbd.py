@@ -245,7 +245,7 @@ def sweep_probes(image: model.Image, deadline: wait.Deadline) -> None:
             with observe.step(Verb.SWEEP, f'/dev/{each.name}'):
                 _remove(each, deadline.within(_UDEV_SECONDS), force=True)
         except (OSError, exception.BrickException) as error:
-            LOG.warning('It stays until the next attach or detach: %s', error)
+            LOG.warning('%s stays until the next attach or detach: %s', each, error)
 
 
 def probes(image: model.Image) -> tuple[model.Mapped, ...]:

@@ -170,14 +170,15 @@ def grow(array: str, deadline: wait.Deadline) -> int:
     if usable < used:
         raise exception.BrickException(
             f'Array {array} is not grown: it uses {used} bytes of each member, and the smallest '
-            f'has {usable}'
+            f'member has {usable} bytes'
         )
     with _naming(f'Array {array} did not grow'):
         _demand(root.grow(array, deadline.limit(MDADM_SECONDS)))
     expected = md.usable_bytes(array)
     if not wait.holds(lambda: block.size_bytes(array) >= expected, deadline.within(RESIZE_SECONDS)):
         raise exception.BrickException(
-            f'Array {array} has {block.size_bytes(array)} bytes, where its members have {expected}'
+            f'Array {array} has {block.size_bytes(array)} bytes, and the size of its members is '
+            f'enough for {expected} bytes'
         )
     return block.size_bytes(array)
 

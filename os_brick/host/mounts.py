@@ -113,8 +113,8 @@ def require_file(place: str, name: str, deadline: wait.Deadline) -> None:
         raise exception.VolumeDeviceNotFound(device=path) from None
     actual = _unexpected(found, mode, place)
     if actual:
-        raise exception.VolumeIdentityMismatch(
-            device=path, expected=f'a file or a directory below {place}', actual=actual
+        raise exception.VolumeIdentityMismatch.of(
+            path, f'a file or a directory below {place}', actual
         )
 
 

@@ -162,7 +162,7 @@ def forget_disks(devices: Mapping[str, int], seconds: float = ANSWER_SECONDS) ->
 
 
 def wait_forgotten(disks: Collection[str], deadline: wait.Deadline) -> None:
-    """Wait until multipathd has forgotten the disks: it would hold on to the next ones' names.
+    """Wait until multipathd has dropped the disks: it would confuse them with the next ones.
 
     One that does not answer is waited for as long, and no error: the disks have gone for the
     kernel, whose messages about that are the first thing that it reads when it goes on. An error

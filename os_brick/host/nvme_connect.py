@@ -188,7 +188,7 @@ def delete(controller: fabrics.Controller, deadline: wait.Deadline) -> None:
         return
     except OSError as error:
         if error.errno == errno.EBUSY and controller.id == root.UNCONNECTED:
-            LOG.info('The %s has never been connected, and ends by itself', controller)
+            LOG.info('The %s never connected; the kernel will remove it', controller)
             return
         raise
     gone = f'the removal of {controller}'

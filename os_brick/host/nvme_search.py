@@ -151,10 +151,8 @@ class Search:
                 is_it = self._wanted.matches(path.identity)
                 stale = stale or ('' if is_it else str(path.identity))
         if stale:
-            return exception.VolumeIdentityMismatch(
-                device=f'The namespace behind {self._controller}',
-                expected=str(self._wanted),
-                actual=stale,
+            return exception.VolumeIdentityMismatch.of(
+                f'The namespace behind {self._controller}', str(self._wanted), stale
             )
         why = self._duplicate() or self._why
         return exception.VolumeDeviceNotFound(f'{what}: {self._controller}: {why}')

@@ -98,7 +98,7 @@ def rescan() -> None:
         root.rescan_vols()
     except (OSError, ValueError) as error:
         raise exception.BrickException(
-            f'The PowerFlex client of this host does not look for its volumes anew: {error}'
+            f'The PowerFlex client of this host does not rescan its volumes: {error}'
         ) from error
 
 

@@ -225,7 +225,7 @@ class Writer:
         if self._error is None:
             self._error = error
         else:
-            LOG.error('Another write behind has failed: %s', error)
+            LOG.error('Another write in the background has failed: %s', error)
 
     def _collect(self) -> None:
         while self._begun and self._begun[0].is_done:

@@ -300,7 +300,7 @@ def discard_if_stale(
         actual: vpd.UnitIdentity | None = inquiry.identity(disk, deadline.limit(inquiry.SECONDS))
     except inquiry.NothingMapped as error:
         actual = None
-        LOG.warning('Disk %s was %s: %s', disk, cached, error)
+        LOG.warning('Disk %s, which was %s, is not mapped any more: %s', disk, cached, error)
     on_response()
     above = found.maps[0].wwid if found.maps else ''
     if actual and not survey.is_stale(actual, cached, above):

@@ -131,13 +131,13 @@ class Flush:
             has_path = dm.status(dm.uuid_of(wwid)).active_paths > 0
         except OSError as error:
             raise exception.VolumeDeviceNotFound(
-                f'Whether map {self.device} has a path to write back by is not known: {error}'
+                f'Map {self.device} is not flushed, because its paths cannot be read: {error}'
             ) from error
         if not has_path:
             if self.is_forced:
                 multipath.stop_queueing(wwid, dm.name(self.device))
             raise exception.VolumeDeviceNotFound(
-                f'Map {self.device} has no path left to write back by what its cache may hold'
+                f'Map {self.device} has no working path: what its cache may hold cannot be written'
             )
         self._write_back(f'Map {self.device}', self._flush)
 
@@ -173,9 +173,7 @@ class Flush:
                     expected=self._was,
                     actual=f'{error}; nothing was flushed',
                 ) from error
-            raise exception.VolumeDeviceNotFound(
-                f'{what} does not take what its cache may hold: {error}'
-            ) from error
+            raise exception.VolumeDeviceNotFound(f'{what} cannot be flushed: {error}') from error
         if others:
             places = ', '.join(others)
             why = f'another volume at {places}, which has come while it was flushed and may have '

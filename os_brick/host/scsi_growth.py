@@ -160,7 +160,9 @@ def _smallest(disks: list[str], deadline: wait.Deadline) -> int:
     limit = deadline.within(SAME_SIZE_SECONDS)
     size = wait.poll(agreed, limit) or min(filter(None, map(block.size_bytes, disks)), default=0)
     if not size:
-        raise exception.PathNotReady(device=', '.join(disks), why='they report no capacity')
+        raise exception.PathNotReady(
+            device=', '.join(f'/dev/{disk}' for disk in disks), why='no capacity is reported'
+        )
     return size
 
 

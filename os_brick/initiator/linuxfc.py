@@ -22,6 +22,8 @@ from os_brick.request import fibre_channel as request_fc
 LOG = logging.getLogger(__name__)
 Raw = dict[str, Any]
 
+_FAILED = 'LUN %s of port %s could not be %s FCP device %s: %s'
+
 
 def _deadline() -> wait.Deadline:
     return wait.Deadline.after(opts.current().operation_seconds)
@@ -112,14 +114,14 @@ class LinuxFibreChannelS390X(LinuxFibreChannel):
                 zfcp.rescan_ports(device_number, limit)
             zfcp.add_unit(device_number, target_wwn, lun, limit)
         except (OSError, exception.BrickException) as error:
-            LOG.warning('LUN %s of %s at %s: %s', lun, target_wwn, device_number, error)
+            LOG.warning(_FAILED, lun, target_wwn, 'added to', device_number, error)
 
     def deconfigure_scsi_device(self, device_number: str, target_wwn: str, lun: str) -> None:
         """Have an FCP device no longer use a LUN of a port; what fails is only logged."""
         try:
             zfcp.remove_unit(device_number, target_wwn, lun, _deadline().limit())
         except (OSError, exception.BrickException) as error:
-            LOG.warning('LUN %s of %s at %s: %s', lun, target_wwn, device_number, error)
+            LOG.warning(_FAILED, lun, target_wwn, 'removed from', device_number, error)
 
 
 class LinuxFibreChannelPPC64(LinuxFibreChannel):

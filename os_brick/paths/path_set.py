@@ -278,7 +278,7 @@ class PathSet(Generic[P, O]):
         LOG.info('%s has joined its volume', path)
 
     def _late_try(self, path: P, called_off: threading.Event) -> bool:
-        """Whether nothing is left to be done for a late path."""
+        """Try a late path once; return ``True`` when no further try is needed."""
         with self._guard:
             if path in self._open or self._state is not _State.JOINING:
                 return True

@@ -77,7 +77,7 @@ def require_unused(disk: str) -> None:
     maps = dm.multipaths_over([disk])
     if handed.is_handed_out(scsi.number_of(disk)):
         raise exception.VolumeInUse(
-            device=f'/dev/{disk}', holder='another attach of the same volume has returned it'
+            device=f'/dev/{disk}', holder='another attach of the same volume, which has returned it'
         )
     users = block.users(disk, frozenset(maps))
     for found in maps:

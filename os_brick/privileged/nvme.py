@@ -195,7 +195,9 @@ def set_io_policy(subsystem: str, policy: str) -> None:
     """
     check.full(names.NVME_SUBSYSTEM, subsystem)
     if policy not in _POLICIES:
-        raise exception.InvalidParameterValue(err=f'{policy!r} for {subsystem!r}')
+        raise exception.InvalidParameterValue(
+            err=f'{names.shown(policy)} is not a known I/O policy'
+        )
     files.write(f'{_SUBSYSTEMS}/{subsystem}/iopolicy', policy)
 
 

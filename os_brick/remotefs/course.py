@@ -91,10 +91,10 @@ def is_mounted(wanted: request.Mount, deadline: wait.Deadline) -> bool:
 
 def _require_same(wanted: request.Mount, place: str, found: Mounted) -> None:
     if not wanted.kind.is_same(wanted.share, found.kind, found.source):
-        raise exception.VolumeIdentityMismatch(
-            device=place,
-            expected=f'the share {wanted.key}',
-            actual=f'{found.source} of type {found.kind} mounted there',
+        raise exception.VolumeIdentityMismatch.of(
+            place,
+            f'the share {wanted.key}',
+            f'{found.source} of type {found.kind}',
         )
 
 
@@ -121,15 +121,17 @@ def _is_gone(
     if why is None:
         return False
     if not mounts.is_stale(why):
-        raise exception.BrickException(f'{wanted.key}, mounted at {place}: {why.strerror}') from why
+        raise exception.BrickException(
+            f'{wanted.key}, mounted at {place}, cannot be used: {why.strerror}'
+        ) from why
     LOG.warning('The handle of %s, mounted at %s, is stale; mounting it again', wanted.key, place)
     try:
         with observe.step(Verb.UNMOUNT, place):
             programs.unmount(place, found.number, op.work)
     except processutils.ProcessExecutionError as error:
         raise exception.VolumeInUse(
-            device=f'{place}, where the handle of {wanted.key} is stale (ESTALE),',
-            holder='a process of this host',
+            device=place,
+            holder=f'a process of this host, and the handle of {wanted.key} is stale (ESTALE)',
         ) from error
     return True
 

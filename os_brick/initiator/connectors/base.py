@@ -64,7 +64,7 @@ class BaseLinuxConnector(initiator_connector.InitiatorConnector):
         return False
 
     def check_multipath(self, connection_properties: Raw) -> None:
-        """Have multipath be possible where it is enforced.
+        """Fail if multipath is enforced and not available.
 
         :raises BrickException: if it is wanted and enforced, and not possible.
         """

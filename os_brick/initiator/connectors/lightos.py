@@ -180,8 +180,8 @@ class LightOSConnector(block.BlockConnector):
             self.message_queue.put((what, dict(request.properties)), *limit)
         except Exception as error:
             raise exception.BrickException(
-                f'The message queue takes no word of {request} ({type(error).__name__}): does '
-                'lightos_monitor run?'
+                f'lightos_monitor cannot be told of {request}: its message queue takes nothing '
+                f'({type(error).__name__}). Check that lightos_monitor runs'
             ) from error
 
     # The files of the discovery client, for the monitor and callers outside.

@@ -238,7 +238,9 @@ def _size_of(cluster: Cluster, name: str, global_id: str) -> int:
     found = cluster.volume(name)
     if found.global_id != global_id:
         raise exception.VolumeIdentityMismatch(
-            device=host.path_of(global_id), expected=name, actual='the volume of this name before'
+            device=host.path_of(global_id),
+            expected=name,
+            actual='the volume that had this name before',
         )
     return found.size
 

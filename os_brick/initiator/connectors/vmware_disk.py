@@ -141,10 +141,8 @@ class Upload:
         """Have the machine use the new disk; both changes are one step for it."""
         disk = self._disk()
         if disk.path != self._old:
-            raise exception.VolumeIdentityMismatch(
-                device=f'Virtual machine {self._machine.value}',
-                expected=f'the disk {self._old}',
-                actual=str(disk),
+            raise exception.VolumeIdentityMismatch.of(
+                f'Virtual machine {self._machine.value}', f'the disk {self._old}', str(disk)
             )
         old = disk.device
         make = self._session.factory
@@ -223,5 +221,5 @@ class Upload:
 
 def _file_of(disk: Disk) -> DatastorePath:
     if disk.path is None:
-        raise exception.BrickException(f'{disk} cannot be replaced')
+        raise exception.BrickException(f'{disk} has no file in a datastore: it cannot be replaced')
     return disk.path

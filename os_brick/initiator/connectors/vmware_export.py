@@ -93,10 +93,10 @@ def _exported(session: Session, machine: Any, lease: Any, volume: VmdkRequest) -
     addresses = [each.address for each in disks]
     same = [each for each in found if _address(each) == disk.address]
     if len(same) != 1 or addresses.count(disk.address) != 1:
-        raise exception.VolumeIdentityMismatch(
-            device=f'The export of virtual machine {machine.value} with {len(disks)} disks',
-            expected=f'one of {disk}',
-            actual=', '.join(_address(each) or 'one without a key' for each in found),
+        raise exception.VolumeIdentityMismatch.of(
+            f'The export of virtual machine {machine.value} with {len(disks)} disks',
+            f'one of {disk}',
+            ', '.join(_address(each) or 'one without a key' for each in found),
         )
     return disk, same[0]
 

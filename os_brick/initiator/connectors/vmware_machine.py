@@ -69,10 +69,10 @@ def volumes_disk(
         same = [each for each in all_ if each.path is not None and each.address == address]
     if len(same) == 1:
         return same[0]
-    raise exception.VolumeIdentityMismatch(
-        device=f'Virtual machine {machine.value}',
-        expected=f'a disk at {volume.disk}',
-        actual=', '.join(map(str, all_)) or 'no disk',
+    raise exception.VolumeIdentityMismatch.of(
+        f'Virtual machine {machine.value}',
+        f'a disk at {volume.disk}',
+        ', '.join(map(str, all_)) or 'no disk',
     )
 
 

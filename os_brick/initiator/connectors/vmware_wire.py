@@ -35,7 +35,7 @@ def library(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise exception.HostNotReady(
-            missing=f'oslo.vmware, which VMDK volumes need, ({error})',
+            missing=f'oslo.vmware ({error}), which VMDK volumes need,',
             remedy="Install it with: pip install 'os-brick[vmware]'.",
         ) from error
 
