@@ -136,7 +136,10 @@ class Hold:
         self._holders = 1
 
     def share(self) -> None:
-        """Become one more holder; only a holder may call this for another."""
+        """Become one more holder; only a holder may call this for another.
+
+        :raises RuntimeError: if no one holds it any more.
+        """
         with self._guard:
             if not self._holders:
                 raise RuntimeError('a lock that is free cannot be shared')

@@ -88,7 +88,10 @@ class Teardown:
         return self._errors if self._errors else None
 
     def end(self) -> None:
-        """Raise what was collected, unless it is to be ignored."""
+        """Raise what was collected, unless it is to be ignored.
+
+        :raises ExceptionChainer: with all of it.
+        """
         if not self._errors:
             return
         if self.on_error is OnError.IGNORE:

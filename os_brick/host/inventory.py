@@ -89,7 +89,12 @@ class _Attempt:
             self._error = error
 
     def watched(self, patience: float, ends: float) -> str:
-        """Wait for its end; the file that it does not get beyond, or nothing if it has ended."""
+        """Wait for its end; the file that it does not get beyond, or nothing if it has ended.
+
+        :param patience: how long it may read one file, in seconds.
+        :param ends: by when it has to end, in seconds of :func:`clock.monotonic`.
+        :raises TimeoutError: if it has not ended by then, naming the file.
+        """
         before, since = '', clock.monotonic()
         while True:
             self._thread.join(_PAUSE_SECONDS)
@@ -105,7 +110,10 @@ class _Attempt:
                 raise TimeoutError(f'{reading or "this host"} does not answer')
 
     def result(self) -> inventory.Host:
-        """What it has found."""
+        """What it has found.
+
+        :raises Exception: what it ended in instead.
+        """
         if self._error is not None:
             raise self._error
         assert self._found is not None

@@ -151,7 +151,10 @@ class _Start:
         self.is_ours = False
 
     def attempt(self) -> str | None:
-        """The array if it runs under its name by now; one step towards that if not."""
+        """The array if it runs under its name by now; one step towards that if not.
+
+        :raises BrickException: if it runs more than once, or mdadm fails.
+        """
         arrays = md.arrays_over(self._volume.members)
         running = [array for array in arrays if md.is_running(array)]
         if len(running) > 1:

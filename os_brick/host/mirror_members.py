@@ -84,6 +84,8 @@ def refuse_apart(alias: str, members: dict[str, md_superblock.Superblock]) -> No
     """Have no member overwritten by one that has other data.
 
     md would copy only what one of them remembers to have changed: a mix of the two.
+
+    :raises BrickException: if two were each used without the other.
     """
     for (one, first), (two, second) in itertools.combinations(members.items(), 2):
         if first.has_given_up(second) and second.has_given_up(first):

@@ -317,6 +317,7 @@ class LVM(executor.Executor):
         If the origin is in use, that happens when it is activated next.
 
         :param snapshot_name: its name, with or without the group's and a slash.
+        :raises InvalidParameterValue: if it is of another group.
         """
         vg, slash, name = str(snapshot_name).rpartition('/')
         if slash and vg != self.vg_name:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from oslo_log import log as logging
 
+from os_brick import exception
 from os_brick.core import operation, undo, wait
 from os_brick.paths.driver import Assembly, Driver
 from os_brick.paths.path_set import PathSet
@@ -35,9 +36,11 @@ def open_first(
 
     :param use: makes a device of an open path, or raises; what it adds to the stack is taken back
         before the path.
+    :raises HostNotReady: at once: any other path meets the same host.
     :raises BrickException: if none can be: the error that decides, or all of them in one.
     """
     failures: list[Exception] = []
+    deciding: Exception | None = None
     for path, share in zip(paths, plans.shares(len(paths)), strict=True):
         deadline = op.work.leaving(1 - share)
         one = PathSet(driver, assembly, (path,), plans.Policy(), op, deadline)
@@ -46,13 +49,17 @@ def open_first(
                 alone.adopt(one)
                 (opened,) = one.open()
                 device = use(opened, deadline, alone)
+        except exception.HostNotReady:
+            raise
         except Exception as error:  # noqa: BLE001 the next path may be better
-            LOG.warning('%s cannot be used: %s', path, error)
             failures.append(error)
+            deciding = verdicts.deciding_error(failures)
+            is_raised = path == paths[-1] and deciding in (error, None)
+            if not is_raised:
+                LOG.warning('%s cannot be used: %s', path, error)
         else:
             one.keep()
             return device
-    deciding = verdicts.deciding_error(failures)
     if deciding is not None:
         raise deciding
     raise driver.summary([str(error) for error in failures], failures) from failures[0]

@@ -115,7 +115,10 @@ def _fast_fail(request: NvmeRequest, configured: int | None) -> int | None:
 
 
 def paths_of(namespace: Namespace, deadline: wait.Deadline) -> tuple[nvme_paths.NvmePath, ...]:
-    """The paths to a namespace."""
+    """The paths to a namespace.
+
+    :raises VolumeDeviceNotFound: if no port of this host leads to any of its ports.
+    """
     portals = resolved(namespace, deadline, is_here=False)
     if not portals:
         ports = ', '.join(str(portal) for portal in namespace.portals)

@@ -20,7 +20,10 @@ Ended = tuple[int, str]
 
 
 def passphrase_of(value: object) -> bytes:
-    """``value`` if it is a passphrase; no error shows it."""
+    """``value`` if it is a passphrase.
+
+    :raises InvalidParameterValue: if it is not; without the value.
+    """
     data = value.encode(errors='ignore') if isinstance(value, str) else b''
     if value == data.decode() and 0 < len(data) <= _MOST_PASSPHRASE_BYTES:
         return data

@@ -42,7 +42,7 @@ def _header(path: str, number: int) -> dict[str, Any]:
 
 
 def reader(descriptor: int) -> luks.Read:
-    """What reads whole pages of an open device."""
+    """What reads whole pages of an open device, or raises ``OSError``."""
 
     def read(offset: int, count: int) -> bytes:
         # An anonymous map is page-aligned, as O_DIRECT wants its buffer.

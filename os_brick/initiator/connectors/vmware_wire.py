@@ -68,7 +68,10 @@ class Wire:
         return answer
 
     def get(self, url: str) -> bytes:
-        """A document of this server."""
+        """A document of this server.
+
+        :raises StorageServerError: if it does not answer with one.
+        """
         path = self._path(url)
         answer = self.ask(http.Request('GET', path))
         if answer.status != OK:
@@ -76,7 +79,10 @@ class Wire:
         return answer.body
 
     def post(self, url: str, body: bytes, headers: dict[str, Any]) -> http.Answer:
-        """Send a call; a fault is an answer, too."""
+        """Send a call; a fault is an answer, too.
+
+        :raises StorageServerError: if the answer is neither.
+        """
         words = {
             str(key): value.decode('latin-1') if isinstance(value, bytes) else str(value)
             for key, value in headers.items()

@@ -56,3 +56,30 @@ def test_without_a_path_all_of_them_are_named_and_nothing_is_left() -> None:
     with pytest.raises(exception.VolumeDeviceNotFound, match=r'a has no disk.*b has no disk'):
         first(Driver(a=gone('a'), b=gone('b')), 'a', 'b')
     assert set() == HOST
+
+
+def test_what_is_raised_is_not_logged_as_well(caplog: pytest.LogCaptureFixture) -> None:
+    """A command prints both: an operator reads each failure once."""
+    with pytest.raises(exception.VolumeDeviceNotFound):
+        first(Driver(a=gone('a'), b=gone('b')), 'a', 'b')
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == 'WARNING']
+    assert warnings == ['a cannot be used: a has no disk']
+
+
+def test_the_last_path_is_logged_where_another_one_explains(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wrong = exception.VolumeIdentityMismatch(device='/dev/a', expected='gold', actual='lead')
+    with pytest.raises(exception.VolumeIdentityMismatch):
+        first(Driver(a=wrong, b=gone('b')), 'a', 'b')
+    assert 'b cannot be used: b has no disk' in caplog.text
+
+
+def test_no_other_path_is_tried_where_the_host_lacks_something(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    missing = exception.HostNotReady(missing='iscsiadm', remedy='Install it.')
+    with pytest.raises(exception.HostNotReady):
+        first(Driver(a=missing), 'a', 'b')
+    assert set() == HOST
+    assert 'iscsiadm' not in caplog.text
