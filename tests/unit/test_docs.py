@@ -8,6 +8,8 @@ import re
 
 import pytest
 
+from os_brick.core import locks
+
 ROOT = pathlib.Path(__file__).parents[2]
 PAGES = [
     *sorted((ROOT / 'doc' / 'source').rglob('*.rst')),
@@ -110,6 +112,24 @@ def _modules(parts: list[str]) -> Iterator[tuple[pathlib.Path, list[str]]]:
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_every_name_of_ours_exists(page: pathlib.Path) -> None:
     assert not sorted({name for name in _names(page) if _missing(name)})
+
+
+# A row of modules of one folder: ``host``: krbd, ceph_conf
+ROW = re.compile(r'^``([a-z_/]+)``: ([a-z_]+(?:, [a-z_]+)*) ', re.MULTILINE)
+
+
+def test_every_module_in_a_table_of_modules_exists() -> None:
+    rows = [row for page in PAGES for row in ROW.findall(page.read_text())]
+    assert len(rows) > 20
+    named = {f'{folder}/{name}' for folder, names in rows for name in names.split(', ')}
+    assert not sorted(name for name in named if not _is_there(name))
+
+
+def test_the_page_has_every_kind_of_lock_in_the_order_in_which_they_are_taken() -> None:
+    page = ROOT / 'doc/source/contributor/architecture.rst'
+    table = page.read_text().partition('\nLocks\n')[2].partition('A discovery with')[0]
+    kind = re.compile(r'^([a-z]+)  +\S', re.MULTILINE)
+    assert kind.findall(table)[1:] == kind.findall(locks.__doc__ or '')[1:]
 
 
 @pytest.mark.parametrize(
