@@ -81,9 +81,7 @@ def examine(
     """
     cases: list[Finding] = []
     checks, silenced = [], []
-    for entry in catalogue.entries().values():
-        if entry.is_of_fleet or (wanted and entry.id not in wanted) or entry.id in skipped:
-            continue
+    for entry in _asked(wanted, skipped):
         override = overrides.get(entry.id, site.Override())
         if override.is_silenced:
             silenced.append(entry.id)
@@ -94,6 +92,13 @@ def examine(
     needed = {fact for name in checks for fact in catalogue.entries()[name].facts} | {'site'}
     unread = tuple(each for each in found.unread if each.fact in needed)
     return Result(in_order(cases), tuple(checks), tuple(silenced), unread, _has_storage(found))
+
+
+def _asked(wanted: Collection[str], skipped: Collection[str]) -> Iterable[catalogue.Entry]:
+    for entry in catalogue.entries().values():
+        is_wanted = not wanted or entry.id in wanted
+        if is_wanted and entry.id not in skipped and not entry.is_of_fleet:
+            yield entry
 
 
 def _has_storage(found: facts.Facts) -> bool:

@@ -63,6 +63,11 @@ class SeenDisk:
         """Whether the kernel sends commands to it."""
         return self.state == 'running'
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it also has a capacity."""
+        return self.is_running and self.size_bytes > 0
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SeenMap:
@@ -295,6 +300,46 @@ class Facts:
     programs: frozenset[str] | None = None
     notes: tuple[SeenNote, ...] | None = None
     unread: tuple[Unread, ...] = ()
+
+    @property
+    def known_disks(self) -> Mapping[str, SeenDisk]:
+        """The disks; none where they could not be read."""
+        return self.disks or {}
+
+    @property
+    def known_maps(self) -> Mapping[str, SeenMap]:
+        """The maps; none where they could not be read."""
+        return self.maps or {}
+
+    @property
+    def known_map_status(self) -> Mapping[str, MapStatus]:
+        """The status of each map; none where it could not be read."""
+        return self.map_status or {}
+
+    @property
+    def known_reported(self) -> Mapping[str, vpd.UnitIdentity]:
+        """The identity that each disk reports; none where they could not be read."""
+        return self.reported or {}
+
+    @property
+    def known_openers(self) -> Mapping[str, tuple[str, ...]]:
+        """The processes that have devices open; none where they could not be read."""
+        return self.openers or {}
+
+    @property
+    def known_sessions(self) -> Mapping[int, SeenSession]:
+        """The sessions; none where they could not be read."""
+        return self.sessions or {}
+
+    @property
+    def known_notes(self) -> tuple[SeenNote, ...]:
+        """The notes; none where they could not be read."""
+        return self.notes or ()
+
+    @property
+    def known_services(self) -> tuple[Service, ...]:
+        """The services; none where they could not be read."""
+        return self.services or ()
 
 
 def replace(found: Facts, **more: Any) -> Facts:

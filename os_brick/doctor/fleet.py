@@ -138,17 +138,21 @@ def _values(text: str) -> Iterator[tuple[str, Any]]:
             except (ValueError, RecursionError) as error:
                 yield label, f'it is not JSON: {error}'
                 place = end + 1
-                continue
-            yield label, value
-            label = ''
+            else:
+                yield label, value
+                label = ''
             continue
-        label = _label(line) or label
-        if _FAILED.search(line) and '|' in line:
+        label, has_failed = _label(line) or label, bool(_FAILED.search(line))
+        if has_failed and '|' in line:
             yield label, line[:_LONGEST_LINE]
             label = ''
-        # A value may begin on the line of its label.
-        brace = text.find('{', place, end) if '>>' in line and not _FAILED.search(line) else -1
-        place = brace if brace >= 0 else end + 1
+        place = _next(text, place, end, may_begin='>>' in line and not has_failed)
+
+
+def _next(text: str, place: int, end: int, *, may_begin: bool) -> int:
+    """Where to read on: a value may begin on the line of its label."""
+    brace = text.find('{', place, end) if may_begin else -1
+    return brace if brace >= 0 else end + 1
 
 
 def _label(line: str) -> str:

@@ -105,26 +105,34 @@ def _override(name: str, row: object) -> Override:
     if entry is None:
         raise Wrong(f'{where} is not a finding; os-brick doctor --list has them')
     keys = _only({} if row is None else row, where, _KEYS)
-    level = keys.get('level', '')
-    is_level = isinstance(level, str) and level in catalogue.LEVELS
-    if 'level' in keys and not is_level:
-        raise Wrong(f'{where}.level is {level!r}, and has to be F, W or I')
-    silence = keys.get('silence', False)
-    is_list = isinstance(silence, list) and all(isinstance(each, str) for each in silence)
-    if not isinstance(silence, bool) and not is_list:
-        raise Wrong(f'{where}.silence has to be true, false, or a list of objects')
+    is_silenced, objects = _silence(keys.get('silence', False), where)
     if not isinstance(keys.get('reason', ''), str):
         raise Wrong(f'{where}.reason has to be a text')
     vendors = _mapping(keys.get('vendors'), f'{where}.vendors')
     return Override(
-        level=level,
-        is_silenced=silence is True,
-        silenced_objects=frozenset(silence) if is_list else frozenset(),
+        level=_level(keys['level'], where) if 'level' in keys else '',
+        is_silenced=is_silenced,
+        silenced_objects=objects,
         values=_numbers(keys.get('values'), f'{where}.values', entry),
         vendors={str(each): _numbers(row, f'{where}.vendors.{each}', entry)
                  for each, row in vendors.items()},
         reason=keys.get('reason', ''),
     )  # fmt: skip
+
+
+def _level(value: object, where: str) -> str:
+    if not isinstance(value, str) or value not in catalogue.LEVELS:
+        raise Wrong(f'{where}.level is {value!r}, and has to be F, W or I')
+    return value
+
+
+def _silence(value: object, where: str) -> tuple[bool, frozenset[str]]:
+    """Whether a finding is silenced as a whole, and the objects of which it is."""
+    if isinstance(value, bool):
+        return value, frozenset()
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        return False, frozenset(value)
+    raise Wrong(f'{where}.silence has to be true, false, or a list of objects')
 
 
 def _mapping(value: object, where: str) -> Mapping[Any, Any]:

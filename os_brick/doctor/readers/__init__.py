@@ -80,19 +80,17 @@ def _with_openers(look: Look, found: facts.Facts) -> facts.Facts:
 
 def _suspects(found: facts.Facts) -> Iterable[str]:
     """The devices without another known user, and those that are wrong."""
-    for disk in (found.disks or {}).values():
+    for disk in found.known_disks.values():
         if not disk.maps and not disk.users:
             yield disk.name
-    reported = found.reported or {}
-    for name, each in (found.maps or {}).items():
-        wrong = [
-            disk
-            for disk in each.members
-            if disk in found.unmapped
-            or (disk in reported and reported[disk].contradicts(each.wwid))
-        ]
-        if wrong or not each.members:
+    for name, each in found.known_maps.items():
+        if not each.members or any(_is_wrong(found, disk, each.wwid) for disk in each.members):
             yield name
+
+
+def _is_wrong(found: facts.Facts, disk: str, wwid: str) -> bool:
+    reported = found.known_reported.get(disk)
+    return disk in found.unmapped or (reported is not None and reported.contradicts(wwid))
 
 
 def _openers(look: Look, suspects: list[str]) -> dict[str, tuple[str, ...]]:

@@ -75,12 +75,18 @@ def _fault_of(words: list[str]) -> str:
             return 'sudo is not installed'
         words = [word for word in words[1:] if not word.startswith('-')]
         places = _secure_path()
-    if words and words[0].endswith('rootwrap'):
-        if not _find(words[0], places):
-            return f'{words[0]} is not in {places}'
-        # Its own words are its configuration, and what it is to start.
-        places, words = _exec_dirs(words[1]) if words[1:] else '', words[2:]
-    return _fault_of_program(words[0] if words else 'a program', places or _PATH)
+    program, *more = words or ['a program']
+    if program.endswith('rootwrap'):
+        return _fault_of_rootwrap(program, more, places)
+    return _fault_of_program(program, places or _PATH)
+
+
+def _fault_of_rootwrap(rootwrap: str, words: list[str], places: str) -> str:
+    if not _find(rootwrap, places):
+        return f'{rootwrap} is not in {places}'
+    # Its words are its configuration, and what it is to start.
+    places = _exec_dirs(words[0]) if words else ''
+    return _fault_of_program(words[1] if words[1:] else 'a program', places or _PATH)
 
 
 def _fault_of_program(name: str, places: str) -> str:

@@ -47,7 +47,7 @@ def nvme_multipath_off(found: facts.Facts, _values: Values) -> Iterator[Case]:
 
 def lock_path_split(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """Services of this host that have their lock files in several directories."""
-    services = found.services or ()
+    services = found.known_services
     if len({each.lock_path for each in services}) > 1:
         paths = '; '.join(f'{each.path}: {each.lock_path or "none"}' for each in services)
         yield Case(', '.join(each.name for each in services), {'paths': paths})
@@ -55,7 +55,7 @@ def lock_path_split(found: facts.Facts, _values: Values) -> Iterator[Case]:
 
 def privsep_helper(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A service whose root daemon cannot be started, or is another release of this library."""
-    for each in found.services or ():
+    for each in found.known_services:
         if each.helper_fault:
             words = {'service': each.name, 'helper': each.helper, 'fault': each.helper_fault}
             yield Case(each.name, words)
@@ -63,20 +63,29 @@ def privsep_helper(found: facts.Facts, _values: Values) -> Iterator[Case]:
 
 def container_view(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """This process does not see the host's devices, processes or daemons."""
-    processes, view = found.processes, found.view
-    if processes is not None and not processes.shows_host:
+    if found.processes is not None:
+        yield from _hidden(found.processes)
+    if found.view is not None:
+        yield from _not_mounted(found.view)
+
+
+def _hidden(processes: facts.Processes) -> Iterator[Case]:
+    if not processes.shows_host:
         yield Case('/proc', {'lack': 'the processes of the host', 'need': 'the process namespace'})
-    if view is not None and view.without_node:
+    if processes.wwids_differ:
+        lack = 'the file of WWIDs that multipathd reads'
+        yield Case('/etc/multipath', {'lack': lack, 'need': '/etc/multipath'}, level=WARN)
+    if processes.shows_host:
+        yield from _unreachable(processes)
+
+
+def _not_mounted(view: facts.View) -> Iterator[Case]:
+    if view.without_node:
         few = ', '.join(view.without_node[:8])
         lack = f'nodes of {few} (/dev is {view.dev_kind or "not devtmpfs"})'
         yield Case('/dev', {'lack': lack, 'need': '/dev'})
-    if view is not None and view.sys_is_read_only:
+    if view.sys_is_read_only:
         yield Case('/sys', {'lack': 'a /sys that can be written to', 'need': '/sys, writable'})
-    if processes is not None and processes.wwids_differ:
-        lack = 'the file of WWIDs that multipathd reads'
-        yield Case('/etc/multipath', {'lack': lack, 'need': '/etc/multipath'}, level=WARN)
-    if processes is not None and processes.shows_host:
-        yield from _unreachable(processes)
 
 
 def _unreachable(processes: facts.Processes) -> Iterator[Case]:
@@ -93,7 +102,7 @@ def _unreachable(processes: facts.Processes) -> Iterator[Case]:
 
 def unfinished(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """An operation whose process has ended before it was done."""
-    for note in found.notes or ():
+    for note in found.known_notes:
         if note.is_abandoned:
             words = {
                 'volume': note.volume,
@@ -128,10 +137,10 @@ def _needed(found: facts.Facts) -> dict[str, str]:
         needed['iscsiadm'] = f'{len(found.sessions)} iSCSI sessions'
     elif found.records:
         needed['iscsiadm'] = f'{len(found.records)} records of iSCSI targets'
-    for each in found.services or ():
+    for each in found.known_services:
         if each.wants_multipath:
             needed['multipathd'] = f'the multipath volumes of {each.name}'
-    for note in found.notes or ():
+    for note in found.known_notes:
         program = _OF_PROTOCOL.get(note.protocol.lower())
         if program:
             needed.setdefault(program, f'volume {note.volume} ({note.protocol})')

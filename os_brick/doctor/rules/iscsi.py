@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from os_brick.doctor import facts
 from os_brick.doctor.case import INFO, Case, Values
@@ -18,7 +18,7 @@ _STOPPED = {'T', 't'}
 
 def session_stuck(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A session with disks that has been away for longer than its I/O waits."""
-    for session in (found.sessions or {}).values():
+    for session in found.known_sessions.values():
         disks = _disks(found, session)
         never_ends = session.state == 'FAILED' and (session.recovery_tmo or 0) < 0
         if not disks or not (session.state == _GIVEN_UP or never_ends):
@@ -34,12 +34,12 @@ def session_stuck(found: facts.Facts, _values: Values) -> Iterator[Case]:
 
 
 def _disks(found: facts.Facts, session: facts.SeenSession) -> list[facts.SeenDisk]:
-    return [disk for disk in (found.disks or {}).values() if disk.session == session.number]
+    return [disk for disk in found.known_disks.values() if disk.session == session.number]
 
 
 def recovery_tmo(found: facts.Facts, values: Values) -> Iterator[Case]:
     """A session below a multipath map whose I/O waits long before it goes over another path."""
-    for session in (found.sessions or {}).values():
+    for session in found.known_sessions.values():
         below = [disk for disk in _disks(found, session) if disk.maps]
         if not below or session.recovery_tmo is None:
             continue
@@ -87,24 +87,16 @@ def iscsid_down(found: facts.Facts, _values: Values) -> Iterator[Case]:
 
 def name_changed(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A session or a controller under another name than the one in this host's file."""
-    for session in (found.sessions or {}).values():
-        # An iface record may have a name of its own.
-        is_ours = session.iface in ('', 'default') and session.initiator and found.initiator
-        if is_ours and session.initiator != found.initiator:
-            words = {
-                'object': f'session {session.number}',
-                'used': session.initiator,
-                'file': '/etc/iscsi/initiatorname.iscsi',
-                'written': found.initiator or '',
-            }
-            yield Case(f'session {session.number}', words)
-    written = found.names.host_nqn if found.names else ''
-    for each in found.controllers or ():
-        if written and each.host_nqn and each.host_nqn != written:
-            words = {
-                'object': each.name,
-                'used': each.host_nqn,
-                'file': '/etc/nvme/hostnqn',
-                'written': written,
-            }
-            yield Case(each.name, words)
+    # An iface record may have a name of its own.
+    sessions = [each for each in found.known_sessions.values() if each.iface in ('', 'default')]
+    used = {f'session {each.number}': each.initiator for each in sessions}
+    yield from _renamed(used, '/etc/iscsi/initiatorname.iscsi', found.initiator or '')
+    used = {each.name: each.host_nqn for each in found.controllers or ()}
+    yield from _renamed(used, '/etc/nvme/hostnqn', found.names.host_nqn if found.names else '')
+
+
+def _renamed(used: Mapping[str, str], file: str, written: str) -> Iterator[Case]:
+    """What uses another name than the one that is written in a file; both have to be known."""
+    for name, each in used.items():
+        if written and each and each != written:
+            yield Case(name, {'object': name, 'used': each, 'file': file, 'written': written})

@@ -22,7 +22,7 @@ def ghost_map_open(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A map without a path that is open, or used by another device."""
     for seen, status in _without_paths(found):
         if seen.users or (status is not None and status.open_count):
-            openers = (found.openers or {}).get(seen.name, ())
+            openers = found.known_openers.get(seen.name, ())
             users = ', '.join((*seen.users, *openers)) or 'a process that could not be seen'
             queues = 'wait until it has a path' if status and status.queues else 'fail'
             words = {'map': seen.name, 'alias': seen.alias, 'wwid': seen.wwid}
@@ -33,9 +33,9 @@ def ghost_map_open(found: facts.Facts, _values: Values) -> Iterator[Case]:
 def _without_paths(
     found: facts.Facts,
 ) -> Iterator[tuple[facts.SeenMap, facts.MapStatus | None]]:
-    for seen in (found.maps or {}).values():
+    for seen in found.known_maps.values():
         if not seen.members:
-            yield seen, (found.map_status or {}).get(seen.name)
+            yield seen, found.known_map_status.get(seen.name)
 
 
 def map_degraded(found: facts.Facts, _values: Values) -> Iterator[Case]:
@@ -72,7 +72,7 @@ def _degraded(
 
 
 def _active(found: facts.Facts, seen: facts.SeenMap, members: list[facts.SeenDisk]) -> int:
-    status = (found.map_status or {}).get(seen.name)
+    status = found.known_map_status.get(seen.name)
     running = sum(disk.is_running for disk in members)
     return running if status is None else min(running, status.active_paths)
 
@@ -81,14 +81,14 @@ def _sessions_without(found: facts.Facts, members: list[facts.SeenDisk]) -> list
     """The sessions to the targets of a map that carry none of its disks."""
     targets = {disk.origin for disk in members if disk.transport == facts.ISCSI}
     used = {disk.session for disk in members}
-    sessions = (found.sessions or {}).values()
+    sessions = found.known_sessions.values()
     logged_in = [each for each in sessions if each.state == 'LOGGED_IN']
     return [each for each in logged_in if each.target in targets and each.number not in used]
 
 
 def map_suspended(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A map that is suspended, and stays so."""
-    for seen in (found.maps or {}).values():
+    for seen in found.known_maps.values():
         if seen.is_suspended:
             words = {'map': seen.name, 'alias': seen.alias, 'wwid': seen.wwid}
             yield Case(seen.name, words)
@@ -98,9 +98,9 @@ def multipathd_down(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """The daemon multipathd does not run where maps are, or are wanted."""
     if found.multipathd is None or found.multipathd.state != 'down':
         return
-    wanted = [each.name for each in found.services or () if each.wants_multipath]
+    wanted = [each.name for each in found.known_services if each.wants_multipath]
     if found.maps or wanted:
-        need = ', '.join([*(found.maps or ()), *wanted])
+        need = ', '.join([*found.known_maps, *wanted])
         yield Case('multipathd', {'need': f'needed by {need}'})
     elif 'multipathd' in (found.programs or ()):
         yield Case('multipathd', {'need': 'installed, and not needed yet'}, level=INFO)
@@ -114,8 +114,8 @@ def multipathd_mute(found: facts.Facts, _values: Values) -> Iterator[Case]:
 
 def mpath_queue_forever(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A map whose I/O waits for ever if it has no path."""
-    for seen in (found.maps or {}).values():
-        status = (found.map_status or {}).get(seen.name)
+    for seen in found.known_maps.values():
+        status = found.known_map_status.get(seen.name)
         queueing = found.multipathd.queueing.get(seen.wwid) if found.multipathd else None
         queues = status is not None and status.queues
         if queueing == 'on':
@@ -131,17 +131,24 @@ def mpath_blacklisted(found: facts.Facts, _values: Values) -> Iterator[Case]:
     daemon = found.multipathd
     if daemon is None or daemon.state != 'running':
         return
-    is_wanted = any(each.wants_multipath for each in found.services or ())
     # An attach that goes on has disks that multipathd has not looked at yet.
-    is_changing = any(note.is_working for note in found.notes or ())
-    disks = (found.disks or {}).values()
-    counts = Counter(disk.known.wwid for disk in disks if disk.known.wwid)
-    for disk in disks:
-        several = counts[disk.known.wwid] > 1
-        if disk.name in daemon.known or disk.maps or not disk.is_running or not disk.size_bytes:
-            continue
+    is_changing = any(note.is_working for note in found.known_notes)
+    for disk in _of_several_paths(found):
         by_name = disk.name in daemon.excluded
-        if (is_wanted or several) and (by_name or not is_changing):
+        if _is_left_out(disk, daemon) and (by_name or not is_changing):
             rule = 'its name is on the blacklist' if by_name else 'a rule of its blacklist'
             words = {'disk': disk.name, 'product': disk.product, 'rule': rule}
             yield Case(disk.name, words)
+
+
+def _is_left_out(disk: facts.SeenDisk, daemon: facts.Multipathd) -> bool:
+    return disk.is_usable and not disk.maps and disk.name not in daemon.known
+
+
+def _of_several_paths(found: facts.Facts) -> list[facts.SeenDisk]:
+    """The disks that multipath is wanted for: all, or those of which a volume has several."""
+    disks = list(found.known_disks.values())
+    if any(each.wants_multipath for each in found.known_services):
+        return disks
+    counts = Counter(disk.known.wwid for disk in disks if disk.known.wwid)
+    return [disk for disk in disks if counts[disk.known.wwid] > 1]

@@ -12,31 +12,34 @@ from os_brick.model import vpd
 
 def identity_stale(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A disk that reports to be another volume than the kernel, or its map, takes it for."""
-    for name, reported in (found.reported or {}).items():
-        disk = (found.disks or {})[name]
-        maps = [(found.maps or {})[each] for each in disk.maps if each in (found.maps or {})]
-        wrong = [each for each in maps if reported.contradicts(each.wwid)]
+    for name, reported in found.known_reported.items():
+        disk = found.known_disks[name]
+        wrong = [each for each in _above(found, disk) if reported.contradicts(each.wwid)]
         if not reported.is_another(disk.known) and not wrong:
             continue
         users = _users(found, disk)
-        words = {
-            'disk': name,
-            'address': disk.address,
-            'number': str(disk.number),
-            'known': wrong[0].wwid if wrong else named(disk.known),
-            'reported': named(reported),
-            'device': wrong[0].name if wrong else ', '.join(disk.maps) or name,
-            'users': ', '.join(users) or 'nothing',
-        }
+        known = {'known': named(disk.known), 'device': ', '.join(disk.maps) or name}
+        if wrong:
+            known = {'known': wrong[0].wwid, 'device': wrong[0].name}
+        words = _place(disk) | known | {'reported': named(reported)}
+        words['users'] = ', '.join(users) or 'nothing'
         yield Case(name, words, variant='used' if users else '')
+
+
+def _place(disk: facts.SeenDisk) -> dict[str, str]:
+    """The words of a finding that say which disk is meant."""
+    return {'disk': disk.name, 'address': disk.address, 'number': str(disk.number)}
+
+
+def _above(found: facts.Facts, disk: facts.SeenDisk) -> list[facts.SeenMap]:
+    return [found.known_maps[each] for each in disk.maps if each in found.known_maps]
 
 
 def _users(found: facts.Facts, disk: facts.SeenDisk) -> list[str]:
     """What uses a disk or a map above it, without what is named twice."""
-    above = [(found.maps or {}).get(each) for each in disk.maps]
-    texts = [*disk.users, *(text for each in above if each for text in each.users)]
+    texts = [*disk.users, *(text for each in _above(found, disk) for text in each.users)]
     for name in (disk.name, *disk.maps):
-        texts += (found.openers or {}).get(name, ())
+        texts += found.known_openers.get(name, ())
     return list(dict.fromkeys(texts))
 
 
@@ -47,7 +50,7 @@ def named(identity: vpd.UnitIdentity) -> str:
 
 def map_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A map whose disks are not all the same volume, by what they report or have reported."""
-    for seen in (found.maps or {}).values():
+    for seen in found.known_maps.values():
         identities = {disk.name: _identity(found, disk) for disk in _members(found, seen)}
         names = list(identities)
         for name in names[1:]:
@@ -59,24 +62,24 @@ def map_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
                     'first_identity': named(identities[first]),
                     'other': name,
                     'other_identity': named(identities[name]),
-                    'number': str((found.disks or {})[name].number),
+                    'number': str(found.known_disks[name].number),
                 }
                 yield Case(seen.name, words)
                 break
 
 
 def _identity(found: facts.Facts, disk: facts.SeenDisk) -> vpd.UnitIdentity:
-    return (found.reported or {}).get(disk.name, disk.known)
+    return found.known_reported.get(disk.name, disk.known)
 
 
 def _members(found: facts.Facts, seen: facts.SeenMap) -> list[facts.SeenDisk]:
-    disks = found.disks or {}
+    disks = found.known_disks
     return [disks[name] for name in seen.members if name in disks]
 
 
 def map_size_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A map whose disks have several sizes, or all of them another one than the map."""
-    for seen in (found.maps or {}).values():
+    for seen in found.known_maps.values():
         sizes = {disk.name: disk.size_bytes for disk in _members(found, seen) if disk.size_bytes}
         if sizes and set(sizes.values()) != {seen.size_bytes}:
             listed = ', '.join(f'{name} {_mebibytes(size)}' for name, size in sizes.items())
@@ -91,7 +94,7 @@ def _mebibytes(count: int) -> str:
 
 def disk_two_maps(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A disk below more than one multipath map."""
-    for disk in (found.disks or {}).values():
+    for disk in found.known_disks.values():
         if len(disk.maps) > 1:
             yield Case(disk.name, {'disk': disk.name, 'maps': ', '.join(disk.maps)})
 
@@ -99,12 +102,10 @@ def disk_two_maps(found: facts.Facts, _values: Values) -> Iterator[Case]:
 def lun_unmapped(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A disk at whose LUN the target has nothing any more."""
     for name, why in found.unmapped.items():
-        disk = (found.disks or {})[name]
+        disk = found.known_disks[name]
         users = _users(found, disk)
         words = {
-            'disk': name,
-            'address': disk.address,
-            'number': str(disk.number),
+            **_place(disk),
             'origin': disk.origin,
             'why': why,
             'device': ', '.join(disk.maps) or name,
@@ -119,20 +120,18 @@ def orphan_disk(found: facts.Facts, _values: Values) -> Iterator[Case]:
         return
     if any(note.is_working for note in found.notes):
         return  # An attach that goes on has disks that it has not noted yet.
-    noted = {name for note in found.notes for name in note.devices}
-    identities = {each.lower() for note in found.notes for each in note.identities}
-    for disk in (found.disks or {}).values():
+    noted = _noted(found.notes)
+    for disk in found.known_disks.values():
         is_used = disk.maps or disk.users or found.openers.get(disk.name)
-        if is_used or disk.name in noted or disk.known.wwid.lower() in identities:
-            continue
-        words = {
-            'disk': disk.name,
-            'address': disk.address,
-            'number': str(disk.number),
-            'origin': disk.origin,
-            'identity': named(disk.known),
-        }
-        yield Case(disk.name, words)
+        if not is_used and noted.isdisjoint((disk.name, disk.known.wwid.lower())):
+            words = {**_place(disk), 'origin': disk.origin, 'identity': named(disk.known)}
+            yield Case(disk.name, words)
+
+
+def _noted(notes: Iterable[facts.SeenNote]) -> set[str]:
+    """The names of devices, and the identities in small letters, that are noted."""
+    names = {name for note in notes for name in note.devices}
+    return names | {each.lower() for note in notes for each in note.identities}
 
 
 def lvm_active_on_volume(found: facts.Facts, _values: Values) -> Iterator[Case]:
@@ -144,7 +143,7 @@ def lvm_active_on_volume(found: facts.Facts, _values: Values) -> Iterator[Case]:
 
 def max_sectors_mixed(found: facts.Facts, _values: Values) -> Iterator[Case]:
     """A map that sends larger requests than one of its disks takes."""
-    for seen in (found.maps or {}).values():
+    for seen in found.known_maps.values():
         below = {disk.name: disk.max_sectors_kb for disk in _members(found, seen)}
         small = _smaller(below, seen.max_sectors_kb)
         if small:
