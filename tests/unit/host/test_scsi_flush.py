@@ -106,7 +106,7 @@ def test_a_map_without_a_path_is_an_error_at_once(host: Host, force: bool) -> No
     for name in ('sda', 'sdb'):
         host.set_state(host.disks[name], 'offline')
     begun = host.clock.monotonic()
-    with pytest.raises(exception.VolumeDeviceNotFound, match='no path left'):
+    with pytest.raises(exception.VolumeDeviceNotFound, match='no working path'):
         flush('dm-0', ['sda', 'sdb'], force=force).run_on_map(found.wwid)
     assert host.clock.monotonic() - begun < 30
     # What waits for its I/O goes on only where the caller gives the data up.
