@@ -185,6 +185,6 @@ def test_the_volume_that_the_caller_expects(host: Host, caplog: pytest.LogCaptur
         disks.require_expected(disk, wwid)
     assert not caplog.records
     disks.require_expected(disk, 'mpatha')  # A map's name tells nothing of a disk.
-    assert 'it is taken for it' in caplog.text
+    assert 'cannot be compared' in caplog.text
     with pytest.raises(exception.VolumeIdentityMismatch):
         disks.require_expected(disk, host.disks['sdc'].unit.wwid)

@@ -131,6 +131,6 @@ def test_a_map_whose_state_cannot_be_read(host: Host, how: str) -> None:
     host.fail(1, how)  # The look at the disks comes first.
     assert not act.run_if_known(found.wwid)
     if how == 'hung from here':
-        with pytest.raises(exception.VolumeDeviceNotFound, match='not known'):
+        with pytest.raises(exception.VolumeDeviceNotFound, match='cannot be read'):
             act.run_on_map(found.wwid)
     assert not host.flushes
