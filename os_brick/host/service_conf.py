@@ -82,11 +82,16 @@ def merged(paths: Iterable[str]) -> Conf:
 def value(conf: Conf, section: str, name: str, default: str = '') -> str:
     """An option as oslo.config reads it; the default where there is none.
 
-    A group may be spelled in any case, and one pair of quotes around a value is not part of it.
+    A group but ``DEFAULT`` may be spelled in any case, and one pair of quotes around a value is not
+    part of it.
     """
-    spelled = (each for each in conf.sections() if each.lower() == section.lower())
+    spelled = (each for each in conf.sections() if _group(each) == _group(section))
     texts = [text for each in spelled if (text := conf.get(each, name, fallback=None)) is not None]
     return _unquoted(texts[-1].strip()) if texts else default
+
+
+def _group(section: str) -> str:
+    return section if section == 'DEFAULT' else section.lower()
 
 
 def _unquoted(text: str) -> str:

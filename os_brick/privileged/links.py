@@ -12,7 +12,7 @@ import secrets
 from typing import NoReturn
 
 from os_brick import exception, privileged
-from os_brick.core import files
+from os_brick.core import clock, files
 from os_brick.model import names
 
 _DIRECTORY = '/dev/disk/by-id'
@@ -83,6 +83,7 @@ def unlink_seen(link: str, mark: str) -> bool:
         return False
     aside = _temporary()
     try:
+        _clean_up()
         os.rename(files.real(link), files.real(aside))
         if files.link_mark(aside) == mark:
             os.unlink(files.real(aside))
@@ -118,12 +119,12 @@ def _text(value: object) -> str:
 
 def _replace_link(target: str, link: str) -> None:
     """Rename a new link over the old: there is no moment without one."""
+    _clean_up()
     temporary = files.real(_temporary())
     os.symlink(target, temporary)
-    _clean_up(os.lstat(temporary).st_mtime)
     try:
         os.rename(temporary, link)
-    except OSError:
+    except BaseException:
         os.unlink(temporary)
         raise
 
@@ -132,16 +133,16 @@ def _temporary() -> str:
     return f'{_DIRECTORY}/{_ASIDE}{secrets.token_hex(8)}'
 
 
-def _clean_up(now: float) -> None:
-    """Remove what a daemon has left that was killed between two system calls.
-
-    :param now: the time, on the clock of the file system.
-    """
+def _clean_up() -> None:
+    """Remove what a daemon has left that was killed between two system calls."""
+    now = clock.wall()
     for name in os.listdir(files.real(_DIRECTORY)):
         if name.startswith(_ASIDE):
             path = files.real(f'{_DIRECTORY}/{name}')
             with contextlib.suppress(OSError):
-                if now - os.lstat(path).st_mtime > _ASIDE_SECONDS:
+                # To give it another name is a change (Linux, shmem_rename2 and simple_rename): of a
+                # link that another daemon has moved aside just now, however old it is, too.
+                if now - os.lstat(path).st_ctime > _ASIDE_SECONDS:
                     os.unlink(path)
 
 

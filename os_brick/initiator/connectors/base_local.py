@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from os_brick import exception, opts
 from os_brick.core import files, observe, operation, process
@@ -14,6 +14,7 @@ from os_brick.model import names
 from os_brick.plans import acts, here
 from os_brick.request import common, result
 
+T = TypeVar('T')
 Raw = Mapping[str, Any]
 
 
@@ -54,19 +55,16 @@ class LocalBaseConnector(base.BaseLinuxConnector):
     def require(self, operation_name: str, connection_properties: Raw) -> None:
         """Refuse properties that make no sense; an attach or a detach by a service takes them.
 
-        :raises ValueError: if ``device_path`` is missing or no path; for an attach, if it is not
-            an absolute one.
+        :raises ValueError: if ``device_path`` is missing, or is not an absolute path.
         :raises VolumeDeviceNotFound: for an attach, if there is nothing at it.
         :raises OperationTimedOut: if the file system on which the path lies does not answer.
         """
         path = _path(connection_properties)
-        if operation_name != observe.ATTACH:
-            return
         if not path.startswith('/'):
             raise ValueError(
                 f'connection property device_path: {names.shown(path)} is not an absolute path'
             )
-        if not process.isolated(f'a look at {path}', _limit(), files.exists, path):
+        if operation_name == observe.ATTACH and not _looked(path, files.exists):
             raise exception.VolumeDeviceNotFound(device=path)
 
     def plan(
@@ -120,15 +118,15 @@ class LocalBaseConnector(base.BaseLinuxConnector):
 
 
 def _name_of(path: str) -> str | None:
-    """The device at a path, which may lie on a share whose server has gone.
+    return _looked(path, block.name_of)
+
+
+def _looked(path: str, look: Callable[[str], T]) -> T:
+    """What a look at a path tells, which may lie on a share whose server has gone.
 
     :raises OperationTimedOut: if that does not answer.
     """
-    return process.isolated(f'a look at {path}', _limit(), block.name_of, path)
-
-
-def _limit() -> float:
-    return opts.current().operation_seconds
+    return process.isolated(f'a look at {path}', opts.current().operation_seconds, look, path)
 
 
 def _path(connection_properties: Raw) -> str:

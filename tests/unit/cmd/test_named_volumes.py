@@ -2,6 +2,7 @@
 """Volumes by what they are called: of one name or ID twice, by notes that are not what they say."""
 
 from collections.abc import Iterator
+import itertools
 import json
 import os
 import pathlib
@@ -188,10 +189,12 @@ def test_a_local_volume_that_is_not_there_is_not_attached(
     for kind in ('local', 'gpfs'):
         connection = {'driver_volume_type': kind, 'data': {'device_path': path}}
         volumes.host.tree.file(PROPS, json.dumps(connection))
-        for words in ((), ('--plan',)):
-            assert shell.run('attach', PROPS, *words) in (Exit.USAGE, 1), words
-            assert shell.out == ''
-            assert 'fault' not in shell.err
+        for operation, more in itertools.product(('attach', 'detach', 'extend'), ((), ('--plan',))):
+            code = shell.run(operation, PROPS, *more)
+            if not path.startswith('/'):
+                assert code == Exit.USAGE
+            elif operation == 'attach':
+                assert (code, shell.out) == (1, '')
 
 
 @pytest.mark.parametrize('base', ['/mnt/../etc', '/etc', '/usr/share/x'])

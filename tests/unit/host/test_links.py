@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from os_brick.core import files
+from os_brick.core import clock, files
 from os_brick.host import links
 
 
@@ -166,10 +166,21 @@ def test_removals_and_new_links_of_one_name_side_by_side(devtmpfs: pathlib.Path)
     assert links.mark(link) != old
 
 
-def test_what_a_killed_daemon_has_left_goes_later(root: pathlib.Path) -> None:
-    places = [root / f'dev/disk/by-id/.os-brick-{number}' for number in range(2)]
-    for place in places:
-        place.symlink_to('/dev/sda')
-    os.utime(places[0], (1, 1), follow_symlinks=False)
-    links.make('/dev/sda')
-    assert _names(root) == ['.os-brick-1', 'os-brick+dev+sda']
+@pytest.mark.parametrize('operation', ['make', 'remove'])
+def test_what_a_killed_daemon_has_left_goes_later(
+    root: pathlib.Path, monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    link = links.make('/dev/sda')
+    place = root / 'dev/disk/by-id/.os-brick-1'
+    place.symlink_to('/dev/sda')
+    # An old link that another daemon moves aside now is still at work.
+    os.utime(place, (1, 1), follow_symlinks=False)
+    links.make('/dev/sdb')
+    assert place.is_symlink()
+    monkeypatch.setattr(clock, 'wall', lambda: place.lstat().st_ctime + 61)
+    if operation == 'make':
+        links.make('/dev/sda')
+    else:
+        links.remove(link)
+    assert not place.is_symlink()
+    assert ('os-brick+dev+sda' in _names(root)) is (operation == 'make')

@@ -34,6 +34,12 @@ def place(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
             '/srv/x',
             ('/srv/x',),
         ),
+        # Of groups oslo.config spells this one as it is.
+        (
+            '[default]\nstate_path = /srv\n[OS_Brick]\nlock_path = $state_path/x\n',
+            '/var/lib/nova/x',
+            ('/var/lib/nova/x',),
+        ),
         (
             '[os_brick]\nlock_path = /run/a\nstate_path = /run/b\n[oslo_concurrency]\nlock_path=/c',
             '/run/a',
