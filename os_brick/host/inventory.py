@@ -129,10 +129,11 @@ def _read(look: Look, *, everything: bool, state_paths: Iterable[str] | None) ->
     shares = [mount for mount in table if inventory_remote.protocol_of(mount)]
     found = [*_scsi_volumes(look, scsi), *nvme.volumes(), *inventory_remote.devices(look)]
     found = found if everything else list(filter(_is_remote, found))
-    if found or shares:
+    has_volumes = bool(found or shares)
+    if has_volumes:
         users.read_processes(_devices(look), [mount.place for mount in shares])
-    guests = inventory_names.of_guests(look) if found or shares else {}
-    places = _note_places(look, state_paths, has_volumes=bool(found or shares))
+    guests = inventory_names.of_guests(look) if has_volumes else {}
+    places = _note_places(look, state_paths, has_volumes=has_volumes)
     notes = inventory_names.Notes(inventory_names.notes(look, places))
     volumes = [_complete(volume, users, guests, notes) for volume in found]
     volumes += inventory_remote.shares(shares, users, guests, notes)

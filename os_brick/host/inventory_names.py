@@ -221,9 +221,12 @@ def _disks(text: bytes) -> dict[str, inventory.Name]:
     guest = root.findtext('domain/name') or root.findtext('name') or ''
     found = {}
     for disk in root.iter('disk'):
-        source, serial = disk.find('source'), (disk.findtext('serial') or '').strip()
-        path = '' if source is None else source.get('dev') or source.get('file') or ''
+        serial, source = (disk.findtext('serial') or '').strip(), disk.find('source')
+        path = '' if source is None else source.get('dev') or source.get('file')
         if path and serial:
-            key = files.realpath(path).removeprefix('/dev/') if path.startswith('/dev/') else path
-            found[key] = inventory.Name(serial, 'libvirt', guest)
+            found[_key(path)] = inventory.Name(serial, 'libvirt', guest)
     return found
+
+
+def _key(path: str) -> str:
+    return files.realpath(path).removeprefix('/dev/') if path.startswith('/dev/') else path

@@ -53,7 +53,7 @@ def _former(name: str) -> str | None:
         readings = inside + [f'{each}+{part}' for each in readings if each]
         if len(readings) > _MOST_READINGS:
             return None
-    there = [each for each in readings if _is_device(each)]
+    there = list(filter(_is_device, readings))
     return there[0] if len(there) == 1 else None
 
 

@@ -89,11 +89,7 @@ class Session:
 
         :raises BrickException: if the gateway does not report one system.
         """
-        for pause in (*_SYSTEM_PAUSES_SECONDS, 0.0):
-            answer = self._send('GET', '/api/types/System/instances')
-            if answer.status < _FAILED or not pause or self.deadline.remaining <= pause:
-                break
-            clock.sleep(pause)
+        answer = self._answer_of_systems()
         if answer.status != _OK:
             raise self._refusal('report its system', answer, *_error_in(answer))
         found = answer.json()
@@ -104,6 +100,14 @@ class Session:
                 f'PowerFlex gateway {self._client.server} does not report the ID of its one system'
             )
         return number.lower()
+
+    def _answer_of_systems(self) -> http.Answer:
+        for pause in (*_SYSTEM_PAUSES_SECONDS, 0.0):
+            answer = self._send('GET', '/api/types/System/instances')
+            if answer.status < _FAILED or not pause or self.deadline.remaining <= pause:
+                break
+            clock.sleep(pause)
+        return answer
 
     def size_bytes(self, volume: str) -> int:
         """The size of a volume.

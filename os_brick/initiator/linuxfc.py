@@ -86,12 +86,15 @@ class LinuxFibreChannel(linuxscsi.LinuxSCSI):
         paths = [path for path in _paths(request) if path.port.host in numbers]
         for path in paths:
             scsi.scan(path.address, _deadline())
-        if paths or not request.may_scan_widely:
-            return
-        for port in fc.ports_without_remotes():
-            if port.host in numbers:
-                for lun in sorted({target.lun for target in request.reached_from(port.wwpn)}):
-                    fc_paths.scan_widely(port, lun, _deadline())
+        if not paths and request.may_scan_widely:
+            _scan_widely(request, numbers)
+
+
+def _scan_widely(request: request_fc.FcRequest, hosts: Collection[int]) -> None:
+    for port in fc.ports_without_remotes():
+        reached = request.reached_from(port.wwpn) if port.host in hosts else ()
+        for lun in sorted({target.lun for target in reached}):
+            fc_paths.scan_widely(port, lun, _deadline())
 
 
 class LinuxFibreChannelS390X(LinuxFibreChannel):

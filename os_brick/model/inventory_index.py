@@ -144,8 +144,7 @@ class Index:
             known = {**self._names, **self._maps, **self._devices}
             raise NotFound(what, tuple(difflib.get_close_matches(name, known, n=_MOST_NEAR)))
         if len(things) > 1:
-            several = len(starts) > 1
-            raise Ambiguous(what, tuple(sorted(starts)) if several else _listed(things))
+            raise Ambiguous(what, tuple(sorted(starts)) if len(starts) > 1 else _listed(things))
         return things
 
     def _whole(self, what: str, name: str) -> list[Thing]:

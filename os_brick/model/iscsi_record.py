@@ -83,12 +83,9 @@ def reverted(record: str, before: str, given: Mapping[str, str]) -> str:
     if ours == given.keys() and record == with_settings(before, values):
         return before
     previous = {name: text for name in ours if (text := value(before, name))}
-    lines = [
-        line
-        for line in with_settings(record, previous).split('\n')
-        if name_of(line) not in ours or name_of(line) in previous
-    ]
-    return '\n'.join(lines)
+    new = ours - previous.keys()
+    lines = with_settings(record, previous).split('\n')
+    return '\n'.join(line for line in lines if name_of(line) not in new)
 
 
 def is_node(record: str, target: str) -> bool:

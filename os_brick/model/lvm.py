@@ -56,8 +56,8 @@ def parse_size(value: object, key: str, *, may_be_relative: bool = False) -> Siz
 
     :raises InvalidParameterValue: naming the key and the value.
     """
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    found = _SIZE.fullmatch(text) if isinstance(text, str) and text.isascii() else None
+    text = _as_text(value)
+    found = _SIZE.fullmatch(text)
     if found is None or (found[1] and not may_be_relative):
         raise _invalid(
             key, value, 'size: it has to be a number and a unit of b, s, k, m, g, t, p or e'
@@ -70,7 +70,14 @@ def parse_size(value: object, key: str, *, may_be_relative: bool = False) -> Siz
         raise _invalid(key, value, 'size: bytes have to be whole sectors of 512')
     if not 0 < count < 1 << 63:
         raise _invalid(key, value, 'size: it has to be more than nothing and less than 8 EiB')
-    return Size(str(text), count, bool(found[1]))
+    return Size(text, count, bool(found[1]))
+
+
+def _as_text(value: object) -> str:
+    """A number or an ASCII text as a text; empty for anything else, which no size is."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return value if isinstance(value, str) and value.isascii() else ''
 
 
 def parse_count(value: object, key: str) -> int:

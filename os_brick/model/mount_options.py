@@ -194,26 +194,21 @@ def _of_flags(flags: Sequence[str]) -> Iterator[str]:
 
 def _with_credentials(options: list[str]) -> Options:
     """The options of CIFS, with name and password apart if there is a password."""
-    pairs = [option.partition('=') for option in options]
-    is_secret = any(
-        (name.lower() in _SECRET and value)
-        # mount.cifs(8): "user%password" is still understood.
-        or (_CREDENTIALS.get(name.lower()) == 'username' and '%' in value)
-        for name, _, value in pairs
-    )
-    if not is_secret:
+    parts = [option.partition('=') for option in options]
+    pairs = [(name.lower(), value) for name, _, value in parts]
+    if not any(_is_secret(name, value) for name, value in pairs):
         return Options(tuple(options))
-    shown = (
-        option
-        for option, (name, _, _) in zip(options, pairs, strict=True)
-        if name.lower() not in _CREDENTIALS
-    )
-    lines = (
-        f'{_CREDENTIALS[name.lower()]}={_unquoted(value)}'
-        for name, _, value in pairs
-        if name.lower() in _CREDENTIALS
-    )
-    return Options(tuple(shown), tuple(lines))
+    shown = [
+        option for option, (name, _) in zip(options, pairs, strict=True) if name not in _CREDENTIALS
+    ]
+    known = [(_CREDENTIALS[name], value) for name, value in pairs if name in _CREDENTIALS]
+    return Options(tuple(shown), tuple(f'{name}={_unquoted(value)}' for name, value in known))
+
+
+def _is_secret(name: str, value: str) -> bool:
+    # mount.cifs(8): "user%password" is still understood.
+    is_both = _CREDENTIALS.get(name) == 'username' and '%' in value
+    return is_both or (name in _SECRET and bool(value))
 
 
 def _unquoted(value: str) -> str:

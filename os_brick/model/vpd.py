@@ -116,11 +116,16 @@ class UnitIdentity:
             # One has a NAA name only, the other an EUI-64 only.
             is_another = are_whole and by_serial is not Match.SAME
             return Match.ANOTHER if is_another else Match.UNKNOWN
-        if self.registered or other.registered or not (self.other_names and other.other_names):
+        if self.registered or other.registered:
             return Match.UNKNOWN
+        return self._compare_other_names(other)
+
+    def _compare_other_names(self, other: UnitIdentity) -> Match:
         if self.other_names & other.other_names:
             return Match.SAME
-        return Match.ANOTHER if are_whole else Match.UNKNOWN
+        if not self.other_names or not other.other_names:
+            return Match.UNKNOWN
+        return Match.ANOTHER if self.is_whole and other.is_whole else Match.UNKNOWN
 
     def compare_wwid(self, text: str) -> Match:
         """Whether a WWID that a caller has kept is this unit's.

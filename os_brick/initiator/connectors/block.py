@@ -153,23 +153,26 @@ class BlockConnector(base.BaseLinuxConnector):
         )
 
     def _disconnect(self, request: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
-        before = _led_by_links() if request.encrypted and not self._plans_links else {}
+        if not request.encrypted or self._plans_links:
+            self._detach(request, steps, op)
+            return
+        before = _led_by_links()
         # Once a device is gone, its name may be given to another volume, with a link of its own.
         marks = {link: links.mark(link) for link in before}
         gone = set(self._detach(request, steps, op))
-        if not request.encrypted or self._plans_links:
-            return
-        given = request.device_path or ''
         # Not every caller knows the link; one that led to the device leads nowhere now. Another
         # volume's does so for a moment, too, while that is detached.
         dangling = [link for link, to in before.items() if to & gone and not files.exists(link)]
-        device = links.device_of(given)
-        # What a caller has kept may be another volume's by now, whose device is there.
-        is_own = not files.exists(device) or self._still_shows(request, device)
-        own = [given] if device != given and is_own else []
-        for link in dict.fromkeys([*own, *dangling]):
+        for link in dict.fromkeys([*self._kept_link(request), *dangling]):
             remove = functools.partial(links.remove, link, marks.get(link, ''))
             steps.run(acts.Act(acts.Link.REMOVE, link), remove)
+
+    def _kept_link(self, request: Any) -> list[str]:
+        """The link that the caller has kept, unless it is another volume's by now."""
+        given = request.device_path or ''
+        device = links.device_of(given)
+        is_own = not files.exists(device) or self._still_shows(request, device)
+        return [given] if device != given and is_own else []
 
     def _still_shows(self, request: Any, device: str) -> bool:
         """Whether a device that is here after a detach is the volume's all the same."""

@@ -113,18 +113,18 @@ class ISCSIConnector(block.BlockConnector, base_iscsi.BaseISCSIConnector):
             return []
         request = request_iscsi.IscsiRequest.parse(connection_properties)
         limit = wait.Deadline.after(udev_links.LINK_SECONDS)
-        found: dict[str, None] = {}
-        for path in request.paths:
-            sessions = iscsi.sessions_at(path.name, path.portal)
-            portals = sorted({path.portal}.union(*(session.portals for session in sessions)))
-            disks = [scsi.disk_at(session.address(path.lun)) for session in sessions]
-            own = [d for d in disks if d and not scsi_removal.is_another(d, request.expected_wwid)]
-            if len(own) < len(list(filter(None, disks))):
-                continue
-            until = limit if own else wait.Deadline.after(0)
-            links = wait.poll(functools.partial(self._links, portals, path), until)
-            found |= dict.fromkeys(links or [])
-        return list(found)
+        found = [self._links_of(path, request.expected_wwid, limit) for path in request.paths]
+        return list(dict.fromkeys(link for links in found for link in links))
+
+    def _links_of(self, path: IscsiPath, wwid: str | None, limit: wait.Deadline) -> list[str]:
+        """The links to the disks at a path; none if one of them is another volume."""
+        sessions = iscsi.sessions_at(path.name, path.portal)
+        portals = sorted({path.portal}.union(*(session.portals for session in sessions)))
+        disks = [disk for each in sessions if (disk := scsi.disk_at(each.address(path.lun)))]
+        if any(scsi_removal.is_another(disk, wwid) for disk in disks):
+            return []
+        until = limit if disks else wait.Deadline.after(0)
+        return wait.poll(functools.partial(self._links, portals, path), until) or []
 
     def _links(self, portals: list[addresses.Portal], path: IscsiPath) -> list[str] | None:
         found = []

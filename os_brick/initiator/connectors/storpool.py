@@ -257,6 +257,16 @@ def _require_own(cluster: Cluster, global_id: str, device: str) -> None:
         )
 
 
+def _write_back(device: str, number: int, steps: teardown.Teardown, limit: float) -> None:
+    """Have nothing use a device, and what is cached of it be written."""
+    acts_of = {
+        Verb.CHECK_USERS: functools.partial(host.require_unused, device),
+        Verb.FLUSH: functools.partial(block.flush, device, number, limit),
+    }
+    for each in agents.written_back(*_devices(device)):
+        steps.run(each, acts_of[Verb(each.verb)])
+
+
 def _release(
     cluster: Cluster, global_id: str, steps: teardown.Teardown, op: operation.Operation
 ) -> list[str]:
@@ -273,13 +283,7 @@ def _release(
         return []
     force = steps.on_error.is_forced
     if device:
-        limit = teardown.flush_limit(op.deadline, force)
-        acts_of = {
-            Verb.CHECK_USERS: functools.partial(host.require_unused, device),
-            Verb.FLUSH: functools.partial(block.flush, device, number, limit),
-        }
-        for each in agents.written_back(*_devices(device)):
-            steps.run(each, acts_of[Verb(each.verb)])
+        _write_back(device, number, steps, teardown.flush_limit(op.deadline, force))
     detach = functools.partial(cluster.detach, global_id, op.deadline, force=force)
     is_detached = steps.run(acts.Act(Verb.ORDER_DETACH, f'volume {global_id}'), detach)
     if not device or not is_detached:

@@ -90,9 +90,9 @@ def _exported(session: Session, machine: Any, lease: Any, volume: VmdkRequest) -
         raise exception.BrickException(f'{session.server} exports no disk of the virtual machine')
     if len(found) == len(disks) == 1:
         return disk, found[0]
-    addresses = [each.address for each in disks]
     same = [each for each in found if _address(each) == disk.address]
-    if len(same) != 1 or addresses.count(disk.address) != 1:
+    is_clear = [each.address for each in disks].count(disk.address) == len(same) == 1
+    if not is_clear:
         raise exception.VolumeIdentityMismatch.of(
             f'The export of virtual machine {machine.value} with {len(disks)} disks',
             f'one of {disk}',
