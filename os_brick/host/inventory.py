@@ -185,14 +185,12 @@ def _scsi_volumes(look: Look, scsi: inventory_scsi.Scsi) -> Iterator[inventory.V
     """Multipath maps with their disks, then the disks that are in none."""
     disks = {path.device: path for path in scsi.disks()}
     single = dict(disks)
-    for name in look.blocks:
-        uuid = look.text(f'/sys/class/block/{name}/dm/uuid') if name.startswith('dm-') else ''
-        if uuid.startswith(_MULTIPATH):
-            below = files.names(f'/sys/class/block/{name}/slaves')
-            paths = [path for disk in below if (path := single.pop(disk, None) or disks.get(disk))]
-            # A map may be of namespaces without native multipath; those are volumes by themselves.
-            if paths or not below:
-                yield _map(look, name, uuid.removeprefix(_MULTIPATH), paths)
+    for name, wwid in _multipaths(look):
+        below = files.names(f'/sys/class/block/{name}/slaves')
+        paths = [path for disk in below if (path := single.pop(disk, None) or disks.get(disk))]
+        # A map may be of namespaces without native multipath; those are volumes by themselves.
+        if paths or not below:
+            yield _map(look, name, wwid, paths)
     for name, path in single.items():
         yield inventory.Volume(
             device=name,
@@ -205,6 +203,14 @@ def _scsi_volumes(look: Look, scsi: inventory_scsi.Scsi) -> Iterator[inventory.V
             target=path.target,
             is_read_only=look.text(f'/sys/class/block/{name}/ro') == '1',
         )
+
+
+def _multipaths(look: Look) -> Iterator[tuple[str, str]]:
+    """The names of multipath maps, each with its WWID."""
+    for name in look.blocks:
+        uuid = look.text(f'/sys/class/block/{name}/dm/uuid') if name.startswith('dm-') else ''
+        if uuid.startswith(_MULTIPATH):
+            yield name, uuid.removeprefix(_MULTIPATH)
 
 
 def _map(look: Look, name: str, wwid: str, paths: list[inventory.Path]) -> inventory.Volume:

@@ -141,11 +141,14 @@ class Index:
         starts = [key for key in self._ids if key.startswith(name)]
         things = list(dict.fromkeys(each for key in starts for each in self._ids[key]))
         if len(name) < _SHORTEST_START or not things or what.startswith('/'):
-            known = {**self._names, **self._maps, **self._devices}
-            raise NotFound(what, tuple(difflib.get_close_matches(name, known, n=_MOST_NEAR)))
+            raise NotFound(what, self._near(name))
         if len(things) > 1:
             raise Ambiguous(what, tuple(sorted(starts)) if len(starts) > 1 else _listed(things))
         return things
+
+    def _near(self, name: str) -> tuple[str, ...]:
+        known = {**self._names, **self._maps, **self._devices}
+        return tuple(difflib.get_close_matches(name, known, n=_MOST_NEAR))
 
     def _whole(self, what: str, name: str) -> list[Thing]:
         """The things of a whole name; a path below ``/dev`` is a device, and nothing else."""

@@ -91,8 +91,7 @@ def _exported(session: Session, machine: Any, lease: Any, volume: VmdkRequest) -
     if len(found) == len(disks) == 1:
         return disk, found[0]
     same = [each for each in found if _address(each) == disk.address]
-    is_clear = [each.address for each in disks].count(disk.address) == len(same) == 1
-    if not is_clear:
+    if not len(same) == [each.address for each in disks].count(disk.address) == 1:
         raise exception.VolumeIdentityMismatch.of(
             f'The export of virtual machine {machine.value} with {len(disks)} disks',
             f'one of {disk}',
