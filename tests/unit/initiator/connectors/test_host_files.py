@@ -108,7 +108,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[fake_host.Host]:
         yield found
 
 
-class Bench:
+class Case:
     """One host, one volume, and a file that is broken and mended."""
 
     def __init__(self, host: fake_host.Host, name: str) -> None:
@@ -159,17 +159,17 @@ CASES = [
 
 @pytest.mark.parametrize(('name', 'state'), CASES)
 def test_every_file_in_every_state(host: fake_host.Host, name: str, state: str) -> None:
-    bench = Bench(host, name)
-    found = bench.broken(state, lambda: bench.connector.connect_volume(bench.props))
+    case = Case(host, name)
+    found = case.broken(state, lambda: case.connector.connect_volume(case.props))
     if found is not None:
-        bench.connector.disconnect_volume(bench.props, found, force=True, ignore_errors=True)
-    properties = bench.broken(
+        case.connector.disconnect_volume(case.props, found, force=True, ignore_errors=True)
+    properties = case.broken(
         state, lambda: connector.get_connector_properties(None, '10.0.0.1', True, False)
     )
     assert properties is not None
-    info = bench.connector.connect_volume(bench.props)
-    bench.broken(state, lambda: bench.connector.extend_volume(bench.props))
-    bench.broken(state, lambda: bench.connector.disconnect_volume(bench.props, info))
-    bench.connector.disconnect_volume(bench.props, info)
+    info = case.connector.connect_volume(case.props)
+    case.broken(state, lambda: case.connector.extend_volume(case.props))
+    case.broken(state, lambda: case.connector.disconnect_volume(case.props, info))
+    case.connector.disconnect_volume(case.props, info)
     assert not host.disks
     assert not host.sessions

@@ -88,20 +88,20 @@ def stage(kind: str, place: pathlib.Path) -> Iterator[FibreChannel | Nvme]:
         yield Nvme(found)
 
 
-def paths(bench: FibreChannel | Nvme, name: str) -> list[pathlib.Path]:
+def paths(case: FibreChannel | Nvme, name: str) -> list[pathlib.Path]:
     """The files that a name stands for, as they are now."""
     if name == LOCKS:
-        return [bench.locks]
+        return [case.locks]
     if name in (LOCK_FILES, STATE_FILES):
-        found = [each for each in bench.locks.rglob('*') if each.is_file()]
+        found = [each for each in case.locks.rglob('*') if each.is_file()]
         return [each for each in found if ('-state-' in str(each)) is (name == STATE_FILES)]
-    return [bench.root / name[1:]]
+    return [case.root / name[1:]]
 
 
-def broken(bench: FibreChannel | Nvme, name: str, state: str, act: Callable[[], Any]) -> Any:
+def broken(case: FibreChannel | Nvme, name: str, state: str, act: Callable[[], Any]) -> Any:
     """What comes of an act while files are in a state, after which they are as before."""
-    found = paths(bench, name)
-    kept = bench.locks.parent / 'kept-by-the-test'
+    found = paths(case, name)
+    kept = case.locks.parent / 'kept-by-the-test'
     kept.mkdir()
     for number, path in enumerate(found):
         if path.is_dir():
@@ -109,7 +109,7 @@ def broken(bench: FibreChannel | Nvme, name: str, state: str, act: Callable[[], 
         elif path.exists():
             shutil.copy(path, kept / str(number))
         host_files.STATES[state](path)
-    begun, text = bench.seconds(), '/'
+    begun, text = case.seconds(), '/'
     try:
         return act()
     except exception.BrickException as error:
@@ -120,7 +120,7 @@ def broken(bench: FibreChannel | Nvme, name: str, state: str, act: Callable[[], 
             _restore(path, kept / str(number))
         shutil.rmtree(kept)
         assert '/' in text, f'the error names no path: {text}'
-        assert bench.seconds() - begun < 60
+        assert case.seconds() - begun < 60
 
 
 def _restore(path: pathlib.Path, kept: pathlib.Path) -> None:
@@ -144,19 +144,19 @@ CASES = [
 def test_every_file_in_every_state(
     tmp_path: pathlib.Path, kind: str, name: str, state: str
 ) -> None:
-    with stage(kind, tmp_path) as bench:
-        brick, props = bench.brick, bench.props
+    with stage(kind, tmp_path) as case:
+        brick, props = case.brick, case.props
         if name in (LOCK_FILES, STATE_FILES):
             first = brick.connect_volume(props)
-            assert paths(bench, name)
-            found = broken(bench, name, state, lambda: brick.connect_volume(props)) or first
+            assert paths(case, name)
+            found = broken(case, name, state, lambda: brick.connect_volume(props)) or first
         else:
-            found = broken(bench, name, state, lambda: brick.connect_volume(props))
+            found = broken(case, name, state, lambda: brick.connect_volume(props))
         if found is not None:
             brick.disconnect_volume(props, found, force=True, ignore_errors=True)
         info = brick.connect_volume(props)
-        broken(bench, name, state, lambda: brick.extend_volume(props))
-        broken(bench, name, state, lambda: brick.disconnect_volume(props, info))
+        broken(case, name, state, lambda: brick.extend_volume(props))
+        broken(case, name, state, lambda: brick.disconnect_volume(props, info))
         brick.disconnect_volume(props, info)
-        bench.host.settle()
-        assert not bench.left()
+        case.host.settle()
+        assert not case.left()
