@@ -11,6 +11,7 @@ import pathlib
 import pytest
 
 from os_brick import exception
+from os_brick.host import fc_zfcp
 from os_brick.initiator.connectors import fibre_channel_s390x
 from tests.unit.fakehost import array, fabric, zfcp
 
@@ -197,3 +198,25 @@ def test_names_of_various_distributions(
         storage.properties()
     )
     assert found == [path] * is_known
+
+
+@pytest.mark.parametrize(
+    ('named', 'kernel', 'fcp'),
+    [
+        (0, 0, '0x0000000000000000'),
+        (0x4010, 0x4010, '0x4010000000000000'),
+        (0xFFFF, 0xFFFF, '0xffff000000000000'),
+        # Two levels, in the order of FCP: the kernel has the first one in its low bits.
+        (0x40104020, 0x40204010, '0x4010402000000000'),
+        (0x10000, 0x1, '0x0001000000000000'),
+    ],
+)
+def test_spellings_of_a_lun(named: int, kernel: int, fcp: str) -> None:
+    assert fc_zfcp.kernel_lun(named) == kernel
+    assert fc_zfcp.fcp_lun(kernel) == fcp
+
+
+@pytest.mark.parametrize('function', [fc_zfcp.kernel_lun, fc_zfcp.fcp_lun])
+def test_a_lun_of_more_than_two_levels_is_refused(function) -> None:
+    with pytest.raises(ValueError, match='more than two levels'):
+        function(1 << 32)
