@@ -10,9 +10,11 @@ import tempfile
 import threading
 import time
 
+from oslo_config import cfg
 import pytest
 
 from os_brick import exception
+from os_brick.host import notes
 from os_brick.model import rbd_mark
 from tests.functional import lab, support
 
@@ -114,9 +116,15 @@ def test_map_grow_unmap(ceph, local, caplog):
     support.assert_nowhere(secret, caplog, leaks, local, info)
 
 
+def noted():
+    """The paths of the images whose attaches are noted."""
+    found = notes.every(cfg.CONF.os_brick.state_path).notes
+    return {f'/dev/{each.device}' for each in found if each.protocol == 'rbd'}
+
+
 def test_two_clusters_with_one_name(ceph, second_ceph, local):
-    """Each volume is its own cluster's, through both ends of its life; the second one has an IPv6
-    monitor."""
+    """Each volume is its own cluster's, through both ends of its life, and so is its note; the
+    second one has an IPv6 monitor."""
     one, other = stamped(ceph, 'twin'), stamped(second_ceph, 'twin')
     first, second = props(ceph, one), props(second_ceph, other)
     info = local.connect_volume(first)
@@ -125,6 +133,7 @@ def test_two_clusters_with_one_name(ceph, second_ceph, local):
     assert_is(info['path'], ceph, one)
     assert_is(info2['path'], second_ceph, other)
     assert local.connect_volume(first) == info
+    assert noted() == {info['path'], info2['path']}
     assert local.get_volume_paths(second) == [info2['path']]
     second_ceph.grow(other, 32)
     assert local.extend_volume(first) == 16 << 20
@@ -133,10 +142,12 @@ def test_two_clusters_with_one_name(ceph, second_ceph, local):
     local.disconnect_volume(first, None)
     assert_is(info2['path'], second_ceph, other)
     local.disconnect_volume(first, info)
+    assert noted() == {info2['path']}
     assert [lab.shell.read(each / 'cluster_fsid') for each in lab.ceph.devices()] == [
         second_ceph.fsid
     ]
     local.disconnect_volume(second, info2)
+    assert not noted()
 
 
 def test_namespaces_pools_and_snapshots(ceph, local):
