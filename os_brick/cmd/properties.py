@@ -182,14 +182,20 @@ def meant(what: str, protocol: str | None) -> Meant:
 
 def _noted(what: str) -> list[tuple[note.Note, str]]:
     """The volumes of this name that any service has noted as attached, each with where."""
-    found: dict[str, tuple[note.Note, str]] = {}
+    found: dict[tuple[str, str], tuple[note.Note, str]] = {}
     for place in services.note_paths():
         for each in notes.in_place(place).notes:
             if each.is_attached and _is_called(each, what):
-                before = found.get(each.key)
+                before = found.get(each.whose)
                 if before is None or before[0].at < each.at:
-                    found[each.key] = each, place
-    return list(found.values())
+                    found[each.whose] = each, place
+    # Of one name, what has gone without a detach is not meant where another one is here.
+    here = {each.key for each, _ in found.values() if namesakes.is_here(each)}
+    return [
+        (each, place)
+        for each, place in found.values()
+        if each.key not in here or namesakes.is_here(each)
+    ]
 
 
 def _names_of(found: Sequence[note.Note]) -> Iterator[str]:

@@ -44,11 +44,11 @@ def notes(look: Look, places: Iterable[str]) -> list[note.Note]:
     or are not notes, are missed.
     """
     boot = files.read_or(_BOOT_ID)
-    found: dict[str, note.Note] = {}
+    found: dict[tuple[str, str], note.Note] = {}
     for place in dict.fromkeys(places):
         # The place may be on a share whose server is away: that costs what is noted there.
         for each in look.guarded(place, lambda: _noted(look, place, boot)) or ():  # noqa: B023
-            found.setdefault(each.key, each)
+            found.setdefault(each.whose, each)
     return list(found.values())
 
 

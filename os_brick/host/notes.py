@@ -93,7 +93,7 @@ def in_place(where: str) -> Noted:
 
 
 def _noted(directories: Iterable[str]) -> Noted:
-    notes: dict[str, note.Note] = {}
+    notes: dict[tuple[str, str], note.Note] = {}
     unread: list[Unread] = []
     for where in directories:
         try:
@@ -101,8 +101,8 @@ def _noted(directories: Iterable[str]) -> Noted:
                 for found in _in(directory, where):
                     if isinstance(found, Unread):
                         unread.append(found)
-                    elif found.key not in notes or notes[found.key].at < found.at:
-                        notes[found.key] = found
+                    elif found.whose not in notes or notes[found.whose].at < found.at:
+                        notes[found.whose] = found
         except FileNotFoundError:
             continue
         except OSError as error:

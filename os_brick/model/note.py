@@ -16,6 +16,9 @@ VERSION = 1
 # As many operations are kept with a volume; the oldest go first.
 MOST_PAST = 16
 
+# Protocols whose keys are names that several volumes may have, attached side by side.
+_OF_SEVERAL_VOLUMES = ('rbd',)
+
 LONGEST_TEXT = 4096
 _DEEPEST = 20
 # What every number in a note is below; one of 400 digits cannot even be made a float.
@@ -170,6 +173,11 @@ class Note:
     at: float = 0.0
     work: Work | None = None
     past: tuple[Past, ...] = ()
+
+    @property
+    def whose(self) -> tuple[str, str]:
+        """What notes of one volume have in common: the key, and the device where that decides."""
+        return self.key, self.device if self.protocol in _OF_SEVERAL_VOLUMES else ''
 
     @property
     def is_attached(self) -> bool:

@@ -83,6 +83,48 @@ def test_of_one_id_twice_the_devices_are_named(
     assert volumes.here() == {}
 
 
+def test_images_of_one_name_are_noted_by_two_services(
+    volumes: Volumes,
+    shell: Shell,  # noqa: F811
+    state_path: str,
+    tmp_path: pathlib.Path,
+) -> None:
+    """Each has the note of its own in the first place; a start of both IDs is neither."""
+    one, two = 'same-1111', 'same-2222'
+    assert shell.run('attach', volumes.write(0, volume_id=one)) == Exit.OK
+    place = pathlib.Path(state_path).rename(tmp_path / 'of-nova')
+    text = f'[os_brick]\nstate_path = {place}\n'
+    volumes.host.tree.file('/etc/nova/nova.conf', text)
+    assert shell.run('attach', volumes.write(1, volume_id=two)) == Exit.OK
+    assert shell.run('detach', 'same') == Exit.USAGE
+    assert one in shell.err
+    assert two in shell.err
+    assert shell.run('detach', one) == Exit.OK, shell.err
+    assert volumes.here() == {1: volumes.clusters[1]}
+    assert shell.run('detach', 'same') == Exit.OK, shell.err
+    assert volumes.here() == {}
+
+
+def test_what_has_gone_is_not_meant(
+    volumes: Volumes,
+    shell: Shell,  # noqa: F811
+    state_path: str,
+) -> None:
+    """It was unmapped by hand, and attached anew by another service."""
+    path = volumes.write(0, volume_id=ONE)
+    assert shell.run('attach', path) == Exit.OK
+    volumes.host.map_by_hand(volumes.clusters[1], 'gold')
+    volumes.host.forget(volumes.host.rbd[0])
+    volumes.host.map_by_hand(volumes.clusters[1], 'gold')
+    place = pathlib.Path(state_path).rename(pathlib.Path(state_path).with_name('of-nova'))
+    volumes.host.tree.file('/etc/nova/nova.conf', f'[os_brick]\nstate_path = {place}\n')
+    assert shell.run('attach', path) == Exit.OK
+    assert len(volumes.here()) == 3
+    assert shell.run('detach', ONE) == Exit.OK, shell.err
+    assert all(each is volumes.clusters[1] for each in volumes.here().values())
+    assert len(volumes.here()) == 2
+
+
 def test_a_volume_is_asked_for_as_its_user_by_its_id(
     volumes: Volumes,
     shell: Shell,  # noqa: F811

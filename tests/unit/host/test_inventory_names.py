@@ -276,3 +276,20 @@ def test_a_place_of_notes_that_hangs_costs_its_own_line(
     assert [volume.device for volume in found.volumes] == ['dm-0']
     [unread] = found.unread
     assert (unread.what, unread.why) == (LOCKS, 'it does not answer')
+
+
+def test_two_images_of_one_name_in_the_places_of_two_services(tmp_path: pathlib.Path) -> None:
+    """Of other protocols a key is one volume's, and the first place counts."""
+    with files.use(str(tmp_path)):
+        (tmp_path / 'proc/sys/kernel/random').mkdir(parents=True)
+        (tmp_path / 'proc/sys/kernel/random/boot_id').write_text('now\n')
+        for place, device in (('a', 'rbd0'), ('b', 'rbd1')):
+            for key in ('rbd rbd/gold', 'powerflex 1'):
+                found = note.Note(key=key, protocol=key.split()[0], device=device, result={})
+                keep(tmp_path / place, found)
+        named = inventory_names.notes(inventory_look.Look(), ['/a', '/b'])
+    assert sorted((each.protocol, each.device) for each in named) == [
+        ('powerflex', 'rbd0'),
+        ('rbd', 'rbd0'),
+        ('rbd', 'rbd1'),
+    ]

@@ -117,6 +117,7 @@ def test_a_note_in_the_place_of_another_service_stays(
     cfg.CONF.set_override('lock_path', str(of_nova), group='os_brick')
     try:
         history.do('attach', 1)
+        history.compare()
         history.do('detach', 1)
         assert list(of_nova.glob(f'{notes.NOTE}*'))
         history.do('detach', 0)
