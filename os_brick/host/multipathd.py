@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 import errno
 import re
-from typing import ParamSpec
+from typing import ParamSpec, TypeVar
 
 from oslo_log import log as logging
 
@@ -23,12 +23,16 @@ LOG = logging.getLogger(__name__)
 
 # multipathd answers `timeout` by itself after 4 s of waiting for its own lock (uxsock_timeout).
 ANSWER_SECONDS = 5.0
-# What it answers to a question that it has not come to.
-_NO_ANSWER = ('fail', 'timeout')
+# What it answers to a question that it has not come to; to one about what it does not have it is
+# the first one.
+_FAIL, _TIMEOUT = 'fail', 'timeout'
+# In what it answers to a question that it does not understand: its list of those that it does.
+_HELP = 'CLI commands'
 FORGET_SECONDS = 5.0
 _EXCLUDED = re.compile(r'^\s*(\S+) devnode blacklisted', re.MULTILINE)
 
 P = ParamSpec('P')
+T = TypeVar('T')
 
 
 class NoAnswer(exception.BrickException):
@@ -55,6 +59,24 @@ def known_disks(seconds: float = ANSWER_SECONDS) -> dict[str, str] | None:
         return None
     # A disk whose WWID it could not read has none there: two blanks follow its name.
     return {words[0]: words[1] for line in text.splitlines() if len(words := line.split(' ')) > 1}
+
+
+def known_of(disks: Collection[str], seconds: float = ANSWER_SECONDS) -> set[str]:
+    """Those of some disks that multipathd knows; none if it does not run.
+
+    It is asked about them alone: it lists all disks of a host with its lock held, which its checks
+    of paths wait for.
+
+    :raises NoAnswer: if it runs and does not answer in time: it may know any of them.
+    """
+    asked = list(disks)
+    answers = _asked(root_multipathd.path_states, tuple(asked), seconds) or ()
+    if any(each.startswith(_TIMEOUT) for each in answers):
+        raise NoAnswer(why=_TIMEOUT)
+    known = {disk for disk, each in zip(asked, answers, strict=False) if not each.startswith(_FAIL)}
+    if any(_HELP in each for each in answers):
+        return known & set(known_disks(seconds) or {})
+    return known
 
 
 def wwid_of(disk: str) -> str:
@@ -98,8 +120,19 @@ def _answer(ask: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str | N
 
     :raises NoAnswer: if it runs and does not answer in time.
     """
+    text = _asked(ask, *args, **kwargs)
+    if text is not None and text.startswith((_FAIL, _TIMEOUT)):
+        raise NoAnswer(why=text)
+    return text
+
+
+def _asked(ask: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """What a root function returns of multipathd; ``None`` if it does not run.
+
+    :raises NoAnswer: if it runs and does not answer in time.
+    """
     try:
-        text = ask(*args, **kwargs)
+        return ask(*args, **kwargs)
     except OSError as error:
         # No process listens at its socket, which has no file that could be a leftover.
         if error.errno == errno.ECONNREFUSED:
@@ -107,9 +140,6 @@ def _answer(ask: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str | N
         raise NoAnswer(why=str(error)) from error
     except exception.OperationTimedOut as error:
         raise NoAnswer(why=str(error)) from error
-    if text.startswith(_NO_ANSWER):
-        raise NoAnswer(why=text)
-    return text
 
 
 def await_idle(seconds: float = ANSWER_SECONDS) -> None:
@@ -176,7 +206,7 @@ def wait_forgotten(disks: Collection[str], deadline: wait.Deadline) -> None:
     def is_forgotten() -> bool:
         nonlocal why
         try:
-            known = known_disks() or {}
+            known = known_of(disks)
         except NoAnswer as error:
             why = str(error)
             return False

@@ -77,6 +77,20 @@ def paths_as(layout: str, timeout: float) -> str:
 
 
 @privileged.entrypoint
+def path_states(disks: tuple[str, ...], timeout: float) -> tuple[str, ...]:
+    """What multipathd answers about each of some disks: ``running``, or ``fail`` without it.
+
+    Unlike :func:`paths` the answers do not grow with the host's other disks.
+
+    :param timeout: for all of them, in seconds.
+    :raises OSError: if multipathd does not answer.
+    """
+    ends = wait.Deadline.after(check.seconds(timeout))
+    names = [check.disk(disk) for disk in check.items(disks, _MOST_DISKS, 'disks')]
+    return tuple(_ask_until(f'show path {name}', ends) for name in names)
+
+
+@privileged.entrypoint
 def maps_as(layout: str, timeout: float) -> str:
     """The maps multipathd has, a line each in a format of multipathd's, such as ``%w|%Q``.
 

@@ -37,6 +37,10 @@ class Multipath:
     path_grouping_policy: str = 'group_by_prio'
     blacklisted_product: str = ''
     uid_attribute: str = 'ID_SERIAL'
+    # How often it looks at a path, in seconds: soon, so that tests see it fail. By default it is
+    # 5, and at most four times as much.
+    polling_interval: str = '1'
+    max_polling_interval: str = '2'
 
     def text(self) -> str:
         """The file. ``overrides`` because the built-in entry for LIO queues for ever."""
@@ -45,8 +49,8 @@ defaults {{
  user_friendly_names {self.user_friendly_names}
  find_multipaths {self.find_multipaths}
  skip_kpartx yes
- polling_interval 1
- max_polling_interval 2
+ polling_interval {self.polling_interval}
+ max_polling_interval {self.max_polling_interval}
  fast_io_fail_tmo 2
  dev_loss_tmo 60
 }}

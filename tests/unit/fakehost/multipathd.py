@@ -57,6 +57,8 @@ def answer_to(host: 'Host', question: str) -> str:
     with host.guard:
         if question == 'show daemon':
             return 'pid 42 idle'
+        if verb == 'show' and rest.startswith('path '):
+            return 'running' if rest.removeprefix('path ') in host.paths_known else _NOT_FOUND
         if verb == 'show':
             return '\n'.join(_SHOWN[rest](host)) or 'ok'
         return _COMMANDS[verb](host, rest)

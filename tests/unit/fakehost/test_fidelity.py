@@ -119,7 +119,11 @@ def _heads(page: bytes) -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize(
-    'question', ['add path sdzzz', 'del path sdzzz', 'del map nosuch', 'disablequeueing map nosuch']
+    'question',
+    [
+        *('add path sdzzz', 'del path sdzzz', 'show path sdzzz', 'del map nosuch'),
+        'disablequeueing map nosuch',
+    ],
 )
 def test_multipathd_says_the_same(host: fake_host.Host, question: str) -> None:
     (real,) = [text for asked, text in RECORDED['multipathd'].items() if asked[3:] == question]

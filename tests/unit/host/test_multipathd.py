@@ -64,6 +64,45 @@ def test_multipathd_that_is_busy_has_reported_nothing(
         multipathd.known_disks()
 
 
+def test_disks_are_asked_for_alone(host: Host) -> None:
+    """The answer does not grow with the other disks of the host."""
+    assert multipathd.known_of(['sda', 'sdx']) == {'sda'}
+    assert not any('paths' in act for act in host.acts)
+    host.multipathd_runs = False
+    assert multipathd.known_of(['sda']) == set()
+    host.multipathd_runs = True
+    silence(host)
+    with pytest.raises(multipathd.NoAnswer):
+        multipathd.known_of(['sda'])
+
+
+@pytest.mark.parametrize('word', ['timeout', 'fail'])
+def test_no_answer_is_not_that_a_disk_is_unknown(
+    host: Host, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake_multipathd, 'answer_to', lambda host, question: word)
+    if word == 'fail':  # multipath-tools before 0.9 say no more of a disk that they do not know.
+        assert multipathd.known_of(['sda']) == set()
+        return
+    with pytest.raises(multipathd.NoAnswer, match=word):
+        multipathd.known_of(['sda'])
+
+
+def test_multipathd_that_does_not_understand_the_question_lists_all(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = fake_multipathd.answer_to
+
+    def old(host: Host, question: str) -> str:
+        is_new = question.startswith('show path ')
+        return (
+            'multipath-tools v0.4.8\nCLI commands reference:' if is_new else answer(host, question)
+        )
+
+    monkeypatch.setattr(fake_multipathd, 'answer_to', old)
+    assert multipathd.known_of(['sda', 'sdx']) == {'sda'}
+
+
 def test_disks_are_forgotten_if_multipathd_says_so(
     host: Host, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -134,6 +134,7 @@ VALID: dict[str, dict[str, Any]] = {
     'multipathd.daemon_status': {},
     'multipathd.paths': {},
     'multipathd.paths_as': {'layout': '%d %w'},
+    'multipathd.path_states': {'disks': ('sda',)},
     'multipathd.maps_as': {'layout': '%w|%Q'},
     'multipathd.devices': {},
     'multipathd.reconfigure': {},

@@ -231,6 +231,7 @@ def multipathd(known: dict[str, Any], members: list[str]) -> dict[str, str]:
         f'del path {members[0]}',
         f'del path {members[1]}',
         'show paths raw format "%d %w %T %m"',
+        'show path sdzzz',
     ]
     return {f'{number:02} {text}': lab.daemons.ask(text) for number, text in enumerate(questions)}
 

@@ -53,7 +53,7 @@ def test_acts_of_a_life_on_four_paths(host: fake_host.Host) -> None:
         '_flush': 1,
         'multipathd del': 1 + PORTALS,
         '_write': PORTALS,  # Their removal.
-        'multipathd show': 1,
+        'multipathd show': PORTALS,  # In one call: whether it knows this disk.
         '_change': 1,
         'iscsiadm': PORTALS,
     }
