@@ -30,7 +30,11 @@ def read(descriptor: int, size: int) -> bytes:
     :raises OSError: if it cannot be read.
     """
     buffer = bytearray(size)
-    count = os.readv(descriptor, [buffer])
+    try:
+        count = os.readv(descriptor, [buffer])
+    except BlockingIOError:
+        # It is one that epoll can wait for.
+        return os.read(descriptor, size)
     return bytes(memoryview(buffer)[:count])
 
 
@@ -39,4 +43,7 @@ def write(descriptor: int, data: bytes | memoryview) -> int:
 
     :raises OSError: if they cannot be written.
     """
-    return os.writev(descriptor, [data])
+    try:
+        return os.writev(descriptor, [data])
+    except BlockingIOError:
+        return os.write(descriptor, data)

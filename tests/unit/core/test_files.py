@@ -143,7 +143,8 @@ def test_what_eventlet_has_changed_is_not_called() -> None:
     users = [
         path.name
         for path in package.rglob('*.py')
-        if re.search(r'\bos\.(read|write|fdopen)\(', path.read_text())
+        if path.name != 'descriptors.py'
+        and re.search(r'\bos\.(read|write|fdopen)\(', path.read_text())
     ]
     assert users == []
 
