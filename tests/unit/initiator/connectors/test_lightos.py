@@ -476,7 +476,7 @@ class TestMonitor:
             real(item, block=False)
 
         monkeypatch.setattr(messages, 'put', put)
-        with pytest.raises(exception.BrickException, match='does lightos_monitor run'):
+        with pytest.raises(exception.BrickException, match='Check that lightos_monitor runs'):
             connector(message_queue=messages).connect_volume(properties(subsystem, 3))
         assert waited == [5.0]
         assert not client.files()
