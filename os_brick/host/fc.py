@@ -6,6 +6,7 @@ All of it stands in sysfs (Linux, drivers/scsi/scsi_transport_fc.c).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 import dataclasses
 import re
 
@@ -22,6 +23,8 @@ _HOST = re.compile(r'host(\d+)')
 _REMOTE_NAME = re.compile(r'rport-(?P<host>\d+):(?P<channel>\d+)-\d+')
 _TARGET_NAME = re.compile(r'target(?P<host>\d+):(?P<channel>\d+):(?P<id>\d+)')
 ONLINE = 'Online'
+# The numbers of a host, of a channel of it, and of a target, if it has one.
+_Place = tuple[int, int, int | None]
 # FC-GS-8: one bit for each type of FC-4 protocol; FCP is type 0x08, NVMe type 0x28.
 _FCP_BYTE, _NVME_BYTE, _BIT = 2, 6, 1
 
@@ -86,9 +89,12 @@ class Topology:
     remotes: tuple[RemotePort, ...]
 
 
-def topology() -> Topology:
-    """What there is now; each file is read once."""
-    return Topology(tuple(ports()), tuple(remote_ports()))
+def topology(names: Collection[str] | None = None) -> Topology:
+    """What there is now; each file is read once.
+
+    :param names: those of the remote ports that are asked for; all of them by default.
+    """
+    return Topology(tuple(ports()), tuple(remote_ports(names)))
 
 
 def has_ports() -> bool:
@@ -137,17 +143,23 @@ def speaks_scsi(port: Port) -> bool:
     return bool(types[_FCP_BYTE] & _BIT or not types[_NVME_BYTE] & _BIT)
 
 
-def remote_ports() -> list[RemotePort]:
+def remote_ports(names: Collection[str] | None = None) -> list[RemotePort]:
     """The ports that this host's ports see, or have seen and wait for.
 
     The kernel may have several of one name on one adapter; each is a target of its own.
+
+    :param names: those that are asked for; all of them by default.
     """
-    found = _shown_ports()
-    return sorted(found + _bare_targets(found), key=str)
+    taken: set[_Place] = set()
+    found = _shown_ports(names, taken)
+    return sorted(found + _bare_targets(taken, names), key=str)
 
 
-def _shown_ports() -> list[RemotePort]:
-    """Those that the adapters' drivers show as remote ports."""
+def _shown_ports(names: Collection[str] | None, taken: set[_Place]) -> list[RemotePort]:
+    """Those that the adapters' drivers show as remote ports.
+
+    :param taken: gets the targets of all of them, with those that are not asked for.
+    """
     found = []
     for name in files.names(_REMOTE):
         match, base = _REMOTE_NAME.fullmatch(name), f'{_REMOTE}/{name}'
@@ -155,6 +167,11 @@ def _shown_ports() -> list[RemotePort]:
         if match is None or not wwpn:
             continue  # It has just gone.
         number = files.read_or(f'{base}/scsi_target_id')
+        # The kernel's word for none is -1.
+        target_id = int(number) if number.isdecimal() else None
+        taken.add((int(match['host']), int(match['channel']), target_id))
+        if names is not None and wwpn not in names:
+            continue
         found.append(
             RemotePort(
                 host=int(match['host']),
@@ -162,8 +179,7 @@ def _shown_ports() -> list[RemotePort]:
                 wwpn=wwpn,
                 state=files.read_or(f'{base}/port_state'),
                 is_target='FCP Target' in files.read_or(f'{base}/roles'),
-                # The kernel's word for none is -1.
-                target_id=int(number) if number.isdecimal() else None,
+                target_id=target_id,
             )
         )
     return found
@@ -174,7 +190,7 @@ def ports_without_remotes() -> list[Port]:
 
     A target that has a disk shows by that; others behind the same port do not.
     """
-    targets = [remote for remote in _shown_ports() if remote.is_target]
+    targets = [remote for remote in _shown_ports(None, set()) if remote.is_target]
     telling = {remote.host for remote in targets if remote.target_id is not None}
     return [port for port in ports() if port.is_online and port.host not in telling]
 
@@ -186,19 +202,20 @@ def telling_hosts() -> set[int]:
     }
 
 
-def _bare_targets(known: list[RemotePort]) -> list[RemotePort]:
+def _bare_targets(taken: set[_Place], names: Collection[str] | None) -> list[RemotePort]:
     """The SCSI targets of drivers that show no remote ports.
 
     The kernel shows these once they have a disk.
+
+    :param taken: those of remote ports that are shown.
     """
     found = []
-    taken = {(each.host, each.channel, each.target_id) for each in known}
     for name in files.names(_TARGETS):
         match = _TARGET_NAME.fullmatch(name)
-        wwpn = _name(f'{_TARGETS}/{name}/port_name')
-        if match is None or not wwpn:
+        if match is None:
             continue
         where = (int(match['host']), int(match['channel']), int(match['id']))
-        if where not in taken:
+        wwpn = '' if where in taken else _name(f'{_TARGETS}/{name}/port_name')
+        if wwpn and (names is None or wwpn in names):
             found.append(RemotePort(where[0], where[1], wwpn, ONLINE, True, where[2]))  # noqa: FBT003
     return found

@@ -6,7 +6,7 @@ udev and multipathd look at every device that changes, so each question is asked
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from os_brick import exception
 from os_brick.core import wait
@@ -17,10 +17,13 @@ from os_brick.plans import removal as plans
 CLAIM_SECONDS = 2.0
 
 
-def require_unused(step: plans.Step) -> None:
+def require_unused(
+    step: plans.Step, claims: Callable[[Collection[str]], list[str]] | None = None
+) -> None:
     """Have nothing use a volume: multipathd may be building its map, udev may look at a disk.
 
     :param step: its disks and maps, and the users that the survey has found.
+    :param claims: asks what holds its disks exclusively, which are below no map; the last question.
     :raises VolumeInUse: if something does.
     """
     disks, maps = [name for name, _ in step.disks], [name for name, _ in step.maps]
@@ -34,7 +37,7 @@ def require_unused(step: plans.Step) -> None:
             users[:] = survey.users(disks, filter(block.exists, maps))
         looks += 1
         if not users:
-            users[:] = _claims(disks) if not maps else _foreign_opens(step)
+            users[:] = (claims or _claims)(disks) if not maps else _foreign_opens(step)
         return not users
 
     if not wait.holds(is_idle, wait.Deadline.after(CLAIM_SECONDS)):

@@ -69,11 +69,14 @@ def known_of(disks: Collection[str], seconds: float = ANSWER_SECONDS) -> set[str
 
     :raises NoAnswer: if it runs and does not answer in time: it may know any of them.
     """
-    asked = list(disks)
-    answers = _asked(root_multipathd.path_states, tuple(asked), seconds) or ()
+    return _known(disks, _asked(root_multipathd.path_states, tuple(disks), seconds) or (), seconds)
+
+
+def _known(disks: Collection[str], answers: Collection[str], seconds: float) -> set[str]:
+    """Those of some disks that multipathd knows by what it has answered about each."""
     if any(each.startswith(_TIMEOUT) for each in answers):
         raise NoAnswer(why=_TIMEOUT)
-    known = {disk for disk, each in zip(asked, answers, strict=False) if not each.startswith(_FAIL)}
+    known = {disk for disk, each in zip(disks, answers, strict=False) if not each.startswith(_FAIL)}
     if any(_HELP in each for each in answers):
         return known & set(known_disks(seconds) or {})
     return known
@@ -174,7 +177,7 @@ def ask_to_forget(disk: str) -> str:
         return str(error)
 
 
-def forget_disks(devices: Mapping[str, int], seconds: float = ANSWER_SECONDS) -> None:
+def forget_disks(devices: Mapping[str, int], seconds: float = ANSWER_SECONDS) -> bool:
     """Have multipathd forget disks that are about to go, so that it cannot hold on to them.
 
     Where it does not run there is nothing to be forgotten.
@@ -182,34 +185,42 @@ def forget_disks(devices: Mapping[str, int], seconds: float = ANSWER_SECONDS) ->
     :param devices: the number (:func:`scsi.number_of`) of each disk by its name, which may be
         another disk's by now; 0 of one that has gone.
     :param seconds: how long its answer is waited for; without one it learns of it from the kernel.
+    :return: whether it has answered, or does not run.
     """
     if not devices:
-        return
+        return True
     try:
         root_multipathd.remove_paths(tuple(devices.items()), seconds)
     except OSError as error:
         LOG.debug('multipathd is not asked to forget disks: %s', error)
+        return error.errno == errno.ECONNREFUSED
+    return True
 
 
-def wait_forgotten(disks: Collection[str], deadline: wait.Deadline) -> None:
+def wait_forgotten(
+    disks: Collection[str], deadline: wait.Deadline, seen: tuple[str, ...] | None = None
+) -> None:
     """Wait until multipathd has dropped the disks: it would confuse them with the next ones.
 
     One that does not answer is waited for as long, and no error: the disks have gone for the
     kernel, whose messages about that are the first thing that it reads when it goes on. An error
     would leave the session and the WWID of a volume that is not here any more.
 
+    :param seen: what it has just answered about each of the disks, if it was asked.
     :raises MultipathdPathsNotRemoved: if it says that it has not.
     """
     left: list[str] = []
     why = ''
 
     def is_forgotten() -> bool:
-        nonlocal why
+        nonlocal why, seen
         try:
-            known = known_of(disks)
+            known = known_of(disks) if seen is None else _known(disks, seen, ANSWER_SECONDS)
         except NoAnswer as error:
             why = str(error)
             return False
+        finally:
+            seen = None  # It is asked from now on.
         why = ''
         # A new disk may have the name by now; that one multipathd is to keep.
         left[:] = [disk for disk in disks if disk in known and not scsi.number_of(disk)]

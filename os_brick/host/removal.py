@@ -20,6 +20,7 @@ from os_brick import exception
 from os_brick.core import handed, teardown, wait
 from os_brick.host import (
     block,
+    disk_removal,
     dm,
     idle,
     inquiry,
@@ -36,7 +37,6 @@ from os_brick.plans import removal as plans
 
 LOG = logging.getLogger(__name__)
 
-DELETE_SECONDS = 30.0
 # How often the disks of a device are looked at before it is flushed, if they change meanwhile.
 _LOOKS = 3
 
@@ -52,6 +52,9 @@ class Steps(Protocol):
 class _Run:
     """A plan that is being run.
 
+    :ivar next_step: the one after that which is run.
+    :ivar wwids: those by which multipath may know what goes.
+    :ivar done: what a call of root has done for steps that are yet to come.
     :ivar is_flushed: whether a map of the volume has been written back.
     :ivar dead: maps none of whose disks is their volume any more, by name.
     :ivar kept: the WWIDs of maps that could not be removed.
@@ -60,6 +63,9 @@ class _Run:
 
     deadline: wait.Deadline
     force: bool
+    next_step: plans.Step | None = None
+    wwids: tuple[str, ...] = ()
+    done: disk_removal.Done = dataclasses.field(default_factory=disk_removal.Done)
     is_flushed: bool = False
     dead: set[str] = dataclasses.field(default_factory=set)
     kept: set[str] = dataclasses.field(default_factory=set)
@@ -78,8 +84,10 @@ def run(
     :raises VolumeIdentityMismatch: if the devices cannot be told from those of other volumes.
     """
     LOG.debug('%s', removal)
-    state = _Run(deadline, force)
-    for step in removal.steps:
+    forgotten = [step.wwid for step in removal.steps if step.verb is plans.Verb.FORGET_WWID]
+    state = _Run(deadline, force, wwids=tuple(forgotten))
+    for number, step in enumerate(removal.steps, 1):
+        state.next_step = next(iter(removal.steps[number:]), None)
         act = functools.partial(_ACTS[step.verb], state, step)
         if not steps.run(step, act) and step.verb is plans.Verb.REMOVE_MAP:
             state.kept.add(step.wwid)
@@ -102,8 +110,19 @@ def _refuse(_state: _Run, step: plans.Step) -> None:
     raise exception.VolumeIdentityMismatch('; '.join(step.notes))
 
 
-def _check_users(_state: _Run, step: plans.Step) -> None:
-    idle.require_unused(step)
+def _check_users(state: _Run, step: plans.Step) -> None:
+    if not _is_next(state, plans.Verb.FORGET_PATHS, step):
+        idle.require_unused(step)
+        return
+    (disk,) = step.disks
+    idle.require_unused(step, lambda _disks: disk_removal.forget_unclaimed(disk, state.done))
+
+
+def _is_next(state: _Run, verb: plans.Verb, step: plans.Step) -> bool:
+    """Whether a step on a single disk without a map is followed by another one on the same."""
+    following = state.next_step
+    is_same = following is not None and (following.verb, following.disks) == (verb, step.disks)
+    return is_same and len(step.disks) == 1 and not step.maps and not step.wwid
 
 
 def _check_open(state: _Run, step: plans.Step) -> None:
@@ -114,9 +133,10 @@ def _check_claims(_state: _Run, step: plans.Step) -> None:
     idle.require_unopened(step.disks)
 
 
-def _forget_paths(_state: _Run, step: plans.Step) -> None:
+def _forget_paths(state: _Run, step: plans.Step) -> None:
     """Have multipathd build no map over disks that are about to go, and hold on to none."""
-    multipathd.forget_disks(dict(step.disks))
+    if state.done.forgotten != step.disks:
+        state.done.is_unresponsive = not multipathd.forget_disks(dict(step.disks))
 
 
 def _resume(state: _Run, step: plans.Step) -> None:
@@ -143,9 +163,9 @@ def _look_and_flush(state: _Run, step: plans.Step) -> None:
     if state.is_flushed and not step.wwid:
         return  # Beside a live map nothing was written through a disk.
     number = block.inode(step.device)  # Before it is looked at: what is looked at has it then.
-    known = scsi_flush.known(step.disks, step.wwid)
-    act = scsi_flush.Flush(step.device, number, known, state.deadline, state.force)
-    if act.run_if_known(step.wwid):
+    known, above = scsi_flush.known(step.disks, step.wwid)
+    act = scsi_flush.Flush(step.device, number, known, state.deadline, state.force, above)
+    if _flush_known(state, step, act):
         state.is_flushed |= bool(step.wwid)
         return
     seen = scsi_flush.look(step.disks)
@@ -158,6 +178,13 @@ def _look_and_flush(state: _Run, step: plans.Step) -> None:
         act.run_on_map(step.wwid)
     elif seen.live:
         act.run_on_disk()
+
+
+def _flush_known(state: _Run, step: plans.Step, act: scsi_flush.Flush) -> bool:
+    is_last = _is_next(state, plans.Verb.REMOVE_DISKS, step) and not state.done.is_unresponsive
+    if is_last and not act.above:
+        return disk_removal.flush_and_delete(act, step.disks[0], state.wwids, state.done)
+    return act.run_if_known(step.wwid)
 
 
 def evict(foreign: dict[str, int], found: str, volume: str, deadline: wait.Deadline) -> None:
@@ -197,17 +224,13 @@ def _remove_map(state: _Run, step: plans.Step) -> None:
 
 
 def _remove_disks(state: _Run, step: plans.Step) -> None:
-    devices = dict(step.disks)
-    limit = state.deadline.within(DELETE_SECONDS)
-    errors = scsi.remove_all(devices, limit)
-    if errors:
-        raise exception.VolumePathNotRemoved(
-            volume_path=[f'/dev/{disk}: {error}' for disk, error in errors.items()]
-        )
+    disk_removal.delete(step.disks, state.wwids, state.done, state.deadline)
 
 
 def _wait_forgotten(state: _Run, step: plans.Step) -> None:
-    multipathd.wait_forgotten([name for name, _ in step.disks], state.deadline)
+    names = [name for name, _ in step.disks]
+    seen = state.done.known if state.done.deleted == step.disks else None
+    multipathd.wait_forgotten(names, state.deadline, seen)
 
 
 def _settle(_state: _Run, _step: plans.Step) -> None:
@@ -226,12 +249,14 @@ def _remove_late_map(state: _Run, step: plans.Step) -> None:
     late = dm.multipath_of(step.wwid)
     if late is None or step.wwid in state.kept:
         return
+    state.done.unlisted.discard(step.wwid)  # multipathd has noted it when it made the map.
     if not any(block.exists(disk) for disk in block.members(late)):
         multipath.release(late, step.wwid, state.deadline, give_up_io=True)
 
 
-def _forget_wwid(_state: _Run, step: plans.Step) -> None:
-    multipathd.forget_unmapped(step.wwid)
+def _forget_wwid(state: _Run, step: plans.Step) -> None:
+    if step.wwid not in state.done.unlisted:
+        multipathd.forget_unmapped(step.wwid)
 
 
 def _tidy_up(state: _Run, step: plans.Step) -> None:

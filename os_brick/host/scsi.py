@@ -245,14 +245,24 @@ def remove_all(devices: Mapping[str, int], deadline: wait.Deadline) -> dict[str,
         found = root.delete_all(tuple(devices.items()), deadline.limit())
     except (OSError, exception.OperationTimedOut) as error:
         return dict.fromkeys(devices, str(error))
-    errors = {disk: text for disk, _, text in found}
+    return await_gone(devices, {disk: text for disk, _, text in found}, deadline)
+
+
+def await_gone(
+    devices: Mapping[str, int], errors: dict[str, str], deadline: wait.Deadline
+) -> dict[str, str]:
+    """Wait until disks have gone of which the kernel was told to forget them.
+
+    :param errors: what it has refused, and why.
+    :return: what is still there, and why.
+    """
 
     def left() -> list[str]:
         return [disk for disk, number in devices.items() if is_there(disk, number)]
 
     if not wait.holds(lambda: set(left()) <= set(errors), deadline):
         late = f'its removal did not end within {deadline.seconds:.1f} s'
-        errors |= {disk: late for disk in left() if disk not in errors}
+        errors = errors | {disk: late for disk in left() if disk not in errors}
     return errors
 
 

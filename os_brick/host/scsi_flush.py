@@ -24,6 +24,8 @@ from os_brick.privileged import scsi_known as root
 LOG = logging.getLogger(__name__)
 # The address of each disk, and its pages 0x80 and 0x83.
 Units = tuple[tuple[str, bytes, bytes], ...]
+# Flushes, and returns what ``flush_known`` does: of units, the WWID above them, in so many seconds.
+Act = Callable[[Units, str, float], 'tuple[str, ...] | None']
 
 
 class Remapped(exception.VolumeIdentityMismatch):
@@ -44,22 +46,23 @@ class Seen:
     answers: list[inquiry.Answer]
 
 
-def known(disks: Sequence[tuple[str, int]], wwid: str) -> list[inquiry.Answer]:
-    """The disks of a device, each with what the kernel knows of it; empty if one is in question.
+def known(disks: Sequence[tuple[str, int]], wwid: str) -> tuple[list[inquiry.Answer], str]:
+    """The disks of a device, each with what the kernel knows of it; none if one is in question.
 
     :param disks: name and number of each.
     :param wwid: that of the map; empty if the device is a disk.
+    :return: them, and the WWID of the map that is flushed or is above the disk; empty without one.
     """
-    found = []
+    found, above = [], ''
     for name, number in disks:
         address, pages = scsi.address_of(name), scsi.cached_pages(name)
         identity, above = scsi.identity_of(name, pages), survey.wwid_above(name)
         is_sound = scsi.is_there(name, number) and scsi.is_running(name)
         is_own = above in ('', wwid or above) and not identity.contradicts(above or wwid)
         if address is None or not is_sound or not is_own:
-            return []
+            return [], ''
         found.append(inquiry.Answer(address, identity, pages))
-    return found
+    return found, wwid or above
 
 
 def look(disks: Iterable[tuple[str, int]]) -> Seen:
@@ -94,6 +97,7 @@ class Flush:
 
     :ivar number: the kernel's number of it, read before its disks were asked.
     :ivar answers: what its disks have just reported, or what the kernel knows of them.
+    :ivar above: the WWID of the map that it is, or of the one above it; empty without one.
     """
 
     device: str
@@ -101,21 +105,24 @@ class Flush:
     answers: Sequence[inquiry.Answer]
     deadline: wait.Deadline
     is_forced: bool
+    above: str = ''
 
-    def run_if_known(self, wwid: str) -> bool:
+    def run_if_known(self, wwid: str, act: Act | None = None) -> bool:
         """Flush it if all its disks report to be what is known of them; return whether it was.
 
         :param wwid: that of the map; empty if it is a disk.
+        :param act: flushes as ``flush_known`` does, and does more.
         :raises VolumeDeviceNotFound: if it does not take the data.
         :raises VolumeIdentityMismatch: if one of its disks has become another volume meanwhile.
         """
         if not self.answers or (wwid and dm.wwid(self.device) != wwid):
             return False
-        above = wwid or survey.wwid_above(self.device)
         what = f'Map {self.device}' if wwid else f'Disk {self.device} (running)'
 
         def flush(units: Units, limit: float) -> tuple[str, ...] | None:
-            return root.flush_known(self.device, self.number, units, above, limit)
+            if act is not None:
+                return act(units, self.above, limit)
+            return root.flush_known(self.device, self.number, units, self.above, limit)
 
         return self._write_back(what, flush)
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 import dataclasses
+import functools
 import os
 import re
 
+# Longer tables, of hosts with thousands of containers, are not kept in memory.
+_LARGEST_KEPT_BYTES = 256 * 1024
 # fs/proc_namespace.c, mangle(), and fs/nfs/super.c: blank, tab, newline, backslash, and "#" in a
 # source since Linux 5.17.
 _ESCAPED = re.compile(rb'\\([0-3][0-7]{2})')
@@ -51,6 +54,14 @@ def parse(table: bytes) -> tuple[Mount, ...]:
     By bytes and single blanks: the names in it may hold whatever Python takes for white space or
     the end of a line, and the source of a mount may be empty.
     """
+    if len(table) > _LARGEST_KEPT_BYTES:
+        return tuple(_mounts(table))
+    return _parsed(table)
+
+
+@functools.lru_cache(maxsize=2)
+def _parsed(table: bytes) -> tuple[Mount, ...]:
+    """The same of a table that may be read again: it seldom changes between two operations."""
     return tuple(_mounts(table))
 
 

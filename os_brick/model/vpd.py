@@ -134,6 +134,8 @@ class UnitIdentity:
         compared with all names in udev's spellings, and is another unit's only if it is a name of
         the kind that this unit has: a registered one, or, of a unit without, a T10 or SCSI name.
         """
+        if text in self.names:  # As udev writes it, which nearly all callers have kept.
+            return Match.SAME
         wanted = _folded(text)
         if wanted and wanted in {_folded(name) for name in (*self.names, self._serial_name())}:
             return Match.SAME

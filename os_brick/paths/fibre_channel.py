@@ -74,7 +74,7 @@ def paths_of(
     :param seen: what this host sees, if that was looked at just now.
     :raises InvalidParameterValue: if the machine has no such LUN.
     """
-    seen = seen or fc.topology()
+    seen = seen or fc.topology(request.port_names)
     return [
         Path(port, remote, common.parsed('target_lun', lun, platform.kernel_lun))
         for port, remote, lun in plans.port_pairs(seen.ports, seen.remotes, request)

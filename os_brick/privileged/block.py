@@ -68,8 +68,13 @@ def is_claimed(device: str, timeout: float) -> bool:
     :raises OperationTimedOut: if the device does not answer in time.
     :raises OSError: if it cannot be opened for another reason.
     """
-    path = f'/dev/{check.block(device)}'
-    return process.isolated(f'a look at {path}', check.seconds(timeout), _is_claimed, path)
+    return is_held(check.block(device), check.seconds(timeout))
+
+
+def is_held(name: str, timeout: float) -> bool:
+    """The same for another root function, of a device whose name it has checked."""
+    path = f'/dev/{name}'
+    return process.isolated(f'a look at {path}', timeout, _is_claimed, path)
 
 
 def claim_of(device: str) -> str:

@@ -85,8 +85,12 @@ def path_states(disks: tuple[str, ...], timeout: float) -> tuple[str, ...]:
     :param timeout: for all of them, in seconds.
     :raises OSError: if multipathd does not answer.
     """
-    ends = wait.Deadline.after(check.seconds(timeout))
     names = [check.disk(disk) for disk in check.items(disks, _MOST_DISKS, 'disks')]
+    return states_until(names, wait.Deadline.after(check.seconds(timeout)))
+
+
+def states_until(names: list[str], ends: wait.Deadline) -> tuple[str, ...]:
+    """The same for another root function, of disks whose names it has checked."""
     return tuple(_ask_until(f'show path {name}', ends) for name in names)
 
 
@@ -176,10 +180,16 @@ def remove_paths(disks: tuple[tuple[str, int], ...], timeout: float) -> None:
     """
     ends = wait.Deadline.after(check.seconds(timeout))
     pairs = check.pairs(disks, _MOST_DISKS, 'disks and their numbers')
-    wanted = [(check.disk(d), check.number(n, 2**64 - 1, 'number of a device')) for d, n in pairs]
-    for disk, _ in wanted:
+    forget(
+        [(check.disk(d), check.number(n, 2**64 - 1, 'number of a device')) for d, n in pairs], ends
+    )
+
+
+def forget(disks: list[tuple[str, int]], ends: wait.Deadline) -> None:
+    """The same for another root function, of names and numbers that it has checked."""
+    for disk, _ in disks:
         scsi.require_remote_if_there(disk)
-    for disk, number in wanted:
+    for disk, number in disks:
         if files.inode(f'/sys/block/{disk}/device') in (number, 0):
             _ask_until(f'del path {disk}', ends)
 

@@ -150,12 +150,17 @@ def delete_all(
         (check.disk(name), check.number(number, 2**64 - 1, 'number of a device'))
         for name, number in check.pairs(disks, _MOST_DISKS, 'disks and their numbers')
     ]
+    return deleted(wanted, limit)
+
+
+def deleted(disks: list[tuple[str, int]], limit: float) -> tuple[tuple[str, int, str], ...]:
+    """The same for another root function, of names and numbers that it has checked."""
 
     def act(disk: tuple[str, int]) -> None:
         name, number = disk
         _change(f'the removal of {name}', f'/sys/block/{name}/device', number, limit, *_DELETE)
 
-    _, errors = fanout.fanout(act, wanted)
+    _, errors = fanout.fanout(act, disks)
     return tuple(
         (disk[0], getattr(error, 'errno', None) or errno.ETIMEDOUT, str(error))
         for disk, error in errors.items()

@@ -60,6 +60,14 @@ def _changed(wwid: str, *, present: bool) -> bool:
         ) from error
 
 
+def is_listed(wwid: str) -> bool:
+    """Whether a WWID that was checked is in the file, or may be: it cannot be read."""
+    try:
+        return _is_listed(f'/{wwid}/'.encode())
+    except OSError:
+        return True
+
+
 def _is_listed(entry: bytes) -> bool:
     try:
         return _has(files.read_regular(FILE, _LARGEST_BYTES), entry)

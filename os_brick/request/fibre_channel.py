@@ -53,6 +53,12 @@ class FcRequest(common.ScsiRequest):
         first = min(self.target_ports)
         return f'fc {first.wwpn} {first.lun}'
 
+    @property
+    def port_names(self) -> frozenset[str]:
+        """The names of all ports of the array that are named anywhere."""
+        others = (self.by_initiator or {}).values()
+        return frozenset(port.wwpn for ports in (self.target_ports, *others) for port in ports)
+
     def reached_from(self, wwpn: str) -> tuple[TargetPort, ...]:
         """The target ports that are to be used through one port of this host."""
         return self.target_ports if self.by_initiator is None else self.by_initiator.get(wwpn, ())

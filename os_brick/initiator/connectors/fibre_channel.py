@@ -170,11 +170,12 @@ class FibreChannelConnector(block.BlockConnector):
         return found or device.path
 
     def _seen(self, request: request_fc.FcRequest) -> _Seen:
-        topology = fc.topology()
+        topology = fc.topology(request.port_names)
         named = fc_paths.paths_of(request, self.fibre_channel_platform, topology)
-        everywhere = fc_paths.paths_of(
-            dataclasses.replace(request, by_initiator=None), self.fibre_channel_platform, topology
-        )
+        everywhere = named
+        if request.by_initiator is not None:
+            every = dataclasses.replace(request, by_initiator=None)
+            everywhere = fc_paths.paths_of(every, self.fibre_channel_platform, topology)
         elsewhere = tuple(path.address for path in everywhere if path not in named)
         places = survey.Places(
             tuple(path.address for path in named), elsewhere, lambda _place: True
@@ -246,6 +247,8 @@ def _remove_late(
     own = volume.choice.disks
     for _ in range(_LATE_LOOKS if own or volume.wanted.wwid else 0):
         new = _new_disks(seen, known)
+        if not new:
+            return
         late = [
             disk.name
             for disk in survey.of_disks(new).disks
@@ -258,7 +261,10 @@ def _remove_late(
 
 
 def _new_disks(seen: _Seen, known: set[int]) -> list[str]:
-    new = [p for p in seen.paths if scsi.number_at(p.address) not in known]
+    gone = {0, *known}
+    new = [path for path in seen.paths if scsi.number_at(path.address) not in gone]
+    if not new:
+        return []
 
     def has_come(path: fc_paths.Path) -> bool:
         return scsi.disk_at(path.address) is not None or not scsi.is_known(path.address)

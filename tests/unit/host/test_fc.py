@@ -8,6 +8,7 @@ import pytest
 
 from os_brick.core import files
 from os_brick.host import fc, fc_paths, fc_platform, fc_zfcp
+from tests.unit import costs
 from tests.unit.fakehost import tree as fake_tree
 
 # Linux 6.12, FCoE in VN2VN mode on an emulated e1000 (shared guest, tests/functional/lab/fc.py).
@@ -230,3 +231,20 @@ def test_who_scans_on_s390x(
     if parameter is not None:
         tree.value('/sys/module/zfcp/parameters/allow_lun_scan', parameter)
     assert fc_zfcp.scans_by_itself(path('/sys', kind=kind).port) is expected
+
+
+def test_only_the_ports_that_are_asked_for_are_read(tree: fake_tree.Tree) -> None:
+    """A port of another name keeps its target all the same, whatever name that still shows."""
+    wanted = '200002fc00000012'
+    remote(tree, 'rport-2:0-0')
+    remote(tree, 'rport-2:0-1', port_name='0x200002fc00000013', scsi_target_id='1')
+    for number in range(3):
+        tree.value(f'/sys/class/fc_transport/target2:0:{number}/port_name', f'0x{wanted}')
+    found = fc.remote_ports({wanted})
+    assert [(each.wwpn, each.target_id) for each in found] == [(wanted, 0), (wanted, 2)]
+    assert {each.target_id for each in fc.remote_ports()} == {0, 1, 2}
+    with costs.Counter() as few:
+        fc.topology({wanted})
+    with costs.Counter() as all_of_them:
+        fc.topology()
+    assert few.accesses < all_of_them.accesses

@@ -126,8 +126,9 @@ def test_a_map_whose_state_cannot_be_read(host: Host, how: str) -> None:
     found = two_volumes.map_gold(host)
     number = block.inode('dm-0')
     disks = [(name, scsi.number_of(name)) for name in ('sda', 'sdb')]
-    known = scsi_flush.known(disks, found.wwid)
-    act = scsi_flush.Flush('dm-0', number, known, wait.Deadline.after(60), is_forced=False)
+    known, above = scsi_flush.known(disks, found.wwid)
+    until = wait.Deadline.after(60)
+    act = scsi_flush.Flush('dm-0', number, known, until, is_forced=False, above=above)
     host.fail(1, how)  # The look at the disks comes first.
     assert not act.run_if_known(found.wwid)
     if how == 'hung from here':
