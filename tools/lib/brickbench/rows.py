@@ -160,7 +160,7 @@ ESTIMATES: Mapping[str, tuple[float, float, int]] = {
     'crypt': (30, 30, _ALL),
     'nfs': (15, 8, _ALL),
     'rbd': (60, 30, _ALL),
-    'scale': (420, 90, 3),
+    'scale': (430, 75, 3),
     'map-4': (12, 20, _ALL),
     'map-8': (15, 35, _ALL),
     'many': (60, 1000, 1),
