@@ -30,10 +30,13 @@ def open_file(path: str) -> int:
 
     :raises OSError: if it cannot be made, is not a regular file, or this user may not write to it.
     """
-    files.make_directories(os.path.dirname(path), 0o770)
     # No waiting for the other end of a FIFO, and no link to a file of another user.
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    descriptor = os.open(path, flags, 0o660)
+    try:
+        descriptor = os.open(path, flags, 0o660)
+    except FileNotFoundError:
+        files.make_directories(os.path.dirname(path), 0o770)
+        descriptor = os.open(path, flags, 0o660)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
@@ -113,9 +116,14 @@ def open_directory(path: str, mode: int | None = None) -> int:
 
     :raises OSError: as there.
     """
-    if mode is not None:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        if mode is None:
+            raise
         files.make_directories(path, mode)
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(path, flags)
     try:
         found = os.fstat(descriptor).st_mode
         if found & stat.S_IWOTH and not found & stat.S_ISVTX:

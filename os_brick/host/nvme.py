@@ -139,7 +139,10 @@ def paths(controller: str, head: str | None = None) -> list[fabrics.Path]:
     """The namespaces behind a controller: all, or the one with this block device."""
     found = []
     for name in files.names(f'{_CLASS}/{controller}'):
-        if fabrics.is_path(name) and head in (None, fabrics.head_of(name)):
+        # There are some thirty others, which a look at their first letters leaves out.
+        if name[:4] != 'nvme' or not fabrics.is_path(name):
+            continue
+        if head in (None, fabrics.head_of(name)):
             place = f'{_CLASS}/{controller}/{name}'
             number = files.read_or(f'{place}/nsid')
             if number.isdecimal():

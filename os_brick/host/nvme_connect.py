@@ -15,7 +15,6 @@ from os_brick.core import files, net, wait
 from os_brick.host import nvme
 from os_brick.model import fabrics, nvme_psk, settings
 from os_brick.privileged import nvme as root
-from os_brick.privileged import nvme_namespace
 
 LOG = logging.getLogger(__name__)
 
@@ -27,17 +26,6 @@ _FIRST_CONTACT_SECONDS = 20
 _NOT_THE_KEY = frozenset({errno.EALREADY, errno.ECONNREFUSED, errno.EKEYREJECTED})
 # The kernel's module has been loaded; udev makes its node.
 _NODE_SECONDS = 5.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Made:
-    """A controller that was just made.
-
-    :ivar reports: what it reports of namespaces, as far as it was asked and has answered.
-    """
-
-    controller: fabrics.Controller
-    reports: tuple[nvme.Report, ...] = ()
 
 
 def resolve(portal: fabrics.NvmePortal, deadline: wait.Deadline) -> list[fabrics.NvmePortal]:
@@ -70,15 +58,12 @@ def connect(
     options: settings.NVMe,
     deadline: wait.Deadline,
     tls: Sequence[nvme_psk.TlsKey] = (),
-    about: int | None = None,
-) -> Made:
-    """Connect to a controller of a subsystem.
+) -> fabrics.Controller:
+    """Connect to a controller of a subsystem; return it.
 
     :param host: the name and the ID of this host; ``None`` leaves both to the kernel.
     :param options: what is configured, and what the caller has passed in its place.
     :param tls: the keys for TLS, of which the subsystem knows one; empty for no TLS.
-    :param about: the number of the namespace that the controller is asked about; 0 for the few that
-        it lists, ``None`` for none.
     :raises FileExistsError: if the kernel has that connection already.
     :raises OperationTimedOut: if the target does not answer in time.
     :raises HostNotReady: if the kernel has no NVMe over fabrics.
@@ -89,9 +74,7 @@ def connect(
         options = dataclasses.replace(options, ctrl_loss_tmo=_FIRST_CONTACT_SECONDS)
     words = _words(nqn, portal, host, options)
     try:
-        # A controller of Fibre Channel is made before it is connected: it cannot be asked yet.
-        asked = None if portal.transport == fabrics.FC else about
-        name, cntlid, number, told = _connect(words, tls, asked, deadline)
+        name, cntlid, number = _connect(words, tls, deadline)
     except OSError as error:
         if error.errno == errno.EALREADY:
             raise FileExistsError(errno.EEXIST, str(error)) from error
@@ -99,12 +82,11 @@ def connect(
     if not number:
         raise OSError(errno.ENODEV, f'Controller {name} has gone as soon as it was made')
     names = host or ('', '')
-    made = fabrics.Controller(
+    return fabrics.Controller(
         *(name, nqn, portal, str(cntlid), *names),
         is_encrypted=bool(tls),
         number=number,
     )
-    return Made(made, tuple(filter(None, map(nvme.report_of, told))))
 
 
 def _words(
@@ -112,7 +94,7 @@ def _words(
 ) -> dict[str, str]:
     """The options of a connection by the kernel's names, without those that are left to it."""
     host_nqn, host_id = host or ('', '')
-    configured = dataclasses.asdict(options).items()
+    configured = {name: getattr(options, name, None) for name in root.OPTIONS}
     found = {
         'nqn': nqn,
         'transport': portal.transport,
@@ -122,7 +104,7 @@ def _words(
         'host_iface': portal.host_interface,
         'hostnqn': host_nqn,
         'hostid': host_id,
-        **{k: str(v) for k, v in configured if k in root.OPTIONS and v is not None},
+        **{name: str(value) for name, value in configured.items() if value is not None},
     }
     return {key: value for key, value in found.items() if value}
 
@@ -130,18 +112,17 @@ def _words(
 def _connect(
     options: dict[str, str],
     tls: Sequence[nvme_psk.TlsKey],
-    about: int | None,
     deadline: wait.Deadline,
-) -> tuple[str, int, int, tuple[nvme_namespace.Answer, ...]]:
+) -> tuple[str, int, int]:
     for key in tls[:-1]:
         try:
-            return root.connect(options, deadline.limit(), (key.identity, key.value), about)
+            return root.connect(options, deadline.limit(), (key.identity, key.value))
         except OSError as error:
             if error.errno in _NOT_THE_KEY:
                 raise
             LOG.info('No connection by TLS key %s: %s', key.identity, error)
     last = (tls[-1].identity, tls[-1].value) if tls else None
-    return root.connect(options, deadline.limit(), last, about)
+    return root.connect(options, deadline.limit(), last)
 
 
 def has_fabrics() -> bool:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 import contextlib
 
 from oslo_log import log as logging
@@ -13,13 +12,13 @@ from os_brick.core import wait
 from os_brick.host import nvme
 from os_brick.model import fabrics
 from os_brick.plans import nvmeof as plans
-from os_brick.privileged import nvme_namespace
 
 LOG = logging.getLogger(__name__)
 
-# What a controller has reported when it was made counts as its answer now. The kernel asks it on
-# its own after that, and shows the namespace some milliseconds later.
-_TOLD_SECONDS = nvme_namespace.TOLD_SECONDS
+# What the kernel shows behind a controller that was just made counts as its answer now: it has
+# asked it for each namespace (Linux, drivers/nvme/host/core.c, nvme_scan_ns), and shows none whose
+# names are not those of a head that it has (nvme_init_ns_head). After that the attach asks itself.
+_FRESH_SECONDS = 1.0
 # The kernel has looked behind another controller, and dropped what is not there any more.
 _OTHERS_SECONDS = 0.5
 
@@ -38,15 +37,12 @@ class Search:
         deadline: wait.Deadline,
         *,
         is_new: bool,
-        told: Iterable[nvme.Report] = (),
     ) -> None:
         """Start with nothing seen.
 
         :param is_new: whether the controller was just made, so that the kernel looks by itself.
-        :param told: what it has just reported of namespaces.
         """
-        self._told = {report.identity.nsid: report for report in told}
-        self._is_told = wait.Deadline.after(_TOLD_SECONDS)
+        self._fresh = wait.Deadline.after(_FRESH_SECONDS if is_new else 0.0)
         self._wanted = wanted
         self._controller = controller
         self._deadline = deadline
@@ -58,6 +54,8 @@ class Search:
 
     def look(self) -> fabrics.Path | None:
         """The namespace, if it is there and its controller confirms its identity and its size.
+
+        That is asked of the controller, unless the kernel has just done so.
 
         :raises VolumeDeviceNotFound: if there is more than one.
         """
@@ -109,31 +107,21 @@ class Search:
                     nvme.rescan(controller.name, self._deadline)
 
     def _is_it(self, path: fabrics.Path) -> bool:
+        shown = nvme.size_bytes(path)
+        if shown and not self._fresh.passed:
+            return True
         try:
-            actual = self._reported(path)
+            actual = nvme.report(path, self._deadline.limit(nvme.IDENTIFY_SECONDS))
         except (OSError, exception.OperationTimedOut) as error:
             self._why = str(error)
             return False
-        if not self._fits(path, actual):
+        if not (self._wanted.matches(actual.identity) and path.identity.matches(actual.identity)):
             self._is_stale(path, actual.identity)
             return False
-        shown = nvme.size_bytes(path)
         if actual.size_bytes and actual.size_bytes == shown:
             return True
         self._why = _of_size(path, actual, shown)
         return False
-
-    def _reported(self, path: fabrics.Path) -> nvme.Report:
-        """What the controller reports; it is asked unless it has just reported what fits."""
-        told = None if self._is_told.passed else self._told.get(path.identity.nsid)
-        if told is not None and self._fits(path, told):
-            return told
-        return nvme.report(path, self._deadline.limit(nvme.IDENTIFY_SECONDS))
-
-    def _fits(self, path: fabrics.Path, report: nvme.Report) -> bool:
-        """Whether what is reported is what is wanted, and what the kernel shows."""
-        actual = report.identity
-        return self._wanted.matches(actual) and path.identity.matches(actual)
 
     def _is_stale(self, path: fabrics.Path, actual: fabrics.NamespaceIdentity) -> None:
         if str(actual) == self._stale:

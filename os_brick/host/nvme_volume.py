@@ -44,29 +44,39 @@ def wait_readable(
         raise exception.VolumeDeviceNotFound(
             f'Namespace /dev/{path.head} ({path.identity}) takes no I/O: {why}'
         )
-    _require_still(path, told, deadline)
-    if behind and not any(_is_behind(path, each) for each in behind):
+    # What has just reported comes first, so that nothing is asked between this look and the end.
+    shown = sorted(nvme.paths_of(path.head), key=lambda each: each.name not in told)
+    _require_still(path, shown, told, deadline)
+    if not (shown and shown[0].name in told):
+        shown = nvme.paths_of(path.head)
+    if behind and not any(_is_behind(path, each, shown) for each in behind):
         controllers = ', '.join(map(str, behind))
         raise exception.VolumeDeviceNotFound(
             f'Namespace /dev/{path.head} ({path.identity}) is not behind {controllers} any more'
         )
 
 
-def _is_behind(path: fabrics.Path, controller: fabrics.Controller) -> bool:
+def _is_behind(
+    path: fabrics.Path, controller: fabrics.Controller, shown: Sequence[fabrics.Path]
+) -> bool:
     """Whether a controller shows a namespace, and is still the one that is meant after that."""
-    shown = nvme.paths(controller.name, path.head)
-    return any(path.identity == each.identity for each in shown) and nvme.is_there(controller)
+    behind = [each.identity for each in shown if each.controller == controller.name]
+    return path.identity in behind and nvme.is_there(controller)
 
 
 def _require_still(
-    path: fabrics.Path, told: Mapping[str, nvme.Report], deadline: wait.Deadline
+    path: fabrics.Path,
+    paths: Sequence[fabrics.Path],
+    told: Mapping[str, nvme.Report],
+    deadline: wait.Deadline,
 ) -> None:
     """Have a path confirm the identity after the read.
 
+    :param paths: those to the namespace, looked at after the read.
     :param told: what paths, by their names, have reported since.
     """
     reasons = []
-    for each in nvme.paths_of(path.head):
+    for each in paths:
         shown = [each.identity]
         try:
             if each.name in told:

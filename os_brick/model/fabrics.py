@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 import uuid as uuid_lib
 
@@ -280,11 +281,17 @@ def uuid(value: object) -> str | None:
     :raises ValueError: if it is not one.
     """
     text = str(value) if isinstance(value, uuid_lib.UUID) else names.require_text(value)
-    bare = text.strip().removeprefix('uuid.').removeprefix('eui.').removeprefix('0x')
     try:
-        found = uuid_lib.UUID(bare)
+        return _uuid(text)
     except ValueError:
         raise ValueError(f'{names.shown(value)} is not a valid 128-bit identifier') from None
+
+
+# An operation reads the same names again and again: who a namespace is, each time it is looked at.
+@functools.lru_cache(maxsize=1024)
+def _uuid(text: str) -> str | None:
+    bare = text.strip().removeprefix('uuid.').removeprefix('eui.').removeprefix('0x')
+    found = uuid_lib.UUID(bare)
     return str(found) if found.int else None
 
 

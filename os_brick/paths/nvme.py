@@ -108,12 +108,10 @@ class _Found:
     """A live controller at the portal of a path.
 
     :ivar is_new: whether it was made for the path.
-    :ivar told: what it has reported of namespaces when it was made.
     """
 
     controller: fabrics.Controller
     is_new: bool = False
-    told: tuple[nvme.Report, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -232,10 +230,9 @@ class Driver:
                 return None
             attempt.begin()
             with observe.step(Verb.CONNECT, path):
-                new = self._made(one)
-            if new is None:
+                made = self._made(one)
+            if made is None:
                 return None
-            made = new.controller
             one.remember(made, is_own=True, is_found=False)
             until = attempt.deadline.within(self._request.scan_seconds)
             live = nvme_connect.wait_live(made, lambda: attempt.is_wanted, until)
@@ -247,17 +244,17 @@ class Driver:
                 one.remember(live, is_own=True, is_found=False)
             nvme_connect.set_ctrl_loss_tmo(live, self._request.options.ctrl_loss_tmo)
             nvme_refs.created(live, one.token)
-        return _Found(live, is_new=True, told=new.reports)
+        return _Found(live, is_new=True)
 
-    def _made(self, one: _Use) -> nvme_connect.Made | None:
+    def _made(self, one: _Use) -> fabrics.Controller | None:
         """The controller that the kernel has just made; ``None`` if it has that connection."""
         path = one.path
         tls = self._request.tls_keys(path)
         limit = wait.Deadline.after(CONNECT_SECONDS)
         host, options = self._request.host, self._request.options
-        nqn, about = path.namespace.nqn, path.namespace.identity.nsid or 0
+        nqn = path.namespace.nqn
         try:
-            return nvme_connect.connect(nqn, path.portal, host, options, limit, tls, about)
+            return nvme_connect.connect(nqn, path.portal, host, options, limit, tls)
         except FileExistsError:
             return None
         except exception.OperationTimedOut as error:
@@ -315,7 +312,7 @@ class Driver:
         attempt, controller, is_new = one.attempt, found.controller, found.is_new
         until = attempt.deadline.within(self._request.scan_seconds)
         wanted = one.path.namespace.identity
-        search = nvme_search.Search(wanted, controller, until, is_new=is_new, told=found.told)
+        search = nvme_search.Search(wanted, controller, until, is_new=is_new)
 
         def probe() -> fabrics.Path | bool | None:
             attempt.check()
@@ -330,7 +327,8 @@ class Driver:
             return None
         with locks.hold(locks.TARGET, one.path.lock, attempt.deadline):
             attempt.begin()
-            one.remember(controller, is_own=is_new, is_found=True)
+            if not is_new:  # Of a new one all is taken back, whatever was found.
+                one.remember(controller, is_own=False, is_found=True)
             name = str(answer.identity)
             nvme_refs.confirm(controller, self._request.key, one.token, name)
         return answer

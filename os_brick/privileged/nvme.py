@@ -15,7 +15,7 @@ import re
 from os_brick import exception, privileged
 from os_brick.core import descriptors, files, kernel, process, wait
 from os_brick.model import names
-from os_brick.privileged import check, nvme_namespace
+from os_brick.privileged import check
 
 FABRICS = '/dev/nvme-fabrics'
 _CLASS = '/sys/class/nvme-fabrics/ctl'
@@ -54,18 +54,16 @@ def connect(
     options: dict[str, str],
     timeout: float,
     tls: tuple[str, bytes] | None = None,
-    about: int | None = None,
-) -> tuple[str, int, int, tuple[nvme_namespace.Answer, ...]]:
+) -> tuple[str, int, int]:
     """Make a controller; return its name, such as ``nvme3``, its ID at the subsystem, and more.
 
     The third is the kernel's number of it, the inode of its directory in sysfs, read as long as no
-    other one can have its name; 0 if it has gone again.
+    other one can have its name; 0 if it has gone again. It is asked nothing here: until it is known
+    to the caller no one would take it back.
 
     :param options: by the kernel's own names, which are those of nvme-cli.
     :param tls: identity and value of the key for a connection over TLS. The controller alone
         holds the key: it ends with it, and is in no keyring.
-    :param about: the number of the namespace that the new controller is asked about, and whose
-        answer is returned, too; 0 for the few that it lists, ``None`` for none.
     :raises OperationTimedOut: if the target does not answer in time; the kernel may go on.
     :raises OSError: ``EALREADY`` if there is one with these options; what the kernel reports.
     """
@@ -73,7 +71,6 @@ def connect(
     text = ','.join(f'{_option(name)}={_value(name, given[name])}' for name in given)
     where = f'the connection to {given.get("nqn")} at {given.get("traddr")}'
     ends = wait.Deadline.after(check.seconds(timeout))
-    asked = None if about is None else check.number(about, 2**32 - 2, 'namespace ID')
     if tls is None:
         made = process.isolated(where, ends.limit(), _connect, text)
     else:
@@ -83,11 +80,9 @@ def connect(
         if ends.passed:
             raise exception.OperationTimedOut(what=where, seconds=round(ends.seconds, 1))
         made = process.isolated(where, ends.limit(), _connect_tls, text, *tls)
-    name, _, number = made
-    if not name:
+    if not made[0]:
         raise OSError(errno.EIO, f'{FABRICS} does not name the controller of {where}')
-    is_asked = asked is not None and number and not ends.passed
-    return *made, nvme_namespace.told(name, number, asked or 0) if is_asked else ()
+    return made
 
 
 def _option(name: str) -> str:

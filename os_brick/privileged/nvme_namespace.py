@@ -14,11 +14,10 @@ import os
 import struct
 
 from os_brick import exception, privileged
-from os_brick.core import files, kernel, process, wait
+from os_brick.core import kernel, process, wait
 from os_brick.model import fabrics, names, nvme_identify
 from os_brick.privileged import block, check
 
-_CLASS = '/sys/class/nvme-fabrics/ctl'
 # struct nvme_passthru_cmd and NVME_IOCTL_ADMIN_CMD of include/uapi/linux/nvme_ioctl.h.
 _ADMIN_CMD = 0xC0484E41
 _COMMAND = struct.Struct('=BBHIIIQQIIIIIIIIII')
@@ -26,19 +25,14 @@ _IDENTIFY = 0x06
 _IDENTIFY_BYTES = 4096
 # NVM Express Base Specification 2.0, figure 273: what an Identify is about.
 _CNS_NAMESPACE = 0x00
-_CNS_ACTIVE = 0x02
 _CNS_NAMES = 0x03
 # Status codes (figure 94) of a subsystem that has no such namespace, or not this list.
 _ERRNO_OF_STATUS = {0x0B: errno.ENXIO, 0x02: errno.EOPNOTSUPP}
 
 # One command to a live controller; a healthy one needs a millisecond.
 ASK_SECONDS = 10.0
-# All that a new controller is asked at once; its answers are of use as long.
-TOLD_SECONDS = 1.0
 # Opening a live device takes a millisecond.
 _CLAIM_SECONDS = 2.0
-# Of more namespaces than these a new controller is not asked before the kernel shows them.
-_MOST_ASKED = 4
 _MOST_PATHS = 256
 # A namespace, and as many partitions as the kernel makes on one.
 _MOST_DEVICES = 257
@@ -65,17 +59,13 @@ def identify(controller: str, nsid: int, timeout: float) -> tuple[bytes, bytes]:
 
 def _identify(path: str, nsid: int, timeout: float) -> tuple[bytes, bytes]:
     with kernel.device(path, os.O_RDONLY) as descriptor:
-        return _reported(descriptor, path, nsid, timeout)
-
-
-def _reported(descriptor: int, path: str, nsid: int, timeout: float) -> tuple[bytes, bytes]:
-    namespace = _ask(descriptor, path, nsid, _CNS_NAMESPACE, timeout)
-    try:
-        return namespace, _ask(descriptor, path, nsid, _CNS_NAMES, timeout)
-    except OSError as error:
-        if error.errno != errno.EOPNOTSUPP:
-            raise
-        return namespace, b''
+        namespace = _ask(descriptor, path, nsid, _CNS_NAMESPACE, timeout)
+        try:
+            return namespace, _ask(descriptor, path, nsid, _CNS_NAMES, timeout)
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            return namespace, b''
 
 
 def _ask(descriptor: int, path: str, nsid: int, cns: int, timeout: float) -> bytes:
@@ -92,42 +82,6 @@ def _ask(descriptor: int, path: str, nsid: int, cns: int, timeout: float) -> byt
         code = _ERRNO_OF_STATUS.get(status & 0x7FF, errno.EIO)
         raise OSError(code, f'Identify of namespace {nsid} through {path} failed: {status:#x}')
     return answer.raw
-
-
-def told(controller: str, number: int, nsid: int) -> tuple[Answer, ...]:
-    """What a controller that was just made reports of a namespace, or of the few that it lists.
-
-    All of it may take :data:`TOLD_SECONDS`: the attach that has made the controller, and others
-    through its portal, wait meanwhile. Nothing where it does not answer as wanted in that time:
-    what looks for the namespace asks it again then.
-
-    :param number: the inode of its directory in sysfs; another controller of its name is not asked.
-    :param nsid: the namespace's number; 0 if that is not known.
-    """
-    what = f'Identify by {controller}'
-    try:
-        return process.isolated(what, TOLD_SECONDS, _told, _controller(controller), number, nsid)
-    except (OSError, exception.OperationTimedOut):
-        return ()
-
-
-def _told(path: str, number: int, nsid: int) -> tuple[Answer, ...]:
-    with kernel.device(path, os.O_RDONLY) as descriptor:
-        # As long as it is open it holds its controller, and no other one gets the name (Linux,
-        # drivers/nvme/host/core.c, nvme_dev_open).
-        if files.inode(f'{_CLASS}/{path.rpartition("/")[2]}') != number:
-            return ()
-        # The kernel resets a controller whose command has timed out, so a command has its usual
-        # time, and what waits for it has less.
-        listed = [nsid] if nsid else _listed(descriptor, path, ASK_SECONDS)
-        return tuple((each, *_reported(descriptor, path, each, ASK_SECONDS)) for each in listed)
-
-
-def _listed(descriptor: int, path: str, timeout: float) -> list[int]:
-    """The namespaces that a controller shows to this host; none if they are many."""
-    data = _ask(descriptor, path, 0, _CNS_ACTIVE, timeout)
-    numbers = struct.unpack_from(f'<{_MOST_ASKED + 1}I', data)
-    return [] if numbers[-1] else [number for number in numbers if number]
 
 
 @privileged.entrypoint

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Controllers that are made, waited for and ended; what the kernel is told."""
 
-from collections.abc import Callable
 import dataclasses
-import pathlib
-from typing import Any
 
 import pytest
 
@@ -26,7 +23,7 @@ def deadline(seconds: float = 5) -> wait.Deadline:
 def connect(subsystem: fake_nvme.Subsystem, **configured: object) -> fabrics.Controller:
     portal = fabrics.NvmePortal('rdma', min(subsystem.portals), '4420')
     options = settings.NVMe(**configured)  # type: ignore[arg-type]
-    return nvme_connect.connect(subsystem.nqn, portal, HOST, options, deadline()).controller
+    return nvme_connect.connect(subsystem.nqn, portal, HOST, options, deadline())
 
 
 def test_what_the_kernel_is_told(fabric: fake_nvme.StrikingFabric) -> None:
@@ -61,124 +58,25 @@ def test_fibre_channel_ends_by_itself_if_it_gets_nowhere(fabric: fake_nvme.Strik
     subsystem.portals = {names}
     portal = fabrics.NvmePortal('fc', names)
     options = settings.NVMe(ctrl_loss_tmo=600)
-    made = nvme_connect.connect(subsystem.nqn, portal, None, options, deadline()).controller
+    made = nvme_connect.connect(subsystem.nqn, portal, None, options, deadline())
     assert fabric.told[made.name]['ctrl_loss_tmo'] == '20'
     fabric.file(f'/sys/class/nvme-fabrics/ctl/{made.name}/ctrl_loss_tmo', '20')
     nvme_connect.set_ctrl_loss_tmo(made, 600)
     assert files.read(f'/sys/class/nvme-fabrics/ctl/{made.name}/ctrl_loss_tmo') == '600'
 
 
-@pytest.mark.parametrize(
-    ('about', 'shown', 'told'),
-    [
-        (2, (1, 2, 3), [2]),
-        (9, (1, 2, 3), []),
-        (0, (1, 4), [1, 4]),
-        (0, (), []),
-        # One by one they would take longer than the look at what the kernel shows.
-        (0, (1, 2, 3, 4, 5), []),
-        (None, (1,), []),
-    ],
-)
-def test_what_a_new_controller_is_asked(
-    fabric: fake_nvme.StrikingFabric, about: int | None, shown: tuple[int, ...], told: list[int]
+@pytest.mark.parametrize('state', ['live', 'connecting'])
+def test_a_new_controller_is_asked_nothing(
+    fabric: fake_nvme.StrikingFabric, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    subsystem = fabric.subsystem('one')
-    subsystem.namespaces |= {number: fake_nvme.Volume(str(number)) for number in shown}
-    portal = fabrics.NvmePortal('rdma', min(subsystem.portals), '4420')
-    asked = (portal, HOST, settings.NVMe(), deadline(), (), about)
-    made = nvme_connect.connect(subsystem.nqn, *asked)
-    assert [report.identity.nsid for report in made.reports] == told
-    for report in made.reports:
-        volume = subsystem.namespaces[report.identity.nsid or 0]
-        assert (report.identity.uuid, report.size_bytes) == (volume.uuid, volume.size)
-
-
-def test_a_controller_that_does_not_answer_is_there_all_the_same(
-    fabric: fake_nvme.StrikingFabric,
-) -> None:
+    """It may not answer, others wait for its portal, and no one would take it back meanwhile."""
+    asked: list[int] = []
+    monkeypatch.setattr(fabric, 'ioctl', lambda *arguments: asked.append(arguments[1]))
     subsystem = fabric.subsystem('one')
     subsystem.namespaces[1] = fake_nvme.Volume('gold')
-    fabric.states['nvme0'] = 'connecting'
-    portal = fabrics.NvmePortal('rdma', min(subsystem.portals), '4420')
-    made = nvme_connect.connect(subsystem.nqn, portal, HOST, settings.NVMe(), deadline(), (), 1)
-    assert made == nvme_connect.Made(nvme.controllers(subsystem.nqn)[0])
-
-
-class _Abandoned(Exception):
-    """The child process of an act is not waited for any more."""
-
-
-class SlowFabric(fake_nvme.StrikingFabric):
-    """Controllers need seconds for a command; what waits for an act waits as long as it may."""
-
-    answer_seconds = 0.0
-    waited = 0.0
-    named_again = False
-    _left = 0.0
-
-    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
-        self._left = timeout
-        try:
-            return super().isolated(call, timeout)
-        except _Abandoned:
-            raise TimeoutError from None
-
-    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> int:
-        seconds = min(self.answer_seconds, self._left)
-        self.waited += seconds
-        self._left -= seconds
-        if not self._left:
-            raise _Abandoned
-        return super().ioctl(descriptor, request, argument)
-
-    def open(self, path: str, flags: int) -> int:
-        if self.named_again and path == '/dev/nvme0':
-            self.lose('nvme0')
-            other = self.subsystem('other')
-            other.namespaces[1] = fake_nvme.Volume('other')
-            self.by_hand(other, min(other.portals))
-        return super().open(path, flags)
-
-
-@pytest.mark.parametrize(
-    ('shown', 'about', 'answer_seconds'),
-    [((1,), 1, 90.0), ((1,), 1, 9.0), ((1,), 0, 0.6), ((1, 2, 3, 4), 0, 0.3)],
-)
-def test_a_new_controller_that_answers_slowly_is_waited_for_a_second(
-    tmp_path: pathlib.Path, shown: tuple[int, ...], about: int, answer_seconds: float
-) -> None:
-    """Its answers are optional, and others wait for the portal meanwhile."""
-    with (
-        fake_nvme.configured(tmp_path) as root,
-        SlowFabric(root) as fabric,
-        process.use(fabric),
-    ):
-        subsystem = fabric.subsystem('one')
-        subsystem.namespaces |= {number: fake_nvme.Volume(str(number)) for number in shown}
-        portal = fabrics.NvmePortal('rdma', min(subsystem.portals), '4420')
-        fabric.answer_seconds = answer_seconds
-        asked = (portal, HOST, settings.NVMe(), deadline(), (), about)
-        made = nvme_connect.connect(subsystem.nqn, *asked)
-        assert made == nvme_connect.Made(nvme.controllers(subsystem.nqn)[0])
-        assert 0.5 < fabric.waited <= 1.0
-
-
-@pytest.mark.parametrize('about', [0, 1])
-def test_another_controller_of_the_name_is_not_asked(tmp_path: pathlib.Path, about: int) -> None:
-    with (
-        fake_nvme.configured(tmp_path) as root,
-        SlowFabric(root) as fabric,
-        process.use(fabric),
-    ):
-        subsystem = fabric.subsystem('one')
-        subsystem.namespaces[1] = fake_nvme.Volume('gold')
-        portal = fabrics.NvmePortal('rdma', min(subsystem.portals), '4420')
-        fabric.named_again = True
-        asked = (portal, HOST, settings.NVMe(), deadline(), (), about)
-        made = nvme_connect.connect(subsystem.nqn, *asked)
-        assert made.reports == ()
-        assert not nvme.is_there(made.controller)
+    fabric.states['nvme0'] = state
+    assert connect(subsystem) == nvme.controllers(subsystem.nqn)[0]
+    assert (fabric.acts, asked) == (1, [])
 
 
 def test_refused(fabric: fake_nvme.StrikingFabric) -> None:

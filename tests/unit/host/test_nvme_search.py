@@ -7,9 +7,10 @@ import re
 import pytest
 
 from os_brick import exception
-from os_brick.core import wait
+from os_brick.core import clock, wait
 from os_brick.host import nvme, nvme_search
 from os_brick.model import fabrics
+from tests.unit.fakehost import clock as fake_clock
 from tests.unit.fakehost import nvme as fake_nvme
 
 
@@ -150,3 +151,36 @@ def test_the_other_controllers_look_too(fabric: fake_nvme.StrikingFabric) -> Non
     found = wait.poll(search.look, deadline)
     assert found is not None
     assert found.identity.uuid == gold.uuid
+
+
+@pytest.mark.parametrize(
+    ('is_new', 'age', 'acts'), [(True, 0.0, 0), (True, 1.1, 1), (False, 0.0, 1)]
+)
+def test_what_the_kernel_has_just_asked_is_not_asked_again(
+    place: Place, is_new: bool, age: float, acts: int
+) -> None:
+    """Behind a controller that was just made; not for long: an array may change its mind."""
+    (controller,) = nvme.controllers(place.subsystem.nqn)
+    with clock.use(fake_clock.Clock()):
+        deadline = wait.Deadline.after(10)
+        search = nvme_search.Search(place.identity, controller, deadline, is_new=is_new)
+        clock.sleep(age)
+        before = place.fabric.acts
+        found = search.look()
+    assert found is not None
+    assert place.fabric.acts - before == acts
+
+
+@pytest.mark.parametrize(
+    ('happen', 'words'),
+    [
+        (unsupported, r'does not support the format .* in blocks of 131072'),
+        (no_capacity, 'reports no capacity for namespace nvme50c0n1'),
+    ],
+)
+def test_a_namespace_without_a_size_is_asked_behind_a_new_controller(
+    place: Place, happen: Callable[[Place], None], words: str
+) -> None:
+    happen(place)
+    place.fabric.scan(place.name)
+    assert re.search(words, place.search(is_new=True))

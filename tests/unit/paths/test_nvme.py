@@ -30,7 +30,7 @@ def test_an_attach_that_ends_at_any_act_leaves_nothing(
                 info = None
             what, host._fault = host.struck, None
             if not what:
-                assert number == (5 if multipath else 3)
+                assert number == (3 if multipath else 2)
                 return
             if info is not None:
                 stage.brick.disconnect_volume(stage.props, info)
@@ -42,7 +42,7 @@ def test_an_attach_that_ends_at_any_act_leaves_nothing(
 def test_calls_of_root_functions(
     tmp_path: pathlib.Path, is_numbered: bool, ports: int, others: int
 ) -> None:
-    """Attach: a connection a path, which tells who the namespace is, and a read that asks again.
+    """Attach: a connection a path, and a read that asks who the namespace is.
 
     Extend: who it is and how large. Detach: one flush of what nothing uses, and an end a path. A
     path that joins late may be asked once more: the kernel has taken its time.
@@ -56,8 +56,10 @@ def test_calls_of_root_functions(
         subsystem.namespaces[1] = nvme.Volume('gold')
         props = subsystem.properties(1, **({'ns_id': 1} if is_numbered else {}))
         brick = nvmeof.NVMeOFConnector(None, use_multipath=ports > 1)
+        acts = host.acts
         with costs.Counter() as attach:
             info = brick.connect_volume(props)
+        acts = host.acts - acts
         with costs.Counter() as extend:
             brick.extend_volume({**props, 'device_path': info['path']})
         with costs.Counter() as detach:
@@ -65,8 +67,10 @@ def test_calls_of_root_functions(
         calls = (attach.root_calls, extend.root_calls, detach.root_calls)
         if ports == 1:
             assert calls == (2, 1, 2)
+            assert acts == 2, 'children'
         else:
             assert attach.root_calls <= 2 * ports
+            assert acts <= 2 * ports
             assert extend.root_calls == 1
             assert detach.root_calls <= ports + 1
 

@@ -150,7 +150,7 @@ VALID: dict[str, dict[str, Any]] = {
     'multipathd.resize_map': {'name': 'mpatha'},
     'multipathd.disable_queueing': {'name': 'mpatha'},
     'nvme.load_fabrics': {},
-    'nvme.connect': {'options': OPTIONS, 'tls': None, 'about': 0},
+    'nvme.connect': {'options': OPTIONS, 'tls': None},
     'nvme.delete': {'controller': 'nvme0', 'nqn': OPTIONS['nqn'], 'cntlid': '1', 'number': 1},
     'nvme.rescan': {'controller': 'nvme0'},
     'nvme.set_loss_timeout': {'controller': 'nvme0', 'seconds': 60},

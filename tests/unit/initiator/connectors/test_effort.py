@@ -19,7 +19,7 @@ from tests.unit.fakehost import nvme
 from tests.unit.initiator.connectors import test_root_calls
 
 # Attach and detach of a volume with one path, without multipath.
-LIMITS = {'iscsi': (6300, 5800), 'fc': (4800, 4700), 'nvme': (6200, 4200)}
+LIMITS = {'iscsi': (6300, 5800), 'fc': (4800, 4700), 'nvme': (5600, 4050)}
 
 
 def _volume(

@@ -84,10 +84,10 @@ def test_the_device_becomes_another_volume_while_it_is_waited_for(
 
 
 @pytest.mark.parametrize('is_numbered', [True, False])
-def test_what_a_new_controller_has_said_is_not_true_any_more(
+def test_the_array_changes_its_numbers_when_a_controller_has_been_made(
     fabric: Fabric, is_numbered: bool
 ) -> None:
-    """It is asked when it is made; the kernel looks after that, and what it shows has to agree."""
+    """The kernel looks behind it by itself, and what it shows is what it has just been told."""
     subsystem = fabric.subsystem('one')
     gold, silver = nvme.Volume('gold'), nvme.Volume('silver')
     subsystem.namespaces |= {1: gold, 2: silver}
@@ -110,7 +110,7 @@ def test_what_a_new_controller_has_said_is_not_true_any_more(
 
 
 @pytest.mark.parametrize('what', ['grown', 'shrunk'])
-def test_a_size_that_changes_when_the_controller_has_said_it(fabric: Fabric, what: str) -> None:
+def test_a_size_that_changes_when_the_controller_has_been_made(fabric: Fabric, what: str) -> None:
     subsystem = fabric.subsystem('one')
     gold = subsystem.namespaces[1] = nvme.Volume('gold')
     new = gold.size * 2 if what == 'grown' else gold.size // 2
