@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tools/test makes of what tools/consumers prints, and what that needs."""
+"""Which suites tools/test runs, and what it makes of what tools/consumers prints."""
 
 import pathlib
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -17,19 +18,39 @@ cinderlib==5.2.0                               3       111    111     0      140
 
 
 @pytest.fixture
-def suites(monkeypatch: pytest.MonkeyPatch) -> object:
+def suites(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     monkeypatch.syspath_prepend(str(TOOLS / 'lib'))
     from guestlib import suites  # type: ignore[import-not-found]
 
-    return suites
+    return suites  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(
     ('table', 'counts'),
     [(TABLE, (267, 1)), (TABLE.splitlines()[0], (0, 0)), ('nova cannot be installed: x 1', (0, 0))],
 )
-def test_tests_are_counted(suites: object, table: str, counts: tuple[int, int]) -> None:
-    assert suites._counted(table) == counts  # type: ignore[attr-defined]
+def test_tests_are_counted(suites: types.ModuleType, table: str, counts: tuple[int, int]) -> None:
+    assert suites._counted(table) == counts
+
+
+@pytest.mark.parametrize(
+    ('words', 'names'),
+    [
+        ('', 'unit eventlet consumers functional'),
+        ('--unit', 'unit eventlet consumers'),
+        ('--functional', 'functional'),
+        ('-k remapped', 'unit functional'),
+        ('-k remapped --unit', 'unit'),
+        ('tests/unit/core', 'unit'),
+        ('tests/unit/core tests/functional/test_attach.py', 'unit functional'),
+        ('tests/unit/core tests/functional/test_attach.py --functional', 'functional'),
+        ('tests/unit/core --functional', ''),
+        ('tests', 'unit eventlet consumers functional'),
+    ],
+)
+def test_which_suites_are_run(suites: types.ModuleType, words: str, names: str) -> None:
+    options, rest = suites._parser().parse_known_args(words.split())
+    assert suites.wanted(options, suites.select(rest)) == names.split()
 
 
 def _made(cache: pathlib.Path) -> subprocess.CompletedProcess[str]:

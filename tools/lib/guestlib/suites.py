@@ -178,20 +178,25 @@ def _in_checkout(word: str) -> str | None:
 
 
 def _run(options: argparse.Namespace, chosen: Selection) -> list[results.Outcome]:
-    any_suite = not (options.unit or options.functional)
-    any_path = not (chosen.unit or chosen.functional)
-    if options.side_by_side and any_suite and any_path:
+    names = wanted(options, chosen)
+    has_paths = chosen.unit or chosen.functional  # The other process gets options alone.
+    if options.side_by_side and not has_paths and {'unit', 'functional'} <= set(names):
         return _run_beside(options, chosen)
-    outcomes = []
-    if (options.unit or any_suite) and (chosen.unit or any_path):
-        outcomes.append(_guarded('unit', _unit, chosen, options))
-        if any_path and not chosen.narrowed:
-            outcomes.append(_guarded('eventlet', _eventlet, chosen, options))
-    if (options.unit or any_suite) and any_path and not chosen.narrowed:
-        outcomes.append(_guarded('consumers', _consumers, chosen, options))
-    if (options.functional or any_suite) and (chosen.functional or any_path):
-        outcomes.append(_guarded('functional', _functional, chosen, options))
-    return outcomes
+    return [_guarded(name, _SUITES[name], chosen, options) for name in names]
+
+
+def wanted(options: argparse.Namespace, chosen: Selection) -> list[str]:
+    """The suites to run, in their order: those of the paths, else those of the options, else all.
+
+    What is narrowed to some tests is not sought once more under eventlet and in consumers' tests.
+    """
+    if chosen.unit or chosen.functional:
+        names = ['unit'] * bool(chosen.unit) + ['functional'] * bool(chosen.functional)
+    else:
+        names = [name for name in _SUITES if not (chosen.narrowed and name in _AGAIN)]
+    if options.unit == options.functional:
+        return names
+    return [name for name in names if (name == 'functional') == options.functional]
 
 
 def _run_beside(options: argparse.Namespace, chosen: Selection) -> list[results.Outcome]:
@@ -333,3 +338,13 @@ def _functional(name: str, chosen: Selection, options: argparse.Namespace) -> re
 
     with command.guest(fresh=options.fresh) as running:
         return _tried(functools.partial(attempt, running), options)
+
+
+_SUITES: dict[str, Suite] = {
+    'unit': _unit,
+    'eventlet': _eventlet,
+    'consumers': _consumers,
+    'functional': _functional,
+}
+# What runs tests of the first suite once more, in another way.
+_AGAIN = frozenset({'eventlet', 'consumers'})
