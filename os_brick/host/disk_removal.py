@@ -61,7 +61,9 @@ class Done:
         found, self.known, listed = gone
         self.deleted = tuple(disks)
         self.errors = {disk: text for disk, _, text in found}
-        self.unlisted = set(wwids) - set(listed)
+        # One that has not answered yet may note a WWID still, of a map that it is building.
+        has_answered = self.known is not None and all(map(multipathd.is_unknown, self.known))
+        self.unlisted = set(wwids) - set(listed) if has_answered else set()
 
 
 def forget_unclaimed(disk: _Disk, done: Done) -> list[str]:

@@ -11,6 +11,7 @@ from os_brick.core import teardown, wait
 from os_brick.host import multipathd, removal, scsi
 from tests.unit import costs
 from tests.unit.fakehost import array
+from tests.unit.fakehost import multipathd as fake_multipathd
 from tests.unit.fakehost.host import Host
 from tests.unit.host import two_volumes
 
@@ -64,6 +65,36 @@ def test_a_known_wwid_is_forgotten(host: Host) -> None:
     wwid = two_volumes.unit(host, 'sdc').wwid
     multipathd.remember(wwid)
     remove('sdc')
+    assert wwid not in host.tree.at('/etc/multipath/wwids').read_text()
+
+
+@pytest.mark.parametrize('answers', [True, False])
+def test_a_wwid_that_multipathd_notes_after_it_was_asked(
+    host: Host, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    """It builds a map of the disk, and so takes its time; the map goes with the disk, by itself."""
+    wwid = two_volumes.unit(host, 'sdc').wwid
+    questions: list[str] = []
+    answer_to = fake_multipathd.answer_to
+
+    def answer(asked: Host, question: str) -> str:
+        if question == 'show path sdc':
+            questions.append(question)
+        if len(questions) == 2:
+            asked.clock.sleep(1.0)  # It answers once the map is made.
+        if question == 'show path sdc' and len(questions) == 1:
+            asked.clock.after(4.5, lambda: multipathd.remember(wwid))
+            asked.clock.sleep(4.0 if answers else 5.0)
+            if not answers:
+                raise TimeoutError
+            return 'timeout'
+        return answer_to(asked, question)
+
+    monkeypatch.setattr(fake_multipathd, 'answer_to', answer)
+    remove('sdc')
+    host.clock.sleep(10)
+    assert questions
+    assert two_volumes.units(host) == {'sda': 'gold', 'sdb': 'gold'}
     assert wwid not in host.tree.at('/etc/multipath/wwids').read_text()
 
 
