@@ -2,7 +2,7 @@
 """Steps of a removal that follow one another, in one root call where all is well.
 
 A detach of a disk without a map has six steps as root, each of which is done in a few milliseconds
-and costs as much again for the call. So what the first of two calls finds out, and the second does,
+and costs as much again for the call. So what the first and the last of three calls find out and do
 is kept here for the steps that follow (:class:`Done`). A step whose part of a call was not done, or
 has failed, does it in a call of its own, with its own questions and its own error.
 """
@@ -18,7 +18,7 @@ from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import multipathd, scsi, scsi_flush
+from os_brick.host import multipathd, scsi
 from os_brick.privileged import block as root_block
 from os_brick.privileged import scsi_removal as root
 
@@ -77,32 +77,10 @@ def forget_unclaimed(disk: _Disk, done: Done) -> list[str]:
         return [root_block.claim_of(disk[0])]
     if why:
         LOG.debug('multipathd is not asked to forget %s: %s', disk[0], os.strerror(why))
-    done.forgotten = (disk,)
-    done.is_unresponsive = why not in (0, errno.ECONNREFUSED)
+    if why != errno.EAGAIN:
+        done.forgotten = (disk,)
+    done.is_unresponsive = why not in (0, errno.EAGAIN, errno.ECONNREFUSED)
     return []
-
-
-def flush_and_delete(
-    flush: scsi_flush.Flush, disk: _Disk, wwids: Sequence[str], done: Done
-) -> bool:
-    """Flush a disk without a map if it is what is known of it, and delete it then.
-
-    :param wwids: those by which multipath may know it.
-    :return: whether it was flushed.
-    :raises BrickException: as ``Flush.run_if_known``.
-    """
-
-    def act(units: scsi_flush.Units, above: str, limit: float) -> tuple[str, ...] | None:
-        whole = max(flush.deadline.limit(), limit)
-        others, gone = root.flush_and_delete(
-            *(disk[0], (flush.number, disk[1]), units[0], above, tuple(wwids)),
-            *(whole - limit, whole),
-        )
-        if gone is not None:
-            done.take([disk], wwids, gone)
-        return others
-
-    return flush.run_if_known('', act)
 
 
 def delete(

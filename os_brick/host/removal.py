@@ -165,7 +165,7 @@ def _look_and_flush(state: _Run, step: plans.Step) -> None:
     number = block.inode(step.device)  # Before it is looked at: what is looked at has it then.
     known, above = scsi_flush.known(step.disks, step.wwid)
     act = scsi_flush.Flush(step.device, number, known, state.deadline, state.force, above)
-    if _flush_known(state, step, act):
+    if act.run_if_known(step.wwid):
         state.is_flushed |= bool(step.wwid)
         return
     seen = scsi_flush.look(step.disks)
@@ -178,13 +178,6 @@ def _look_and_flush(state: _Run, step: plans.Step) -> None:
         act.run_on_map(step.wwid)
     elif seen.live:
         act.run_on_disk()
-
-
-def _flush_known(state: _Run, step: plans.Step, act: scsi_flush.Flush) -> bool:
-    is_last = _is_next(state, plans.Verb.REMOVE_DISKS, step) and not state.done.is_unresponsive
-    if is_last and not act.above:
-        return disk_removal.flush_and_delete(act, step.disks[0], state.wwids, state.done)
-    return act.run_if_known(step.wwid)
 
 
 def evict(foreign: dict[str, int], found: str, volume: str, deadline: wait.Deadline) -> None:

@@ -24,8 +24,6 @@ from os_brick.privileged import scsi_known as root
 LOG = logging.getLogger(__name__)
 # The address of each disk, and its pages 0x80 and 0x83.
 Units = tuple[tuple[str, bytes, bytes], ...]
-# Flushes, and returns what ``flush_known`` does: of units, the WWID above them, in so many seconds.
-Act = Callable[[Units, str, float], 'tuple[str, ...] | None']
 
 
 class Remapped(exception.VolumeIdentityMismatch):
@@ -107,11 +105,10 @@ class Flush:
     is_forced: bool
     above: str = ''
 
-    def run_if_known(self, wwid: str, act: Act | None = None) -> bool:
+    def run_if_known(self, wwid: str) -> bool:
         """Flush it if all its disks report to be what is known of them; return whether it was.
 
         :param wwid: that of the map; empty if it is a disk.
-        :param act: flushes as ``flush_known`` does, and does more.
         :raises VolumeDeviceNotFound: if it does not take the data.
         :raises VolumeIdentityMismatch: if one of its disks has become another volume meanwhile.
         """
@@ -120,8 +117,6 @@ class Flush:
         what = f'Map {self.device}' if wwid else f'Disk {self.device} (running)'
 
         def flush(units: Units, limit: float) -> tuple[str, ...] | None:
-            if act is not None:
-                return act(units, self.above, limit)
             return root.flush_known(self.device, self.number, units, self.above, limit)
 
         return self._write_back(what, flush)

@@ -59,15 +59,8 @@ def flush_known(
     """
     name = check.block(device)
     number = check.number(number, 2**64 - 1, 'number of a device')
-    ends = wait.Deadline.after(check.seconds(timeout))
-    return flushed_if_known(name, number, units, above, ends)
-
-
-def flushed_if_known(
-    name: str, number: int, units: tuple[_Unit, ...], above: str, ends: wait.Deadline
-) -> tuple[str, ...] | None:
-    """The same for another root function, of a device whose name and number it has checked."""
     wanted, wwid = _units(units), check.wwid(above) if above else ''
+    ends = wait.Deadline.after(check.seconds(timeout))
     now = _reported(wanted, wwid, ends)
     if now is None or (name.startswith('dm-') and not _has_path(wwid)):
         return None

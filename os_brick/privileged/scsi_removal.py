@@ -4,6 +4,10 @@
 A call costs a service 4 to 6 ms, which is more than most of these steps. Each of them checks what
 it checks where it is a call of its own, its limit is the same, and the answer tells what has become
 of each. One that does not go as it should ends the call, and is left to its caller.
+
+No step follows one that may take long: a caller that is interrupted, or has been killed, leaves a
+call to the daemon, which goes on, and the volume's lock to the next one, to whom the disk may have
+been handed out by then. So a flush and the deletion after it are two calls.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ import errno
 
 from os_brick import exception, privileged
 from os_brick.core import wait
-from os_brick.privileged import block, check, multipathd, scsi, scsi_known, wwids
+from os_brick.privileged import block, check, multipathd, scsi, wwids
 
 _MOST_DISKS = 4096
 _MOST_WWIDS = 4096
@@ -23,6 +27,8 @@ _MULTIPATHD_SECONDS = 5.0
 _DELETE_SECONDS = 30.0
 # Of the disks that could not be deleted: name, and the number and the text of the error.
 _Errors = tuple[tuple[str, int, str], ...]
+# A claim is known after some milliseconds; what takes longer is not followed by anything.
+_AT_ONCE_SECONDS = 0.2
 # These; what multipathd answers about each disk, or None; which WWIDs are in multipath's file.
 _Gone = tuple[_Errors, tuple[str, ...] | None, tuple[str, ...]]
 
@@ -32,12 +38,16 @@ def forget_unclaimed(disk: str, number: int, timeout: float) -> tuple[bool, int]
     """Have multipathd forget a disk, unless it is held exclusively: then nothing is done.
 
     :param number: the kernel's number of the disk's device (its inode in sysfs).
-    :return: whether it is held; and the number of the error if multipathd was not told, else 0.
+    :return: whether it is held; and the number of the error if multipathd was not told, else 0:
+        ``EAGAIN`` if it was not tried, because the question of the claim has taken its time.
     """
+    at_once = wait.Deadline.after(_AT_ONCE_SECONDS)
     ends = wait.Deadline.after(check.seconds(timeout))
     pair = check.disk(disk), check.number(number, _LARGEST_NUMBER, 'number of a device')
     if _is_claimed(pair[0], ends):
         return True, 0
+    if at_once.passed:
+        return False, errno.EAGAIN
     try:
         multipathd.forget([pair], ends.within(_MULTIPATHD_SECONDS))
     except OSError as error:
@@ -51,47 +61,6 @@ def _is_claimed(disk: str, ends: wait.Deadline) -> bool:
         return block.is_held(disk, ends.limit(_CLAIM_SECONDS))
     except (OSError, exception.OperationTimedOut):
         return False
-
-
-@privileged.entrypoint
-def flush_and_delete(
-    disk: str,
-    numbers: tuple[int, int],
-    unit: tuple[str, bytes, bytes],
-    above: str,
-    gone: tuple[str, ...],
-    reserve: float,
-    timeout: float,
-) -> tuple[tuple[str, ...] | None, _Gone | None]:
-    """Flush a disk as ``scsi_known.flush_known`` does, and delete it if all was well.
-
-    It is asked who it is before it is opened, when it is open, and once it is flushed; it is
-    deleted only if it was the unit expected each time, and is the device with its number still.
-
-    :param numbers: the kernel's numbers of the block device, and of the disk's device.
-    :param gone: the WWIDs of which is asked whether they are in multipath's file afterwards.
-    :param reserve: how much of the limit the flush leaves for what follows, in seconds.
-    :return: as ``flush_known``; and what :func:`delete` returns, ``None`` if it was not deleted.
-    :raises OperationTimedOut: if the disk is not flushed in time.
-    :raises OSError: as ``flush_known``, of the flush alone.
-    """
-    ends = wait.Deadline.after(check.seconds(timeout))
-    name = check.disk(disk)
-    block_number, number = check.pairs((numbers,), 1, 'numbers of devices')[0]
-    largest, what = _LARGEST_NUMBER, 'number of a device'
-    wanted = [(name, check.number(number, largest, what))]
-    names = _wwids(gone)
-    kept = check.seconds(reserve) if reserve else 0.0
-    others = scsi_known.flushed_if_known(
-        name,
-        check.number(block_number, largest, what),
-        (unit,),
-        above,
-        wait.Deadline.after(max(1.0, timeout - kept)),
-    )
-    if others is None or others:
-        return others, None
-    return others, _deleted(wanted, names, ends)
 
 
 @privileged.entrypoint

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk without a map is removed in two root calls, each step as where it has one of its own."""
+"""A disk without a map is removed in three root calls, each step as where it has one of its own."""
 
 from collections.abc import Callable, Iterator
 import pathlib
+import threading
 
 import pytest
 
 from os_brick import exception
 from os_brick.core import teardown, wait
-from os_brick.host import multipathd, removal, scsi
+from os_brick.host import multipathd, removal, scsi, scsi_flush
 from tests.unit import costs
 from tests.unit.fakehost import array
 from tests.unit.fakehost import multipathd as fake_multipathd
@@ -51,14 +52,58 @@ class Steps(teardown.Teardown):
         return super().run(what, step)
 
 
-def test_two_calls_and_the_steps_of_the_plan(host: Host) -> None:
+def test_three_calls_and_the_steps_of_the_plan(host: Host) -> None:
     steps = Steps()
     with costs.Counter() as count:
         remove('sdc', steps=steps)
     assert steps.verbs == STEPS
-    assert count.root_calls == 2
+    assert count.root_calls == 3
     assert host.flushes == ['sdc']
     assert two_volumes.units(host) == {'sda': 'gold', 'sdb': 'gold'}
+
+
+class Daemon:
+    """Stands for the daemon, which does a call whatever becomes of its caller."""
+
+    def __init__(self, call: Callable[..., object]) -> None:
+        self._call = call
+        self._thread: threading.Thread | None = None
+        self.is_in_flush, self.goes_on = threading.Event(), threading.Event()
+
+    def __call__(self, *args: object) -> object:
+        """The caller is interrupted in the flush: Ctrl-C, or eventlet's GreenletExit."""
+        self._thread = threading.Thread(target=self._call, args=args, daemon=True)
+        self._thread.start()
+        assert self.is_in_flush.wait(10)
+        raise KeyboardInterrupt
+
+    def end(self) -> None:
+        """Let it go on to its end."""
+        self.goes_on.set()
+        assert self._thread is not None
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+@pytest.mark.native
+def test_a_daemon_that_goes_on_without_its_caller_deletes_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock of the volume is free then, and the next attach may have handed the disk out."""
+    daemon = Daemon(scsi_flush.root.flush_known)
+    monkeypatch.setattr(scsi_flush.root, 'flush_known', daemon)
+
+    def wait_in_flush(what: str) -> None:
+        if what.startswith('_flush'):
+            daemon.is_in_flush.set()
+            assert daemon.goes_on.wait(10)
+
+    host.before_act = wait_in_flush
+    with pytest.raises(KeyboardInterrupt):
+        remove('sdc')
+    daemon.end()
+    assert host.flushes == ['sdc']
+    assert 'sdc' in host.disks
 
 
 def test_a_known_wwid_is_forgotten(host: Host) -> None:
@@ -192,7 +237,7 @@ def test_without_multipathd(host: Host) -> None:
     host.multipathd_runs = False
     with costs.Counter() as count:
         remove('sdc')
-    assert count.root_calls == 2
+    assert count.root_calls == 3
     assert 'sdc' not in host.disks
 
 
