@@ -190,11 +190,11 @@ def _noted(what: str) -> list[tuple[note.Note, str]]:
                 if before is None or before[0].at < each.at:
                     found[each.whose] = each, place
     # Of one name, what has gone without a detach is not meant where another one is here.
-    here = {each.key for each, _ in found.values() if namesakes.is_here(each)}
+    here = {namesakes.name_of(each.key) for each, _ in found.values() if namesakes.is_here(each)}
     return [
         (each, place)
         for each, place in found.values()
-        if each.key not in here or namesakes.is_here(each)
+        if namesakes.name_of(each.key) not in here or namesakes.is_here(each)
     ]
 
 

@@ -15,6 +15,13 @@ from os_brick.model import note
 
 # Of volumes of one name that are attached at a time.
 MOST = 8
+_PLACE = ' #'
+
+
+def name_of(key: str) -> str:
+    """The name that a key of a note is of, whichever of its places that is."""
+    name, separator, number = key.rpartition(_PLACE)
+    return name if separator and number.isdecimal() else key
 
 
 def is_here(found: note.Note | None) -> bool:
@@ -37,7 +44,7 @@ class Places:
     def of(cls, key: str, *, has_namesakes: bool) -> Places:
         """The places of a name, the first of which a volume has that is the only one of it."""
         more = range(2, MOST + 1) if has_namesakes else ()
-        return cls((key, *(f'{key} #{number}' for number in more)))
+        return cls((key, *(f'{key}{_PLACE}{number}' for number in more)))
 
     def is_anothers(self, found: note.Note | None) -> bool:
         """Whether a note that is in one of them stays, whatever becomes of the other volumes."""

@@ -258,3 +258,20 @@ def test_a_share_below_the_systems_own_directories(
             assert '{' not in shell.err
             assert 'beside data' not in shell.err
         assert not host.mounts
+
+
+@pytest.mark.parametrize('which', [0, 1])
+def test_the_namesake_that_has_gone_is_not_meant(
+    volumes: Volumes,
+    shell: Shell,  # noqa: F811
+    which: int,
+) -> None:
+    """A mirrored image has one ID in both clusters; one of them was unmapped by hand."""
+    for number in (0, 1):
+        assert shell.run('attach', volumes.write(number, volume_id=ONE)) == Exit.OK, shell.err
+    (gone,) = (
+        each for each in volumes.host.rbd.values() if each.cluster is volumes.clusters[which]
+    )
+    volumes.host.forget(gone)
+    assert shell.run('detach', ONE) == Exit.OK, shell.err
+    assert volumes.here() == {}
