@@ -35,10 +35,12 @@ class Places:
 
     :ivar keys: what a note is known by in each; one alone where a name is that of one volume.
     :ivar kept: what was in them when the operation began.
+    :ivar unread: those whose note cannot be read now, which may be that of a volume that is here.
     """
 
     keys: tuple[str, ...]
     kept: dict[str, note.Note] = dataclasses.field(default_factory=dict)
+    unread: set[str] = dataclasses.field(default_factory=set)
 
     @classmethod
     def of(cls, key: str, *, has_namesakes: bool) -> Places:
@@ -75,7 +77,11 @@ class Places:
         return found.key if found.key in free else free[0]
 
     def _free(self) -> list[str]:
-        found = [key for key in self.keys if not self.is_anothers(self.kept.get(key))]
+        found = [
+            key
+            for key in self.keys
+            if key not in self.unread and not self.is_anothers(self.kept.get(key))
+        ]
         if not found:
             raise ValueError(f'{MOST} other volumes of its name are attached')
         return found

@@ -109,7 +109,12 @@ class Entry:
         places = namesakes.Places.of(self._now.key, has_namesakes=self._has_namesakes)
         for key in places.keys:
             with self._reporting('note'):
-                if (found := notes.load(directory, key)) is not None:
+                try:
+                    found = notes.load(directory, key)
+                except OSError:
+                    places.unread.update({key} if self._has_namesakes else ())
+                    raise
+                if found is not None:
                     places.kept[key] = found
         self._places = places
         with self._reporting('note'):
@@ -188,11 +193,15 @@ class Entry:
         return [past for each in kept for past in each]
 
     def _forget(self, directory: int, key: str) -> bool:
-        """Remove a note, unless it is that of another volume of the name, which is here."""
+        """Remove a note, unless it is, or may be, that of another volume of the name."""
         if len(self._places.keys) > 1:
-            with contextlib.suppress(OSError, ValueError):
+            try:
                 if self._places.is_anothers(notes.load(directory, key)):
                     return False
+            except OSError:
+                return False
+            except ValueError:
+                pass  # Garbage is no one's.
         atomic.unlink_in(directory, _named(notes.NOTE, key), durable=False)
         return True
 

@@ -36,7 +36,6 @@ def open_first(
 
     :param use: makes a device of an open path, or raises; what it adds to the stack is taken back
         before the path.
-    :raises HostNotReady: at once: any other path meets the same host.
     :raises BrickException: if none can be: the error that decides, or all of them in one.
     """
     failures: list[Exception] = []
@@ -49,13 +48,12 @@ def open_first(
                 alone.adopt(one)
                 (opened,) = one.open()
                 device = use(opened, deadline, alone)
-        except exception.HostNotReady:
-            raise
         except Exception as error:  # noqa: BLE001 the next path may be better
             failures.append(error)
             deciding = verdicts.deciding_error(failures)
             is_raised = path == paths[-1] and deciding in (error, None)
-            if not is_raised:
+            # What the host lacks is the error of the attach, unless a path does without it.
+            if not is_raised and not isinstance(error, exception.HostNotReady):
                 LOG.warning('%s cannot be used: %s', path, error)
         else:
             one.keep()

@@ -160,3 +160,17 @@ def test_a_name_of_one_volume_has_one_place() -> None:
     places.kept[found.key] = found
     assert places.begun('other') == places.attached(dataclasses.replace(found, number=2))
     assert not places.is_anothers(found)
+
+
+@pytest.mark.parametrize('act', ['attach', 'detach', 'forget'])
+def test_a_note_that_cannot_be_read_now_stays(host: ceph.RbdHost, act: str) -> None:
+    """It may be that of the other image, which is attached."""
+    history = History(host, with_ids=True)
+    history.do('attach', 0)
+    if act != 'attach':
+        history.do('attach', 1)
+    file = pathlib.Path(notes.place(cfg.CONF.os_brick.state_path), notes.NOTE + notes.digest(KEY))
+    before = file.read_bytes()
+    file.chmod(0o666)  # Anyone may have written it: it is not trusted.
+    history.do(act, 1)
+    assert file.read_bytes() == before

@@ -75,11 +75,18 @@ def test_the_last_path_is_logged_where_another_one_explains(
     assert 'b cannot be used: b has no disk' in caplog.text
 
 
-def test_no_other_path_is_tried_where_the_host_lacks_something(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_what_the_host_lacks_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     missing = exception.HostNotReady(missing='iscsiadm', remedy='Install it.')
     with pytest.raises(exception.HostNotReady):
-        first(Driver(a=missing), 'a', 'b')
+        first(Driver(a=missing, b=missing), 'a', 'b')
     assert set() == HOST
+    assert 'iscsiadm' not in caplog.text
+
+
+def test_a_path_that_does_without_what_the_host_lacks_is_used(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A session that the firmware has made needs no iscsiadm."""
+    missing = exception.HostNotReady(missing='iscsiadm', remedy='Install it.')
+    assert first(Driver(a=missing), 'a', 'b') is not None
     assert 'iscsiadm' not in caplog.text
