@@ -41,7 +41,7 @@ class Done:
     :ivar deleted: the disks of which the kernel was told to forget them; ``errors`` those that
         stayed, and why.
     :ivar known: what multipathd answers about each since, as ``wait_forgotten`` takes it.
-    :ivar unlisted: WWIDs that are not in multipath's file since.
+    :ivar unlisted: WWIDs that are not in multipath's file, where no multipathd runs.
     """
 
     forgotten: tuple[_Disk, ...] = ()
@@ -61,9 +61,9 @@ class Done:
         found, self.known, listed = gone
         self.deleted = tuple(disks)
         self.errors = {disk: text for disk, _, text in found}
-        # One that has not answered yet may note a WWID still, of a map that it is building.
-        has_answered = self.known is not None and all(map(multipathd.is_unknown, self.known))
-        self.unlisted = set(wwids) - set(listed) if has_answered else set()
+        # One that runs may note a WWID still: of a map that it is building, or of an event that it
+        # has not come to. So the file is looked at again at the end.
+        self.unlisted = set(wwids) - set(listed) if self.known == () else set()
 
 
 def forget_unclaimed(disk: _Disk, done: Done) -> list[str]:

@@ -76,15 +76,10 @@ def _known(disks: Collection[str], answers: Collection[str], seconds: float) -> 
     """Those of some disks that multipathd knows by what it has answered about each."""
     if any(each.startswith(_TIMEOUT) for each in answers):
         raise NoAnswer(why=_TIMEOUT)
-    known = {disk for disk, each in zip(disks, answers, strict=False) if not is_unknown(each)}
+    known = {disk for disk, each in zip(disks, answers, strict=False) if not each.startswith(_FAIL)}
     if any(_HELP in each for each in answers):
         return known & set(known_disks(seconds) or {})
     return known
-
-
-def is_unknown(answer: str) -> bool:
-    """Whether multipathd has answered that it does not know the disk it was asked about."""
-    return answer.startswith(_FAIL)
 
 
 def wwid_of(disk: str) -> str:

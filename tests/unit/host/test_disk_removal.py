@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk without a map is removed in three root calls, each step as where it has one of its own."""
+"""A disk without a map is removed in four root calls, each step as where it has one of its own."""
 
 from collections.abc import Callable, Iterator
 import pathlib
@@ -52,12 +52,12 @@ class Steps(teardown.Teardown):
         return super().run(what, step)
 
 
-def test_three_calls_and_the_steps_of_the_plan(host: Host) -> None:
+def test_four_calls_and_the_steps_of_the_plan(host: Host) -> None:
     steps = Steps()
     with costs.Counter() as count:
         remove('sdc', steps=steps)
     assert steps.verbs == STEPS
-    assert count.root_calls == 3
+    assert count.root_calls == 4
     assert host.flushes == ['sdc']
     assert two_volumes.units(host) == {'sda': 'gold', 'sdb': 'gold'}
 

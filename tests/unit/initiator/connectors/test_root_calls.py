@@ -30,9 +30,9 @@ TRIES = 5
 # Attach: daemon and WWID of multipath, what multipathd knows, the last proof; with two calls a path
 # of iSCSI, one of Fibre Channel. Extend: one a path, and the map.
 LIMITS = {
-    ('iscsi', 1, False): Most(attach=3, extend=1, detach=5),
+    ('iscsi', 1, False): Most(attach=3, extend=1, detach=6),
     ('iscsi', 4, True): Most(attach=13, extend=5, detach=10),
-    ('fc', 1, False): Most(attach=2, extend=1, detach=3),
+    ('fc', 1, False): Most(attach=2, extend=1, detach=4),
     ('fc', 4, True): Most(attach=8, extend=5, detach=5),
 }
 
