@@ -144,22 +144,14 @@ def delete(controller: str, nqn: str, cntlid: str, number: int, timeout: float) 
 def _delete(path: str, nqn: str, cntlid: str, number: int) -> None:
     directory = files.descriptor(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        subsystem = _read_in(directory, 'subsysnqn')
+        subsystem = files.read_in(directory, 'subsysnqn').strip()
         is_meant = subsystem == nqn or (subsystem in UNKNOWN and cntlid == UNCONNECTED)
         is_meant = is_meant and os.fstat(directory).st_ino == number
-        if not is_meant or _read_in(directory, 'cntlid') != cntlid:
+        if not is_meant or files.read_in(directory, 'cntlid').strip() != cntlid:
             raise OSError(errno.ENOENT, f'{path} is another controller by now')
         files.write_in(directory, 'delete_controller', '1')
     finally:
         os.close(directory)
-
-
-def _read_in(directory: int, name: str) -> str:
-    file = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
-    try:
-        return descriptors.read(file, _LONGEST_ANSWER).decode('utf-8', 'replace').strip()
-    finally:
-        os.close(file)
 
 
 @privileged.entrypoint

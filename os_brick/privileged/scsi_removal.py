@@ -90,5 +90,5 @@ def _deleted(disks: list[tuple[str, int]], gone: list[str], ends: wait.Deadline)
         known: tuple[str, ...] | None = multipathd.states_until([name for name, _ in disks], until)
     except OSError as error:
         known = () if error.errno == errno.ECONNREFUSED else None
-    # After multipathd's answer: a map that it was building has its WWID in the file by then.
+    # Its last state where no multipathd runs; one that runs may write to it still.
     return errors, known, tuple(wwid for wwid in gone if wwids.is_listed(wwid))
