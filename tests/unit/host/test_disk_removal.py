@@ -189,12 +189,18 @@ def test_a_stale_disk_goes_unflushed(host: Host, now: str) -> None:
     assert 'sdc' not in host.disks
 
 
-def test_a_flush_that_fails_keeps_the_disk_unless_forced(host: Host) -> None:
+def refuse(host: Host, act: str) -> None:
+    """Have an act fail."""
+
     def fail(what: str) -> None:
-        if what.startswith('_flush'):
+        if what.startswith(act):
             raise OSError(5, 'Input/output error')
 
     host.before_act = fail
+
+
+def test_a_flush_that_fails_keeps_the_disk_unless_forced(host: Host) -> None:
+    refuse(host, '_flush')
     with pytest.raises(exception.VolumeDeviceNotFound, match='cannot be flushed'):
         remove('sdc')
     assert 'sdc' in host.disks
@@ -206,11 +212,7 @@ def test_a_flush_that_fails_keeps_the_disk_unless_forced(host: Host) -> None:
 
 
 def test_a_deletion_that_fails_is_an_error_of_its_own_step(host: Host) -> None:
-    def fail(what: str) -> None:
-        if what.startswith('_write'):
-            raise OSError(5, 'Input/output error')
-
-    host.before_act = fail
+    refuse(host, '_write')
     with pytest.raises(exception.VolumePathNotRemoved, match='/dev/sdc: '):
         remove('sdc')
     assert host.flushes == ['sdc']

@@ -195,27 +195,6 @@ def test_fcp_devices(place: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('lun', 'kernel', 'text'),
-    [
-        (0, 0, '0x0000000000000000'),
-        (255, 255, '0x00ff000000000000'),
-        (0xFFFF, 0xFFFF, '0xffff000000000000'),
-        (0x40104001, 0x40014010, '0x4010400100000000'),
-        (0x10000, 0x1, '0x0001000000000000'),
-    ],
-)
-def test_fcp_luns(lun: int, kernel: int, text: str) -> None:
-    assert fc_zfcp.kernel_lun(lun) == kernel
-    assert fc_zfcp.fcp_lun(kernel) == text
-
-
-def test_luns_of_three_levels() -> None:
-    for step in (fc_zfcp.kernel_lun, fc_zfcp.fcp_lun):
-        with pytest.raises(ValueError, match='two levels'):
-            step(1 << 32)
-
-
-@pytest.mark.parametrize(
     ('parameter', 'kind', 'expected'),
     [
         ('Y', 'NPIV VPORT', True),

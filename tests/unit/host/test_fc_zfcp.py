@@ -103,6 +103,7 @@ def test_no_units_where_the_kernel_scans(
     ('asked', 'kernel', 'text'),
     [
         (1, 1, '0x0001000000000000'),
+        (255, 255, '0x00ff000000000000'),
         (0x4010, 0x4010, '0x4010000000000000'),
         # Two levels: callers write them in the order of FCP, the kernel the other way round.
         (0x40104001, 0x40014010, '0x4010400100000000'),
@@ -204,9 +205,11 @@ def test_names_of_various_distributions(
     ('named', 'kernel', 'fcp'),
     [
         (0, 0, '0x0000000000000000'),
+        (255, 255, '0x00ff000000000000'),
         (0x4010, 0x4010, '0x4010000000000000'),
         (0xFFFF, 0xFFFF, '0xffff000000000000'),
         # Two levels, in the order of FCP: the kernel has the first one in its low bits.
+        (0x40104001, 0x40014010, '0x4010400100000000'),
         (0x40104020, 0x40204010, '0x4010402000000000'),
         (0x10000, 0x1, '0x0001000000000000'),
     ],
@@ -220,3 +223,9 @@ def test_spellings_of_a_lun(named: int, kernel: int, fcp: str) -> None:
 def test_a_lun_of_more_than_two_levels_is_refused(function) -> None:
     with pytest.raises(ValueError, match='more than two levels'):
         function(1 << 32)
+
+
+def test_luns_of_three_levels() -> None:
+    for step in (fc_zfcp.kernel_lun, fc_zfcp.fcp_lun):
+        with pytest.raises(ValueError, match='two levels'):
+            step(1 << 32)
