@@ -10,16 +10,19 @@ import dataclasses
 import functools
 from typing import Any, ClassVar
 
+from oslo_log import log as logging
+
 from os_brick import opts
 from os_brick.core import background, files, locks, observe, operation, teardown
 from os_brick.core import undo as core_undo
-from os_brick.host import block, links, multipathd, note_entry
+from os_brick.host import block, links, multipathd, note_entry, stale_links
 from os_brick.initiator.connectors import base
 from os_brick.model import settings as settings_module
 from os_brick.plans import acts
 from os_brick.plans import steps as steps_module
 from os_brick.request import common, result
 
+LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 
 
@@ -121,8 +124,10 @@ class BlockConnector(base.BaseLinuxConnector):
         request = self.Request.parse(connection_properties)
         with self._operation('connect', request, connection_properties) as op:
             attached = self._attach(request, op)
+            device = attached.path
             if request.encrypted:
                 attached = _behind_link(attached, op.undo)
+            _remove_stale_links(device, attached, op)
             self._announce(request)
             return op.course.returns(attached.as_dict())
 
@@ -146,24 +151,31 @@ class BlockConnector(base.BaseLinuxConnector):
         entry = self._entry(connection_properties, settings)
 
         def act(op: operation.Operation, steps: teardown.Teardown) -> None:
-            self._disconnect(_with_noted(request, entry), op, steps)
+            stale = stale_links.of_volume(entry.known, settings.state_path)
+            self._disconnect(_with_noted(request, entry), op, steps, stale)
 
         operation.remove(
             *('disconnect', request, (locks.VOLUME, request.key), settings, on_error, act, entry)
         )
 
-    def _disconnect(self, request: Any, op: operation.Operation, steps: teardown.Teardown) -> None:
-        if not request.encrypted or self._plans_links:
-            self._detach(request, steps, op)
-            return
-        before = _led_by_links()
+    def _disconnect(
+        self, request: Any, op: operation.Operation, steps: teardown.Teardown, stale: str
+    ) -> None:
+        """Detach, and remove links of ours.
+
+        :param stale: the link of the volume if another device has the name of its own; or empty.
+        """
+        is_here = request.encrypted and not self._plans_links
+        before = _led_by_links() if is_here else {}
         # Once a device is gone, its name may be given to another volume, with a link of its own.
-        marks = {link: links.mark(link) for link in before}
+        marks = {link: links.mark(link) for link in (*before, *filter(None, [stale]))}
         gone = set(self._detach(request, steps, op))
         # Not every caller knows the link; one that led to the device leads nowhere now. Another
         # volume's does so for a moment, too, while that is detached.
         dangling = [link for link, to in before.items() if to & gone and not files.exists(link)]
-        for link in dict.fromkeys([*self._kept_link(request), *dangling]):
+        kept = self._kept_link(request) if is_here else []
+        left = [stale] if stale and links.mark(stale) == marks[stale] != '' else []
+        for link in dict.fromkeys([*kept, *dangling, *left]):
             remove = functools.partial(links.remove, link, marks.get(link, ''))
             steps.run(acts.Act(acts.Link.REMOVE, link), remove)
 
@@ -223,3 +235,20 @@ def _behind_link(attached: result.BlockDevice, undo: core_undo.Undo) -> result.B
         link = links.make(attached.path)
     undo.add(links.remove, link, links.mark(link))
     return dataclasses.replace(attached, path=link)
+
+
+def _remove_stale_links(device: str, attached: result.BlockDevice, op: operation.Operation) -> None:
+    """Remove links of other volumes to a device that is about to be handed out.
+
+    The volume of such a link has gone. That it cannot be removed is no reason for this one not to
+    be attached.
+    """
+    identity = op.course.identity or attached.wwid or ''
+    for link in stale_links.at(device, attached.path, identity, op.settings.state_path):
+        seen = links.mark(link)
+        LOG.warning('Link %s was made for a volume that has gone, and led to %s', link, device)
+        with observe.step(acts.Link.REMOVE, link):
+            try:
+                links.remove(link, seen)
+            except OSError as error:
+                LOG.error('Link %s to %s cannot be removed: %s', link, device, error)

@@ -102,6 +102,7 @@ class Fabric:
         self._numbers: list[str] = []
         self._buried = 0
         self._bases: dict[str, int] = {}
+        self._behind: dict[str, Volume] = {}  # By the names of the block devices.
         self._guard = threading.RLock()
         self._stack = contextlib.ExitStack()
 
@@ -426,9 +427,12 @@ class Fabric:
                     wanted[head] = (subsystem.nqn, volume, size)
         blocks = self.root / 'sys/class/block'
         for place in [*blocks.glob('nvme*n*')]:
-            if place.name not in wanted:
+            now = wanted.get(place.name)
+            # Another volume has a block device of its own, even if that has the same name.
+            if now is None or self._behind.get(place.name, now[1]) is not now[1]:
                 (self.root / 'dev' / place.name).unlink(missing_ok=True)
                 self._bury(place)
+        self._behind = {head: volume for head, (_nqn, volume, _size) in wanted.items()}
         for head, (nqn, volume, size) in wanted.items():
             self.file(f'/sys/class/block/{head}/size', str(size >> 9))
             self.file(f'/sys/class/block/{head}/dev', '259:0')
@@ -467,6 +471,7 @@ def configured(place: pathlib.Path, **values: Any) -> Iterator[pathlib.Path]:
     """A configuration with a place of its own for locks; the place of the host."""
     values = {
         'lock_path': str(place / 'locks'),
+        'state_path': str(place / 'notes'),
         'scan_timeout': 1,
         'operation_timeout': 20,
     } | values

@@ -48,6 +48,9 @@ def steps(*words: str) -> list[tuple[str, int, int, str, bool]]:
     return found
 
 
+ENCRYPTED = ('attach', 0, 1, 'vol_uuid', True)
+
+
 class Killed(Exception):
     """The process has ended: nothing of it runs any more."""
 
@@ -189,6 +192,7 @@ class History:
             assert caller.info['path'].startswith(links.PREFIX) is encrypted
             caller.device = links.where(caller.info['path']) if encrypted else caller.info['path']
             assert (caller.volume.name, caller.device) in self.shown()
+            assert not self.links_of_others(caller)
             caller.is_attached = True
             callers.append(caller)
         assert kept <= self.links_to(others), (what, caller.props)
@@ -199,6 +203,15 @@ class History:
         """The links of encrypted volumes that lead to some of the devices."""
         paths = {path for _name, path in devices}
         return {(link, to) for link in links.every() if (to := links.where(link)) in paths}
+
+    def links_of_others(self, caller: Caller) -> set[str]:
+        """The links that lead to a caller's volume, and were never made for it."""
+        own = {
+            other.info['path']
+            for other in [caller, *self.everyone()]
+            if other.info and other.volume is caller.volume
+        }
+        return {link for link in links.every() if links.where(link) == caller.device} - own
 
     def others(self, caller: Caller, but: set[str]) -> set[tuple[str, str]]:
         """The volumes of other callers, with their devices, that are here.
@@ -276,6 +289,7 @@ def test_no_volume_is_touched_by_a_call_for_another(
 @example(steps('kill vol_uuid', 'remap', 'attach vol_uuid', 'vanish'), True, True)
 @example(steps('attach vol_uuid', 'vanish', 'kill volume_nguid', 'reboot'), False, False)
 @example(steps(*['interrupt late vol_uuid'] * 8), True, True)
+@example([ENCRYPTED, *steps('reuse', 'attach vol_uuid')], False, False)
 @given(st.lists(any_step('vol_uuid', 'volume_nguid'), max_size=12), st.booleans(), st.booleans())
 def test_nothing_is_left_when_everyone_has_detached(
     history: list[tuple[str, int, int, str, bool]], native: bool, multipath: bool

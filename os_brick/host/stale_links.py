@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links of encrypted volumes that were made for a device that has gone.
+
+A device may go without a detach: the array gives its number to another volume, or a controller
+ends. The kernel gives its name to the next device, and the link of the volume before leads there.
+So an attach removes such links before it hands out a device, and a detach that of its own volume.
+
+What tells a stale link from that of an attached volume is the volume's note: it has the link, and
+the kernel's number of the device, which no other device gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import os
+
+from os_brick.core import files
+from os_brick.host import block, links, namesakes, notes
+from os_brick.model import note
+
+_DIRECTORY = links.PREFIX.rpartition('/')[0]
+
+
+def at(device: str, own: str, identity: str, state_path: str) -> list[str]:
+    """The stale links that lead to a device, or have its name and lead nowhere.
+
+    A link that leads to decrypted content stays: it does not lead to the device.
+
+    :param device: the path of a device that an attach is about to hand out.
+    :param own: the link that the attach has made; empty if none.
+    :param identity: who the volume has proved to be; empty if that is not known.
+    """
+    node = files.realpath(device)
+    named = {links.name_for(device), links.name_for(node)}
+    found = [
+        link
+        for link in links.every()
+        if link != own and (_leads_to(link) == node or (link in named and not files.exists(link)))
+    ]
+    if not found:
+        return []
+    claimed = {_link_of(each) for each in _of_device(node, state_path, identity)}
+    return [link for link in found if link not in claimed]
+
+
+def of_volume(known: note.Note | None, state_path: str) -> str:
+    """The link that the last attach of a volume has made, if it is stale; empty if it is not.
+
+    It is not if the device is still the one that the attach had, and if another volume that is
+    attached has the link by now.
+
+    :param known: what is noted of the volume.
+    """
+    link = _link_of(known)
+    if known is None or not link or not known.number or namesakes.is_here(known):
+        return ''
+    device = files.realpath(links.device_of(link))
+    if files.exists(link) and _leads_to(link) != device:
+        return ''  # To decrypted content.
+    others = _of_device(device, state_path)
+    return '' if any(_link_of(each) == link for each in others if each.key != known.key) else link
+
+
+def _leads_to(link: str) -> str:
+    """Where a link of ours leads by itself, without the links that are there."""
+    target = links.where(link)
+    return os.path.normpath(f'{_DIRECTORY}/{target}') if target[:1] == '.' else target
+
+
+def _link_of(known: note.Note | None) -> str:
+    """The link that an attach has returned, by its note; empty if it has returned none."""
+    path = (known.result or {}).get('path') if known is not None else ''
+    return path if isinstance(path, str) and path.startswith(links.PREFIX) else ''
+
+
+def _of_device(path: str, state_path: str, identity: str = '') -> Iterator[note.Note]:
+    """The notes of volumes whose device is still the one that has this path.
+
+    :param identity: if not empty, those that are noted as another volume are left out: the array
+        may have put another one behind a device that has stayed.
+    """
+    name = block.name_of(path)
+    for each in notes.every(state_path).notes:
+        is_same = not (identity and each.identity) or each.identity == identity
+        if each.device == name and is_same and namesakes.is_here(each):
+            yield each
