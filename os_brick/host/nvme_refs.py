@@ -7,15 +7,21 @@ So an attach acquires the controller that it is about to use and confirms what i
 and a detach releases it. A state about an earlier controller of the same name is void. There is one
 state for each portal: a controller that has gone by itself is forgotten with the next change there.
 
+That an attach is about to make a controller is entered before it does (:func:`intended`). So a
+process that is killed just after the kernel has made one, before it knows which, leaves none that
+would be taken for one made by hand: the next change at the portal enters it as made by an attach.
+
 Every function that changes the table is called by a holder of the portal's lock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+import contextlib
 import dataclasses
 from typing import Any
 
+from os_brick import exception
 from os_brick.core import locks, store
 from os_brick.host import nvme
 from os_brick.model import fabrics
@@ -62,31 +68,71 @@ class References:
 NOTHING = References()
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Portal:
+    """What is kept about a portal.
+
+    :ivar entries: about the controllers at it, by their names.
+    :ivar intent: about the attach that is, or was, about to make one; empty if there is none.
+    """
+
+    entries: dict[str, Any]
+    intent: dict[str, Any]
+
+    def known(self, controller: fabrics.Controller) -> References | None:
+        """What is entered about a controller; ``None`` if it has no entry."""
+        found = self.entries.get(controller.name)
+        try:
+            if found is None or (found['id'], found['number']) != (
+                controller.id,
+                controller.number,
+            ):
+                return None
+            return References(
+                frozenset(filter(locks.is_alive, found['coming'])),
+                {
+                    name: tuple(Use(*use) for use in uses)
+                    for name, uses in found['attached'].items()
+                },
+                frozenset(found['released']),
+                found['made'] is True,
+            )
+        except (KeyError, TypeError, AttributeError):
+            return NOTHING  # Of another release: nothing is known.
+
+    def meant(self, controller: fabrics.Controller) -> References:
+        """What is known about a controller that has no entry.
+
+        There was none by this host's name when the attach was about to make one, so it is that.
+        """
+        token, host = self.intent.get('token'), self.intent.get('host')
+        if not isinstance(token, str) or host not in ('', controller.host_nqn):
+            return NOTHING
+        return References(coming=frozenset(filter(locks.is_alive, [token])), is_made=True)
+
+    def save(self, lock: str) -> None:
+        """Keep it.
+
+        :raises BrickException: if it cannot be written.
+        """
+        state = {'controllers': self.entries, 'intent': self.intent}
+        store.save(_STATE, lock, {name: value for name, value in state.items() if value} or None)
+
+
 def read(controller: fabrics.Controller) -> References:
     """What is known about a controller."""
-    return _parsed(controller, _entries(controller.lock))
+    portal = _at(controller.lock)
+    known = portal.known(controller)
+    return portal.meant(controller) if known is None else known
 
 
-def _parsed(controller: fabrics.Controller, entries: Mapping[str, Any]) -> References:
-    found = entries.get(controller.name)
-    try:
-        if found is None or (found['id'], found['number']) != (controller.id, controller.number):
-            return NOTHING
-        return References(
-            frozenset(filter(locks.is_alive, found['coming'])),
-            {name: tuple(Use(*use) for use in uses) for name, uses in found['attached'].items()},
-            frozenset(found['released']),
-            found['made'] is True,
-        )
-    except (KeyError, TypeError, AttributeError):
-        return NOTHING  # Of another release: nothing is known.
-
-
-def _entries(lock: str) -> dict[str, Any]:
-    """What is kept about the controllers at a portal, by their names."""
-    found = store.load(_STATE, lock, this_boot=True)
-    entries = found.get('controllers') if found is not None else None
-    return entries if isinstance(entries, dict) else {}
+def _at(lock: str) -> _Portal:
+    """What is kept about a portal, of this boot."""
+    found = store.load(_STATE, lock, this_boot=True) or {}
+    entries, intent = found.get('controllers'), found.get('intent')
+    return _Portal(
+        entries if isinstance(entries, dict) else {}, intent if isinstance(intent, dict) else {}
+    )
 
 
 def _is_there(name: str, entry: Any) -> bool:
@@ -102,17 +148,20 @@ def _change(
 
     What was kept about others at its portal that have gone by themselves is forgotten.
     """
-    entries = _entries(controller.lock)
-    new = change(_parsed(controller, entries))
+    before = _at(controller.lock)
+    known, meant = before.known(controller), before.meant(controller)
+    new = change(meant if known is None else known)
     left = {
         name: entry
-        for name, entry in entries.items()
+        for name, entry in before.entries.items()
         if name != controller.name and _is_there(name, entry)
     }
     if new != NOTHING:
         left[controller.name] = _entry(controller, new)
-    if left != entries or not left:
-        _save(controller.lock, left)
+    is_used_up = known is None and meant != NOTHING
+    after = _Portal(left, {} if is_used_up else before.intent)
+    if after != before or not left:
+        after.save(controller.lock)
     return new
 
 
@@ -130,10 +179,6 @@ def _entry(controller: fabrics.Controller, references: References) -> dict[str, 
     }
 
 
-def _save(lock: str, entries: Mapping[str, Any]) -> None:
-    store.save(_STATE, lock, {'controllers': entries} if entries else None)
-
-
 def forget(controller: fabrics.Controller) -> None:
     """Forget what is known about a controller, and about others at its portal that have gone."""
     _change(controller, lambda _known: NOTHING)
@@ -147,20 +192,43 @@ def is_known(lock: str) -> bool:
     return store.load(_STATE, lock) is not None
 
 
-def forget_gone(lock: str) -> None:
+def forget_gone(lock: str, token: str = '') -> None:
     """Forget what is known about controllers at a portal that have gone by themselves.
 
+    An attach that was about to make one is forgotten, too, unless it still is.
+
     :param lock: what the portal is locked by.
+    :param token: the lifeline of an attach that is being taken back.
     """
-    entries = _entries(lock)
-    left = {name: entry for name, entry in entries.items() if _is_there(name, entry)}
-    if left != entries or not left:
-        _save(lock, left)
+    before = _at(lock)
+    left = {name: entry for name, entry in before.entries.items() if _is_there(name, entry)}
+    whose = str(before.intent.get('token', ''))
+    after = _Portal(left, before.intent if whose != token and locks.is_alive(whose) else {})
+    if after != before or not left:
+        after.save(lock)
 
 
-def created(controller: fabrics.Controller, token: str) -> None:
-    """Enter a controller that an attach has just made and is about to use."""
-    _change(controller, lambda _known: References(coming=frozenset({token}), is_made=True))
+@contextlib.contextmanager
+def intended(lock: str, token: str, host_nqn: str) -> Iterator[None]:
+    """Enter that an attach is about to make a controller in the block; it must make one.
+
+    There is none at the portal by this host's name. If the block ends in an error that is taken
+    back; if the process ends in it, that stays.
+
+    :param lock: what the portal is locked by.
+    :param token: the attach's lifeline.
+    :param host_nqn: this host's name; empty if it is left to the kernel.
+    :raises BrickException: if the table cannot be written.
+    """
+    before = _at(lock)
+    left = {name: entry for name, entry in before.entries.items() if _is_there(name, entry)}
+    _Portal(left, {'token': token, 'host': host_nqn}).save(lock)
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(exception.BrickException):  # The next change takes it back.
+            _Portal(left, {}).save(lock)
+        raise
 
 
 def acquire(controller: fabrics.Controller, token: str) -> None:

@@ -220,7 +220,7 @@ def take_back(
     """
     with locks.hold(locks.TARGET, controller.lock, deadline):
         if not nvme.is_there(controller):
-            nvme_refs.forget_gone(controller.lock)
+            nvme_refs.forget_gone(controller.lock, token)
             return True
         known = nvme_refs.withdraw(controller, token)
         if not (is_own or known.is_made or known.released):

@@ -243,7 +243,6 @@ class Driver:
             if live != made:
                 one.remember(live, is_own=True, is_found=False)
             nvme_connect.set_ctrl_loss_tmo(live, self._request.options.ctrl_loss_tmo)
-            nvme_refs.created(live, one.token)
         return _Found(live, is_new=True)
 
     def _made(self, one: _Use) -> fabrics.Controller | None:
@@ -254,7 +253,8 @@ class Driver:
         host, options = self._request.host, self._request.options
         nqn = path.namespace.nqn
         try:
-            return nvme_connect.connect(nqn, path.portal, host, options, limit, tls)
+            with nvme_refs.intended(path.lock, one.token, host[0] if host else ''):
+                return nvme_connect.connect(nqn, path.portal, host, options, limit, tls)
         except FileExistsError:
             return None
         except exception.OperationTimedOut as error:

@@ -471,7 +471,6 @@ def configured(place: pathlib.Path, **values: Any) -> Iterator[pathlib.Path]:
     """A configuration with a place of its own for locks; the place of the host."""
     values = {
         'lock_path': str(place / 'locks'),
-        'state_path': str(place / 'notes'),
         'scan_timeout': 1,
         'operation_timeout': 20,
     } | values

@@ -47,6 +47,12 @@ def host(tmp_path: pathlib.Path) -> Iterator[Host]:
     cfg.CONF.clear_override('lock_path', group='os_brick')
 
 
+def created(controller: fabrics.Controller, token: str) -> None:
+    """An attach has made a controller."""
+    with nvme_refs.intended(controller.lock, token, controller.host_nqn):
+        pass
+
+
 def attached(**names: list[tuple[str, str]]) -> dict[str, tuple[nvme_refs.Use, ...]]:
     return {name: tuple(nvme_refs.Use(*use) for use in uses) for name, uses in names.items()}
 
@@ -55,7 +61,7 @@ def test_a_life(host: Host) -> None:
     one = host.controller
     assert nvme_refs.read(one) == NOTHING
     with locks.lifeline() as token:
-        nvme_refs.created(one, token)
+        created(one, token)
         assert nvme_refs.read(one).coming == {token}
         nvme_refs.confirm(one, 'volume', token, 'gold')
     known = nvme_refs.References(attached=attached(gold=[('volume', token)]), is_made=True)
@@ -113,9 +119,72 @@ def test_an_attach_that_is_killed_keeps_nothing(host: Host) -> None:
     assert not nvme_refs.read(host.controller).coming
 
 
+def test_a_controller_whose_attach_was_killed_is_known_to_be_made(host: Host) -> None:
+    """Between the kernel's answer and the first entry about it."""
+    created(host.controller, '1')
+    known = nvme_refs.References(is_made=True)
+    assert nvme_refs.read(host.controller) == known
+    assert nvme_refs.withdraw(host.controller, '2') == known
+    nvme_refs.forget(host.controller)
+    assert not host.states()
+
+
+def test_an_attach_that_was_killed_before_it_made_one_is_forgotten(host: Host) -> None:
+    created(host.controller, '1')
+    with locks.lifeline() as token:
+        created(host.controller, token)
+        nvme_refs.forget_gone(host.controller.lock)
+        assert nvme_refs.read(host.controller).coming == {token}
+        nvme_refs.forget_gone(host.controller.lock, token)
+        assert not host.states()
+        created(host.controller, token)
+    nvme_refs.forget_gone(host.controller.lock)
+    assert not host.states()
+
+
+def test_an_attach_that_makes_none_is_forgotten(host: Host) -> None:
+    one = host.controller
+
+    def fail(token: str) -> None:
+        with nvme_refs.intended(one.lock, token, ''):
+            assert nvme_refs.read(one).coming == {token}
+            raise KeyboardInterrupt
+
+    with locks.lifeline() as token, pytest.raises(KeyboardInterrupt):
+        fail(token)
+    assert nvme_refs.read(one) == NOTHING
+    assert not host.states()
+
+
+def test_a_controller_by_another_name_of_this_host_is_not_meant(host: Host) -> None:
+    with nvme_refs.intended(host.controller.lock, '1', 'nqn.2026-11.org.example:host'):
+        pass
+    assert nvme_refs.read(host.controller) == NOTHING
+    nvme_refs.confirm(host.controller, 'volume', '2', 'gold')
+    assert not nvme_refs.read(host.controller).is_made
+    meant = dataclasses.replace(
+        host.controller, name='nvme9', host_nqn='nqn.2026-11.org.example:host'
+    )
+    assert nvme_refs.read(meant).is_made
+
+
+@pytest.mark.parametrize('intent', ['5', '[]', '{}', '{"token": 1, "host": ""}', '{"token": ""}'])
+def test_an_intent_of_another_release_says_nothing(host: Host, intent: str) -> None:
+    created(host.controller, '1')
+    (file,) = host.states()
+    old = '{"token": "1", "host": ""}'
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, intent))
+    assert nvme_refs.read(host.controller) == NOTHING
+    nvme_refs.forget_gone(host.controller.lock)
+    assert not host.states()
+
+
 def test_a_later_controller_of_the_same_name_and_id(host: Host) -> None:
     with locks.lifeline() as token:
-        nvme_refs.created(host.controller, token)
+        created(host.controller, token)
+        nvme_refs.acquire(host.controller, token)
         assert nvme_refs.read(host.controller) != NOTHING
         (host.tree.root / PLACE.lstrip('/')).rename(host.tree.root / 'gone')
         host.tree.directory(PLACE)
@@ -157,7 +226,7 @@ def test_another_controller_at_the_portal_is_not_forgotten(host: Host) -> None:
     assert not host.states()
 
 
-@pytest.mark.parametrize('change', [nvme_refs.acquire, nvme_refs.created])
+@pytest.mark.parametrize('change', [nvme_refs.acquire, created])
 def test_what_has_gone_by_itself_is_forgotten_with_the_next_change(host: Host, change: Any) -> None:
     old = host.controller
     nvme_refs.confirm(old, 'volume', '1', 'gold')

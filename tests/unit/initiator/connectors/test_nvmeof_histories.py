@@ -257,7 +257,7 @@ class History:
 def host(*, native: bool, multipath: bool) -> Iterator[History]:
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as place,
-        nvme.configured(pathlib.Path(place), scan_timeout=0.5) as root,
+        nvme.configured(pathlib.Path(place), scan_timeout=0.5, state_path=f'{place}/notes') as root,
         nvme.StrikingFabric(root, native=native) as fabric,
         process.use(fabric),
     ):

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service that is killed just after the kernel has made a controller for it.
+
+It has entered nothing about the controller, behind which there are other volumes that no one has
+ever attached. The next attach or detach at the portal knows that it was not made by hand.
+"""
+
+from collections.abc import Callable, Iterator
+import pathlib
+from typing import Any
+
+import pytest
+
+from os_brick import exception
+from os_brick.core import process
+from os_brick.host import notes
+from os_brick.initiator.connectors import nvmeof
+from tests.unit.fakehost import nvme
+
+GOLD, SILVER, BRONZE = 1, 2, 3
+
+
+class Fabric(nvme.StrikingFabric):
+    """A host that can be put back to the moment after the connection, but for the kernel."""
+
+    def __init__(self, root: pathlib.Path, *, native: bool = True) -> None:
+        super().__init__(root, native=native)
+        self.kept: dict[pathlib.Path, bytes] = {}
+
+    def entered(self) -> Iterator[pathlib.Path]:
+        return (self.root.parent / 'locks').glob('*-state-*')
+
+    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
+        before = set(self.controllers)
+        found = super().isolated(call, timeout)
+        if set(self.controllers) > before:
+            self.kept = {path: path.read_bytes() for path in self.entered()}
+        return found
+
+    def kill(self, state_path: str) -> None:
+        """What the process has written since the connection was never written."""
+        for path in self.entered():
+            path.unlink()
+        for path, data in self.kept.items():
+            path.write_bytes(data)
+        for path in pathlib.Path(state_path).glob(f'{notes.NOTE}*'):
+            path.unlink()
+
+
+@pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
+def fabric(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[Fabric]:
+    with (
+        nvme.configured(tmp_path, scan_timeout=0.3) as root,
+        Fabric(root, native=request.param) as found,
+        process.use(found),
+    ):
+        yield found
+
+
+@pytest.fixture
+def subsystem(fabric: Fabric) -> nvme.Subsystem:
+    found = fabric.subsystem('one')
+    volumes = {GOLD: 'gold', SILVER: 'silver', BRONZE: 'bronze'}
+    found.namespaces |= {number: nvme.Volume(name) for number, name in volumes.items()}
+    return found
+
+
+@pytest.fixture
+def brick() -> nvmeof.NVMeOFConnector:
+    return nvmeof.NVMeOFConnector(None)
+
+
+@pytest.fixture
+def gold(
+    fabric: Fabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector, state_path: str
+) -> dict[str, Any]:
+    """The properties of the volume whose attach was killed."""
+    props = subsystem.properties(GOLD)
+    brick.connect_volume(props)
+    fabric.kill(state_path)
+    assert len(fabric.controllers) == 1
+    return props
+
+
+def nothing_is_left(fabric: Fabric) -> bool:
+    fabric.settle()
+    return not fabric.controllers and not [*fabric.entered()]
+
+
+def test_its_detach(fabric: Fabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]) -> None:
+    brick.disconnect_volume(gold, None)
+    assert nothing_is_left(fabric)
+
+
+def test_the_next_attach(
+    fabric: Fabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
+) -> None:
+    info = brick.connect_volume(gold)
+    assert len(fabric.controllers) == 1
+    brick.disconnect_volume(gold, info)
+    assert nothing_is_left(fabric)
+
+
+def test_another_volume_of_the_subsystem(
+    fabric: Fabric,
+    subsystem: nvme.Subsystem,
+    brick: nvmeof.NVMeOFConnector,
+    gold: dict[str, Any],
+) -> None:
+    silver = subsystem.properties(SILVER)
+    info = brick.connect_volume(silver)
+    brick.disconnect_volume(silver, info)
+    assert nothing_is_left(fabric)
+
+
+@pytest.mark.usefixtures('gold')
+def test_a_failing_attach(
+    fabric: Fabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector
+) -> None:
+    missing = {**subsystem.properties(SILVER), 'vol_uuid': nvme.Volume('other').uuid}
+    with pytest.raises(exception.VolumeDeviceNotFound):
+        brick.connect_volume(missing)
+    assert nothing_is_left(fabric)
+
+
+def test_a_namespace_in_use_keeps_it(
+    fabric: Fabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
+) -> None:
+    (name,) = fabric.controllers
+    (fabric.root / 'sys/class/block' / fabric.head(name, SILVER) / 'holders/dm-0').mkdir(
+        parents=True
+    )
+    brick.disconnect_volume(gold, None)
+    assert fabric.controllers
+
+
+def test_one_made_by_hand_stays(
+    fabric: Fabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector
+) -> None:
+    """Behind it any volume may have a user that never told."""
+    fabric.connect_by_hand(subsystem)
+    props = subsystem.properties(GOLD)
+    brick.disconnect_volume(props, brick.connect_volume(props))
+    assert fabric.controllers
+
+
+def test_it_has_gone_again(
+    fabric: Fabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
+) -> None:
+    fabric.lose(*fabric.controllers)
+    brick.disconnect_volume(gold, None)
+    assert nothing_is_left(fabric)
