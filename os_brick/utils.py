@@ -11,10 +11,10 @@ from oslo_concurrency import processutils
 from oslo_log import log as logging
 import tenacity
 
-from os_brick import executor
+from os_brick import executor, opts
 from os_brick.core import clock
 from os_brick.core import trace as core_trace
-from os_brick.host import links, machine
+from os_brick.host import links, machine, stale_links
 
 LOG = logging.getLogger(__name__)
 
@@ -254,7 +254,10 @@ def connect_volume_prepare_result(func: Callable[[Any, Props], Props]) -> Callab
     def connect(self: Any, connection_properties: Props) -> Props:
         result = func(self, connection_properties)
         path = convert_str(result['path'])
-        if not connection_properties.get('encrypted') or not isinstance(path, str):
+        if not isinstance(path, str):
+            return result
+        if not connection_properties.get('encrypted'):
+            stale_links.remove_at(path, '', '', opts.current().state_path)
             return result
         try:
             link = links.make(path)
@@ -262,6 +265,7 @@ def connect_volume_prepare_result(func: Callable[[Any, Props], Props]) -> Callab
             LOG.warning('No link to %s could be made, disconnecting it: %s', path, error)
             _disconnect_after(error, self, connection_properties, result)
             raise
+        stale_links.remove_at(path, link, '', opts.current().state_path)
         result['path'] = link
         return result
 

@@ -75,9 +75,16 @@ def make(device: str) -> str:
 
 
 def every() -> list[str]:
-    """The links of ours, wherever they lead."""
+    """The links of ours, wherever they lead.
+
+    :raises OSError: if their directory cannot be listed.
+    """
     directory, _, prefix = PREFIX.rpartition('/')
-    return [f'{directory}/{name}' for name in files.names(directory) if name.startswith(prefix)]
+    try:
+        names = files.listed(directory)
+    except FileNotFoundError:
+        return []
+    return sorted(f'{directory}/{name}' for name in names if name.startswith(prefix))
 
 
 def where(link: str) -> str:

@@ -14,28 +14,45 @@ from __future__ import annotations
 from collections.abc import Iterator
 import os
 
-from os_brick.core import files
+from oslo_log import log as logging
+
+from os_brick.core import files, observe
 from os_brick.host import block, links, namesakes, notes
 from os_brick.model import note
+from os_brick.plans import acts
+
+LOG = logging.getLogger(__name__)
 
 _DIRECTORY = links.PREFIX.rpartition('/')[0]
 
 
-def at(device: str, own: str, identity: str, state_path: str) -> list[str]:
-    """The stale links that lead to a device, or have its name and lead nowhere.
+def remove_at(device: str, own: str, identity: str, state_path: str) -> None:
+    """Remove the stale links that lead to a device, or have its name and lead nowhere.
 
-    A link that leads to decrypted content stays: it does not lead to the device.
+    A link that leads to decrypted content stays: it does not lead to the device. That one cannot
+    be removed is logged: the volume that is attached is not at fault.
 
     :param device: the path of a device that an attach is about to hand out.
     :param own: the link that the attach has made; empty if none.
     :param identity: who the volume has proved to be; empty if that is not known.
     """
+    try:
+        for link in _at(device, own, identity, state_path):
+            seen = links.mark(link)
+            LOG.warning('The link %s to %s is that of a volume that has gone', link, device)
+            with observe.step(acts.Link.REMOVE, link):
+                links.remove(link, seen)
+    except OSError as error:
+        LOG.error('A link of another volume to %s may be left: %s', device, error)
+
+
+def _at(device: str, own: str, identity: str, state_path: str) -> list[str]:
     node = files.realpath(device)
     named = {links.name_for(device), links.name_for(node)}
     found = [
         link
         for link in links.every()
-        if link != own and (_leads_to(link) == node or (link in named and not files.exists(link)))
+        if link != own and (_leads_to(link) == node or (link in named and _is_dangling(link)))
     ]
     if not found:
         return []
@@ -55,7 +72,7 @@ def of_volume(known: note.Note | None, state_path: str) -> str:
     if known is None or not link or not known.number or namesakes.is_here(known):
         return ''
     device = files.realpath(links.device_of(link))
-    if files.exists(link) and _leads_to(link) != device:
+    if not _is_dangling(link) and _leads_to(link) != device:
         return ''  # To decrypted content.
     others = _of_device(device, state_path)
     return '' if any(_link_of(each) == link for each in others if each.key != known.key) else link
@@ -65,6 +82,10 @@ def _leads_to(link: str) -> str:
     """Where a link of ours leads by itself, without the links that are there."""
     target = links.where(link)
     return os.path.normpath(f'{_DIRECTORY}/{target}') if target[:1] == '.' else target
+
+
+def _is_dangling(link: str) -> bool:
+    return not files.exists(_leads_to(link))
 
 
 def _link_of(known: note.Note | None) -> str:

@@ -324,6 +324,17 @@ ENCRYPTED = {'encrypted': True, 'target_lun': 1}
 
 
 class TestPrepareResult:
+    @pytest.mark.parametrize('encrypted', [False, True])
+    def test_no_link_of_a_volume_that_has_gone_leads_to_it(
+        self, linked: pathlib.Path, encrypted: bool
+    ) -> None:
+        """Its device has the name of the one before."""
+        (linked / 'dev/disk/by-id/os-brick+dev+other').symlink_to('/dev/sda')
+        result = Connector().connect_volume({**ENCRYPTED, 'encrypted': encrypted})
+        left = [path.name for path in (linked / 'dev/disk/by-id').iterdir()]
+        assert left == ['os-brick+dev+sda'] * encrypted
+        assert result['path'] == (LINK if encrypted else '/dev/sda')
+
     @pytest.mark.parametrize('path', ['/dev/sda', b'/dev/sda'])
     def test_an_encrypted_volume_gets_a_link(self, root: pathlib.Path, path: Any) -> None:
         result = Connector(path).connect_volume(connection_properties=ENCRYPTED)

@@ -10,8 +10,6 @@ import dataclasses
 import functools
 from typing import Any, ClassVar
 
-from oslo_log import log as logging
-
 from os_brick import opts
 from os_brick.core import background, files, locks, observe, operation, teardown
 from os_brick.core import undo as core_undo
@@ -22,7 +20,6 @@ from os_brick.plans import acts
 from os_brick.plans import steps as steps_module
 from os_brick.request import common, result
 
-LOG = logging.getLogger(__name__)
 Raw = Mapping[str, Any]
 
 
@@ -124,10 +121,10 @@ class BlockConnector(base.BaseLinuxConnector):
         request = self.Request.parse(connection_properties)
         with self._operation('connect', request, connection_properties) as op:
             attached = self._attach(request, op)
-            device = attached.path
+            device, who = attached.path, op.course.identity or attached.wwid or ''
             if request.encrypted:
                 attached = _behind_link(attached, op.undo)
-            _remove_stale_links(device, attached, op)
+            stale_links.remove_at(device, attached.path, who, op.settings.state_path)
             self._announce(request)
             return op.course.returns(attached.as_dict())
 
@@ -235,20 +232,3 @@ def _behind_link(attached: result.BlockDevice, undo: core_undo.Undo) -> result.B
         link = links.make(attached.path)
     undo.add(links.remove, link, links.mark(link))
     return dataclasses.replace(attached, path=link)
-
-
-def _remove_stale_links(device: str, attached: result.BlockDevice, op: operation.Operation) -> None:
-    """Remove links of other volumes to a device that is about to be handed out.
-
-    The volume of such a link has gone. That it cannot be removed is no reason for this one not to
-    be attached.
-    """
-    identity = op.course.identity or attached.wwid or ''
-    for link in stale_links.at(device, attached.path, identity, op.settings.state_path):
-        seen = links.mark(link)
-        LOG.warning('Link %s was made for a volume that has gone, and led to %s', link, device)
-        with observe.step(acts.Link.REMOVE, link):
-            try:
-                links.remove(link, seen)
-            except OSError as error:
-                LOG.error('Link %s to %s cannot be removed: %s', link, device, error)

@@ -500,6 +500,7 @@ class StrikingFabric(Fabric):
         self._fault: tuple[int, str] | None = None
         self._acts = 0
         self._threads_before = threading.enumerate()
+        self._entered: dict[pathlib.Path, bytes] = {}
 
     @property
     def acts(self) -> int:
@@ -527,12 +528,26 @@ class StrikingFabric(Fabric):
             raise TimeoutError
         if how == 'interrupted':
             raise self.interrupt
+        before = set(self.controllers)
         found = call()
+        if set(self.controllers) > before:
+            self._entered = {path: path.read_bytes() for path in self.entered()}
         if how == 'late':
             raise TimeoutError
         if how == 'interrupted late':
             raise self.interrupt
         return found
+
+    def entered(self) -> list[pathlib.Path]:
+        """The files of states beside the locks."""
+        return [*(self.root.parent / 'locks').glob('*-state-*')]
+
+    def unwrite(self) -> None:
+        """Have the states be as they were just after the last connection, as after a kill then."""
+        for path in self.entered():
+            path.unlink()
+        for path, data in self._entered.items():
+            path.write_bytes(data)
 
     def settle(self) -> None:
         """Wait until nothing is under way any more."""

@@ -25,7 +25,16 @@ from tests.unit.fakehost import nvme
 # Most steps are about one number of one subsystem, where histories meet.
 CALLS = ['attach', 'attach', 'attach', 'attach', 'detach', 'detach', 'detach', 'look']
 ARRAYS = ['reuse', 'unmap', 'remap', 'remap']
-ENDS = ['reboot', 'vanish', 'kill', 'kill', 'interrupt', 'interrupt late', 'interrupt detach']
+ENDS = [
+    'reboot',
+    'vanish',
+    'kill',
+    'kill',
+    'kill early',
+    'interrupt',
+    'interrupt late',
+    'interrupt detach',
+]
 
 
 def any_step(*shapes: str) -> st.SearchStrategy[tuple[str, int, int, str, bool]]:
@@ -64,6 +73,20 @@ class Connector(nvmeof.NVMeOFConnector):
         raise Killed
 
 
+class Early(Connector):
+    """Its process is killed just after the kernel has made a controller for it, if it does so."""
+
+    fabric: nvme.StrikingFabric
+
+    def _attach(self, props: nvmeof.Volume, op: operation.Operation) -> Any:
+        before = set(self.fabric.controllers)
+        try:
+            super()._attach(props, op)
+        finally:
+            if set(self.fabric.controllers) > before:
+                self.fabric.unwrite()
+
+
 class Caller:
     """A volume of a consumer: its connection properties, as the array told them once."""
 
@@ -94,6 +117,8 @@ class History:
     def __init__(self, fabric: nvme.StrikingFabric, *, multipath: bool) -> None:
         self.fabric = fabric
         self.killed = Connector(None, use_multipath=multipath)
+        self.early = Early(None, use_multipath=multipath)
+        self.early.fabric = fabric
         self.acts = 0
         self.brick = nvmeof.NVMeOFConnector(None, use_multipath=multipath)
         self.subsystems = [fabric.subsystem(name, portals=1) for name in ('one', 'two')]
@@ -129,7 +154,7 @@ class History:
     def step(self, what: str, number: int, nsid: int, shape: str, newest: bool) -> None:
         subsystem = self.subsystems[number]
         callers = self.callers.setdefault((number, nsid, shape), [])
-        if what in ('attach', 'kill', 'interrupt', 'interrupt late'):
+        if what in ('attach', 'kill', 'kill early', 'interrupt', 'interrupt late'):
             self.attach(subsystem, nsid, shape, callers, what, encrypted=newest)
         elif what in ('detach', 'look', 'interrupt detach') and callers:
             self.call(what, callers[-1 if newest else 0])
@@ -178,7 +203,7 @@ class History:
         others = self.others(caller, but=self.stale())
         kept = self.links_to(others)
         self.strike(what)
-        brick = self.killed if what == 'kill' else self.brick
+        brick = {'kill': self.killed, 'kill early': self.early}.get(what, self.brick)
         try:
             caller.info = brick.connect_volume(caller.props)
         except Killed:
@@ -289,6 +314,7 @@ def test_no_volume_is_touched_by_a_call_for_another(
 @example(steps('kill vol_uuid', 'remap', 'attach vol_uuid', 'vanish'), True, True)
 @example(steps('attach vol_uuid', 'vanish', 'kill volume_nguid', 'reboot'), False, False)
 @example(steps(*['interrupt late vol_uuid'] * 8), True, True)
+@example(steps('kill early vol_uuid'), True, False)
 @example([ENCRYPTED, *steps('reuse', 'attach vol_uuid')], False, False)
 @given(st.lists(any_step('vol_uuid', 'volume_nguid'), max_size=12), st.booleans(), st.booleans())
 def test_nothing_is_left_when_everyone_has_detached(

@@ -5,7 +5,7 @@ It has entered nothing about the controller, behind which there are other volume
 ever attached. The next attach or detach at the portal knows that it was not made by hand.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import pathlib
 from typing import Any
 
@@ -20,45 +20,18 @@ from tests.unit.fakehost import nvme
 GOLD, SILVER, BRONZE = 1, 2, 3
 
 
-class Fabric(nvme.StrikingFabric):
-    """A host that can be put back to the moment after the connection, but for the kernel."""
-
-    def __init__(self, root: pathlib.Path, *, native: bool = True) -> None:
-        super().__init__(root, native=native)
-        self.kept: dict[pathlib.Path, bytes] = {}
-
-    def entered(self) -> Iterator[pathlib.Path]:
-        return (self.root.parent / 'locks').glob('*-state-*')
-
-    def isolated(self, call: Callable[[], Any], timeout: float) -> Any:
-        before = set(self.controllers)
-        found = super().isolated(call, timeout)
-        if set(self.controllers) > before:
-            self.kept = {path: path.read_bytes() for path in self.entered()}
-        return found
-
-    def kill(self, state_path: str) -> None:
-        """What the process has written since the connection was never written."""
-        for path in self.entered():
-            path.unlink()
-        for path, data in self.kept.items():
-            path.write_bytes(data)
-        for path in pathlib.Path(state_path).glob(f'{notes.NOTE}*'):
-            path.unlink()
-
-
 @pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
-def fabric(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[Fabric]:
+def fabric(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[nvme.StrikingFabric]:
     with (
         nvme.configured(tmp_path, scan_timeout=0.3) as root,
-        Fabric(root, native=request.param) as found,
+        nvme.StrikingFabric(root, native=request.param) as found,
         process.use(found),
     ):
         yield found
 
 
 @pytest.fixture
-def subsystem(fabric: Fabric) -> nvme.Subsystem:
+def subsystem(fabric: nvme.StrikingFabric) -> nvme.Subsystem:
     found = fabric.subsystem('one')
     volumes = {GOLD: 'gold', SILVER: 'silver', BRONZE: 'bronze'}
     found.namespaces |= {number: nvme.Volume(name) for number, name in volumes.items()}
@@ -72,28 +45,35 @@ def brick() -> nvmeof.NVMeOFConnector:
 
 @pytest.fixture
 def gold(
-    fabric: Fabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector, state_path: str
+    fabric: nvme.StrikingFabric,
+    subsystem: nvme.Subsystem,
+    brick: nvmeof.NVMeOFConnector,
+    state_path: str,
 ) -> dict[str, Any]:
     """The properties of the volume whose attach was killed."""
     props = subsystem.properties(GOLD)
     brick.connect_volume(props)
-    fabric.kill(state_path)
+    fabric.unwrite()
+    for path in pathlib.Path(state_path).glob(f'{notes.NOTE}*'):
+        path.unlink()
     assert len(fabric.controllers) == 1
     return props
 
 
-def nothing_is_left(fabric: Fabric) -> bool:
+def nothing_is_left(fabric: nvme.StrikingFabric) -> bool:
     fabric.settle()
-    return not fabric.controllers and not [*fabric.entered()]
+    return not fabric.controllers and not fabric.entered()
 
 
-def test_its_detach(fabric: Fabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]) -> None:
+def test_its_detach(
+    fabric: nvme.StrikingFabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
+) -> None:
     brick.disconnect_volume(gold, None)
     assert nothing_is_left(fabric)
 
 
 def test_the_next_attach(
-    fabric: Fabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
+    fabric: nvme.StrikingFabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
 ) -> None:
     info = brick.connect_volume(gold)
     assert len(fabric.controllers) == 1
@@ -102,7 +82,7 @@ def test_the_next_attach(
 
 
 def test_another_volume_of_the_subsystem(
-    fabric: Fabric,
+    fabric: nvme.StrikingFabric,
     subsystem: nvme.Subsystem,
     brick: nvmeof.NVMeOFConnector,
     gold: dict[str, Any],
@@ -115,7 +95,7 @@ def test_another_volume_of_the_subsystem(
 
 @pytest.mark.usefixtures('gold')
 def test_a_failing_attach(
-    fabric: Fabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector
+    fabric: nvme.StrikingFabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector
 ) -> None:
     missing = {**subsystem.properties(SILVER), 'vol_uuid': nvme.Volume('other').uuid}
     with pytest.raises(exception.VolumeDeviceNotFound):
@@ -124,7 +104,7 @@ def test_a_failing_attach(
 
 
 def test_a_namespace_in_use_keeps_it(
-    fabric: Fabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
+    fabric: nvme.StrikingFabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
 ) -> None:
     (name,) = fabric.controllers
     (fabric.root / 'sys/class/block' / fabric.head(name, SILVER) / 'holders/dm-0').mkdir(
@@ -135,7 +115,7 @@ def test_a_namespace_in_use_keeps_it(
 
 
 def test_one_made_by_hand_stays(
-    fabric: Fabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector
+    fabric: nvme.StrikingFabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector
 ) -> None:
     """Behind it any volume may have a user that never told."""
     fabric.connect_by_hand(subsystem)
@@ -145,7 +125,7 @@ def test_one_made_by_hand_stays(
 
 
 def test_it_has_gone_again(
-    fabric: Fabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
+    fabric: nvme.StrikingFabric, brick: nvmeof.NVMeOFConnector, gold: dict[str, Any]
 ) -> None:
     fabric.lose(*fabric.controllers)
     brick.disconnect_volume(gold, None)

@@ -211,7 +211,13 @@ class History:
             disks = over.disks if over else [self.host.disks[device]]
             assert disks
             assert {self.at(disk).name for disk in disks} == {unit.name}
+            own = {each.info['path'] for each in self.everyone() if each.unit is unit}
+            to_it = {link for link, node in self.links().items() if node == device}
+            assert to_it <= {*own, info['path']}
             self.callers[name].append(Caller(name, unit, info, encrypted))
+
+    def everyone(self) -> list[Caller]:
+        return [caller for callers in self.callers.values() for caller in callers]
 
     def call(self, what: str, caller: Caller, plural: bool, informed: bool, number: int) -> None:
         brick, unit = self.kind.brick, caller.unit
