@@ -16,6 +16,7 @@ import os
 
 from oslo_log import log as logging
 
+from os_brick import exception
 from os_brick.core import files, observe
 from os_brick.host import block, links, namesakes, notes
 from os_brick.model import note
@@ -42,7 +43,7 @@ def remove_at(device: str, own: str, identity: str, state_path: str) -> None:
             LOG.warning('The link %s to %s is that of a volume that has gone', link, device)
             with observe.step(acts.Link.REMOVE, link):
                 links.remove(link, seen)
-    except OSError as error:
+    except (OSError, exception.BrickException) as error:
         LOG.error('A link of another volume to %s may be left: %s', device, error)
 
 
@@ -79,13 +80,17 @@ def of_volume(known: note.Note | None, state_path: str) -> str:
 
 
 def _leads_to(link: str) -> str:
-    """Where a link of ours leads by itself, without the links that are there."""
-    target = links.where(link)
+    """Where a link of ours leads by itself; empty if it has gone."""
+    try:
+        target = links.where(link)
+    except FileNotFoundError:  # Another volume's detach has just removed it.
+        return ''
     return os.path.normpath(f'{_DIRECTORY}/{target}') if target[:1] == '.' else target
 
 
 def _is_dangling(link: str) -> bool:
-    return not files.exists(_leads_to(link))
+    target = _leads_to(link)
+    return target != '' and not files.exists(target)
 
 
 def _link_of(known: note.Note | None) -> str:

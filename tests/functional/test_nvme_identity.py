@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVMe over Fabrics: never the wrong namespace."""
 
+import os
+
 import pytest
 
 from os_brick import exception
@@ -35,11 +37,13 @@ def test_reused_nsid(shelf, nvme, options, key):
 @pytest.mark.parametrize('down', [False, True])
 def test_replaced_volume_that_was_never_detached(shelf, nvme, options, down):
     """The array puts another volume behind a namespace id that the host still has (told, or
-    while every path was down): attach returns the new one, and never again the old."""
+    while every path was down): attach returns the new one, and never again the old. The link of the
+    old one, which is encrypted, does not lead to it, and goes with the detach of the old one."""
     options(scan_timeout=5)
     old, new, subsystem = replaced(shelf, 'stale', 2)
     asked = subsystem.properties(1, by=('volume_nguid', 'ns_id'))
-    nvme.connect_volume(asked)
+    left = {**asked, 'encrypted': True}
+    kept = nvme.connect_volume(left)
     nvme_support.hasten(subsystem)
     if down:
         for number in (0, 1):
@@ -51,10 +55,14 @@ def test_replaced_volume_that_was_never_detached(shelf, nvme, options, down):
     props = subsystem.properties(1, by=('volume_nguid', 'ns_id'))
     info = nvme.connect_volume(props)
     support.assert_is(info['path'], new)
+    assert os.path.realpath(kept['path']) != info['path']
     with pytest.raises(exception.VolumeIdentityMismatch) as caught:
         nvme.connect_volume(asked)
     assert old.nguid in str(caught.value)
     assert new.nguid in str(caught.value)
+    support.assert_is(info['path'], new)
+    nvme.disconnect_volume(left, kept)
+    assert not os.path.lexists(kept['path'])
     support.assert_is(info['path'], new)
     nvme.disconnect_volume(props, info)
 
