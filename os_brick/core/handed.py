@@ -41,25 +41,30 @@ _guard = forked.Guard(_forget)
 
 
 class Mark:
-    """That an attach has handed disks out; others leave them alone from now on.
+    """That an attach has handed disks out; others leave them alone once it is set.
 
-    The caller holds the disks' identity, as does one who takes disks back.
+    Who sets it remembers before how it is taken back (:func:`drop`): a disk that is marked is
+    removed by no undo, be it that of the attach itself.
     """
 
-    def __init__(self, disks: Mapping[str, int]) -> None:
-        """Set it.
+    def __init__(self) -> None:
+        """Have a name for it."""
+        self.name = f'{os.getpid()}-{next(_next)}'
+
+    def set(self, disks: Mapping[str, int]) -> None:
+        """Set it; the caller holds the disks' identity, as does one who takes disks back.
 
         :param disks: the number of each by its name.
         :raises BrickException: if the directory of the locks cannot be used.
         """
         forget_gone()
         file = locks.file_of_bytes(_NAME)
-        self.name = f'{os.getpid()}-{next(_next)}'
         keys = [(os.getpid(), number) for number in disks.values() if number]
         with _guard:
             _names.update({number: name for name, number in disks.items()})
-            _marks[self.name] = keys
+            counted = _marks[self.name] = []
             for key in keys:
+                counted.append(key)
                 _counts[key] = _counts.get(key, 0) + 1
                 if file is not None:
                     # Shared: several processes may have been given one device. It waits for no more

@@ -144,8 +144,9 @@ def begin(
         trace.operation(name, request),
         observe.told(course),
         _locked(lock, deadline, course) as held,
+        undo.Undo() as steps,  # For an interrupt while the record is written.
         _recorded(course, ledger),
-        undo.Undo() as steps,
+        steps.on_error(),
     ):
         check_now()
         yield of(deadline, steps, settings, held, course)

@@ -150,6 +150,8 @@ class Undo:
         self._guard = threading.Lock()
         self._todo: list[Step | Reversible] = []
         self._has_run = False
+        # By identity; kept, so that no other step gets the number of one.
+        self._repeated: dict[int, Step | Reversible] = {}
         self.failures: list[str] = []
 
     def add(self, step: Verb[P, Any], *args: P.args, **kwargs: P.kwargs) -> None:
@@ -201,24 +203,39 @@ class Undo:
         return found
 
     def take_back(self) -> None:
-        """Run the steps, last first; one that is interrupted keeps no other from its turn.
+        """Run the steps, last first; one that is interrupted is run once more, and no other lost.
+
+        A process that is told to end has no later chance to take back what a step was in the middle
+        of. A second interrupt of the same step is taken for the caller's patience.
 
         :raises BaseException: the last interrupt that came meanwhile.
         """
         interrupt: BaseException | None = None
-        with self._guard:
-            self._has_run = True
+        begun: Step | Reversible | None = None
         while True:
-            with self._guard:
-                if not self._todo:
-                    break
-                step = self._todo.pop()
             try:
-                self._run(step)
+                begun = self._next()
+                if begun is None:
+                    break
+                self._run(begun)
+                begun = None
             except BaseException as error:  # noqa: BLE001 raised below
                 interrupt = error
+                self._repeat(begun)
         if interrupt is not None:
             raise interrupt
+
+    def _next(self) -> Step | Reversible | None:
+        with self._guard:
+            self._has_run = True
+            return self._todo.pop() if self._todo else None
+
+    def _repeat(self, step: Step | Reversible | None) -> None:
+        """Have a step that was interrupted be run once more."""
+        with self._guard:
+            if step is not None and id(step) not in self._repeated:
+                self._repeated[id(step)] = step
+                self._todo.append(step)
 
     def _run(self, step: Step | Reversible) -> None:
         name = step.name if isinstance(step, Step) else str(step)

@@ -84,33 +84,41 @@ def find(
     :raises VolumeDeviceNotFound: if there is no disk in time.
     :raises VolumeIdentityMismatch: if a stale disk is in use, and cannot be replaced.
     """
+    before = 0 if is_new else scsi.number_at(address)
     known = None if is_new else scsi.disk_at(address)
     if known is not None:
         actual = _verified(known, address, deadline, waiting.on_response)
         if actual is not None:
             size = lun_state.capacity_bytes(known, address, deadline, waiting)
             return Disk(known, address, actual, size)
-    name = lun_state.await_disk(address, scans.run, scans.times, deadline, waiting.check)
     try:
+        name = lun_state.await_disk(address, scans.run, scans.times, deadline, waiting.check)
         actual = scans.identity(name, address) or _identified(name, address, deadline)
         _confirm_cached(name, actual, deadline)
         size = lun_state.capacity_bytes(name, address, deadline, waiting)
-    except exception.BrickException:
-        if (
-            not is_new
-        ):  # It has come in the place of another device, so the caller has not noted it.
-            _take_back(name)
+    except BaseException:
+        # In the place of another device the caller has not noted it.
+        if not is_new:
+            _take_back(address, before)
         raise
     return Disk(name, address, actual, size, is_new=True)
 
 
-def _take_back(disk: str) -> None:
-    number = scsi.number_of(disk)
+def _take_back(address: scsi.Address, before: int) -> None:
+    """Remove what a scan has added at an address, be it a disk already or not.
+
+    :param before: the number of what was there then, which is not ours.
+    """
+    number, disk = scsi.number_at(address), scsi.disk_at(address)
+    deadline = wait.Deadline.after(TAKE_BACK_SECONDS)
     try:
-        multipathd.forget_disks({disk: number})
-        scsi.remove(disk, wait.Deadline.after(TAKE_BACK_SECONDS), number)
+        if number not in (0, before) and disk is not None:
+            multipathd.forget_disks({disk: number})
+            scsi.remove(disk, deadline, number)
+        elif number not in (0, before):
+            scsi.remove_at(address, number, deadline)
     except (OSError, exception.BrickException) as error:
-        LOG.warning('Disk %s, which cannot be used, stays: %s', disk, error)
+        LOG.warning('The disk at %s, which cannot be used, stays: %s', address, error)
 
 
 def _verified(

@@ -12,7 +12,7 @@ encryptor. After a reboot a node is only a hint, as any path is.
 
 from __future__ import annotations
 
-from os_brick.core import files, undo
+from os_brick.core import files, undo, wait
 from os_brick.privileged import links as root
 
 PREFIX = '/dev/disk/by-id/os-brick'
@@ -20,6 +20,8 @@ _ESCAPED = '='
 _LONGEST_NAME_BYTES = 255  # NAME_MAX
 # A name with so many "+" that could be a path's own is not read completely.
 _MOST_READINGS = 64
+# Root begins within milliseconds with what it was told.
+_LATE_SECONDS = 1.0
 
 
 def name_for(device: str) -> str:
@@ -61,15 +63,21 @@ def _is_device(path: str) -> bool:
     return files.exists(path) and not files.is_directory(path)
 
 
+def plan(device: str) -> tuple[str, str]:
+    """The link that :func:`make` makes to a device, and where it is to lead."""
+    node = files.realpath(device)
+    link = name_for(device)
+    if len(link.rpartition('/')[2].encode()) > _LONGEST_NAME_BYTES:
+        link = name_for(node)
+    return link, node
+
+
 def make(device: str) -> str:
     """Have the link of a device point to it, at once in place of an old one; return the link.
 
     :raises OSError: if it cannot be made.
     """
-    node = files.realpath(device)
-    link = name_for(device)
-    if len(link.rpartition('/')[2].encode()) > _LONGEST_NAME_BYTES:
-        link = name_for(node)
+    link, node = plan(device)
     root.link_root(node, link, force=True)
     return link
 
@@ -90,6 +98,31 @@ def every() -> list[str]:
 def where(link: str) -> str:
     """Where a link of ours leads, to put it back with :func:`restore`; empty if there is none."""
     return files.readlink(link) if files.is_link(link) else ''
+
+
+@undo.verb
+def take_back(link: str, seen: str, target: str) -> None:
+    """Have a link be what it was before :func:`make`.
+
+    :param seen: its :func:`mark` then.
+    :param target: where it led then; empty if there was none.
+    :raises OSError: if that cannot be done.
+    """
+    now = mark(link)
+    if now and now != seen:
+        if target:
+            restore(link, target)
+        else:
+            remove(link, now)
+
+
+@undo.verb
+def await_made(link: str, seen: str) -> None:
+    """Wait for a link that root was told to make, as its caller was interrupted.
+
+    :param seen: its :func:`mark` before.
+    """
+    wait.holds(lambda: mark(link) not in ('', seen), wait.Deadline.after(_LATE_SECONDS))
 
 
 @undo.verb

@@ -44,7 +44,7 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
     is_new = multipathd.remember(wwid)
     try:
         return _build(identity, disks, deadline)
-    except exception.BrickException as error:
+    except BaseException as error:
         if isinstance(error, map_offers.NotClaimed):
             multipathd.forget_disks({disk: scsi.number_of(disk) for disk in disks})
         if is_new:

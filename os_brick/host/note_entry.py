@@ -161,6 +161,11 @@ class Entry:
         try:
             with self._reporting('note'):
                 self._note(directory, course, error)
+        finally:
+            self._unmark(directory)
+
+    def _unmark(self, directory: int) -> None:
+        try:
             with self._reporting('mark'):
                 # Under the lock of the name there is no other one.
                 for key in self._places.keys:

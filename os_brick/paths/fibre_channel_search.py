@@ -8,7 +8,7 @@ import contextlib
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import locks, operation, undo, wait
+from os_brick.core import fanout, locks, operation, undo, wait
 from os_brick.host import fc, fc_paths, fc_platform, scsi
 from os_brick.paths import fibre_channel, scsi_undo
 from os_brick.request import fibre_channel as request_fc
@@ -98,10 +98,7 @@ class Search:
         before = [str(place) for place in fc_paths.devices_at(port, lun)]
         with undo.Undo() as steps:
             steps.add(remove_foreign, port.host, lun, before, _CLEAN_UP_SECONDS)
-            try:
-                fc_paths.scan_widely(port, lun, deadline)
-            except (OSError, exception.BrickException) as error:
-                LOG.warning('%s could not be scanned: %s', port, error)
+            _scan_to_the_end(port, lun, deadline, steps)
             own = [p for p in self._usable_first() if str(p.address) not in before]
             for path in own:
                 self._op.undo.add(
@@ -109,7 +106,24 @@ class Search:
                 )
                 self.added_by_scan.add(path.address)
             keep = [*before, *(str(path.address) for path in own)]
-        remove_foreign(port.host, lun, keep, _CLEAN_UP_SECONDS)
+            remove_foreign(port.host, lun, keep, _CLEAN_UP_SECONDS)
+
+
+def _scan_to_the_end(port: fc.Port, lun: int, deadline: wait.Deadline, steps: undo.Undo) -> None:
+    """Scan in a thread of its own, whose end is waited for if the caller is interrupted.
+
+    The kernel goes on with a scan, and what it has found last would come after all was taken back.
+    """
+    fan = fanout.Fanout(lambda lun: fc_paths.scan_widely(port, lun, deadline))
+    steps.add_local(fan.have_ended, _CLEAN_UP_SECONDS)
+    fan.start([lun])
+    fan.have_ended()
+    fan.require_uninterrupted()
+    error = fan.errors.get(lun)
+    if isinstance(error, (OSError, exception.BrickException)):
+        LOG.warning('%s could not be scanned: %s', port, error)
+    elif error is not None:
+        raise error
 
 
 def _lock(host: int) -> str:

@@ -35,7 +35,10 @@ def steps(assembly: Assembly[O], held: Sequence[Held[O]], seconds: float) -> lis
 def close(assembly: Assembly[O], held: Sequence[Held[O]], deadline: wait.Deadline) -> None:
     """Take paths back, side by side.
 
+    An interrupt comes out at the end: no one else would take back what it has kept from its turn.
+
     :raises BrickException: naming what could not be taken back.
+    :raises BaseException: the last interrupt that came meanwhile.
     """
     opened = [each.opened for each in held]
     before, after = undo.Undo(), undo.Undo()
@@ -43,11 +46,13 @@ def close(assembly: Assembly[O], held: Sequence[Held[O]], deadline: wait.Deadlin
         before.add_step(step)
     for step in assembly.after(opened):
         after.add_step(step)
-    try:
-        before.take_back()
-        fanout.fanout(lambda number: held[number].made.take_back(), range(len(held)))
-    finally:
-        after.take_back()
+    course = undo.Undo()
+    course.adopt(after)
+    for each in held:  # What has been taken back already is in none of them any more.
+        course.adopt(each.made)
+    course.add_local(fanout.fanout, lambda number: held[number].made.take_back(), range(len(held)))
+    course.adopt(before)
+    course.take_back()
     every = (before, *(each.made for each in held), after)
     failures = [text for each in every for text in each.failures]
     if failures:

@@ -124,10 +124,12 @@ class PathSet(Generic[P, O]):
     def exclude(self, path: P) -> None:
         """Take back one path, which leads to another volume, for good."""
         with self._guard:
-            held = self._open.pop(path, None)
+            held = self._open.get(path)
             self._paths = tuple(each for each in self._paths if each != path)
         if held is not None:
             close(self._assembly, [held], self._clean_up())
+        with self._guard:  # Not before: an interrupt would lose it.
+            self._open.pop(path, None)
 
     def keep(self) -> None:
         """Use the paths that are open; what opens later is taken back."""
@@ -182,14 +184,27 @@ class PathSet(Generic[P, O]):
             self._state = _State.ENDED
             for attempt in self._attempts.values():
                 attempt.call_off()
-            held, self._open = list(self._open.values()), {}
             self._guard.notify_all()
         deadline = self._clean_up()
         try:
-            close(self._assembly, held, deadline)
+            self._close_all(deadline)
         finally:
             self._wait_for_attempts(deadline)
             self._end_work()
+
+    def _close_all(self, deadline: wait.Deadline) -> None:
+        """Close what is open, which is known until then: an interrupt would lose it."""
+        failure: Exception | None = None
+        with self._guard:
+            held = list(self._open.values())
+        try:
+            close(self._assembly, held, deadline)
+        except Exception as error:  # noqa: BLE001 raised below
+            failure = error
+        with self._guard:
+            self._open.clear()
+        if failure is not None:
+            raise failure
 
     def steps(self) -> list[undo.Data]:
         """The steps that close what is open now, first made first."""

@@ -139,9 +139,10 @@ def _hand_out(disks: list[host_disks.Disk], *steps: undo.Undo) -> None:
 
     :param steps: what takes back the attach itself, which then begins with this.
     """
-    mark = handed.Mark({disk.name: scsi.number_of(disk.name) for disk in disks})
+    mark = handed.Mark()
     for each in steps:
         each.add(handed.drop, mark.name)
+    mark.set({disk.name: scsi.number_of(disk.name) for disk in disks})
 
 
 def _new(opened: Sequence[HasDisks]) -> list[host_disks.Disk]:

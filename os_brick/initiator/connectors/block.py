@@ -228,7 +228,15 @@ def _led_by_links() -> dict[str, set[str]]:
 
 
 def _behind_link(attached: result.BlockDevice, undo: core_undo.Undo) -> result.BlockDevice:
-    with observe.step(acts.Link.MAKE, attached.path):
-        link = links.make(attached.path)
-    undo.add(links.remove, link, links.mark(link))
+    link, _ = links.plan(attached.path)
+    before = links.mark(link)
+    undo.add(links.take_back, link, before, links.where(link))
+    try:
+        with observe.step(acts.Link.MAKE, attached.path):
+            links.make(attached.path)
+    except Exception:
+        raise
+    except BaseException:  # Root may still be about to make it.
+        undo.add(links.await_made, link, before)
+        raise
     return dataclasses.replace(attached, path=link)

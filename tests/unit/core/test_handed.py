@@ -20,20 +20,30 @@ from os_brick import opts
 from os_brick.core import files, handed
 cfg.CONF([], project='x', default_config_files=[])
 cfg.CONF.set_override('lock_path', sys.argv[1], group='os_brick')
+def marked(disks):
+    mark = handed.Mark()
+    mark.set(disks)
+    return mark
 with files.use(sys.argv[2]):
     number = files.inode('/sys/block/sda/device')
-    mark = handed.Mark({'sda': number})
+    mark = marked({'sda': number})
     for said in ('marked', 'dropped', 'marked', 'gone'):
         if said == 'dropped':
             handed.drop(mark.name)
         elif said == 'marked' and not handed.is_handed_out(number):
-            handed.Mark({'sda': number})
+            marked({'sda': number})
         elif said == 'gone':
             shutil.rmtree(sys.argv[2] + '/sys/block/sda')
             handed.forget_gone()
         print(said, flush=True)
         sys.stdin.readline()
 """
+
+
+def marked(disks: dict[str, int]) -> handed.Mark:
+    mark = handed.Mark()
+    mark.set(disks)
+    return mark
 
 
 @pytest.fixture
@@ -64,7 +74,7 @@ def test_by_another_process(root: pathlib.Path) -> None:
             for _ in range(2):  # A look changes nothing.
                 assert handed.is_handed_out(sda) is (said == 'marked')
             assert not handed.is_handed_out(sdb)
-            mine = handed.Mark({'sda': sda})
+            mine = marked({'sda': sda})
             assert handed.is_handed_out(sda)
             handed.drop(mine.name)
             assert handed.is_handed_out(sda) is (said == 'marked')
@@ -76,7 +86,7 @@ def test_by_another_process(root: pathlib.Path) -> None:
 
 def test_two_attaches_of_one_process(root: pathlib.Path) -> None:
     sda, sdb = number('sda'), number('sdb')
-    one, two = handed.Mark({'sda': sda, 'sdb': sdb}), handed.Mark({'sda': sda})
+    one, two = marked({'sda': sda, 'sdb': sdb}), marked({'sda': sda})
     handed.drop(one.name)
     handed.drop(one.name)
     assert handed.is_handed_out(sda)
@@ -88,8 +98,8 @@ def test_two_attaches_of_one_process(root: pathlib.Path) -> None:
 def test_one_that_has_gone_is_forgotten(root: pathlib.Path) -> None:
     """Its name may be the next disk's, which another attach has brought."""
     sda = number('sda')
-    handed.Mark({'sda': sda})
-    handed.Mark({'sda': sda})
+    marked({'sda': sda})
+    marked({'sda': sda})
     (root / 'sys/block/sda/other').mkdir()
     shutil.rmtree(root / 'sys/block/sda/device')
     (root / 'sys/block/sda/other').rename(root / 'sys/block/sda/device')
@@ -100,13 +110,13 @@ def test_one_that_has_gone_is_forgotten(root: pathlib.Path) -> None:
 
 
 def test_a_disk_without_a_number_is_no_disk(root: pathlib.Path) -> None:
-    handed.Mark({'sdz': 0})
+    marked({'sdz': 0})
     assert not handed.is_handed_out(0)
 
 
 def test_a_fork_has_handed_out_nothing_and_sees_what_its_parent_has(root: pathlib.Path) -> None:
     sda, sdb = number('sda'), number('sdb')
-    mark = handed.Mark({'sda': sda})
+    mark = marked({'sda': sda})
     child = os.fork()
     if child == 0:
         os._exit(0 if handed.is_handed_out(sda) and not handed.is_handed_out(sdb) else 1)
@@ -117,8 +127,18 @@ def test_a_fork_has_handed_out_nothing_and_sees_what_its_parent_has(root: pathli
 def test_without_a_directory_of_locks(root: pathlib.Path) -> None:
     cfg.CONF.set_override('lock_path', None, group='os_brick')
     sda = number('sda')
-    mark = handed.Mark({'sda': sda})
+    mark = marked({'sda': sda})
     assert handed.is_handed_out(sda)
     assert not handed.is_handed_out(number('sdb'))
     handed.drop(mark.name)
+    assert not handed.is_handed_out(sda)
+
+
+def test_a_mark_that_was_interrupted_is_dropped_without_another_ones(root: pathlib.Path) -> None:
+    """Who sets it remembers first how it is dropped."""
+    sda = number('sda')
+    theirs, mine = marked({'sda': sda}), handed.Mark()
+    handed.drop(mine.name)
+    assert handed.is_handed_out(sda)
+    handed.drop(theirs.name)
     assert not handed.is_handed_out(sda)

@@ -7,7 +7,7 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import locks, operation, teardown, wait
+from os_brick.core import locks, observe, operation, teardown, wait
 from os_brick.model import settings
 
 LOCK = (locks.VOLUME, 'v')
@@ -119,3 +119,31 @@ def test_a_lock_that_is_not_free_in_time_is_an_error_like_others(on_error, raise
             with pytest.raises(raised):
                 remove(act, on_error, 0.1)
     assert not entered
+
+
+def test_an_interrupt_while_the_end_is_noted_takes_back():
+    """The caller is not told of what it has, so that it would be left."""
+    seen = []
+
+    class Interrupted:
+        def course(self, name, key):
+            return observe.Course(name, key)
+
+        def begin(self, course):
+            pass
+
+        def reach(self, step):
+            pass
+
+        def end(self, course, error):
+            seen.append('noted')
+            raise SystemExit
+
+    def act():
+        with operation.begin('connect', {}, LOCK, SETTINGS, Interrupted()) as op:
+            op.undo.add_local(lambda: seen.append(is_locked()))
+
+    with pytest.raises(SystemExit):
+        act()
+    assert seen == ['noted', True]
+    assert not is_locked()

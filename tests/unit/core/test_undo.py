@@ -206,3 +206,35 @@ def test_values_with_fields_as_arguments() -> None:
     assert core_undo.plain(value) == dataclasses.asdict(value)
     assert core_undo.plain('a') == 'a'
     assert core_undo.plain(None) is None
+
+
+def test_a_step_that_is_interrupted_is_run_once_more() -> None:
+    """A process that is told to end has no later chance to take back what the step was at."""
+    done: list[str] = []
+    first = iter([SystemExit, None])
+
+    def remove() -> None:
+        if (kind := next(first)) is not None:
+            raise kind
+        done.append('removed')
+
+    undo = core_undo.Undo()
+    undo.add_local(done.append, 'a')
+    undo.add_local(remove)
+    with pytest.raises(SystemExit):
+        undo.take_back()
+    assert done == ['removed', 'a']
+
+
+def test_a_step_that_is_interrupted_again_is_given_up() -> None:
+    begun: list[int] = []
+
+    def hangs() -> None:
+        begun.append(1)
+        raise KeyboardInterrupt
+
+    undo = core_undo.Undo()
+    undo.add_local(hangs)
+    with pytest.raises(KeyboardInterrupt):
+        undo.take_back()
+    assert len(begun) == 2

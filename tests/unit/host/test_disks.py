@@ -188,3 +188,39 @@ def test_the_volume_that_the_caller_expects(host: Host, caplog: pytest.LogCaptur
     assert 'cannot be compared' in caplog.text
     with pytest.raises(exception.VolumeIdentityMismatch):
         disks.require_expected(disk, host.disks['sdc'].unit.wwid)
+
+
+@pytest.mark.parametrize('is_disk', [True, False])
+@pytest.mark.parametrize('kind', [SystemExit, OSError, exception.VolumeDeviceNotFound])
+def test_whatever_ends_a_replacement_takes_it_back(
+    host: Host, kind: type[BaseException], is_disk: bool
+) -> None:
+    """The caller has not noted what comes in the place of a stale disk, be it a disk yet or not."""
+    two_volumes.remap(host, 'sdc', array.Unit('tin'))
+    old = host.disks['sdc']
+    host.has_disk_driver = is_disk
+
+    def end() -> None:
+        if host.disks.get('sdc', old) is not old:
+            raise kind
+
+    with pytest.raises(kind):
+        find(host, old.session, 1, waiting=lun_state.Waiting(check=end))
+    host.settle()
+    assert 'sdc' not in host.disks
+
+
+def test_what_was_there_before_stays_after_an_error(host: Host) -> None:
+    """The kernel has it, and no disk yet."""
+    session = host.disks['sdc'].session
+    session.target.luns[2] = array.Unit('tin')
+    host.has_disk_driver = False
+    host.find_lun(session, 2)
+    before = host.snapshot()
+
+    def end() -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        find(host, session, 2, waiting=lun_state.Waiting(check=end))
+    assert host.snapshot() == before

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from os_brick.core import clock, files
+from os_brick.core import clock, files, undo
 from os_brick.host import links
 
 
@@ -164,6 +164,25 @@ def test_removals_and_new_links_of_one_name_side_by_side(devtmpfs: pathlib.Path)
         thread.join()
     assert _names(devtmpfs) == ['os-brick+dev+sda']
     assert links.mark(link) != old
+
+
+@pytest.mark.parametrize('before', ['', '/dev/mapper/crypt-gold'])
+def test_a_link_is_again_what_it_was_before(root: pathlib.Path, before: str) -> None:
+    link, node = links.plan('/dev/sda')
+    if before:
+        links.restore(link, before)
+    steps = undo.Undo()
+    steps.add(links.take_back, link, links.mark(link), links.where(link))
+    links.make('/dev/sda')
+    assert links.where(link) == node
+    steps.take_back()
+    assert links.where(link) == before
+
+
+def test_a_link_that_was_not_made_stays_as_it_is(root: pathlib.Path) -> None:
+    link = links.make('/dev/sda')
+    links.take_back(link, links.mark(link), '/dev/sdb')
+    assert links.where(link) == links.plan('/dev/sda')[1]
 
 
 @pytest.mark.parametrize('operation', ['make', 'remove'])

@@ -98,6 +98,16 @@ def test_what_multipathd_takes_is_found_by_its_answer(bare: Host) -> None:
     assert naps == []
 
 
+def test_an_interrupt_before_there_is_a_map_leaves_no_wwid(bare: Host) -> None:
+    """No undo forgets it where the disks were there before."""
+    before = bare.snapshot()
+    bare.fail(1, 'interrupted')
+    with pytest.raises(KeyboardInterrupt):
+        multipath.build(scsi.cached_identity('sda'), ['sda'], wait.Deadline.after(30))
+    assert 'add path' in bare.struck
+    assert bare.snapshot() == before
+
+
 def test_an_open_map_stays(host: Host) -> None:
     host.maps['dm-0'].open_count = 2
     wwid = host.maps['dm-0'].wwid

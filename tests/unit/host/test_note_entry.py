@@ -204,6 +204,23 @@ def test_an_interrupt_while_an_operation_is_marked(
     assert len(set(os.listdir('/proc/self/fd')) - before) <= 1  # Of the lock, which stays open.
 
 
+def test_an_interrupt_while_the_end_is_noted_leaves_no_mark(
+    lab: Lab, state_path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process may go on, and an operation that has ended would count as under way."""
+    lab.attach()
+    append = shared_files.append_in
+
+    def interrupted(*args: Any) -> None:
+        append(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(shared_files, 'append_in', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        lab.detach()
+    assert notes.every(state_path) == notes.Noted()
+
+
 @pytest.mark.native
 def test_the_next_operation_ends_what_was_marked(lab: Lab, state_path: str) -> None:
     assert forked.status(functools.partial(_killed, lab.host, 0, lab.attach)) == 9

@@ -2,6 +2,7 @@
 """The search for paths: where ports are shown they are waited for; where not, all is scanned."""
 
 from collections.abc import Iterator
+import contextlib
 import json
 import pathlib
 
@@ -13,7 +14,7 @@ from os_brick.host import fc_platform
 from os_brick.model import settings
 from os_brick.paths import fibre_channel, fibre_channel_search
 from os_brick.request import fibre_channel as request_fc
-from tests.unit.fakehost import array, fabric
+from tests.unit.fakehost import array, daemon, fabric
 
 Host = fabric.FabricHost
 SETTINGS = settings.Settings(operation_seconds=60.0)
@@ -50,6 +51,10 @@ def units(host: Host) -> set[str]:
 
 @pytest.fixture
 def hidden(host: Host) -> tuple[fabric.Storage, fabric.Adapter]:
+    return hidden_in(host)
+
+
+def hidden_in(host: Host) -> tuple[fabric.Storage, fabric.Adapter]:
     """The volume gold, and a foreign one of the same LUN, behind an adapter that shows neither."""
     host.tells_nothing = True
     storage, foreign = host.storage(), host.storage()
@@ -167,3 +172,20 @@ def test_a_path_behind_a_hidden_adapter_is_believed_under_its_lock(
         pytest.raises(exception.OperationTimedOut),
     ):
         fibre_channel_search.Search(request, fc_platform.GENERIC, op).run(wait.Deadline.after(0.2))
+
+
+@pytest.mark.native  # Signals come to the main thread.
+@pytest.mark.parametrize('when', [daemon.BEFORE, daemon.AFTER])
+def test_whatever_is_ended_of_a_wide_scan_leaves_nothing(tmp_path: pathlib.Path, when: str) -> None:
+    """The kernel goes on with a scan whose caller was ended, and so does root with a removal."""
+    for number in range(20):
+        with Host(tmp_path / str(number)) as host, daemon.serving() as root:
+            storage, _ = hidden_in(host)
+            before = host.snapshot()
+            root.strike(number, when)
+            with contextlib.suppress(SystemExit, Failed):
+                search(storage, then_fail=True)
+            assert host.snapshot() == before, root.struck
+            if not root.struck:
+                break
+    assert 2 < number < 19

@@ -20,6 +20,10 @@ def leave(what: str) -> None:
     HOST.remove(what)
 
 
+def interrupt() -> None:
+    raise SystemExit
+
+
 class Assembly:
     """Two things stand above the paths: one over them, one that outlives them."""
 
@@ -58,3 +62,21 @@ def test_the_steps_are_data_first_made_first() -> None:
     steps = held.steps(Assembly(), [path('a'), path('b')], 9.0)
     assert [step['args'] for step in steps] == [['name'], ['a'], ['b'], ['map']]
     assert json.loads(json.dumps(steps)) == steps
+
+
+def test_an_interrupt_while_the_map_goes_keeps_no_path_from_its_turn() -> None:
+    class Interrupted(Assembly):
+        def before(self, opened: Sequence[str], seconds: float) -> list[undo.Step]:
+            return [undo.Step(interrupt), *super().before(opened, seconds)]
+
+    with pytest.raises(SystemExit):
+        held.close(Interrupted(), [path('a'), path('b')], wait.Deadline.after(9))
+    assert HOST == []
+
+
+def test_an_interrupt_while_a_path_goes_keeps_no_other_from_its_turn() -> None:
+    one = path('a')
+    one.made.add_local(interrupt)
+    with pytest.raises(SystemExit):
+        held.close(Assembly(), [one, path('b')], wait.Deadline.after(9))
+    assert HOST == []

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Paths side by side: used, closed, excluded; late ones join, are called off, or are taken back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 import pathlib
 import threading
 
@@ -9,7 +9,7 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import exception
-from os_brick.core import background, locks, operation, turns, wait
+from os_brick.core import background, locks, operation, turns, undo, wait
 from os_brick.paths import path_set
 from os_brick.paths.attempt import Attempt
 from os_brick.plans import paths as plans
@@ -233,3 +233,31 @@ def test_attaches_that_wait_for_their_turn_have_it_one_after_the_other() -> None
     for each in threads:
         each.join(30)
     assert most == [1] * 12
+
+
+@pytest.mark.parametrize('act', ['exclude', 'fail'])
+def test_an_interrupt_before_the_paths_are_closed_loses_none(act: str) -> None:
+    """What stands above them is looked at first."""
+
+    class Interrupted(Assembly):
+        looks = 0
+
+        def before(self, opened: Sequence[str], seconds: float) -> list[undo.Step]:
+            self.looks += 1
+            if self.looks == 1:
+                raise SystemExit
+            return []
+
+    def attach_and_fail() -> None:
+        with begin() as op:
+            policy = plans.Policy(wanted=2)
+            paths = path_set.PathSet(Driver(), Interrupted(), 'ab', policy, op)
+            paths.open()
+            if act == 'exclude':
+                paths.exclude('a')
+            raise ZeroDivisionError
+
+    with pytest.raises(SystemExit):
+        attach_and_fail()
+    assert set() == HOST
+    assert unlocked()

@@ -31,7 +31,9 @@ def replay(verb: undo.Verb[..., Any], *args: Any) -> list[str]:
 
 
 def hand_out(*names: str) -> handed.Mark:
-    return handed.Mark({name: scsi.number_of(name) for name in names})
+    mark = handed.Mark()
+    mark.set({name: scsi.number_of(name) for name in names})
+    return mark
 
 
 def use(host: Host, device: str) -> None:
