@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 import dataclasses
+import threading
 from typing import Generic, TypeVar
 
 from os_brick import exception
 from os_brick.core import fanout, undo, wait
 from os_brick.paths.driver import Assembly
 
+P = TypeVar('P')
 O = TypeVar('O')  # noqa: E741 an open path
 
 
@@ -57,3 +59,32 @@ def close(assembly: Assembly[O], held: Sequence[Held[O]], deadline: wait.Deadlin
     failures = [text for each in every for text in each.failures]
     if failures:
         raise exception.BrickException('; '.join(failures))
+
+
+def close_of(
+    known: dict[P, Held[O]],
+    paths: Iterable[P],
+    guard: threading.Condition,
+    assembly: Assembly[O],
+    deadline: wait.Deadline,
+) -> None:
+    """Take some of the open paths back that are known; each is known until that has been done.
+
+    So whoever takes them back once more after an interrupt finds them.
+
+    :param guard: what ``known`` is read and written under.
+    :raises BrickException: naming what could not be taken back.
+    """
+    failure: Exception | None = None
+    with guard:
+        held = [known[path] for path in paths if path in known]
+    try:
+        if held:
+            close(assembly, held, deadline)
+    except Exception as error:  # noqa: BLE001 raised below
+        failure = error
+    with guard:
+        for path in paths:
+            known.pop(path, None)
+    if failure is not None:
+        raise failure

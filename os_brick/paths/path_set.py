@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import enum
+import functools
 import threading
 from typing import Generic, TypeVar
 
@@ -21,7 +22,7 @@ from os_brick.core import background, locks, observe, operation, turns, undo, wa
 from os_brick.paths.attempt import Attempt
 from os_brick.paths.driver import Assembly, Driver
 from os_brick.paths.first_tries import FirstTries
-from os_brick.paths.held import Held, close, steps
+from os_brick.paths.held import Held, close, close_of, steps
 from os_brick.plans import paths as plans
 from os_brick.plans import verdicts
 
@@ -80,6 +81,12 @@ class PathSet(Generic[P, O]):
         self._tries = FirstTries(self._first_try, policy, self._deadline, self._counts)
         self._work: background.Work | None = None
         self._turn = turn
+        self._attempt = functools.partial(
+            Attempt,
+            guard=self._guard,
+            is_wanted=self._is_wanted,
+            clean_up_seconds=op.clean_up_seconds,
+        )
 
     def __str__(self) -> str:
         return f'paths to {self._op.key}'
@@ -124,12 +131,8 @@ class PathSet(Generic[P, O]):
     def exclude(self, path: P) -> None:
         """Take back one path, which leads to another volume, for good."""
         with self._guard:
-            held = self._open.get(path)
             self._paths = tuple(each for each in self._paths if each != path)
-        if held is not None:
-            close(self._assembly, [held], self._clean_up())
-        with self._guard:  # Not before: an interrupt would lose it.
-            self._open.pop(path, None)
+        close_of(self._open, (path,), self._guard, self._assembly, self._clean_up())
 
     def keep(self) -> None:
         """Use the paths that are open; what opens later is taken back."""
@@ -184,27 +187,14 @@ class PathSet(Generic[P, O]):
             self._state = _State.ENDED
             for attempt in self._attempts.values():
                 attempt.call_off()
+            paths = tuple(self._open)
             self._guard.notify_all()
         deadline = self._clean_up()
         try:
-            self._close_all(deadline)
+            close_of(self._open, paths, self._guard, self._assembly, deadline)
         finally:
             self._wait_for_attempts(deadline)
             self._end_work()
-
-    def _close_all(self, deadline: wait.Deadline) -> None:
-        """Close what is open, which is known until then: an interrupt would lose it."""
-        failure: Exception | None = None
-        with self._guard:
-            held = list(self._open.values())
-        try:
-            close(self._assembly, held, deadline)
-        except Exception as error:  # noqa: BLE001 raised below
-            failure = error
-        with self._guard:
-            self._open.clear()
-        if failure is not None:
-            raise failure
 
     def steps(self) -> list[undo.Data]:
         """The steps that close what is open now, first made first."""
@@ -224,21 +214,10 @@ class PathSet(Generic[P, O]):
 
     # The threads of single paths.
 
-    def _new_attempt(
-        self, path: P, lock: locks.Hold, deadline: wait.Deadline, *, ask: bool
-    ) -> Attempt:
-        return Attempt(
-            f'{path}',
-            self._guard,
-            lock,
-            deadline,
-            self._is_wanted,
-            ask=ask,
-            clean_up_seconds=self._op.clean_up_seconds,
-        )
-
     def _first_try(self, path: P) -> None:
-        attempt = self._new_attempt(path, self._op.lock, self._deadline, ask=self._ask)
+        attempt = self._attempt(
+            f'{path}', lock=self._op.lock, deadline=self._deadline, ask=self._ask
+        )
         with self._guard:
             self._attempts[path] = attempt
             if self._state is _State.ENDED:
@@ -317,7 +296,7 @@ class PathSet(Generic[P, O]):
     def _open_late(
         self, path: P, called_off: threading.Event, lock: locks.Hold, deadline: wait.Deadline
     ) -> None:
-        attempt = self._new_attempt(path, lock, deadline, ask=True)
+        attempt = self._attempt(f'{path}', lock=lock, deadline=deadline, ask=True)
         with self._guard:
             if called_off.is_set() or self._state is not _State.JOINING:
                 return
