@@ -57,6 +57,7 @@ class MultipathMap(Generic[OpenO]):
     def __init__(self) -> None:
         self.wwid = ''
         self._map = ''  # Its WWID: multipath.conf may have multipathd take another than ours.
+        self._late: dict[scsi.Address, str] = {}  # The marks of disks that have joined it.
 
     def build(self, disks: list[host_disks.Disk], op: operation.Operation) -> volume.Device:
         """Have multipathd build it; return it once it takes I/O.
@@ -89,6 +90,10 @@ class MultipathMap(Generic[OpenO]):
             host_disks.confirm(disks, deadline)
             left = multipath.join(found, [each.name for each in disks], deadline)
             host_disks.confirm(disks, deadline)
+            # Another attach, by that path alone, may have scanned them, and fail.
+            mark = handed.Mark()
+            self._late.update({each.address: mark.name for each in disks})
+            _set(mark, disks)
         if left:
             LOG.warning('multipathd has not taken %s into %s yet', ', '.join(left), found)
 
@@ -97,9 +102,13 @@ class MultipathMap(Generic[OpenO]):
         return dm.multipath_of(self._map) is not None
 
     def before(self, opened: Sequence[OpenO], seconds: float) -> list[undo.Step]:
-        """Remove the maps over new disks, if they have no others."""
+        """Remove the maps over new disks, if they have no others; they are not handed out now."""
         disks = [each.name for each in _new(opened)]
-        return [undo.Step(scsi_undo.discard_maps, (disks, seconds))] if disks else []
+        marks = {
+            self._late[each.address] for each in disks_of(opened) if each.address in self._late
+        }
+        discard = [undo.Step(scsi_undo.discard_maps, (disks, seconds))] if disks else []
+        return [*discard, *(undo.Step(handed.drop, (mark,)) for mark in sorted(marks))]
 
     def after(self, opened: Sequence[OpenO]) -> list[undo.Step]:
         """Forget the WWID of the volume, if no map has it."""
@@ -142,6 +151,10 @@ def _hand_out(disks: list[host_disks.Disk], *steps: undo.Undo) -> None:
     mark = handed.Mark()
     for each in steps:
         each.add(handed.drop, mark.name)
+    _set(mark, disks)
+
+
+def _set(mark: handed.Mark, disks: Sequence[host_disks.Disk]) -> None:
     mark.set({disk.name: scsi.number_of(disk.name) for disk in disks})
 
 

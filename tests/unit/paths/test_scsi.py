@@ -7,10 +7,10 @@ import pathlib
 import pytest
 
 from os_brick import exception
-from os_brick.core import handed, locks, wait
+from os_brick.core import handed, locks, undo, wait
 from os_brick.host import scsi as host_scsi
 from os_brick.host import volume
-from os_brick.paths import scsi
+from os_brick.paths import held, scsi, scsi_undo
 from os_brick.plans import paths as plans
 from tests.unit.fakehost import array
 from tests.unit.fakehost.host import Host
@@ -112,6 +112,30 @@ def assembly(host: Host) -> scsi.MultipathMap[Open]:
 def add(assembly: scsi.MultipathMap[Open], host: Host, name: str) -> None:
     late = Open(name, (disk_paths.disk(host, name),))
     assembly.add(late, wait.Deadline.after(20))
+
+
+def test_a_late_path_is_not_taken_back_by_another_attach(
+    host: Host, assembly: scsi.MultipathMap[Open]
+) -> None:
+    """One that names that path alone had scanned the disk, and fails later."""
+    place = host_scsi.Address.parse(host.disks['sdb'].address)
+    add(assembly, host, 'sdb')
+    with pytest.raises(exception.VolumeInUse):
+        scsi_undo.delete_new_disk(place, 20)
+    assert {disk.name for disk in host.maps['dm-0'].disks} == {'sda', 'sdb'}
+
+
+def test_a_late_path_goes_with_its_own_attach(
+    host: Host, assembly: scsi.MultipathMap[Open]
+) -> None:
+    found = disk_paths.disk(host, 'sdb', is_new=True)
+    late, made = Open('sdb', (found,)), undo.Undo()
+    made.add(disk_paths.leave, str(found.address), 20.0)
+    assembly.add(late, wait.Deadline.after(20))
+    assert is_handed_out('sdb') == [True]
+    held.close(assembly, [held.Held(late, made)], wait.Deadline.after(20))
+    assert {disk.name for disk in host.maps['dm-0'].disks} == {'sda'}
+    assert 'sdb' not in host.disks
 
 
 def test_a_late_path_joins(host: Host, assembly: scsi.MultipathMap[Open]) -> None:
