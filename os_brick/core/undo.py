@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
 import dataclasses
+import errno
 import importlib
 import re
 import threading
@@ -180,10 +181,10 @@ class Undo:
 
     def _push(self, step: Step | Reversible) -> None:
         with self._guard:
-            if not self._has_run:
-                self._todo.append(step)
-                return
-        self._run(step)
+            self._todo.append(step)
+            has_run = self._has_run
+        if has_run:
+            self.take_back()
 
     def drop(self) -> None:
         """Forget the steps: what they would take back is to stay."""
@@ -204,6 +205,8 @@ class Undo:
 
     def take_back(self) -> None:
         """Run the steps, last first; one that is interrupted is run once more, and no other lost.
+
+        So is one whose act the privileged daemon may not have done, as it has died meanwhile.
 
         A process that is told to end has no later chance to take back what a step was in the middle
         of. A second interrupt of the same step is taken for the caller's patience.
@@ -230,12 +233,14 @@ class Undo:
             self._has_run = True
             return self._todo.pop() if self._todo else None
 
-    def _repeat(self, step: Step | Reversible | None) -> None:
-        """Have a step that was interrupted be run once more."""
+    def _repeat(self, step: Step | Reversible | None) -> bool:
+        """Have a step that was interrupted be run once more; whether it is the first time."""
         with self._guard:
-            if step is not None and id(step) not in self._repeated:
-                self._repeated[id(step)] = step
-                self._todo.append(step)
+            if step is None or id(step) in self._repeated:
+                return False
+            self._repeated[id(step)] = step
+            self._todo.append(step)
+        return True
 
     def _run(self, step: Step | Reversible) -> None:
         name = step.name if isinstance(step, Step) else str(step)
@@ -245,6 +250,9 @@ class Undo:
             else:
                 step.take_back()
         except Exception as error:  # noqa: BLE001 the steps before it are taken back all the same
+            if _is_answer_lost(error) and self._repeat(step):
+                LOG.warning('Undoing (%s) is tried once more: %s', name, error)
+                return
             LOG.warning('Undoing (%s) failed: %s', name, error)
             self.failures.append(f'undoing ({name}) failed: {error}')
 
@@ -280,6 +288,18 @@ class Undo:
         known = getattr(error, '__notes__', ())
         for failure in [each for each in self.failures if each not in known]:
             error.add_note(failure)
+
+
+def _is_answer_lost(error: BaseException | None) -> bool:
+    """Whether the privileged daemon has died: it gets a signal that is for its whole service, too.
+
+    The next call starts another one.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            return True
+        error = error.__cause__
+    return False
 
 
 def replay(steps: Iterable[Data]) -> list[str]:

@@ -261,6 +261,8 @@ class Driver:
             self._remember_late(one)
             raise PortalUnreachable(f'{path}: {error}') from error
         except OSError as error:
+            if error.errno == errno.EPIPE:  # Of the daemon, which has died: not the kernel's.
+                self._remember_late(one)
             kind = NotAuthenticated if error.errno == errno.EKEYREJECTED else HostRefused
             self._is_refused |= kind is NotAuthenticated
             words = plans.in_words(error)

@@ -2,6 +2,7 @@
 """Last first; the first error survives; what failed on the way back is noted."""
 
 import dataclasses
+import errno
 import functools
 import json
 
@@ -238,3 +239,24 @@ def test_a_step_that_is_interrupted_again_is_given_up() -> None:
     with pytest.raises(KeyboardInterrupt):
         undo.take_back()
     assert len(begun) == 2
+
+
+def test_a_step_for_which_the_daemon_has_died_is_run_once_more() -> None:
+    """The next call starts another one."""
+    done: list[str] = []
+    died = OSError(errno.EPIPE, 'The privileged daemon has died')
+    errors = iter([died, None])
+
+    def remove() -> None:
+        if (error := next(errors)) is not None:
+            raise ValueError('not removed') from error
+        done.append('removed')
+
+    undo = core_undo.Undo()
+    undo.add_local(done.append, 'a')
+    undo.add_local(remove)
+    undo.take_back()
+    assert (done, undo.failures) == (['removed', 'a'], [])
+    errors = iter([died, None])
+    undo.add_local(remove)
+    assert (done, undo.failures) == (['removed', 'a', 'removed'], [])

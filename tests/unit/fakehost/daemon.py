@@ -19,6 +19,8 @@ from os_brick import privileged
 from os_brick.privileged import connection
 
 BEFORE, AFTER = 'before', 'after'
+# The same, and the daemon has the signal, too: it is in the control group of its service, and dies.
+DIES_BEFORE, DIES_AFTER = 'dies before', 'dies after'
 # A caller in the main thread leaves as soon as it is interrupted.
 _LEAVES_SECONDS = 5.0
 
@@ -54,7 +56,9 @@ class Daemon:
     def strike(self, number: int, when: str) -> None:
         """Have the main thread be sent SIGTERM at the call of that number, from now on and from 0.
 
-        :param when: ``before`` its act, which is done all the same, or ``after`` it.
+        :param when: ``before`` its act, which is done all the same, or ``after`` it; where the
+            daemon dies, too, an act that it comes before is not done. Another daemon is started for
+            the next call, as ``privileged/connection`` does.
         """
         self._strike = len(self.calls) + number, when
 
@@ -125,25 +129,26 @@ class _Call:
 
     def run(self) -> None:
         """Do the act, with the signal before or after it."""
-        self._signal_if(BEFORE)
-        try:
-            self.result = self._act()
-        except BaseException as error:
-            self.error = error
-        self._signal_if(AFTER)
+        dies = self._when in (DIES_BEFORE, DIES_AFTER)
+        if self._when in (BEFORE, DIES_BEFORE):
+            self._signal()
+        if self._when != DIES_BEFORE:
+            try:
+                self.result = self._act()
+            except BaseException as error:
+                self.error = error
+        if self._when in (AFTER, DIES_AFTER):
+            self._signal()
+        if dies:
+            self.error = OSError(errno.EPIPE, 'The privileged daemon has died')
         self.done.set()
 
-    def _signal_if(self, when: str) -> None:
-        if self._when == when:
-            _signal()
-            if self._is_of_main:
-                self.left.wait(_LEAVES_SECONDS)
-
-
-def _signal() -> None:
-    ident = threading.main_thread().ident
-    assert ident is not None
-    signal.pthread_kill(ident, signal.SIGTERM)
+    def _signal(self) -> None:
+        ident = threading.main_thread().ident
+        assert ident is not None
+        signal.pthread_kill(ident, signal.SIGTERM)
+        if self._is_of_main:
+            self.left.wait(_LEAVES_SECONDS)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,9 @@ The main thread waits for threads of paths then, or is in the call itself, whose
 all the same: before the signal, or once the caller has gone. Afterwards the host is as it was
 before; after a detach, the next one leaves it so.
 
-Each call is struck once, in turn before and after its act; with ``OS_BRICK_TEST_ALL`` both ways.
+Systemd may send the signal to the daemon as well, which dies: the next call starts another one.
+
+Each call is struck once, in one way after the other; with ``OS_BRICK_TEST_ALL`` in all.
 """
 
 from collections.abc import Callable
@@ -22,7 +24,10 @@ from tests.unit.paths import test_ownership as owners
 # Signals come to the main thread.
 pytestmark = pytest.mark.native
 
-WHENS = (fake_daemon.BEFORE, fake_daemon.AFTER)
+WHENS = (
+    *(fake_daemon.BEFORE, fake_daemon.AFTER),
+    *(fake_daemon.DIES_BEFORE, fake_daemon.DIES_AFTER),
+)
 
 
 def attach(stage: Any, daemon: fake_daemon.Daemon, strike: Callable[[], None]) -> None:
