@@ -117,6 +117,7 @@ class Choice:
     :ivar foreign: other volumes' maps above its disks, which lose these.
     :ivar unclear: why the volume's devices cannot be told from those of others, or nothing.
     :ivar kept: the names of the devices that the caller's path leads to now.
+    :ivar believed: the identity that the caller passes.
     """
 
     disks: tuple[FoundDisk, ...] = ()
@@ -125,6 +126,7 @@ class Choice:
     foreign: tuple[FoundMap, ...] = ()
     unclear: str = ''
     kept: tuple[str, ...] = ()
+    believed: str = dataclasses.field(default='', compare=False)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,10 +135,13 @@ class Choice:
 
     @property
     def wwids(self) -> tuple[str, ...]:
-        """The WWIDs by which multipath may know the volume."""
+        """The WWIDs by which multipath may know the volume.
+
+        Disks that are about to go, for a detach that was ended, report none any more.
+        """
         known = [each.wwid for each in (*self.maps, *self.foreign)]
         known += [disk.identity.wwid for disk in self.disks if disk.identity.wwid][:1]
-        return tuple(dict.fromkeys(known))
+        return tuple(dict.fromkeys(known or filter(None, [self.believed])))
 
 
 def own_by_path(found: Found, wanted: Wanted) -> tuple[tuple[FoundDisk, ...], str]:
@@ -206,7 +211,7 @@ def choose(found: Found, wanted: Wanted) -> Choice:
     its = _maps_of(core, found, wanted)
     disks = tuple(dict.fromkeys([*core, *_members(found, {*core, *others}, its, core, wanted)]))
     maps, foreign = _going(its, disks)
-    choice = Choice(disks, others, maps, foreign, kept=found.kept)
+    choice = Choice(disks, others, maps, foreign, kept=found.kept, believed=wanted.wwid)
     if disks or maps or others:
         return choice
     return dataclasses.replace(choice, unclear=_unclear_hint(found, wanted))

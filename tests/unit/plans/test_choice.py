@@ -178,3 +178,11 @@ def test_a_volume_that_has_moved_since_its_attach() -> None:
     assert GOLD in chosen.unclear
     assert 'sda' in chosen.unclear
     assert 'scsi_wwn' in chosen.unclear
+
+
+def test_disks_that_are_about_to_go_leave_no_wwid_in_multipaths_file() -> None:
+    """A detach was ended: they report nothing any more, and the next one is told."""
+    wanted = plans.Wanted('gold', wwid=GOLD)
+    assert plans.choose(found(disk('sda', '')), wanted).wwids == (GOLD,)
+    assert plans.choose(found(disk('sda')), wanted).wwids == (GOLD,)
+    assert plans.choose(found(disk('sda', '')), plans.Wanted('gold')).wwids == ()
