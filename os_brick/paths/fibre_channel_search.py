@@ -114,7 +114,9 @@ def _scan_to_the_end(port: fc.Port, lun: int, deadline: wait.Deadline, steps: un
 
     The kernel goes on with a scan, and what it has found last would come after all was taken back.
     """
-    fan = fanout.Fanout(lambda lun: fc_paths.scan_widely(port, lun, deadline))
+    fan: fanout.Fanout[int, None] = fanout.Fanout(
+        lambda lun: fc_paths.scan_widely(port, lun, deadline)
+    )
     steps.add_local(fan.have_ended, _CLEAN_UP_SECONDS)
     fan.start([lun])
     fan.have_ended()

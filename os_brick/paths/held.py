@@ -48,11 +48,15 @@ def close(assembly: Assembly[O], held: Sequence[Held[O]], deadline: wait.Deadlin
         before.add_step(step)
     for step in assembly.after(opened):
         after.add_step(step)
+
+    def side_by_side() -> None:
+        fanout.fanout(lambda number: held[number].made.take_back(), range(len(held)))
+
     course = undo.Undo()
     course.adopt(after)
     for each in held:  # What has been taken back already is in none of them any more.
         course.adopt(each.made)
-    course.add_local(fanout.fanout, lambda number: held[number].made.take_back(), range(len(held)))
+    course.add_local(side_by_side)
     course.adopt(before)
     course.take_back()
     every = (before, *(each.made for each in held), after)

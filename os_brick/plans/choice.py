@@ -141,7 +141,7 @@ class Choice:
         """
         known = [each.wwid for each in (*self.maps, *self.foreign)]
         known += [disk.identity.wwid for disk in self.disks if disk.identity.wwid][:1]
-        return tuple(dict.fromkeys(known or filter(None, [self.believed])))
+        return tuple(dict.fromkeys(known or [self.believed] * bool(self.believed)))
 
 
 def own_by_path(found: Found, wanted: Wanted) -> tuple[tuple[FoundDisk, ...], str]:
