@@ -74,7 +74,7 @@ def close_of(
 ) -> None:
     """Take some of the open paths back that are known; each is known until that has been done.
 
-    So whoever takes them back once more after an interrupt finds them.
+    So a second try after an interrupt finds them.
 
     :param guard: what ``known`` is read and written under.
     :raises BrickException: naming what could not be taken back.
