@@ -99,7 +99,13 @@ class OpenCASEngine(executor.Executor, caches.CacheEngineBase):
         return core.disk
 
     def _added(self, device: str, number: int) -> model.Core:
-        self._casadm('-A', '-i', str(number), '-d', _stable_path(device), timeout=_ADD_SECONDS)
+        words = '-A', '-i', str(number), '-d', _stable_path(device)
+        try:
+            self._casadm(*words, timeout=_ADD_SECONDS)
+        except exception.ExecutionTimeout:
+            raise
+        except putils.ProcessExecutionError as error:
+            raise _NotAdded(error) from error
         core = self._core_of(device)
         if core is None or core.cache != number or not core.device:
             raise exception.BrickException(
@@ -112,12 +118,12 @@ class OpenCASEngine(executor.Executor, caches.CacheEngineBase):
     def _taken_back_on_error(self, device: str) -> Iterator[None]:
         try:
             yield
+        except _NotAdded as error:
+            # A core may be another tool's.
+            store.save(_NOTE, device, None)
+            raise error.why from None
         except BaseException as error:
-            # A casadm that failed has added nothing: a core may be another tool's.
-            if _has_failed(error):
-                store.save(_NOTE, device, None)
-            else:
-                self._take_back(device, error)
+            self._take_back(device, error)
             raise
 
     def _take_back(self, device: str, error: BaseException) -> None:
@@ -188,10 +194,15 @@ class OpenCASEngine(executor.Executor, caches.CacheEngineBase):
         )
 
 
-def _has_failed(error: BaseException) -> bool:
-    """Whether casadm has ended by itself, with an error, or was not started at all."""
-    is_of_program = isinstance(error, putils.ProcessExecutionError)
-    return is_of_program and not isinstance(error, exception.ExecutionTimeout)
+class _NotAdded(Exception):
+    """The casadm that was to add a device has failed, or was not started: it has added nothing.
+
+    One that fails later, such as at a list, says nothing of that.
+    """
+
+    def __init__(self, why: putils.ProcessExecutionError) -> None:
+        super().__init__()
+        self.why = why
 
 
 def _existing(path: object) -> str:

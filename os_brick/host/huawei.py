@@ -7,9 +7,12 @@ from collections.abc import Collection
 import re
 
 from oslo_concurrency import processutils
+from oslo_log import log as logging
 
 from os_brick import exception
 from os_brick.core import bound, process, undo, wait
+
+LOG = logging.getLogger(__name__)
 
 # Its codes (ret_code).
 DONE = 0
@@ -30,10 +33,10 @@ _LONGEST_MESSAGE = 1000
 def is_attached(program: str, volume: str, deadline: wait.Deadline) -> bool:
     """Whether a volume is attached to this host.
 
-    :raises BrickException: if the program does not answer.
+    :raises BrickException: if the program does not answer, or the agent is not able to tell.
     """
     answer = _ask(program, 'querydev', volume, deadline)
-    if _code(answer) is None:
+    if _code(answer) in (None, AGENT_NOT_NORMAL):
         raise _failure('querydev', volume, answer)
     return _code(answer) == DONE
 
@@ -72,7 +75,13 @@ def detach(program: str, volume: str, seconds: float) -> None:
 
     :raises BrickException: if it cannot be detached.
     """
-    order(program, 'detach', volume, DETACHED, wait.Deadline.after(bound.within(seconds)))
+    limit = wait.Deadline.after(bound.within(seconds))
+    if order(program, 'detach', volume, DETACHED, limit) == AGENT_NOT_NORMAL:
+        LOG.warning(
+            "The storage's agent on this host is not in order (code %d), and may have volume %s "
+            'attached still: ask it with "%s -c querydev -v %s" once it runs',
+            *(AGENT_NOT_NORMAL, volume, program, volume),
+        )
 
 
 def _ask(program: str, what: str, volume: str, deadline: wait.Deadline) -> dict[str, str]:

@@ -311,7 +311,8 @@ def grow(mapped: model.Mapped, deadline: wait.Deadline) -> int:
     """Have the kernel see the size of an image; return it in bytes.
 
     :raises VolumePathsNotFound: if it is not mapped any more.
-    :raises OperationTimedOut: if the cluster does not answer in time.
+    :raises OperationTimedOut: if the cluster does not answer in time, or the device keeps another
+        size than its image.
     """
     try:
         root.refresh(mapped.number, mapped.identity, deadline.limit())
@@ -319,10 +320,18 @@ def grow(mapped: model.Mapped, deadline: wait.Deadline) -> int:
         if error.errno != errno.ENOENT:
             raise
         raise exception.VolumePathsNotFound(f'{mapped} is not mapped any more') from error
-    size = int(files.read_or(f'{root.DEVICES}/{mapped.number}/size', '0'))
+
+    def grown() -> int | None:
+        wanted = int(files.read_or(f'{root.DEVICES}/{mapped.number}/size', '0'))
+        size = block.size_bytes(mapped.name)
+        if not is_there(mapped):
+            raise exception.VolumePathsNotFound(f'{mapped} is not mapped any more')
+        # The device has whole sectors.
+        return size if size and size == wanted // 512 * 512 else None
+
     # The block device follows in a work item of the kernel.
-    wait.holds(lambda: block.size_bytes(mapped.name) == size, deadline.within(_UDEV_SECONDS))
-    return block.size_bytes(mapped.name)
+    what = f'/dev/{mapped.name} to have the size of its image'
+    return wait.until(grown, deadline.within(_UDEV_SECONDS), what)
 
 
 def remove_old_conf(path: str) -> None:

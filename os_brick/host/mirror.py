@@ -250,9 +250,10 @@ def _complete(
             continue
         with _only_warn(volume):
             _refuse_apart_from_running(volume, array, device)
-            md_acts.take_back(array, device, deadline.limit(md_acts.MDADM_SECONDS))
             if not is_ours:
+                # Before it: one that is interrupted, or killed, may have been done.
                 undo.add(mirror_undo.give_up, array, volume.uuid, mirror_undo.numbered([device]))
+            md_acts.take_back(array, device, deadline.limit(md_acts.MDADM_SECONDS))
 
 
 def _refuse_apart_from_running(volume: Mirror, array: str, device: str) -> None:

@@ -30,6 +30,8 @@ _MOST_PASSWORD_BYTES = 1024
 _LARGEST_ID = 2**31
 _LONGEST_CREDENTIAL = 1024
 _READ_BYTES = 512
+# Where files of credentials are, each in a directory of its own.
+_TEMPORARY, _PREFIX = '/run', 'os-brick-credentials-'
 
 
 def _valid(parse: Callable[[object], T], value: object) -> T:
@@ -127,7 +129,9 @@ def _credentials_file(lines: list[str]) -> Iterator[tuple[str, ...]]:
         yield ()
         return
     data = ''.join(f'{line}\n' for line in lines).encode()
-    with atomic.temporary('/run', 'os-brick-', 'credentials', data) as path:
+    # One of a daemon that was killed during a mount has a password in it.
+    atomic.sweep(_TEMPORARY, _PREFIX)
+    with atomic.temporary(_TEMPORARY, _PREFIX, 'credentials', data) as path:
         yield (f'credentials={path}',)
 
 

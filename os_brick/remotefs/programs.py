@@ -26,7 +26,7 @@ LOG = logging.getLogger(__name__)
 
 _SOFS = ('sofs', '/etc/sfused.conf')
 _CLUSTERS = '/etc/pstorage/clusters'
-_TEMPORARY = tempfile.gettempdir()
+_TEMPORARY, _PREFIX = tempfile.gettempdir(), 'os-brick-credentials-'
 
 
 class Programs(Protocol):
@@ -201,5 +201,7 @@ def _credentials_file(lines: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
         yield ()
         return
     data = ''.join(f'{line}\n' for line in lines).encode()
-    with atomic.temporary(_TEMPORARY, 'os-brick-', 'credentials', data) as path:
+    # One of a process that was killed during a mount has a password in it.
+    atomic.sweep(_TEMPORARY, _PREFIX)
+    with atomic.temporary(_TEMPORARY, _PREFIX, 'credentials', data) as path:
         yield (f'credentials={path}',)

@@ -206,6 +206,7 @@ class VCenter(web.Server):
     :ivar hidden: units that are not exported.
     :ivar device_key: what an export calls the disk at a unit.
     :ivar locked: files that cannot be deleted.
+    :ivar is_running: whether the machine keeps its disks from being deleted.
     :ivar sessions: the keys of the sessions that are logged in.
     :ivar calls: the methods that were called.
     :ivar before_each: called with each method before it is done.
@@ -233,6 +234,7 @@ class VCenter(web.Server):
         self.snapshots = 0
         self.before_each: Callable[[str], None] = lambda method: None
         self.locked: set[str] = set()
+        self.is_running = True
         self.password = PASSWORD
         self.sessions: set[str] = set()
         self.leases: dict[str, Lease] = {}
@@ -533,7 +535,8 @@ class VCenter(web.Server):
     def _delete(self, path: str) -> None:
         if path not in self.files:
             raise Fault('FileNotFound')
-        if path in self._disks().values() or path in self.locked:
+        is_held = self.is_running and path in self._disks().values()
+        if is_held or path in self.locked:
             raise Fault('FileLocked')
         del self.files[path]
 

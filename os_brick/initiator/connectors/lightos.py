@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, MutableMapping
 import functools
+import inspect
+import queue
 from typing import Any, NoReturn
 
 from oslo_log import log as logging
@@ -42,6 +44,8 @@ _MONITOR_SECONDS = 1.0
 _BUSY_SECONDS = 1.0
 # How long an operation waits for room in a queue that is full.
 _TELL_SECONDS = 5.0
+# As what a queue's put takes: whether it waits, and how long.
+_WAITING = (True, _TELL_SECONDS)
 
 
 def list_opts() -> list[tuple[str, list[Any]]]:
@@ -173,11 +177,12 @@ class LightOSConnector(block.BlockConnector):
     def _tell(self, what: str, request: Volume) -> None:
         if self.message_queue is None:
             return
-        # Only a bounded queue can keep its user waiting, for as long as no monitor reads it.
-        size = getattr(self.message_queue, 'maxsize', 0)
-        limit = (True, _TELL_SECONDS) if isinstance(size, int) and size > 0 else ()
+        put, message = self.message_queue.put, (what, dict(request.properties))
         try:
-            self.message_queue.put((what, dict(request.properties)), *limit)
+            if _takes_a_limit(put):
+                put(message, *_WAITING)
+            else:
+                put(message)
         except Exception as error:
             raise exception.BrickException(
                 f'lightos_monitor cannot be told of {request}: its message queue takes nothing '
@@ -255,11 +260,28 @@ class LightOSConnector(block.BlockConnector):
         self, message_queue: Any, lightos_db: MutableMapping[str, Raw]
     ) -> None:
         """Enter what the queue tells of volumes, until it is empty."""
+        # Another thread or process may take what this one has seen: that is not waited for.
+        take = getattr(message_queue, 'get_nowait', message_queue.get)
         while not message_queue.empty():
             try:
-                _enter(message_queue.get(), lightos_db)
+                _enter(take(), lightos_db)
+            except queue.Empty:
+                return
             except (TypeError, ValueError, exception.InvalidParameterValue) as error:
                 LOG.warning('A message to the monitor is not understood: %s', error)
+
+
+def _takes_a_limit(put: Callable[..., object]) -> bool:
+    """Whether a queue's ``put`` can be told how long it may wait for room.
+
+    Not every queue tells by an attribute whether it is bounded: those of ``multiprocessing``, and
+    of its managers, do not.
+    """
+    try:
+        inspect.signature(put).bind(None, *_WAITING)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _enter(message: Any, lightos_db: MutableMapping[str, Raw]) -> None:

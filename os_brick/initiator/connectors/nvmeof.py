@@ -125,7 +125,12 @@ class NVMeOFConnector(block.BlockConnector):
             return result.BlockDevice(f'/dev/{found.head}')
         here = nvmeof_here.every(request, op.work, is_here=False)
         before = set(nvmeof_here.heads_of(here))
-        devices = self._attach_members(request, attach)
+        try:
+            devices = self._attach_members(request, attach)
+        except BaseException:
+            # Some may be here by now, and held by what udev has begun to assemble of them.
+            op.undo.add_local(nvmeof_here.stop_begun, request, before, op.clean_up_seconds)
+            raise
         new = [device for device in devices if device not in before]
         stop, members = mirror_undo.stop_auto_assembled, mirror_undo.numbered(new)
         op.undo.add(stop, members, op.clean_up_seconds)

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from os_brick import exception
 from os_brick.core import wait
-from os_brick.host import links, machine, nvme, nvme_survey
+from os_brick.host import links, machine, mirror_undo, nvme, nvme_survey
 from os_brick.initiator.connectors import nvmeof_raid
 from os_brick.model import fabrics
 from os_brick.paths import nvme_request
@@ -90,6 +90,17 @@ def array_of(request: Volume, heads: tuple[str, ...]) -> str | None:
     """The array of a replicated volume over its members, or ``None``."""
     is_replicated = request.replication is not Replication.NONE
     return nvmeof_raid.array_of(request.alias, heads) if is_replicated else None
+
+
+def stop_begun(request: Volume, before: Collection[str], seconds: float) -> None:
+    """Stop what udev has begun to assemble of members that are new here, and are about to go.
+
+    :param before: the members that were here before.
+    """
+    deadline = wait.Deadline.after(seconds)
+    here = heads_of(every(request, deadline, is_here=False))
+    new = mirror_undo.numbered(head for head in here if head not in before)
+    mirror_undo.stop_auto_assembled(new, deadline.remaining)
 
 
 def heads_of(choices: Iterable[plans.Choice]) -> tuple[str, ...]:

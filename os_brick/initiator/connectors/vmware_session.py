@@ -174,12 +174,20 @@ class Session:
 
         A task that does not end in time is cancelled.
 
-        :raises Fault: if it fails.
+        :raises Fault: if it was not begun, or has failed: nothing else says that it was not done.
+        :raises StorageServerError: if its end cannot be learned, such as after a restart of the
+            server, which forgets its tasks.
         :raises OperationTimedOut: if it does not end in time.
         """
         task = self.call(method, reference, **arguments)
         try:
             info = self.wait(lambda: self._ended(task), f'task {method} at {self.server}')
+        except Fault as error:
+            self._cancel(task)
+            why = f'whether it was done is not known: {error}'
+            raise exception.StorageServerError(
+                server=str(self.server), request=f'task {method}', why=why
+            ) from error
         except BaseException:
             self._cancel(task)
             raise

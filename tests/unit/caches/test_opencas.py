@@ -249,6 +249,25 @@ class TestInterruptedAttach:
         assert _cores(cas) == []
         assert _attach('/dev/sda') == '/dev/cas1-1'
 
+    @pytest.mark.parametrize('is_for_ever', [False, True])
+    def test_casadm_lists_nothing_after_it_has_added(
+        self, cas: casadm.Casadm, is_for_ever: bool
+    ) -> None:
+        """It has failed, but not to add: what was added goes, now or with the next attach."""
+
+        def fail(command: str) -> None:
+            if ' -L ' in command and _changes(cas):
+                if not is_for_ever:
+                    cas.before = lambda _command: None
+                raise processutils.ProcessExecutionError(exit_code=1, stderr='no memory')
+
+        cas.before = fail
+        with pytest.raises(processutils.ProcessExecutionError, match='no memory'):
+            _attach('/dev/sda')
+        cas.before = lambda _command: None
+        assert _cores(cas) == ([] if not is_for_ever else ['/dev/disk/by-id/wwn-0x6000'])
+        assert _attach('/dev/sda') == '/dev/cas1-1'
+
     def test_another_tools_core_is_not_taken_back(self, cas: casadm.Casadm) -> None:
         def first(command: str) -> None:
             if ' -A ' in command:

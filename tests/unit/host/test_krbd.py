@@ -8,7 +8,7 @@ import pathlib
 import pytest
 
 from os_brick import exception
-from os_brick.core import undo, wait
+from os_brick.core import files, undo, wait
 from os_brick.host import krbd
 from os_brick.model import addresses, rbd_mark
 from os_brick.model import rbd as model
@@ -153,6 +153,34 @@ def test_growth(host: ceph.RbdHost, steps: undo.Undo) -> None:
         krbd.grow(found, soon())
     host.forget(host.rbd[0])
     with pytest.raises(exception.VolumePathsNotFound):
+        krbd.grow(found, soon())
+
+
+@pytest.mark.parametrize('size', [1 << 30, (1 << 30) + 100])
+def test_growth_in_whole_sectors(host: ceph.RbdHost, steps: undo.Undo, size: int) -> None:
+    found = map_one(host, steps)
+    host.clusters[0].images['rbd', '', 'v1'].size = size
+    assert krbd.grow(found, soon()) == 1 << 30
+
+
+@pytest.mark.parametrize('has_gone', [False, True])
+def test_growth_that_does_not_reach_the_device(
+    host: ceph.RbdHost, steps: undo.Undo, has_gone: bool
+) -> None:
+    """The size of before is not the volume's, and neither is that of a device that has gone."""
+    found = map_one(host, steps)
+    shown, before = host.show, files.read('/sys/class/block/rbd0/size')
+
+    def show(made: ceph.Map) -> None:
+        shown(made)
+        host.tree.value('/sys/devices/rbd/0/block/rbd0/size', before)
+        if has_gone:
+            host.tree.remove('/sys/bus/rbd/devices/0')
+
+    host.show = show  # type: ignore[method-assign]
+    host.clusters[0].images['rbd', '', 'v1'].size = 1 << 30
+    error = exception.VolumePathsNotFound if has_gone else exception.OperationTimedOut
+    with pytest.raises(error, match='rbd0'):
         krbd.grow(found, soon())
 
 

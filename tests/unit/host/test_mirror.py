@@ -8,8 +8,8 @@ import pathlib
 import pytest
 
 from os_brick import exception
+from os_brick.core import process, wait
 from os_brick.core import undo as core_undo
-from os_brick.core import wait
 from os_brick.host import md, md_acts, mirror, mirror_members
 from tests.unit.fakehost import mirrors
 from tests.unit.fakehost.mirrors import MEMBERS, ONE, TWO
@@ -242,4 +242,27 @@ def test_a_member_taken_back_is_given_up_when_the_attach_fails(host: mirrors.Mir
     host.array((ONE,))
     failing()
     host.react()
+    assert host.members_of('md127') == [ONE]
+
+
+@pytest.mark.parametrize('error', [KeyboardInterrupt, process.TimeLimit])
+@pytest.mark.usefixtures('members')
+def test_a_member_that_mdadm_takes_back_before_it_ends_badly_is_given_up(
+    host: mirrors.Mirrors, error: type[BaseException]
+) -> None:
+    """The service is ended meanwhile, or mdadm hangs after it has done it."""
+    host.array((ONE,))
+    taken: list[str] = []
+
+    def take(names: tuple[str, ...], options: dict[str, str]) -> tuple[int, str]:
+        array, member = names
+        host.join(array, member, 'spare')
+        taken.append(member)
+        raise error
+
+    host._take = take  # type: ignore[method-assign]
+    with contextlib.suppress(KeyboardInterrupt):
+        failing()
+    host.react()
+    assert taken == [TWO]
     assert host.members_of('md127') == [ONE]

@@ -3,6 +3,8 @@
 
 import hashlib
 import logging
+import pathlib
+import shutil
 import threading
 from typing import Any
 
@@ -457,6 +459,33 @@ def test_credentials_of_cifs(
     assert len(host.started) == 1
     assert host.started[0].startswith('mount -t cifs -o vers=3.0,credentials=/')
     assert SECRET not in host.started[0] + caplog.text + repr(one.__dict__)
+    assert not [path for path in host.tree.snapshot() if 'credentials' in path]
+
+
+@pytest.mark.parametrize('brings', [False, True])
+def test_credentials_that_a_killed_process_has_left(host: fake.Shares, brings: bool) -> None:
+    """They go with the next mount; those of one that is under way stay."""
+    options = f'username=u,password={SECRET},vers=3.0'
+    one = client('cifs', smbfs_mount_options=options, execute=host.execute if brings else None)
+    kept = host.tree.root.parent / 'kept'
+    places: list[pathlib.Path] = []
+
+    def keep(argv: tuple[str, ...]) -> None:
+        found = argv[4].partition('credentials=')[2].partition(',')[0]
+        directory = host.tree.at(found).parent
+        places.append(directory)
+        if len(places) == 1:
+            shutil.copytree(directory, kept)
+        elif len(places) == 2:
+            two = client('cifs', smbfs_mount_options=options)
+            two.mount('//h/third')
+            assert (directory / 'credentials').exists()
+
+    host.before = keep
+    one.mount('//h/first')
+    shutil.copytree(kept, places[0])
+    one.mount('//h/second')
+    assert len(places) == 3
     assert not [path for path in host.tree.snapshot() if 'credentials' in path]
 
 

@@ -122,6 +122,15 @@ def test_what_was_attached_before_is_not_taken_back(tree: fake_tree.Tree, before
     assert verbs(programs) == ['querydev', 'attach', 'querydev']
 
 
+def test_an_agent_that_cannot_tell_is_not_asked_to_attach(tree: fake_tree.Tree) -> None:
+    """What it has attached for another would be taken back as this attach's own."""
+    with answers(querydev=[said(50151209)] * 2) as programs:
+        for method, volume in (('connect_volume', PROPS), ('is_volume_connected', VOLUME)):
+            with pytest.raises(exception.BrickException, match='50151209'):
+                getattr(huawei.HuaweiStorHyperConnector(None), method)(volume)
+    assert verbs(programs) == ['querydev'] * 2
+
+
 def test_an_agent_that_answers_nonsense_is_not_asked_to_attach(tree: fake_tree.Tree) -> None:
     with answers(querydev=[(0, 'ret_code=\u0660', '')] * 2) as programs:
         for method, volume in (('connect_volume', PROPS), ('is_volume_connected', VOLUME)):
@@ -138,9 +147,12 @@ def test_a_flood_of_words_is_cut(tree: fake_tree.Tree) -> None:
 
 @pytest.mark.parametrize('code', [0, 50151209, 50155007])
 @pytest.mark.parametrize('force', [False, True])
-def test_detach(tree: fake_tree.Tree, code: int, force: bool) -> None:
+def test_detach(
+    tree: fake_tree.Tree, code: int, force: bool, caplog: pytest.LogCaptureFixture
+) -> None:
     with answers(detach=[said(code)]):
         huawei.HuaweiStorHyperConnector(None).disconnect_volume(PROPS, None, force=force)
+    assert (f'may have volume {VOLUME} attached still' in caplog.text) == (code == 50151209)
 
 
 @pytest.mark.parametrize('answer', [said(1), (0, '', ''), (0, 'ret_code=x', ''), (2, '', '')])

@@ -481,6 +481,49 @@ class TestMonitor:
         assert waited == [5.0]
         assert not client.files()
 
+    def test_a_full_queue_that_does_not_tell_its_size(
+        self, fabric: nvme.Fabric, client: Client
+    ) -> None:
+        """As those of multiprocessing, and of its managers."""
+
+        class Full:
+            def put(self, *words: Any, **_more: Any) -> None:
+                assert len(words) == 3, 'it waits for ever'
+                raise queue.Full
+
+        subsystem, _volume = cluster(fabric)
+        with pytest.raises(exception.BrickException, match='Check that lightos_monitor runs'):
+            connector(message_queue=Full()).connect_volume(properties(subsystem, 3))
+        assert not client.files()
+
+    def test_a_queue_that_takes_no_limit(self, fabric: nvme.Fabric, client: Client) -> None:
+        class Plain:
+            def put(self, message: Any) -> None:
+                told.append(message[0])
+
+        told: list[str] = []
+        subsystem, _volume = cluster(fabric)
+        connector(message_queue=Plain()).connect_volume(properties(subsystem, 3))
+        assert told == ['add']
+
+    def test_a_message_that_another_reader_takes(self, fabric: nvme.Fabric) -> None:
+        """It is not waited for, as the lock of a volume is held."""
+
+        class Shared(queue.Queue[Any]):
+            def empty(self) -> bool:
+                return False
+
+            def get(self, block: bool = True, timeout: float | None = None) -> Any:
+                assert not block, 'it waits for ever'
+                return super().get(block, timeout)
+
+        subsystem, volume = cluster(fabric)
+        messages = Shared()
+        messages.put(('add', properties(subsystem, 3)))
+        database: dict[str, Any] = {}
+        connector().monitor_message_queue(messages, database)
+        assert list(database) == [volume.uuid]
+
     def test_it_goes_on(
         self, fabric: nvme.Fabric, client: Client, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -3,6 +3,9 @@
 
 from collections.abc import Iterator
 import pathlib
+import shutil
+import time
+from typing import Any
 
 from oslo_config import cfg
 import pytest
@@ -590,6 +593,63 @@ def test_an_interrupted_attach_of_a_mirror_leaves_nothing(fabric: nvme.Fabric, n
     mirror = {'vol_uuid': UUID, 'alias': 'gold', 'volume_replicas': members, 'replica_count': 2}
     with pytest.raises(KeyboardInterrupt):
         connector().connect_volume(mirror)
+    assert not fabric.controllers
+    assert fabric.snapshot() == before
+
+
+class Mdadm:
+    """udev has begun to assemble an array over what is here; mdadm can stop it."""
+
+    def __init__(self, fabric: nvme.Fabric) -> None:
+        self.fabric = fabric
+        self.stopped: list[str] = []
+
+    def begin(self, head: str) -> None:
+        self.fabric.file('/sys/block/md127/md/array_state', 'inactive')
+        self.fabric.file(f'/sys/block/md127/md/dev-{head}/state', 'spare')
+        self.fabric.file(f'/sys/block/md127/md/dev-{head}/block', '')
+        self.fabric.file(f'/sys/class/block/{head}/holders/md127', '')
+
+    def run(self, argv: tuple[str, ...], **_keywords: Any) -> process.Result:
+        assert argv == ('mdadm', '--stop', '/dev/md127')
+        self.stopped.append(argv[2])
+        shutil.rmtree(self.fabric.root / 'sys/block/md127')
+        for holder in self.fabric.root.glob('sys/class/block/*/holders/md127'):
+            holder.unlink()
+        return process.Result(argv, 0, '', '')
+
+    def isolated(self, call: Any, timeout: float) -> Any:
+        return call()
+
+
+def test_what_udev_begins_of_a_mirror_whose_attach_is_interrupted(fabric: nvme.Fabric) -> None:
+    """The other member is still being connected: the array would hold the first, and stay."""
+    members = []
+    for name in ('left', 'right'):
+        subsystem = fabric.subsystem(name)
+        subsystem.namespaces[1] = nvme.Volume(name)
+        members.append(subsystem.properties(1))
+    before = fabric.snapshot()
+    calls: list[int] = []
+    mdadm = Mdadm(fabric)
+    blocks = fabric.root / 'sys/class/block'
+
+    def interrupt() -> None:
+        calls.append(1)
+        if len(calls) == 1:
+            return
+        limit = time.monotonic() + 10
+        while not (heads := [each.name for each in blocks.iterdir()]):
+            assert time.monotonic() < limit
+            time.sleep(0.01)
+        mdadm.begin(heads[0])
+        raise KeyboardInterrupt
+
+    fabric.before_connecting = interrupt
+    mirror = {'vol_uuid': UUID, 'alias': 'gold', 'volume_replicas': members, 'replica_count': 2}
+    with process.use(mdadm), pytest.raises(KeyboardInterrupt):
+        connector().connect_volume(mirror)
+    assert mdadm.stopped == ['/dev/md127']
     assert not fabric.controllers
     assert fabric.snapshot() == before
 

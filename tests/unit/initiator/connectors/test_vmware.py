@@ -602,6 +602,34 @@ class TestEachMethod:
         volume.detach()
         assert vcenter.content() == b'inflated ' + NEW
 
+    @pytest.mark.parametrize('kind', ['ManagedObjectNotFound', 'NotAuthenticated'])
+    def test_a_swap_that_cannot_be_watched(
+        self, vcenter: vsphere.VCenter, place: pathlib.Path, kind: str
+    ) -> None:
+        """The server knows nothing of the task any more, which it has done: it was restarted."""
+        volume = Volume(vcenter, place)
+        volume.path.write_bytes(NEW)
+        swaps: list[str] = []
+
+        def before_each(method: str) -> None:
+            if method == 'RetrievePropertiesEx' and swaps:
+                vcenter._task_info(swaps.pop())
+                vcenter.refuse[method] = vsphere.Fault(kind)
+            elif method == 'ReconfigVM_Task':
+                swaps.append(f'task-{next(vcenter._numbers) + 1}')
+            elif method == 'CancelTask':
+                vcenter.refuse.clear()
+
+        vcenter.before_each = before_each
+        # A machine that is off keeps no one from deleting its disk.
+        vcenter.is_running, vcenter.slow = False, 0
+        with contextlib.suppress(exception.BrickException):
+            volume.detach()
+        assert vcenter.disk == 'volume-1/volume-1-os-brick.vmdk'
+        assert vcenter.content() == b'inflated ' + NEW
+        assert not volume.path.exists()
+        assert list(vcenter.files) == [vcenter.disk]
+
     def test_a_lease_that_is_never_ready(
         self, vcenter: vsphere.VCenter, place: pathlib.Path
     ) -> None:
