@@ -92,12 +92,13 @@ class VmdkConnector(initiator_connector.InitiatorConnector):
 
     def _attach(self, volume: Volume, op: operation.Operation) -> result.LocalCopy:
         try:
-            with (
-                scratch.Incoming(volume.directory, volume.volume_id, _SUFFIX) as file,
-                _session(volume, op) as session,
-            ):
-                with observe.step(Verb.DOWNLOAD, volume.access.host):
+            with scratch.Incoming(volume.directory, volume.volume_id, _SUFFIX) as file:
+                with (
+                    _session(volume, op) as session,
+                    observe.step(Verb.DOWNLOAD, volume.access.host),
+                ):
                     address = vmware_export.download(session, volume, file)
+                # After the logout: of a process that is killed in it, the next attach sweeps it.
                 op.undo.add(remove_copy, file.path)
                 file.finish()
         except OSError as error:

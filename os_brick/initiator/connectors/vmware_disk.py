@@ -126,8 +126,8 @@ class Upload:
 
         One that a killed process has left there is deleted first.
         """
-        self._delete_disk(self._new)
-        steps.adopt(self._reverse(self._delete_disk, self._new))
+        self._delete_unused(self._new)
+        steps.adopt(self._reverse(self._delete_unused, self._new))
         self._session.run(
             'CopyVirtualDisk_Task',
             self._session.manager('virtualDiskManager'),
@@ -189,6 +189,20 @@ class Upload:
         raise error
 
     # What is not there is deleted already.
+
+    def _delete_unused(self, path: DatastorePath) -> None:
+        """Delete a disk that the machine does not have: one that is off would let it go.
+
+        :raises VolumeIdentityMismatch: if it has it, as the volume's or as another one's.
+        """
+        for disk in vmware_machine.disks(self._session, self._machine):
+            if disk.path == path:
+                raise exception.VolumeIdentityMismatch.of(
+                    str(path),
+                    'a file that no disk has, to be deleted',
+                    f'virtual machine {self._machine.value} has {disk}',
+                )
+        self._delete_disk(path)
 
     def _delete_disk(self, path: DatastorePath) -> None:
         manager = self._session.manager('virtualDiskManager')

@@ -488,12 +488,14 @@ class TestMonitor:
 
         class Full:
             def put(self, *words: Any, **_more: Any) -> None:
-                assert len(words) == 3, 'it waits for ever'
+                told.append(words[1:])
                 raise queue.Full
 
+        told: list[tuple[Any, ...]] = []
         subsystem, _volume = cluster(fabric)
         with pytest.raises(exception.BrickException, match='Check that lightos_monitor runs'):
             connector(message_queue=Full()).connect_volume(properties(subsystem, 3))
+        assert told == [(True, 5.0)]
         assert not client.files()
 
     def test_a_queue_that_takes_no_limit(self, fabric: nvme.Fabric, client: Client) -> None:

@@ -306,6 +306,25 @@ class TestSeveralDisks:
         assert vcenter.content() == b'inflated ' + NEW
         assert vcenter.files['moved/a.vmdk'] == b'another volume'
 
+    @pytest.mark.parametrize('is_running', [True, False])
+    def test_the_other_has_the_name_for_the_new_one(
+        self, vcenter: vsphere.VCenter, place: pathlib.Path, is_running: bool
+    ) -> None:
+        """It is not taken for the rest of an earlier attempt."""
+        _with_other(vcenter)
+        volume = Volume(vcenter, place)
+        taken = 'moved/b-os-brick.vmdk'
+        vcenter.files['moved/b.vmdk'] = vcenter.files.pop('volume-1/volume-1.vmdk')
+        vcenter.files[taken] = vcenter.files.pop(OTHER)
+        vcenter.disk, vcenter.others = 'moved/b.vmdk', {1: taken}
+        vcenter.is_running = is_running
+        volume.path.write_bytes(NEW)
+        before = vcenter.state()
+        with pytest.raises(exception.VolumeIdentityMismatch, match=taken):
+            volume.detach()
+        assert vcenter.state() == before
+        assert volume.path.exists()
+
     def test_moved_and_the_address_was_not_kept(
         self, vcenter: vsphere.VCenter, place: pathlib.Path
     ) -> None:
@@ -409,7 +428,7 @@ def test_repeated_detach(vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
 
 
 KINDS = ['closed', 'late', 'half', 'page', 'huge', 'redirect']
-LAST = 33
+LAST = 34
 
 
 def strikes(kinds: list[str], most: int) -> list[tuple[int, str]]:
@@ -871,6 +890,19 @@ def test_side_by_side(vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
     for volume in found:
         volume.detach()
     assert found[0].is_as_it_was()
+
+
+def test_a_copy_is_complete_last_of_all(vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
+    """A process that is killed in the logout leaves nothing that the next attach does not sweep."""
+    seen: list[list[str]] = []
+
+    def before_each(method: str) -> None:
+        if method == 'Logout':
+            seen.append(names(place))
+
+    vcenter.before_each = before_each
+    Volume(vcenter, place)
+    assert [name.rpartition('.')[2] for found in seen for name in found] == ['part']
 
 
 def test_what_a_killed_process_has_left(vcenter: vsphere.VCenter, place: pathlib.Path) -> None:
