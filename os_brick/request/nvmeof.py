@@ -60,7 +60,7 @@ class NvmeRequest(common.BlockRequest):
     """What the caller asked for.
 
     :ivar namespaces: the namespaces that the volume is made of.
-    :ivar replica_count: how many members the array is to have.
+    :ivar replica_count: how many members a new array has to have: no fewer than are named.
     :ivar alias: the name of the array of a replicated volume.
     :ivar volume_id: of a replicated volume, the Block Storage service's.
     """
@@ -96,7 +96,8 @@ class NvmeRequest(common.BlockRequest):
                 for replica in replicas
             ),
             replication=Replication.ARRAY if count > 1 else Replication.PERHAPS,
-            replica_count=count,
+            # A replica that is named and not here may be the one with the data.
+            replica_count=max(count, len(replicas)),
             alias=_alias(found),
             volume_id=common.value(found, 'vol_uuid', fabrics.uuid),
             **shared,

@@ -77,6 +77,17 @@ def test_replicas(count: Any, members: int, kind: nvmeof.Replication) -> None:
 
 
 @pytest.mark.parametrize(
+    ('count', 'members', 'wanted'), [(2, 2, 2), (2, 1, 2), (0, 3, 3), (2, 3, 3), (3, 2, 3)]
+)
+def test_a_new_array_needs_all_replicas_that_are_named(
+    count: int, members: int, wanted: int
+) -> None:
+    """Two blank ones of three would become an empty volume, while the third has its data."""
+    props = {'vol_uuid': UUID, 'volume_replicas': [REPLICA] * members, 'replica_count': count}
+    assert nvmeof.NvmeRequest.parse(props).replica_count == wanted
+
+
+@pytest.mark.parametrize(
     ('raw', 'key'),
     [
         ({}, 'nqn'),
