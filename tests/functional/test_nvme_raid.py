@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """NVMe over Fabrics: replicated volumes on md RAID 1."""
 
+import contextlib
 import os
+import signal
 
 import pytest
 
@@ -107,6 +109,30 @@ def test_member_missing_at_attach_and_back(mirror, nvme):
     lab.shell.until(lambda: mirror.degraded() == '0', 20, 'both members are in it')
     mirror.everywhere(data)
     nvme.disconnect_volume(props, info)
+    assert mirror.gone()
+
+
+def test_terminated_while_a_member_is_awaited(mirror, nvme, workers):
+    """SIGTERM once udev has begun to assemble the member that is here: nothing stays."""
+    props = mirror.properties()
+    nvme.disconnect_volume(props, nvme.connect_volume(props))
+    before = lab.oracle.snapshot()
+    mirror.members[1].cut(0)
+    worker = workers()
+    worker.make('NVMEOF', multipath=True)
+    worker.terminable()
+    worker.begin('connect_volume', props)
+    lab.shell.until(lambda: "slaves=['nvme" in ' '.join(lab.oracle.arrays()), 20, 'an array')
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(worker.pid, signal.SIGTERM)
+    try:
+        worker.finish(60)
+    except EOFError:
+        pass
+    else:
+        nvme.disconnect_volume(props, None)
+    lab.oracle.assert_same(before, 20)
+    mirror.members[1].heal(0)
     assert mirror.gone()
 
 
