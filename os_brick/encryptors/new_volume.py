@@ -130,8 +130,9 @@ def _header_in_memory(
     order: Order, run: programs.Programs, op: operation.Operation
 ) -> Iterator[tuple[str, luks.Header]]:
     """A new header in the memory of the daemon, during the block: its token, and what it says."""
-    token, path = root.new_header()
+    token = root.new_token()
     try:
+        path = root.new_header(token)
         code, words = run.make_header(
             programs.NewHeader(token, path, order.device, order.version, order.cipher),
             order.passphrase,

@@ -31,6 +31,7 @@ _MOST_AREAS = 64
 # A device writes a sector as a whole, or not at all.
 _SECTOR_BYTES, _MARK_DIGITS = 512, 32
 _MARKS = names.Rule('list of digests', re.compile(r'(?:[0-9a-f]{32}){1,32768}'), 1 << 20)
+_TOKEN = names.Rule('token', re.compile(r'[0-9a-f]{32}'), 32)
 _DIGEST = names.Rule('digest', re.compile(r'[0-9a-f]{64}'), 64)
 
 _headers: dict[str, int] = {}
@@ -114,19 +115,29 @@ def _to_the_end(descriptor: int, start: int, size: int) -> bytes:
         return buffer[:done]
 
 
-@privileged.entrypoint
-def new_header() -> tuple[str, str]:
-    """Make room for a header in memory; return its token, and a path that other programs can open.
+def new_token() -> str:
+    """A name for a header in memory; the caller has it first, so that it can drop the header
+    whatever becomes of the call that makes it.
+    """
+    return secrets.token_hex(16)
 
+
+@privileged.entrypoint
+def new_header(token: str) -> str:
+    """Make room for a header in memory; return a path that other programs can open.
+
+    :param token: of :func:`new_token`.
     :raises OSError: if there are too many.
     """
+    name = check.full(_TOKEN, token)
+    if name in _headers:
+        raise exception.InvalidParameterValue(err='there is a header in memory of this token')
     if len(_headers) >= _MOST_HEADERS:
         raise OSError(f'{len(_headers)} volumes are being formatted already')
     descriptor = os.memfd_create('os-brick-luks', os.MFD_CLOEXEC)
     os.ftruncate(descriptor, max(DATA_OFFSETS.values()))
-    token = secrets.token_hex(16)
-    _headers[token] = descriptor
-    return token, _path(token)
+    _headers[name] = descriptor
+    return _path(name)
 
 
 def _path(token: str) -> str:

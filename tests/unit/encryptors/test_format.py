@@ -12,7 +12,7 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import encryptors, exception
-from os_brick.privileged import luks_states
+from os_brick.privileged import luks_format, luks_states
 from tests import breadth
 from tests.unit.encryptors import support
 from tests.unit.encryptors.support import World
@@ -76,6 +76,37 @@ def test_a_blank_volume_is_formatted_and_opened(world: World, version: str) -> N
     assert all(path.startswith('/var/lib/os-brick') for path, _ in left)
     attach(world, version)
     assert len(formats(world)) == 1
+
+
+def memory() -> list[str]:
+    """The headers in memory that this process, which is the daemon here, has open."""
+    found = []
+    for each in os.listdir('/proc/self/fd'):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f'/proc/self/fd/{each}'))
+    return [each for each in found if 'memfd:os-brick-luks' in each]
+
+
+def test_an_interrupt_after_room_for_a_header_was_made_leaves_none(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon has room for 64 of them, and lives as long as its service."""
+    real = luks_format.new_header
+
+    def interrupted(*words: Any) -> Any:
+        real(*words)
+        assert memory()
+        raise KeyboardInterrupt
+
+    before = world.state()
+    monkeypatch.setattr(luks_format, 'new_header', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        attach(world, 'luks2')
+    assert not memory()
+    assert world.state() == before
+    monkeypatch.undo()
+    attach(world, 'luks2')
+    assert not memory()
 
 
 def test_only_header_and_keys_are_written(world: World) -> None:

@@ -94,7 +94,7 @@ VALID: dict[str, dict[str, Any]] = {
     'luks_states.load': {'name': 'wwid-36001405'},
     'luks_states.save': {'name': 'wwid-36001405', 'state': {'header': UUID}},
     'luks_format.look': {'device': 'sda', 'number': 0, 'besides': ((0, '0' * 64),)},
-    'luks_format.new_header': {},
+    'luks_format.new_header': {'token': '1' * 32},
     'luks_format.drop_header': {'token': '0' * 32},
     'luks_format.marks': {'token': '0' * 32},
     'luks_format.show_header': {'token': '0' * 32},
