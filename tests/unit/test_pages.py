@@ -22,7 +22,7 @@ LOGS = {f'LOG.{level}' for level in ('warning', 'error', 'critical', 'exception'
 # What they log is about one protocol, or for callers, and on a page of its own.
 OWN_PAGES = re.compile(
     r'caches/|encryptors/|exception/|local_dev/|remotefs/|utils\.py|core/observe|initiator/(?!connector)'
-    r'|host/(krbd|lightos|luks|lvm|rbd)|privileged/rootwrap'
+    r'|host/(huawei|krbd|lightos|luks|lvm|rbd)|privileged/rootwrap'
     r'|connectors/(base_rbd|huawei|lightos|rbd|remotefs|scaleio|storpool|vmware)'
 )
 
