@@ -40,6 +40,11 @@ def number(name: str) -> str:
     return files.read_or(f'/sys/class/block/{name}/dev')
 
 
+def sequence(name: str) -> str:
+    """The number that the kernel gives to one disk alone; empty before Linux 5.15."""
+    return files.read_or(f'/sys/class/block/{name}/diskseq')
+
+
 def inode(name: str) -> int:
     """The kernel's number of a block device: no other one has had it; 0 where there is none.
 

@@ -26,6 +26,9 @@ FIRST_BLIND_SECONDS = 1.5
 # Once there is a map udev has had its time; whatever is missing is offered sooner.
 FIRST_LATE_SECONDS = 0.3
 _GROWTH = 2.0
+# multipathd believes udev's entry for a disk that it is told of. While that is the entry of the
+# disk which had the name before, it would put this one into another volume's map, and write to it.
+_WAITS = 'not asked yet: udev has not come to'
 # What multipathd answers where it cannot do what is asked (multipath-tools, uxlsnr.c).
 REFUSAL = 'fail'
 # What it answers where it will do it, or has not had its own lock in time (uxsock_timeout).
@@ -41,9 +44,13 @@ class NotClaimed(exception.BrickException):
 class Offers:
     """Disks offered to multipathd again and again, at growing distances."""
 
-    def __init__(self, first: float, wwid: str) -> None:
-        """Offer first after so many seconds; sooner where udev has the WWID of a disk."""
+    def __init__(self, first: float, wwid: str, identity: vpd.UnitIdentity | None = None) -> None:
+        """Offer first after so many seconds; sooner where udev has the WWID of a disk.
+
+        :param identity: that of the volume, by which an entry of another one is known as such.
+        """
         self._wwid = wwid
+        self._identity = identity
         self._made: set[str] = set()
         self._taken = ''
         self._mapped = ''
@@ -54,7 +61,7 @@ class Offers:
     @property
     def are_taken(self) -> bool:
         """Whether multipathd wants the disks, but has not come to them."""
-        return self.answer in _BUSY
+        return self.answer in _BUSY or self.answer.startswith(_WAITS)
 
     @property
     def is_refused(self) -> bool:
@@ -88,10 +95,24 @@ class Offers:
 
     def _offer(self, disks: Iterable[str]) -> None:
         for disk in disks:
+            self.answer = self._why_not(disk)
+            if self.answer:
+                continue
             self.answer = multipathd.ask_to_add(disk)
             self._taken = disk if self.answer == 'ok' else ''
             if 'blacklisted' in self.answer:
                 raise NotClaimed(disks=disk, why=self.answer)
+
+    def _why_not(self, disk: str) -> str:
+        """Why multipathd is not told of a disk: it would take it for another volume's."""
+        wwid = udev_database.wwid(disk)
+        is_of_another = udev_database.is_of_another(disk)
+        is_contradicted = self._identity is not None and self._identity.contradicts(wwid)
+        if wwid == self._wwid or not (is_of_another or is_contradicted):
+            return ''
+        # Without the disk's sequence an entry that contradicts is most likely an old one, too.
+        waits = is_of_another is not False
+        return f'{_WAITS} {disk}' if waits else f'{REFUSAL}: udev has {wwid} for {disk}'
 
     def insist(self, identity: vpd.UnitIdentity) -> bool:
         """Ask for the map where multipathd has taken a disk and made none; return whether it did.
@@ -105,6 +126,7 @@ class Offers:
         if not wwid:
             return False
         if identity.contradicts(wwid):
+            multipathd.ask_to_forget(disk)  # It may have put it into that one's map.
             self.answer = f'{REFUSAL}: it takes {disk} for {wwid}'
             return True
         answer = multipathd.ask_for_map(wwid)

@@ -22,6 +22,8 @@ LOG = logging.getLogger(__name__)
 # How long multipathd may refuse disks, or not answer, from the moment they are there. One that
 # takes them may be busy with hundreds of others; it is waited for as long as there is time.
 BUILD_SECONDS = 20.0
+# One that does not answer may hang, or be as busy: it has that long, or this share of the time.
+_UNANSWERED_SHARE = 1 / 3
 # Another volume's map over our disks: multipathd has built it of what udev had read before the
 # array gave the LUN to ours. It may be about to go.
 CONFLICT_SECONDS = 2.0
@@ -53,9 +55,10 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
 
 
 def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
-    offers = map_offers.Offers(map_offers.FIRST_SECONDS, identity.wwid)
+    offers = map_offers.Offers(map_offers.FIRST_SECONDS, identity.wwid, identity)
     turn = itertools.cycle(disks)
-    patience = deadline.within(BUILD_SECONDS)
+    refused = deadline.within(BUILD_SECONDS)
+    unanswered = deadline.within(max(BUILD_SECONDS, deadline.seconds * _UNANSWERED_SHARE))
     found: list[str] = []
     others: list[str] = []
     conflict: wait.Deadline | None = None
@@ -73,6 +76,7 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
         conflict = (conflict or wait.Deadline.after(CONFLICT_SECONDS)) if others else None
         if not offers.insist(identity) and offers.make(disks, [next(turn)]) and is_there():
             return True  # What multipathd takes it has taken when it answers.
+        patience = refused if offers.is_refused else unanswered
         is_given_up = patience.passed and not offers.are_taken
         return is_given_up or (conflict is not None and conflict.passed)
 
@@ -88,7 +92,7 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
         )
     if offers.is_refused and not deadline.passed:
         raise map_offers.NotClaimed(disks=', '.join(disks), why=offers.answer)
-    raise _late(disks, offers.answer, deadline if deadline.passed else patience)
+    raise _late(disks, offers.answer, deadline if deadline.passed else unanswered)
 
 
 def _late(disks: Iterable[str], answer: str, limit: wait.Deadline) -> exception.OperationTimedOut:

@@ -66,7 +66,7 @@ def end_login(
             if is_ours and plans.may_end(found.luns(), lun, is_forced=True):
                 disk = scsi.disk_at(found.address(lun))
                 if disk is not None:  # It goes with its session.
-                    scsi_undo.require_unused(disk)
+                    scsi_undo.require_unused(disk, deadline)
                 open_iscsi.logout(found, deadline)
         if not iscsi.sessions_of_record(name, portal):
             open_iscsi.restore_node(name, portal)

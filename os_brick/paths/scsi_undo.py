@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 from os_brick import exception
-from os_brick.core import handed, locks, undo, wait
-from os_brick.host import block, dm, idle, multipath, multipathd, scsi
+from os_brick.core import handed, locks, teardown, undo, wait
+from os_brick.host import block, dm, idle, multipath, multipathd, removal, scsi
 from os_brick.paths import scsi_removal
+from os_brick.plans import removal as plans
 
 # How long multipathd may take to finish what it is at, after an attach that has failed: it may
 # be what has made it fail.
-_SETTLE_SECONDS = 1.0
+_SETTLE_SECONDS = 3.0
 # How long another operation on the same volume, by other paths, is waited for to forget its WWID.
 _FORGET_SECONDS = 5.0
 
@@ -36,8 +37,9 @@ def forget_wwids(wwids: list[str]) -> None:
     # multipathd notes a WWID after it has made the map, and answers when it is done.
     multipathd.await_idle(_SETTLE_SECONDS)
     for wwid in wwids:
-        with locks.hold_identity(wwid, wait.Deadline.after(_FORGET_SECONDS)):
-            multipathd.forget_unmapped(wwid)
+        deadline = wait.Deadline.after(_FORGET_SECONDS)
+        with locks.hold_identity(wwid, deadline):
+            removal.run(plans.forget([wwid]), teardown.RAISING, deadline)
 
 
 def delete_new_disk(address: scsi.Address, seconds: float) -> None:
@@ -59,17 +61,23 @@ def _delete_new_disk(address: scsi.Address, deadline: wait.Deadline) -> None:
         if number:
             scsi.remove_at(address, number, deadline)
         return
-    is_mapped = bool(dm.multipaths_over([disk]))
-    require_unused(disk)
+    maps = dm.multipaths_over([disk])
+    wwids = {scsi.cached_identity(disk).wwid, *map(dm.wwid, maps)} - {''}
+    require_unused(disk, deadline)
     # The other paths wait for the identity meanwhile, and have no more time than this one: one that
     # waited for all of a hung multipathd's five seconds would leave them none.
-    multipathd.forget_disks({disk: number}, deadline.limit(deadline.remaining / 2))
-    if is_mapped:  # By another process it can have been claimed only since.
-        require_unused(disk)
+    is_idle = multipathd.forget_disks({disk: number}, deadline.limit(deadline.remaining / 2))
+    if maps:  # By another process it can have been claimed only since.
+        require_unused(disk, deadline)
     scsi.remove(disk, deadline, number)
+    # multipathd makes a map by itself once it sees a second disk of a volume, and writes down the
+    # WWID, before an attach has come so far as to know whose the disk is.
+    if is_idle:
+        multipathd.await_idle(deadline.limit(_SETTLE_SECONDS))
+    removal.run(plans.forget(sorted(wwids)), teardown.RAISING, deadline)
 
 
-def require_unused(disk: str) -> None:
+def require_unused(disk: str, deadline: wait.Deadline) -> None:
     """Have nothing use a disk, or a map that has no other disk, and no other attach have it.
 
     :raises VolumeInUse: if something does.
@@ -82,7 +90,7 @@ def require_unused(disk: str) -> None:
     users = block.users(disk, frozenset(maps))
     for found in maps:
         if block.members(found) == [disk]:
-            users += multipath.opened(found, dm.wwid(found))
+            users += multipath.why_open(found, dm.wwid(found), deadline)
     if users:
         raise exception.VolumeInUse(device=f'/dev/{disk}', holder='; '.join(users))
     if not maps:  # A map claims its disks.

@@ -119,8 +119,14 @@ def _take_apart(choice: Choice, wanted: Wanted, links: Iterable[FoundLink]) -> l
         *([forget] if maps else []),
         Step(Verb.REMOVE_DISKS, disks=disks),
         Step(Verb.WAIT_FORGOTTEN, disks=disks),
-        *(Step(Verb.REMOVE_LATE_MAP, wwid=wwid) for wwid in choice.wwids),
-        *(Step(Verb.FORGET_WWID, wwid=wwid) for wwid in choice.wwids),
+        *_forget(choice.wwids),
+    ]
+
+
+def _forget(wwids: Collection[str]) -> list[Step]:
+    return [
+        *(Step(Verb.REMOVE_LATE_MAP, wwid=wwid) for wwid in wwids),
+        *(Step(Verb.FORGET_WWID, wwid=wwid) for wwid in wwids),
     ]
 
 
@@ -209,10 +215,13 @@ def discard(disk: FoundDisk, above: Sequence[FoundMap], actual: str) -> Removal:
     steps += [Step(Verb.CHECK_OPEN, each.name, each.wwid) for each in above]
     steps += [Step(Verb.REMOVE_MAP, each.name, each.wwid) for each in going]
     steps += [Step(Verb.FORGET_PATHS, disks=disks), Step(Verb.CHECK_CLAIMS, disks=disks)]
-    steps += [Step(Verb.REMOVE_DISKS, disks=disks), Step(Verb.SETTLE)]
-    for wwid in sorted(old):
-        steps += [Step(Verb.REMOVE_LATE_MAP, wwid=wwid), Step(Verb.FORGET_WWID, wwid=wwid)]
+    steps += [Step(Verb.REMOVE_DISKS, disks=disks), Step(Verb.SETTLE), *_forget(sorted(old))]
     return Plan(_KIND, f'stale disk {disk.name}', tuple(steps))
+
+
+def forget(wwids: Collection[str]) -> Removal:
+    """The steps after disks have gone of which multipathd may have made a map by itself."""
+    return Plan(_KIND, f'WWIDs {", ".join(wwids)}', tuple(_forget(wwids)))
 
 
 def evict(disks: Sequence[FoundDisk], from_map: str) -> Removal:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names that a caller has kept, or that were looked at a moment ago, belong to others by now."""
 
+import concurrent.futures
 import contextlib
 import errno
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import wait
 from os_brick.host import multipath as host_multipath
+from os_brick.host import multipathd as host_multipathd
 from os_brick.privileged import dm as root_dm
 from tests.functional import lab, support
 
@@ -46,6 +48,34 @@ def test_device_path_of_another_volume(shelf, multipathd, multipath):
         assert support.session_count(other.iqn) == 1
         support.assert_is(info['path'], volume)
     connector.disconnect_volume(other.properties(1), info)
+
+
+def test_name_whose_entry_udev_has_not_renewed(shelf, single, multi, multipathd):
+    """udev is far behind, as where many volumes are attached at once: for it the disk is the one
+    that had its name before. multipathd would put it into that one's map, and write to it."""
+    multipathd(find_multipaths='strict')
+    (volume, one), (fresh, other) = two_targets(shelf)
+    props = one.properties(1)
+    info = single.connect_volume(props)
+    lab.shell.settle()
+    lab.shell.run('udevadm', 'control', '--stop-exec-queue')
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
+            single.disconnect_volume(props, info)
+            host_multipathd.remember(volume.wwid)
+            attach = pool.submit(multi.connect_volume, other.properties(1))
+            lab.shell.until(support.disks, 30, 'the new disk')
+            assert [f'/dev/{disk}' for disk in support.disks()] == [info['path']]
+            # Longer than a disk of which udev has no entry is left to it.
+            assert not concurrent.futures.wait([attach], 6).done
+            assert host_multipathd.wwid_of(info['path'].removeprefix('/dev/')) != volume.wwid
+        finally:
+            lab.shell.run('udevadm', 'control', '--start-exec-queue')
+            host_multipathd.forget(volume.wwid)
+        found = attach.result(60)
+    assert found['multipath_id'] == fresh.wwid
+    support.assert_is(found['path'], fresh)
+    multi.disconnect_volume(other.properties(1), found)
 
 
 CLAIM = """

@@ -745,10 +745,21 @@ class Host:
                 found = Map(index, wwid, [], sectors)
                 self.maps[found.name] = found
                 self._show_map(found)
+                self._note_wwid(wwid)
             if disk not in found.disks and sectors == found.sectors:
                 found.disks.append(disk)
                 self._tie(found, disk)
             return disk in found.disks
+
+    def _note_wwid(self, wwid: str) -> None:
+        """multipathd writes down of which volumes it has made a map (libmultipath, domap)."""
+        if self.own_wwids is not None:
+            self.own_wwids.add(wwid)
+            return
+        path = self.tree.at('/etc/multipath/wwids')
+        text = path.read_text() if path.exists() else ''
+        if f'/{wwid}/' not in text.splitlines():
+            self.tree.file('/etc/multipath/wwids', f'{text}/{wwid}/\n')
 
     def _sectors(self, disk: Disk) -> int:
         return int(self.tree.at(f'{disk.device}/block/{disk.name}/size').read_text())

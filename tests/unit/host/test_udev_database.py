@@ -65,6 +65,57 @@ def test_an_entry_of_the_disk_that_had_the_name_before_is_not_believed(host: Hos
     assert len(host.acts) == before
 
 
+def enter(host: Host, disk: str, *, sequence: int, entered: int, wwid: str) -> None:
+    """Have udev's entry for a disk be the one of a disk with this sequence."""
+    found = host.disks[disk]
+    host.tree.value(f'{found.device}/block/{disk}/diskseq', sequence)
+    text = f'S:disk/by-diskseq/{entered}\nE:ID_SERIAL={wwid}\n'
+    host.tree.file(f'/run/udev/data/b{found.number}', text)
+
+
+@pytest.mark.parametrize('shows_sequence', [True, False])
+def test_multipathd_is_not_told_of_a_disk_that_udev_takes_for_the_one_before(
+    host: Host, shows_sequence: bool
+) -> None:
+    """It would put the disk into the map of that one's volume, and write to it."""
+    tin = array.Unit('tin').wwid
+
+    def come() -> None:
+        for disk in ('sda', 'sdb'):
+            enter(host, disk, sequence=8, entered=8, wwid=host.disks[disk].unit.wwid)
+
+    host.clock.after(50, come)
+    host.clock.sleep(2)  # The entries of these disks have been made.
+    for disk in ('sda', 'sdb'):
+        enter(host, disk, sequence=8, entered=7, wwid=tin)
+        if not shows_sequence:
+            host.tree.remove(f'{host.disks[disk].device}/block/{disk}/diskseq')
+    took = build(host, 100)
+    assert 45 < took < 60
+    offers = [act for act in host.acts if act.startswith('multipathd add path')]
+    assert offers == ['multipathd add path sda', 'multipathd add path sdb']
+
+
+def test_what_udev_has_read_of_the_disk_before_the_array_changed_it(host: Host) -> None:
+    """The entry is the disk's own, and another volume's: there is nothing to wait for."""
+    host.clock.sleep(2)
+    tin = array.Unit('tin').wwid
+    for disk in ('sda', 'sdb'):
+        enter(host, disk, sequence=8, entered=8, wwid=tin)
+    with pytest.raises(map_offers.NotClaimed, match=f'udev has {tin} for sd'):
+        build(host)
+    assert not [act for act in host.acts if act.startswith('multipathd add path')]
+
+
+def test_whose_entry_it_is(host: Host) -> None:
+    host.written_seconds = 3600.0
+    assert udev_database.is_of_another('sda') is None
+    enter(host, 'sda', sequence=3, entered=3, wwid='')
+    assert udev_database.is_of_another('sda') is False
+    enter(host, 'sda', sequence=3, entered=2, wwid='')
+    assert udev_database.is_of_another('sda') is True
+
+
 def test_without_a_database_disks_are_offered_now_and_then(host: Host) -> None:
     host.shows_database = False
     host.tree.remove('/run/udev/data')

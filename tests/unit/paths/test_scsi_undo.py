@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from os_brick import exception
-from os_brick.core import handed, undo
+from os_brick.core import handed, undo, wait
 from os_brick.host import multipathd, scsi
 from os_brick.paths import scsi_undo
 from tests.unit.fakehost.host import Host
@@ -92,6 +92,20 @@ def test_one_below_a_map_leaves_the_map_its_other_disk(host: Host) -> None:
     assert {disk.name for disk in host.maps['dm-0'].disks} == {'sda'}
 
 
+def test_the_wwid_goes_with_the_last_disk_of_a_map_that_multipathd_has_made(host: Host) -> None:
+    """No path of the attach was open, so that none of its steps names the WWID."""
+    assert host.claim('sda')
+    assert host.claim('sdb')
+    wwid = host.disks['sda'].unit.wwid
+    listed = host.tree.at('/etc/multipath/wwids')
+    assert f'/{wwid}/' in listed.read_text().splitlines()
+    scsi_undo.delete_new_disk(address(host, 'sda'), 20.0)
+    assert f'/{wwid}/' in listed.read_text().splitlines()  # Its map is there.
+    scsi_undo.delete_new_disk(address(host, 'sdb'), 20.0)
+    assert not host.maps
+    assert wwid not in listed.read_text()
+
+
 @pytest.mark.parametrize('case', ['mounted', 'claimed', 'handed out', 'map open'])
 def test_one_that_something_uses_stays(host: Host, case: str) -> None:
     if case == 'mounted':
@@ -108,6 +122,16 @@ def test_one_that_something_uses_stays(host: Host, case: str) -> None:
     assert 'sdc' in host.disks
 
 
+def test_udev_has_the_map_open_for_a_moment(host: Host) -> None:
+    """multipathd made it a moment ago, and udev reads it: it is not in use."""
+    assert host.claim('sdc')
+    host.maps['dm-0'].open_count = 1
+    host.clock.after(2, lambda: setattr(host.maps['dm-0'], 'open_count', 0))
+    scsi_undo.delete_new_disk(address(host, 'sdc'), 20.0)
+    assert 'sdc' not in host.disks
+    assert not host.maps
+
+
 def test_a_mark_that_was_taken_back_keeps_nothing(host: Host) -> None:
     mark = hand_out('sdc')
     assert replay(handed.drop, mark.name) == []
@@ -119,4 +143,4 @@ def test_a_map_of_two_disks_does_not_keep_one_of_them(host: Host) -> None:
     """What uses the map uses the other disk as well, so that this one is not needed."""
     two_volumes.map_gold(host)
     host.maps['dm-0'].open_count = 1
-    scsi_undo.require_unused('sda')
+    scsi_undo.require_unused('sda', wait.Deadline.after(20))
