@@ -21,6 +21,7 @@ MDADM_SECONDS = 20.0
 # The kernel frees a stopped array, and udev takes its link away, in a fraction of a second.
 GONE_SECONDS = 10.0
 LINK_SECONDS = 10.0
+EMPTY_SECONDS = 1.0
 # There while udev has events; it is through with those of a member in a fraction of a second.
 _UDEV_IS_BUSY = '/run/udev/queue'
 UDEV_SECONDS = 2.0
@@ -76,6 +77,7 @@ def stop(array: str, deadline: wait.Deadline, *, uuid_meant: str = '') -> None:
         left = ', '.join([f'/dev/{array}', *links])
         raise exception.OperationTimedOut(what=f'the removal of {left}', seconds=GONE_SECONDS)
     _stop_late(devices, deadline)
+    _stop_empty(array, deadline)
 
 
 def stop_auto_assembled(devices: Collection[str], deadline: wait.Deadline) -> None:
@@ -95,6 +97,16 @@ def _stop_late(devices: Iterable[str], deadline: wait.Deadline) -> None:
     for array in md.arrays_over(devices):
         if not md.is_running(array):
             _stop_udevs(array, deadline)
+
+
+def _stop_empty(array: str, deadline: wait.Deadline) -> None:
+    """Stop the array without members that the kernel makes where udev opens a node that is going.
+
+    It stays until it is stopped (Linux, drivers/md/md.c: ``create_on_open``, ``UNTIL_IOCTL``).
+    """
+    is_gone = wait.holds(lambda: not md.is_array(array), deadline.within(EMPTY_SECONDS))
+    if not is_gone and not md.has_members_or_runs(array):
+        _stop_udevs(array, deadline)
 
 
 def _wait_for_udev(deadline: wait.Deadline) -> None:

@@ -12,7 +12,7 @@ A controller that carries another volume stays. What counts as another volume:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 import dataclasses
 import functools
 from typing import Any, Protocol
@@ -38,6 +38,8 @@ from os_brick.plans import nvmeof
 LOG = logging.getLogger(__name__)
 
 
+# How long a look at a device may take, on a busy machine.
+_PASSING_SECONDS = 2.0
 # Errors of ours name the controller; those of the kernel do not.
 _NAMED = exception.BrickException
 
@@ -228,12 +230,12 @@ def take_back(
         behind = [
             path
             for path in nvme.paths(controller.name)
-            if not (str(path.identity) in names and _may_go(path, known))
+            if not (str(path.identity) in names and _may_go(path, known, deadline))
         ]
         return _disconnect_if_unused(controller, known, behind, deadline, is_own=is_own)
 
 
-def _may_go(path: fabrics.Path, known: nvme_refs.References) -> bool:
+def _may_go(path: fabrics.Path, known: nvme_refs.References, deadline: wait.Deadline) -> bool:
     """Whether a namespace that a failed attach has found is nothing to anyone else.
 
     Another attach may have found it there, too, or something may use it, which the other paths to
@@ -242,7 +244,7 @@ def _may_go(path: fabrics.Path, known: nvme_refs.References) -> bool:
     if str(path.identity) in known.attached:
         return False
     others = [other for other in nvme.paths_of(path.head) if other.controller != path.controller]
-    return bool(others) or not _is_used(path.head)
+    return bool(others) or not _in_use([path], deadline)
 
 
 def _disconnect_if_unused(
@@ -255,7 +257,7 @@ def _disconnect_if_unused(
 ) -> bool:
     is_made = is_own or known.is_made
     kept, idle = nvmeof.foreign(behind, known.attached, known.released, is_made=is_made)
-    others = kept or [path for path in idle if _is_used(path.head)]
+    others = kept or _in_use(idle, deadline)
     if others or known.coming:
         why = ', '.join(path.name for path in others) or 'an attach is under way'
         LOG.info('The %s stays: %s', controller, why)
@@ -263,6 +265,23 @@ def _disconnect_if_unused(
     nvme_connect.delete(controller, deadline)
     nvme_refs.forget(controller)
     return True
+
+
+def _in_use(paths: Iterable[fabrics.Path], deadline: wait.Deadline) -> list[fabrics.Path]:
+    """Those of some namespaces that something uses, and goes on to use.
+
+    Who looks has a device open, or holds it exclusively, for a moment: another detach that asks
+    the same behind another controller is among them. No one would come back to a controller that
+    was left because of it.
+    """
+    left = list(paths)
+
+    def are_idle() -> bool:
+        left[:] = [path for path in left if _is_used(path.head)]
+        return not left
+
+    wait.holds(are_idle, deadline.within(_PASSING_SECONDS))
+    return left
 
 
 def _is_used(head: str) -> bool:

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 import pathlib
+import threading
 
 import pytest
 
@@ -118,6 +119,27 @@ def test_another_volume_was_detached_from_the_controller_meanwhile(fabric: nvme.
     assert len(fabric.controllers) == 1
     run(removal)
     assert not fabric.controllers
+
+
+@pytest.mark.parametrize('stays', [False, True])
+def test_who_looks_at_a_volume_that_was_detached(fabric: nvme.Fabric, stays: bool) -> None:
+    """Another detach that looks behind another controller has it open for a moment, and no one
+    comes back to a controller that is left for that; a program that goes on to use it keeps it."""
+    volume = Volume(fabric)
+    volume.subsystem.namespaces[2] = nvme.Volume('silver')
+    other = volume.subsystem.properties(2)
+    name = volume.brick.connect_volume(other)['path'].removeprefix('/dev/')
+    removal = volume.plan()
+    volume.brick.disconnect_volume(other, None)
+    fabric.file('/proc/77/comm', 'dd')
+    (fabric.root / 'proc/77/fd').mkdir()
+    look = fabric.root / 'proc/77/fd/3'
+    look.symlink_to(f'/dev/{name}')
+    soon = threading.Timer(0.2, look.unlink)
+    if not stays:
+        soon.start()
+    run(removal)
+    assert bool(fabric.controllers) is stays
 
 
 def test_a_plan_that_was_run_before(fabric: nvme.Fabric) -> None:
