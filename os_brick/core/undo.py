@@ -149,6 +149,8 @@ class Undo:
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
+        # Held by who runs the steps: one thread at a time, as each step relies on those after it.
+        self._running = threading.RLock()
         self._todo: list[Step | Reversible] = []
         self._has_run = False
         # By identity; kept, so that no other step gets the number of one.
@@ -181,10 +183,16 @@ class Undo:
 
     def _push(self, step: Step | Reversible) -> None:
         with self._guard:
-            self._todo.append(step)
-            has_run = self._has_run
-        if has_run:
-            self.take_back()
+            if not self._has_run:
+                self._todo.append(step)
+                return
+        # By itself: a step that runs may wait for this thread.
+        late = Undo()
+        late._push(step)
+        try:
+            late.take_back()
+        finally:
+            self.failures += late.failures
 
     def drop(self) -> None:
         """Forget the steps: what they would take back is to stay."""
@@ -213,6 +221,10 @@ class Undo:
 
         :raises BaseException: the last interrupt that came meanwhile.
         """
+        with self._running:
+            self._take_back()
+
+    def _take_back(self) -> None:
         interrupt: BaseException | None = None
         begun: Step | Reversible | None = None
         while True:

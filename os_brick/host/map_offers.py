@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from oslo_log import log as logging
 
@@ -52,6 +52,7 @@ class Offers:
         self._wwid = wwid
         self._identity = identity
         self._made: set[str] = set()
+        self._turn = 0
         self._taken = ''
         self._mapped = ''
         self._pause = max(first, FIRST_BLIND_SECONDS) if udev_database.is_visible() else first
@@ -68,11 +69,14 @@ class Offers:
         """Whether multipathd cannot do what it was asked last."""
         return self.answer.startswith(REFUSAL)
 
-    def make(self, disks: Iterable[str], again: Iterable[str]) -> bool:
-        """Offer disks that udev has come to, or others once more; return whether it has to any."""
+    def make(self, disks: Collection[str], *, one: bool = False) -> bool:
+        """Offer disks that udev has come to, or others once more; return whether it has to any.
+
+        :param one: offer of the others one at a time, in turn.
+        """
         is_new = self.make_known(disks)
         if not is_new:
-            self.repeat(again)
+            self.repeat(disks, one=one)
         return is_new
 
     def make_known(self, disks: Iterable[str]) -> bool:
@@ -86,18 +90,23 @@ class Offers:
         self._offer(known)
         return bool(known)
 
-    def repeat(self, disks: Iterable[str]) -> None:
-        if not self._next.passed:
+    def repeat(self, disks: Collection[str], *, one: bool = False) -> None:
+        """Offer disks once more if it is time; those that have to wait for udev take no turn."""
+        if not disks or not self._next.passed:
+            return
+        reasons = {disk: self._why_not(disk) for disk in disks}
+        ready = [disk for disk, why in reasons.items() if not why]
+        if not ready:
+            self.answer = next(iter(reasons.values()))
+            self._next = wait.Deadline.after(FIRST_SECONDS)
             return
         self._pause *= _GROWTH
         self._next = wait.Deadline.after(self._pause)
-        self._offer(disks)
+        self._offer([ready[self._turn % len(ready)]] if one else ready)
+        self._turn += 1
 
     def _offer(self, disks: Iterable[str]) -> None:
         for disk in disks:
-            self.answer = self._why_not(disk)
-            if self.answer:
-                continue
             self.answer = multipathd.ask_to_add(disk)
             self._taken = disk if self.answer == 'ok' else ''
             if 'blacklisted' in self.answer:
@@ -107,12 +116,16 @@ class Offers:
         """Why multipathd is not told of a disk: it would take it for another volume's."""
         wwid = udev_database.wwid(disk)
         is_of_another = udev_database.is_of_another(disk)
-        is_contradicted = self._identity is not None and self._identity.contradicts(wwid)
-        if wwid == self._wwid or not (is_of_another or is_contradicted):
+        if wwid == self._wwid or not (is_of_another or self._is_contradicted_by(wwid)):
             return ''
         # Without the disk's sequence an entry that contradicts is most likely an old one, too.
         waits = is_of_another is not False
         return f'{_WAITS} {disk}' if waits else f'{REFUSAL}: udev has {wwid} for {disk}'
+
+    def _is_contradicted_by(self, wwid: str) -> bool:
+        if self._identity is not None:
+            return self._identity.contradicts(wwid)
+        return vpd.is_registered(wwid) and vpd.is_registered(self._wwid)  # They differ.
 
     def insist(self, identity: vpd.UnitIdentity) -> bool:
         """Ask for the map where multipathd has taken a disk and made none; return whether it did.

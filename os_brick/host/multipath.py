@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 import contextlib
 import errno
-import itertools
 
 from oslo_log import log as logging
 
@@ -56,7 +55,6 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
 
 def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
     offers = map_offers.Offers(map_offers.FIRST_SECONDS, identity.wwid, identity)
-    turn = itertools.cycle(disks)
     refused = deadline.within(BUILD_SECONDS)
     unanswered = deadline.within(max(BUILD_SECONDS, deadline.seconds * _UNANSWERED_SHARE))
     found: list[str] = []
@@ -74,7 +72,7 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
         if is_there():
             return True
         conflict = (conflict or wait.Deadline.after(CONFLICT_SECONDS)) if others else None
-        if not offers.insist(identity) and offers.make(disks, [next(turn)]) and is_there():
+        if not offers.insist(identity) and offers.make(disks, one=True) and is_there():
             return True  # What multipathd takes it has taken when it answers.
         patience = refused if offers.is_refused else unanswered
         is_given_up = patience.passed and not offers.are_taken
@@ -110,7 +108,7 @@ def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str
 
     def is_complete() -> bool:
         left = missing()
-        if left and offers.make(left, left):
+        if left and offers.make(left):
             left = missing()  # What multipathd takes it has taken when it answers.
         return not left
 

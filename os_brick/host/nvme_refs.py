@@ -73,11 +73,12 @@ class _Portal:
     """What is kept about a portal.
 
     :ivar entries: about the controllers at it, by their names.
-    :ivar intent: about the attach that is, or was, about to make one; empty if there is none.
+    :ivar intents: the lifelines of the attaches that are, or were, about to make one, by this
+        host's name there; empty where that is left to the kernel.
     """
 
     entries: dict[str, Any]
-    intent: dict[str, Any]
+    intents: dict[str, str]
 
     def known(self, controller: fabrics.Controller) -> References | None:
         """What is entered about a controller; ``None`` if it has no entry."""
@@ -105,17 +106,22 @@ class _Portal:
 
         There was none by this host's name when the attach was about to make one, so it is that.
         """
-        token, host = self.intent.get('token'), self.intent.get('host')
-        if not isinstance(token, str) or host not in ('', controller.host_nqn):
+        hosts = (controller.host_nqn, '')
+        tokens = [self.intents[host] for host in hosts if host in self.intents]
+        if not tokens:
             return NOTHING
-        return References(coming=frozenset(filter(locks.is_alive, [token])), is_made=True)
+        return References(coming=frozenset(filter(locks.is_alive, tokens)), is_made=True)
+
+    def without(self, *hosts: str) -> dict[str, str]:
+        """The intents but for those by some names."""
+        return {host: token for host, token in self.intents.items() if host not in hosts}
 
     def save(self, lock: str) -> None:
         """Keep it.
 
         :raises BrickException: if it cannot be written.
         """
-        state = {'controllers': self.entries, 'intent': self.intent}
+        state = {'controllers': self.entries, 'intents': self.intents}
         store.save(_STATE, lock, {name: value for name, value in state.items() if value} or None)
 
 
@@ -129,9 +135,11 @@ def read(controller: fabrics.Controller) -> References:
 def _at(lock: str) -> _Portal:
     """What is kept about a portal, of this boot."""
     found = store.load(_STATE, lock, this_boot=True) or {}
-    entries, intent = found.get('controllers'), found.get('intent')
+    entries, intents = found.get('controllers'), found.get('intents')
+    tokens = intents.items() if isinstance(intents, dict) else ()
     return _Portal(
-        entries if isinstance(entries, dict) else {}, intent if isinstance(intent, dict) else {}
+        entries if isinstance(entries, dict) else {},
+        {host: token for host, token in tokens if isinstance(token, str)},
     )
 
 
@@ -159,7 +167,7 @@ def _change(
     if new != NOTHING:
         left[controller.name] = _entry(controller, new)
     is_used_up = known is None and meant != NOTHING
-    after = _Portal(left, {} if is_used_up else before.intent)
+    after = _Portal(left, before.without(controller.host_nqn, '') if is_used_up else before.intents)
     if after != before or not left:
         after.save(controller.lock)
     return new
@@ -202,8 +210,8 @@ def forget_gone(lock: str, token: str = '') -> None:
     """
     before = _at(lock)
     left = {name: entry for name, entry in before.entries.items() if _is_there(name, entry)}
-    whose = str(before.intent.get('token', ''))
-    after = _Portal(left, before.intent if whose != token and locks.is_alive(whose) else {})
+    alive = {h: t for h, t in before.intents.items() if t != token and locks.is_alive(t)}
+    after = _Portal(left, alive)
     if after != before or not left:
         after.save(lock)
 
@@ -222,12 +230,13 @@ def intended(lock: str, token: str, host_nqn: str) -> Iterator[None]:
     """
     before = _at(lock)
     left = {name: entry for name, entry in before.entries.items() if _is_there(name, entry)}
-    _Portal(left, {'token': token, 'host': host_nqn}).save(lock)
+    others = before.without(host_nqn)
+    _Portal(left, {**others, host_nqn: token}).save(lock)
     try:
         yield
     except BaseException:
         with contextlib.suppress(exception.BrickException):  # The next change takes it back.
-            _Portal(left, {}).save(lock)
+            _Portal(left, others).save(lock)
         raise
 
 

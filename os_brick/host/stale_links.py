@@ -5,13 +5,13 @@ A device may go without a detach: the array gives its number to another volume, 
 ends. The kernel gives its name to the next device, and the link of the volume before leads there.
 So an attach removes such links before it hands out a device, and a detach that of its own volume.
 
-What tells a stale link from that of an attached volume is the volume's note: it has the link, and
-the kernel's number of the device, which no other device gets.
+What tells a stale link from that of an attached volume is the volume's note: it has the link, who
+the volume is, and the kernel's number of the device, which no other device gets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 import os
 
 from oslo_log import log as logging
@@ -35,6 +35,8 @@ def remove_at(device: str, own: str, identity: str, state_path: str) -> None:
 
     :param device: the path of a device that an attach is about to hand out.
     :param own: the link that the attach has made; empty if none.
+    What the link leads to is another volume for certain: a note of it says so.
+
     :param identity: who the volume has proved to be; empty if that is not known.
     """
     try:
@@ -57,8 +59,20 @@ def _at(device: str, own: str, identity: str, state_path: str) -> list[str]:
     ]
     if not found:
         return []
-    claimed = {_link_of(each) for each in _of_device(node, state_path, identity)}
-    return [link for link in found if link not in claimed]
+    noted = notes.every(state_path)
+    return [] if noted.unread else [x for x in found if _is_stale(x, identity, noted.notes)]
+
+
+def _is_stale(link: str, identity: str, noted: Iterable[note.Note]) -> bool:
+    """Whether a link is proven to be that of another volume than the one that is attached.
+
+    One that nothing is noted of stays: it may be that of this volume, attached by another release.
+    """
+    its = [each for each in noted if _link_of(each) == link]
+    return bool(its) and all(
+        each.identity != identity if each.identity and identity else not namesakes.is_here(each)
+        for each in its
+    )
 
 
 def of_volume(known: note.Note | None, state_path: str) -> str:

@@ -63,6 +63,7 @@ def _delete_new_disk(address: scsi.Address, deadline: wait.Deadline) -> None:
         return
     maps = dm.multipaths_over([disk])
     wwids = {scsi.cached_identity(disk).wwid, *map(dm.wwid, maps)} - {''}
+    made = [dm.wwid(found) for found in maps if block.members(found) == [disk]]
     require_unused(disk, deadline)
     # The other paths wait for the identity meanwhile, and have no more time than this one: one that
     # waited for all of a hung multipathd's five seconds would leave them none.
@@ -74,7 +75,7 @@ def _delete_new_disk(address: scsi.Address, deadline: wait.Deadline) -> None:
     # WWID, before an attach has come so far as to know whose the disk is.
     if is_idle:
         multipathd.await_idle(deadline.limit(_SETTLE_SECONDS))
-    removal.run(plans.forget(sorted(wwids)), teardown.RAISING, deadline)
+    removal.run(plans.forget(sorted(wwids), made), teardown.RAISING, deadline)
 
 
 def require_unused(disk: str, deadline: wait.Deadline) -> None:

@@ -219,9 +219,15 @@ def discard(disk: FoundDisk, above: Sequence[FoundMap], actual: str) -> Removal:
     return Plan(_KIND, f'stale disk {disk.name}', tuple(steps))
 
 
-def forget(wwids: Collection[str]) -> Removal:
-    """The steps after disks have gone of which multipathd may have made a map by itself."""
-    return Plan(_KIND, f'WWIDs {", ".join(wwids)}', tuple(_forget(wwids)))
+def forget(wwids: Collection[str], made: Collection[str] = ()) -> Removal:
+    """The steps after disks of a failed attach have gone, of which multipathd may have made maps.
+
+    :param made: the WWIDs of maps that had none but these disks. Another map of the volume that
+        has no disk now is another attach's.
+    """
+    late = (Step(Verb.REMOVE_LATE_MAP, wwid=wwid) for wwid in made)
+    known = (Step(Verb.FORGET_WWID, wwid=wwid) for wwid in wwids)
+    return Plan(_KIND, f'WWIDs {", ".join(wwids)}', (*late, *known))
 
 
 def evict(disks: Sequence[FoundDisk], from_map: str) -> Removal:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+import errno
 
 from os_brick.core import clock, files
 from os_brick.doctor import facts
@@ -61,7 +62,8 @@ def status(look: Look, seen: Mapping[str, facts.SeenMap]) -> dict[str, facts.Map
         try:
             now, queues = dm.status(dm.uuid_of(each.wwid)), dm.queues(dm.uuid_of(each.wwid))
         except OSError as error:
-            if files.exists(f'/sys/block/{name}'):
+            # It goes for device-mapper before it does in sysfs.
+            if error.errno != errno.ENXIO and files.exists(f'/sys/block/{name}'):
                 look.miss('map_status', name, error)
             continue
         found[name] = facts.MapStatus(now.open_count, now.active_paths, queues)

@@ -168,11 +168,11 @@ def test_a_controller_by_another_name_of_this_host_is_not_meant(host: Host) -> N
     assert nvme_refs.read(meant).is_made
 
 
-@pytest.mark.parametrize('intent', ['5', '[]', '{}', '{"token": 1, "host": ""}', '{"token": ""}'])
+@pytest.mark.parametrize('intent', ['5', '[]', '{}', '{"": 1}', '{"nqn.other": "1"}'])
 def test_an_intent_of_another_release_says_nothing(host: Host, intent: str) -> None:
     created(host.controller, '1')
     (file,) = host.states()
-    old = '{"token": "1", "host": ""}'
+    old = '{"": "1"}'
     text = file.read_text()
     assert old in text
     file.write_text(text.replace(old, intent))

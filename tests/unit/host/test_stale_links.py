@@ -64,7 +64,24 @@ def host(tmp_path: pathlib.Path, state_path: str) -> Iterator[Host]:
 @pytest.mark.parametrize('target', ['/dev/vdx', '../../vdx'])
 def test_a_link_to_the_device_goes(host: Host, link: str, target: str) -> None:
     (host.root / link[1:]).symlink_to(target)
+    host.note('gone', link)
+    assert host.remove() == [link]
+    host.device()
     assert host.remove() == []
+
+
+@pytest.mark.parametrize('identity', ['', 'gold'])
+def test_a_link_of_which_nothing_proves_that_it_is_another_volumes(
+    host: Host, identity: str
+) -> None:
+    """Of this volume, attached by an earlier release, or noted where this service does not read."""
+    links.make('/dev/vdx')
+    assert host.remove(identity=identity) == [LINK]
+    host.note('one', LINK, 'gold')
+    host.device()
+    assert host.remove(identity='gold') == [LINK]  # It has come back with a new login.
+    (host.place / f'{notes.NOTE}{notes.digest("two")}').write_text('{')
+    assert host.remove(identity='silver') == [LINK]
 
 
 @pytest.mark.parametrize(
@@ -79,6 +96,8 @@ def test_a_link_to_the_device_goes(host: Host, link: str, target: str) -> None:
 def test_a_link_that_does_not_lead_to_it(host: Host, link: str, target: str, is_left: bool) -> None:
     (host.root / 'dev/mapper/crypt').touch()
     (host.root / link[1:]).symlink_to(target)
+    host.note('gone', link)
+    host.device()
     assert host.remove() == [link] * is_left
 
 
@@ -89,7 +108,7 @@ def test_the_link_of_an_attached_volume_stays(host: Host, identity: str) -> None
     host.note('one', LINK, identity)
     assert host.remove(identity='gold') == [LINK]
     host.device()
-    assert host.remove(identity='gold') == []
+    assert host.remove(identity='silver') == []
 
 
 def test_the_array_has_put_another_volume_behind_the_device(host: Host) -> None:
@@ -101,6 +120,8 @@ def test_the_array_has_put_another_volume_behind_the_device(host: Host) -> None:
 def test_what_the_attach_has_made_itself_stays(host: Host) -> None:
     own = links.make('/dev/vdx')
     links.restore(OTHER, '/dev/vdx')
+    host.note('gone', OTHER)
+    host.device()
     assert host.remove(own) == [own]
 
 
@@ -108,6 +129,8 @@ def test_what_cannot_be_removed_is_logged(
     host: Host, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     links.make('/dev/vdx')
+    host.note('gone', LINK)
+    host.device()
 
     def fail(*_paths: object) -> None:
         raise OSError(30, 'Read-only file system')

@@ -137,13 +137,15 @@ def test_a_link_of_the_same_volume_stays(
 def test_the_name_of_the_link_is_another_one(
     fabric: nvme.Fabric, subsystem: nvme.Subsystem, brick: nvmeof.NVMeOFConnector
 ) -> None:
-    """As of a map of multipath, whose link has its WWID, and leads to dm-3."""
+    """As of a map of multipath, whose link has its WWID, and leads to dm-3; nothing is noted of it,
+    so that it may be of this volume, attached by an earlier release."""
     brick.connect_volume(subsystem.properties(1))
     (name,) = fabric.controllers
     node = f'/dev/{fabric.head(name, 2)}'
-    links.restore(f'{links.PREFIX}+dev+disk+by-id+nvme-of-one-that-has-gone', node)
+    other = f'{links.PREFIX}+dev+disk+by-id+nvme-of-one-that-has-gone'
+    links.restore(other, node)
     attached = brick.connect_volume(subsystem.properties(2, encrypted=True))
-    assert leads() == {attached['path']: node}
+    assert leads() == {attached['path']: node, other: node}
 
 
 @pytest.mark.parametrize('multipath', [False, True])
