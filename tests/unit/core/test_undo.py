@@ -5,6 +5,7 @@ import dataclasses
 import errno
 import functools
 import json
+import threading
 
 import pytest
 
@@ -260,3 +261,45 @@ def test_a_step_for_which_the_daemon_has_died_is_run_once_more() -> None:
     errors = iter([died, None])
     undo.add_local(remove)
     assert (done, undo.failures) == (['removed', 'a', 'removed'], [])
+
+
+def test_a_step_added_meanwhile_has_no_other_run_before_its_turn() -> None:
+    """A thread adds one while another is in the middle of taking back: the session waits its turn.
+
+    And it has ended when the taking back has: the locks of the operation are free then.
+    """
+    log: list[str] = []
+    begun, go, over = threading.Event(), threading.Event(), threading.Event()
+
+    def disk() -> None:
+        log.append('disk begins')
+        begun.set()
+        go.wait(5)
+        log.append('disk has gone')
+
+    def session() -> None:
+        log.append('session begins')
+        over.wait(0.2)
+        log.append('session has gone')
+
+    def take_back() -> None:
+        undo.take_back()
+        log.append('over')
+        over.set()
+
+    undo = core_undo.Undo()
+    undo.add_local(session)
+    undo.add_local(disk)
+    main = threading.Thread(target=take_back)
+    main.start()
+    assert begun.wait(5)
+    late = threading.Thread(target=undo.add_local, args=(log.append, 'late'))
+    late.start()
+    late.join(0.1)
+    go.set()
+    for thread in (main, late):
+        thread.join(5)
+    assert log[-1] == 'over'
+    log.remove('late')
+    in_turn = ['disk begins', 'disk has gone', 'session begins', 'session has gone', 'over']
+    assert log == in_turn

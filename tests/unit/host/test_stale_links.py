@@ -171,3 +171,36 @@ def test_a_volume_without_a_link(host: Host, result: dict[str, Any] | None) -> N
     assert not stale_links.of_volume(None, str(host.place))
     known = note.Note(key='one', device='vdx', number=1, result=result)
     assert not stale_links.of_volume(known, str(host.place))
+
+
+@pytest.mark.parametrize(
+    ('volumes', 'has_gone', 'is_left'),
+    [
+        ([], False, True),  # No one knows whose it is.
+        (['silver'], False, False),
+        (['gold'], True, True),  # The same volume's device has come back.
+        ([''], False, True),
+        ([''], True, False),
+        (['silver', ''], False, True),
+        (['silver', ''], True, False),
+        (['silver', 'gold'], True, True),
+    ],
+)
+def test_a_link_goes_if_each_note_of_it_is_proven_to_be_of_another_volume(
+    host: Host, volumes: list[str], has_gone: bool, is_left: bool
+) -> None:
+    """By who the volumes are; where that is not known of one, by whether its device has gone."""
+    links.make('/dev/vdx')
+    for number, volume in enumerate(volumes):
+        host.note(f'key {number}', LINK, volume)
+    if has_gone:
+        host.device()
+    assert host.remove(identity='gold') == [LINK] * is_left
+
+
+def test_a_link_stays_while_a_note_cannot_be_read(host: Host) -> None:
+    """It may be one of the link."""
+    links.make('/dev/vdx')
+    host.note('one', LINK, 'silver')
+    (host.place / f'{notes.NOTE}{notes.digest("other")}').write_text('{')
+    assert host.remove(identity='gold') == [LINK]

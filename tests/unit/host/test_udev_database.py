@@ -129,3 +129,44 @@ def test_a_disk_is_not_offered_before_udev_has_come_to_it(host: Host) -> None:
     assert begun > 1
     offers = [act for act in host.acts if act.startswith('multipathd add path')]
     assert offers == ['multipathd add path sda', 'multipathd add path sdb']
+
+
+def enter_without_sequence(host: Host, disk: str, wwid: str) -> None:
+    """Have udev's entry for a disk not tell whose it is, as on a host without such links."""
+    host.tree.file(f'/run/udev/data/b{host.disks[disk].number}', f'E:ID_SERIAL={wwid}\n')
+
+
+@pytest.mark.parametrize('has_sequence', [True, False])
+def test_a_late_path_that_udev_takes_for_the_disk_before(host: Host, has_sequence: bool) -> None:
+    """The map is there; multipathd would put the path into another volume's all the same."""
+    host.clock.sleep(2)
+    found = multipath.build(scsi.cached_identity('sda'), ['sda'], wait.Deadline.after(30))
+    tin = array.Unit('tin').wwid
+    if has_sequence:
+        enter(host, 'sdb', sequence=8, entered=7, wwid=tin)
+    else:
+        enter_without_sequence(host, 'sdb', tin)
+    before = len(host.acts)
+    multipath.join(found, ['sda', 'sdb'], wait.Deadline.after(20))
+    assert not [act for act in host.acts[before:] if act.startswith('multipathd add')]
+
+
+@pytest.mark.parametrize('entry', ['nothing', 'another name'])
+@pytest.mark.parametrize('order', [('sda', 'sdb'), ('sdb', 'sda')])
+def test_a_disk_with_an_old_entry_keeps_no_other_from_being_offered(
+    host: Host, order: tuple[str, str], entry: str
+) -> None:
+    """sda's entry is the one before's, and stays; multipathd would take sdb, if asked.
+
+    Which is not seen in the entry of sdb: there is none, or multipathd knows disks by other names
+    (``uid_attribute``).
+    """
+    host.clock.sleep(2)
+    enter_without_sequence(host, 'sda', array.Unit('tin').wwid)
+    if entry == 'nothing':
+        host.tree.remove(f'/run/udev/data/b{host.disks["sdb"].number}')
+    else:
+        enter_without_sequence(host, 'sdb', 'SLIO-ORG_gold_1')
+    begun = host.clock.monotonic()
+    multipath.build(scsi.cached_identity('sda'), order, wait.Deadline.after(102))
+    assert host.clock.monotonic() - begun < 10

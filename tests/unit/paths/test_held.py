@@ -3,11 +3,14 @@
 
 from collections.abc import Sequence
 import json
+import signal
+import threading
+import time
 
 import pytest
 
 from os_brick import exception
-from os_brick.core import undo, wait
+from os_brick.core import fanout, undo, wait
 from os_brick.paths import held
 
 HOST: list[str] = []
@@ -80,3 +83,36 @@ def test_an_interrupt_while_a_path_goes_keeps_no_other_from_its_turn() -> None:
     with pytest.raises(SystemExit):
         held.close(Assembly(), [one, path('b')], wait.Deadline.after(9))
     assert HOST == []
+
+
+@pytest.mark.native  # Signals come to the main thread.
+def test_an_interrupt_while_a_slow_path_goes_runs_none_of_its_steps_early(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its disk takes longer than an interrupted caller waits; its session is needed until then."""
+    monkeypatch.setattr(fanout, 'INTERRUPTED_SECONDS', 0.1)
+    log: list[str] = []
+    gone, ended = threading.Event(), threading.Event()
+
+    def disk() -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+        time.sleep(0.5)
+        log.append('disk')
+        gone.set()
+
+    def session() -> None:
+        log.append('session')
+        ended.set()
+
+    slow = held.Held('a', undo.Undo())
+    slow.made.add_local(session)
+    slow.made.add_local(disk)
+    handler = signal.signal(signal.SIGALRM, lambda *_: interrupt())
+    try:
+        with pytest.raises(SystemExit):
+            held.close(Assembly(), [slow, path('b')], wait.Deadline.after(9))
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert gone.wait(5)
+    assert ended.wait(5)
+    assert log == ['disk', 'session']

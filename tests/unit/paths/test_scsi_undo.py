@@ -2,6 +2,7 @@
 """What takes back disks, maps and WWIDs leaves what another volume, or another attach, has."""
 
 from collections.abc import Iterator
+import contextlib
 import json
 import pathlib
 from typing import Any
@@ -11,8 +12,10 @@ import pytest
 from os_brick import exception
 from os_brick.core import handed, undo, wait
 from os_brick.host import multipathd, scsi
+from os_brick.initiator.connectors import iscsi
 from os_brick.paths import scsi_undo
-from tests.unit.fakehost.host import Host
+from tests.unit.fakehost import array
+from tests.unit.fakehost.host import Host, Map
 from tests.unit.host import two_volumes
 
 
@@ -144,3 +147,70 @@ def test_a_map_of_two_disks_does_not_keep_one_of_them(host: Host) -> None:
     two_volumes.map_gold(host)
     host.maps['dm-0'].open_count = 1
     scsi_undo.require_unused('sda', wait.Deadline.after(20))
+
+
+def lose_paths(host: Host, *, opened: int = 1) -> Map:
+    """The transport gives up the disks of the one map, which a machine runs on: it queues."""
+    (found,) = host.maps.values()
+    found.open_count, found.queues = 1, True
+    for disk in found.disks.copy():
+        host.remove_disk(disk)
+    found.open_count = opened
+    host.settle()
+    assert found.queues
+    return found
+
+
+def attach_lost(host: Host, *, opened: int = 1) -> tuple[iscsi.ISCSIConnector, Any, Map]:
+    """A volume has been attached by two paths, and has lost both; udev is busy from then on."""
+    target = host.target('lost', portals=2)
+    target.luns[1] = array.Unit('lost')
+    props = target.properties(plural=True)
+    brick = iscsi.ISCSIConnector(None, use_multipath=True)
+    brick.connect_volume(props)
+    host.settle()
+    found = lose_paths(host, opened=opened)
+    host.told_seconds = 3600.0
+    return brick, props, found
+
+
+def test_a_map_without_a_path_queues_on_when_a_new_disk_of_its_volume_goes(host: Host) -> None:
+    """The map is not over the disk yet, as udev is busy: what it holds back is not to fail."""
+    two_volumes.map_gold(host)
+    session = host.disks['sda'].session
+    found = lose_paths(host)
+    host.told_seconds = 3600.0
+    host.find_lun(session, 1)
+    host.clock.sleep(0.1)
+    (name,) = [name for name, disk in host.disks.items() if disk.unit.name == 'gold']
+    with contextlib.suppress(exception.BrickException):
+        scsi_undo.delete_new_disk(address(host, name), 20.0)
+    assert host.maps == {found.name: found}
+    assert found.queues
+
+
+def test_a_map_without_a_path_queues_on_when_an_attach_fails(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disks come back by its scan, and do not answer who they are."""
+    with Host(tmp_path) as host:
+        brick, props, found = attach_lost(host)
+        monkeypatch.setattr(host, 'inquire', lambda _address, _number: None)
+        with pytest.raises(exception.BrickException):
+            brick.connect_volume(props)
+        assert host.maps == {found.name: found}
+        assert found.queues
+
+
+@pytest.mark.parametrize('opened', [1, 0], ids=['open', 'between two users'])
+def test_a_map_without_a_path_queues_on_when_multipathd_gives_it_none(
+    tmp_path: pathlib.Path, opened: int
+) -> None:
+    """The disks come back by the scan of an attach, and multipathd has no time for them."""
+    with Host(tmp_path) as host:
+        brick, props, found = attach_lost(host, opened=opened)
+        host.multipath_refusal = 'timeout'
+        with contextlib.suppress(exception.BrickException):
+            brick.connect_volume(props)
+        assert host.maps == {found.name: found}
+        assert found.queues

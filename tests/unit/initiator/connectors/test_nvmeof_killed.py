@@ -7,6 +7,7 @@ ever attached. The next attach or detach at the portal knows that it was not mad
 
 from collections.abc import Iterator
 import pathlib
+import threading
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from os_brick import exception
 from os_brick.core import process
 from os_brick.host import notes
 from os_brick.initiator.connectors import nvmeof
+from os_brick.paths import nvme as paths_nvme
 from tests.unit.fakehost import nvme
 
 GOLD, SILVER, BRONZE = 1, 2, 3
+OTHER_NAME = 'nqn.2014-08.org.nvmexpress:uuid:11111111-2222-3333-4444-555555555555'
 
 
 @pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
@@ -129,4 +132,41 @@ def test_it_has_gone_again(
 ) -> None:
     fabric.lose(*fabric.controllers)
     brick.disconnect_volume(gold, None)
+    assert nothing_is_left(fabric)
+
+
+@pytest.mark.parametrize('meet', [True, False], ids=['at a time', 'in turn'])
+def test_two_names_of_the_host(
+    fabric: nvme.StrikingFabric,
+    subsystem: nvme.Subsystem,
+    brick: nvmeof.NVMeOFConnector,
+    monkeypatch: pytest.MonkeyPatch,
+    meet: bool,
+) -> None:
+    """No one is killed: two volumes are attached at one portal, each by another name of the host.
+
+    At a time: silver is attached when the controller for gold is live, and gold is not yet found.
+    """
+    gold, silver = subsystem.properties(GOLD), subsystem.properties(SILVER, host_nqn=OTHER_NAME)
+    infos: dict[str, Any] = {}
+    search = paths_nvme.Driver._namespace
+
+    def attach_silver() -> None:
+        infos['silver'] = brick.connect_volume(silver)
+
+    def meanwhile(*args: Any) -> Any:
+        if not threads:
+            threads.append(threading.Thread(target=attach_silver))
+            threads[0].start()
+            threads[0].join()
+        return search(*args)
+
+    threads: list[threading.Thread] = []
+    if meet:
+        monkeypatch.setattr(paths_nvme.Driver, '_namespace', meanwhile)
+    infos['gold'] = brick.connect_volume(gold)
+    if not meet:
+        attach_silver()
+    brick.disconnect_volume(gold, infos['gold'])
+    brick.disconnect_volume(silver, infos['silver'])
     assert nothing_is_left(fabric)

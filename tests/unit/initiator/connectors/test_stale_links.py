@@ -4,14 +4,16 @@
 No link leads to another volume once that is attached, and none is left when all have detached.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import pathlib
 from typing import Any
 
+from oslo_config import cfg
 import pytest
 
+from os_brick import utils
 from os_brick.core import process
-from os_brick.host import links
+from os_brick.host import links, notes
 from os_brick.initiator.connectors import iscsi, nvmeof
 from tests.unit.fakehost import array, nvme
 from tests.unit.fakehost import host as fake_host
@@ -194,3 +196,87 @@ def test_disks_that_others_attach(host: fake_host.Host, multipath: bool) -> None
     brick.disconnect_volume(gold, kept)
     assert not leads()
     assert host.tree.at(device).exists()
+
+
+@pytest.mark.parametrize('multipath', [False, True])
+@pytest.mark.parametrize('times', [1, 2, 3])
+def test_attached_again_as_one_that_is_not_encrypted(
+    host: fake_host.Host, multipath: bool, times: int
+) -> None:
+    """The volume's note has no link any more then, which is no proof that no one has it."""
+    target = host.target('a')
+    target.luns[1] = array.Unit('gold')
+    brick = iscsi.ISCSIConnector(None, use_multipath=multipath)
+    kept = brick.connect_volume(target.properties(encrypted=True))
+    before = leads()
+    assert list(before) == [kept['path']]
+    for _ in range(times):
+        brick.connect_volume(target.properties())
+    assert leads() == before
+
+
+def unlink(note: pathlib.Path) -> None:
+    note.unlink()
+
+
+def break_off(note: pathlib.Path) -> None:
+    note.write_text('{')
+
+
+def hide(note: pathlib.Path) -> None:
+    """The next service has a state path of its own."""
+    place = note.parent.with_name(f'{note.parent.name}-cinder')
+    place.mkdir(mode=0o755)
+    cfg.CONF.set_override('state_path', str(place), group='os_brick')
+
+
+@pytest.mark.parametrize('change', [unlink, break_off, hide])
+def test_a_link_without_a_note_that_can_be_read_stays(
+    host: fake_host.Host, state_path: str, change: Callable[[pathlib.Path], None]
+) -> None:
+    """As of a volume that an older release, or another service, has attached."""
+    target = host.target('a')
+    target.luns[1] = array.Unit('gold')
+    kept = iscsi.ISCSIConnector(None).connect_volume(target.properties(encrypted=True))
+    before = leads()
+    assert list(before) == [kept['path']]
+    (note,) = pathlib.Path(state_path).glob(f'{notes.NOTE}*')
+    change(note)
+    iscsi.ISCSIConnector(None).connect_volume(target.properties())
+    assert leads() == before
+
+
+def test_the_disk_has_come_back(host: fake_host.Host) -> None:
+    """The same volume's disk has the same name, and another number: the link is right again."""
+    target = host.target('a')
+    target.luns[1] = array.Unit('gold')
+    brick = iscsi.ISCSIConnector(None)
+    brick.connect_volume(target.properties(encrypted=True))
+    before = leads()
+    (session,) = host.sessions.values()
+    host.remove_disk(host.disks['sda'])
+    host.find_lun(session, 1)
+    host.settle()
+    assert list(host.disks) == ['sda']
+    brick.connect_volume(target.properties())
+    assert leads() == before
+
+
+class Theirs:
+    """A connector of another package, which notes nothing."""
+
+    @utils.connect_volume_prepare_result
+    def connect_volume(self, _properties: dict[str, Any]) -> dict[str, Any]:
+        return {'type': 'block', 'path': '/dev/sda'}
+
+
+def test_a_connector_of_another_package(host: fake_host.Host) -> None:
+    """It attaches a volume as an encrypted one, and again as one that is not."""
+    target = host.target('a')
+    target.luns[1] = array.Unit('gold')
+    host.find_lun(host.log_in(target, target.portals[0]), 1)
+    host.settle()
+    kept = Theirs().connect_volume({'encrypted': True})
+    assert leads() == {kept['path']: '/dev/sda'}
+    Theirs().connect_volume({})
+    assert leads() == {kept['path']: '/dev/sda'}
