@@ -244,9 +244,7 @@ def _remove_late_map(state: _Run, step: plans.Step) -> None:
         return
     state.done.unlisted.discard(step.wwid)  # multipathd has noted it when it made the map.
     if not any(block.exists(disk) for disk in block.members(late)):
-        # The I/O of a machine waits for a disk to come back, and must not fail for this.
-        give_up = state.force or not multipath.opened(late, step.wwid)
-        multipath.release(late, step.wwid, state.deadline, give_up_io=give_up)
+        multipath.release(late, step.wwid, state.deadline, give_up_io=True)
 
 
 def _forget_wwid(state: _Run, step: plans.Step) -> None:

@@ -10,7 +10,6 @@ import pytest
 from os_brick import exception
 from os_brick.core import teardown, wait
 from os_brick.host import removal, scsi, survey
-from os_brick.initiator.connectors import iscsi
 from os_brick.plans import choice as plans_choice
 from os_brick.plans import removal as plans
 from tests.unit.fakehost import array
@@ -169,25 +168,3 @@ def test_a_disk_of_the_name_of_a_foreign_one_is_not_evicted(host: Host) -> None:
     before = host.snapshot()
     removal.evict({'sdb': scsi.number_of('sdb') + 1}, 'dm-0', 'gold', wait.Deadline.after(120))
     assert host.snapshot() == before
-
-
-def test_a_detach_leaves_a_map_without_a_path_queueing(tmp_path: pathlib.Path) -> None:
-    """It knows the volume by what is noted; another attach has it too, and a machine runs on it."""
-    with Host(tmp_path) as host:
-        one, two = host.target('a'), host.target('b')
-        one.luns[1] = two.luns[1] = array.Unit('gold')
-        brick = iscsi.ISCSIConnector(None, use_multipath=True)
-        brick.connect_volume(one.properties(plural=True))
-        second = two.properties(plural=True)
-        info = brick.connect_volume(second)
-        host.settle()
-        (found,) = host.maps.values()
-        found.open_count, found.queues = 1, True
-        for disk in list(host.disks.values()):
-            host.remove_disk(disk)
-        host.settle()
-        assert found.queues
-        with contextlib.suppress(exception.BrickException):
-            brick.disconnect_volume(second, info)
-        assert host.maps == {found.name: found}
-        assert found.queues
