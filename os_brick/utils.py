@@ -14,7 +14,7 @@ import tenacity
 from os_brick import executor, opts
 from os_brick.core import clock
 from os_brick.core import trace as core_trace
-from os_brick.host import links, machine, stale_links
+from os_brick.host import links, machine
 
 LOG = logging.getLogger(__name__)
 
@@ -243,6 +243,13 @@ ANY = Anything()
 # encryptor points it to the decrypted device later; connectors see the device.
 
 
+def _remove_stale_links(path: str, own: str = '') -> None:
+    # Here: who asks for the connector properties pays for no import of the notes.
+    from os_brick.host import stale_links
+
+    stale_links.remove_at(path, own, '', opts.current().state_path)
+
+
 def connect_volume_prepare_result(func: Callable[[Any, Props], Props]) -> Callable[..., Props]:
     """Decorate ``connect_volume``: the path of an encrypted volume becomes a link of ours.
 
@@ -257,7 +264,7 @@ def connect_volume_prepare_result(func: Callable[[Any, Props], Props]) -> Callab
         if not isinstance(path, str):
             return result
         if not connection_properties.get('encrypted'):
-            stale_links.remove_at(path, '', '', opts.current().state_path)
+            _remove_stale_links(path)
             return result
         try:
             link = links.make(path)
@@ -265,7 +272,7 @@ def connect_volume_prepare_result(func: Callable[[Any, Props], Props]) -> Callab
             LOG.warning('No link to %s could be made, disconnecting it: %s', path, error)
             _disconnect_after(error, self, connection_properties, result)
             raise
-        stale_links.remove_at(path, link, '', opts.current().state_path)
+        _remove_stale_links(path, link)
         result['path'] = link
         return result
 

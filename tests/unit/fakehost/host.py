@@ -757,9 +757,9 @@ class Host:
             self.own_wwids.add(wwid)
             return
         path = self.tree.at('/etc/multipath/wwids')
-        text = path.read_text() if path.exists() else ''
-        if f'/{wwid}/' not in text.splitlines():
-            self.tree.file('/etc/multipath/wwids', f'{text}/{wwid}/\n')
+        data, line = path.read_bytes() if path.is_file() else b'', f'/{wwid}/'.encode()
+        if line not in data.splitlines():
+            self.tree.file('/etc/multipath/wwids', data + line + b'\n')
 
     def _sectors(self, disk: Disk) -> int:
         return int(self.tree.at(f'{disk.device}/block/{disk.name}/size').read_text())
