@@ -29,6 +29,8 @@ _FAIL, _TIMEOUT = 'fail', 'timeout'
 # In what it answers to a question that it does not understand: its list of those that it does.
 _HELP = 'CLI commands'
 FORGET_SECONDS = 5.0
+# One that answers, and has a disk still, is busy with others; it has this share of the time.
+_BUSY_SHARE = 1 / 3
 _EXCLUDED = re.compile(r'^\s*(\S+) devnode blacklisted', re.MULTILINE)
 
 P = ParamSpec('P')
@@ -227,8 +229,12 @@ def wait_forgotten(
         forget_disks(dict.fromkeys(left, 0))
         return not left
 
-    if wait.holds(is_forgotten, deadline.within(FORGET_SECONDS)):
-        return
+    silent = deadline.within(FORGET_SECONDS)
+
+    def is_over() -> bool:
+        return is_forgotten() or (bool(why) and silent.passed)
+
+    wait.holds(is_over, deadline.within(max(FORGET_SECONDS, deadline.seconds * _BUSY_SHARE)))
     if why:
         LOG.warning(
             'It is not known whether multipathd has forgotten %s: %s', ', '.join(disks), why
