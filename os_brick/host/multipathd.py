@@ -229,10 +229,10 @@ def wait_forgotten(
         forget_disks(dict.fromkeys(left, 0))
         return not left
 
-    silent = deadline.within(FORGET_SECONDS)
+    unanswered = deadline.within(FORGET_SECONDS)
 
     def is_over() -> bool:
-        return is_forgotten() or (bool(why) and silent.passed)
+        return is_forgotten() or (bool(why) and unanswered.passed)
 
     wait.holds(is_over, deadline.within(max(FORGET_SECONDS, deadline.seconds * _BUSY_SHARE)))
     if why:
