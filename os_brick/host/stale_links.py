@@ -113,14 +113,9 @@ def _link_of(known: note.Note | None) -> str:
     return path if isinstance(path, str) and path.startswith(links.PREFIX) else ''
 
 
-def _of_device(path: str, state_path: str, identity: str = '') -> Iterator[note.Note]:
-    """The notes of volumes whose device is still the one that has this path.
-
-    :param identity: if not empty, those that are noted as another volume are left out: the array
-        may have put another one behind a device that has stayed.
-    """
+def _of_device(path: str, state_path: str) -> Iterator[note.Note]:
+    """The notes of volumes whose device is still the one that has this path."""
     name = block.name_of(path)
     for each in notes.every(state_path).notes:
-        is_same = not (identity and each.identity) or each.identity == identity
-        if each.device == name and is_same and namesakes.is_here(each):
+        if each.device == name and namesakes.is_here(each):
             yield each

@@ -573,14 +573,20 @@ def test_a_file_with_more_than_this_hosts_name(fabric: nvme.Fabric, text: str) -
     assert {each.host_nqn for each in kernel_nvme.controllers()} == {nvme.HOST}
 
 
-@pytest.mark.parametrize('number', [1, 2])
-def test_an_interrupted_attach_of_a_mirror_leaves_nothing(fabric: nvme.Fabric, number: int) -> None:
-    """Whichever of its members is being connected, side by side with the other, when it comes."""
+def members_of_a_mirror(fabric: nvme.Fabric) -> list[dict[str, Any]]:
+    """The properties of two volumes, each of a subsystem of its own."""
     members = []
     for name in ('left', 'right'):
         subsystem = fabric.subsystem(name)
         subsystem.namespaces[1] = nvme.Volume(name)
         members.append(subsystem.properties(1))
+    return members
+
+
+@pytest.mark.parametrize('number', [1, 2])
+def test_an_interrupted_attach_of_a_mirror_leaves_nothing(fabric: nvme.Fabric, number: int) -> None:
+    """Whichever of its members is being connected, side by side with the other, when it comes."""
+    members = members_of_a_mirror(fabric)
     before = fabric.snapshot()
     calls: list[int] = []
 
@@ -624,11 +630,7 @@ class Mdadm:
 
 def test_what_udev_begins_of_a_mirror_whose_attach_is_interrupted(fabric: nvme.Fabric) -> None:
     """The other member is still being connected: the array would hold the first, and stay."""
-    members = []
-    for name in ('left', 'right'):
-        subsystem = fabric.subsystem(name)
-        subsystem.namespaces[1] = nvme.Volume(name)
-        members.append(subsystem.properties(1))
+    members = members_of_a_mirror(fabric)
     before = fabric.snapshot()
     calls: list[int] = []
     mdadm = Mdadm(fabric)

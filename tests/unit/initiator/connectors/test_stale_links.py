@@ -12,7 +12,6 @@ from oslo_config import cfg
 import pytest
 
 from os_brick import utils
-from os_brick.core import process
 from os_brick.host import links, notes
 from os_brick.initiator.connectors import iscsi, nvmeof
 from tests.unit.fakehost import array, nvme
@@ -21,11 +20,7 @@ from tests.unit.fakehost import host as fake_host
 
 @pytest.fixture(params=[True, False], ids=['native', 'no multipath'])
 def fabric(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> Iterator[nvme.Fabric]:
-    with (
-        nvme.configured(tmp_path) as root,
-        nvme.StrikingFabric(root, native=request.param) as found,
-        process.use(found),
-    ):
+    with nvme.striking(tmp_path, native=request.param) as found:
         yield found
 
 
