@@ -38,6 +38,12 @@ def within(seconds: float) -> float:
     return min(seconds, remaining())
 
 
+def share(part: float, least: float) -> float:
+    """A part of the seconds that are left, and at least ``least``; without an operation these."""
+    left = remaining()
+    return least if math.isinf(left) else max(least, left * part)
+
+
 @contextlib.contextmanager
 def until(moment: float) -> Iterator[None]:
     """Have this thread's operation end by a moment, or sooner if it does already."""

@@ -20,6 +20,8 @@ LONGEST_PAUSE_SECONDS = 0.1
 GROWTH = 1.5
 # A step gets a moment even after the deadline: many have nothing to do, or next to nothing.
 LEAST_LIMIT_SECONDS = 0.1
+# The share of an operation's time for which one program that others keep busy is waited for.
+PATIENCE_SHARE = 1 / 3
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -51,6 +53,14 @@ class Deadline:
     def remaining(self) -> float:
         """Seconds that are left; 0 when it has passed."""
         return max(0.0, self.at - clock.monotonic())
+
+    def patience(self, least: float) -> Deadline:
+        """The sooner of this deadline and that of the patience with a program that is busy.
+
+        A third of the time that was given, and at least ``least`` seconds: on a host with much to
+        do an operation is given more time, and each program of others needs more of it.
+        """
+        return self.within(max(least, self.seconds * PATIENCE_SHARE))
 
     def limit(self, longest: float = math.inf) -> float:
         """What is left as a time limit of one step in seconds; a moment if nothing is."""

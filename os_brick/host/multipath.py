@@ -21,8 +21,6 @@ LOG = logging.getLogger(__name__)
 # How long multipathd may refuse disks, or not answer, from the moment they are there. One that
 # takes them may be busy with hundreds of others; it is waited for as long as there is time.
 BUILD_SECONDS = 20.0
-# One that does not answer may hang, or be as busy: it has that long, or this share of the time.
-_UNANSWERED_SHARE = 1 / 3
 # Another volume's map over our disks: multipathd has built it of what udev had read before the
 # array gave the LUN to ours. It may be about to go.
 CONFLICT_SECONDS = 2.0
@@ -56,7 +54,7 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
 def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
     offers = map_offers.Offers(map_offers.FIRST_SECONDS, identity.wwid, identity)
     refused = deadline.within(BUILD_SECONDS)
-    unanswered = deadline.within(max(BUILD_SECONDS, deadline.seconds * _UNANSWERED_SHARE))
+    unanswered = deadline.patience(BUILD_SECONDS)
     found: list[str] = []
     others: list[str] = []
     conflict: wait.Deadline | None = None

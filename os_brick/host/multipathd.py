@@ -14,7 +14,7 @@ from typing import ParamSpec, TypeVar
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import wait
+from os_brick.core import bound, wait
 from os_brick.host import dm, scsi
 from os_brick.privileged import multipathd as root_multipathd
 from os_brick.privileged import wwids
@@ -29,8 +29,7 @@ _FAIL, _TIMEOUT = 'fail', 'timeout'
 # In what it answers to a question that it does not understand: its list of those that it does.
 _HELP = 'CLI commands'
 FORGET_SECONDS = 5.0
-# One that answers, and has a disk still, is busy with others; it has this share of the time.
-_BUSY_SHARE = 1 / 3
+_WWIDS_SECONDS = 5.0
 _EXCLUDED = re.compile(r'^\s*(\S+) devnode blacklisted', re.MULTILINE)
 
 P = ParamSpec('P')
@@ -234,7 +233,7 @@ def wait_forgotten(
     def is_over() -> bool:
         return is_forgotten() or (bool(why) and unanswered.passed)
 
-    wait.holds(is_over, deadline.within(max(FORGET_SECONDS, deadline.seconds * _BUSY_SHARE)))
+    wait.holds(is_over, deadline.patience(FORGET_SECONDS))
     if why:
         LOG.warning(
             'It is not known whether multipathd has forgotten %s: %s', ', '.join(disks), why
@@ -266,7 +265,7 @@ def remember(wwid: str) -> bool:
     for the map by its WWID (:func:`ask_for_map`).
     """
     try:
-        return wwids.add(wwid)
+        return wwids.add(wwid, _wwids_seconds())
     except exception.BrickException as error:
         LOG.warning('%s. multipathd is asked for the map by its WWID', error)
         return False
@@ -274,7 +273,12 @@ def remember(wwid: str) -> bool:
 
 def forget(wwid: str) -> None:
     """Have multipath treat the disks of a volume as unknown again."""
-    wwids.remove(wwid)
+    wwids.remove(wwid, _wwids_seconds())
+
+
+def _wwids_seconds() -> float:
+    """How long other programs may keep the file of WWIDs locked."""
+    return bound.share(wait.PATIENCE_SHARE, _WWIDS_SECONDS)
 
 
 def forget_unmapped(wwid: str) -> None:

@@ -18,40 +18,39 @@ from os_brick.core import files, process
 from os_brick.privileged import check
 
 FILE = '/etc/multipath/wwids'
-# multipath's tools hold their lock for milliseconds.
-_LOCK_SECONDS = 5.0
 # A line has at most 130 bytes.
 _LARGEST_BYTES = 32 << 20
 
 
 @privileged.entrypoint
-def add(wwid: str) -> bool:
+def add(wwid: str, timeout: float) -> bool:
     """Make a WWID known; returns whether it was not before.
 
-    :raises OperationTimedOut: if another program keeps the file locked.
+    :param timeout: in seconds. multipath's tools hold their lock for milliseconds; on a busy host
+        dozens of operations and multipathd take it one after the other, with a flush to disk each.
+    :raises OperationTimedOut: if other programs keep the file locked for so long.
     :raises BrickException: naming the file, if it cannot be read or written.
     """
-    return _changed(check.wwid(wwid), present=True)
+    return _changed(check.wwid(wwid), check.seconds(timeout), present=True)
 
 
 @privileged.entrypoint
-def remove(wwid: str) -> bool:
+def remove(wwid: str, timeout: float) -> bool:
     """Forget a WWID; returns whether it was known.
 
     A file that cannot be written is not an error if the WWID is not in it.
 
-    :raises OperationTimedOut: if another program keeps the file locked.
+    :param timeout: in seconds, see :func:`add`.
+    :raises OperationTimedOut: if other programs keep the file locked for so long.
     :raises BrickException: naming the file, if it cannot be read or written.
     """
-    return _changed(check.wwid(wwid), present=False)
+    return _changed(check.wwid(wwid), check.seconds(timeout), present=False)
 
 
-def _changed(wwid: str, *, present: bool) -> bool:
+def _changed(wwid: str, timeout: float, *, present: bool) -> bool:
     entry = f'/{wwid}/'.encode()
     try:
-        return process.isolated(
-            f'the lock of {FILE}', _LOCK_SECONDS, _change, entry, present=present
-        )
+        return process.isolated(f'the lock of {FILE}', timeout, _change, entry, present=present)
     except OSError as error:
         what = 'added to' if present else 'removed from'
         raise exception.BrickException(

@@ -56,6 +56,18 @@ def test_every_option_is_in_the_value(configured):
     assert found.luks == settings.Luks('unsigned', True, True)
 
 
+@pytest.mark.parametrize(
+    ('operation_timeout', 'seconds'), [(10.0, 20.0), (120.0, 20.0), (600.0, 100.0)]
+)
+def test_a_host_whose_operations_take_longer_has_longer_scans(
+    configured, operation_timeout, seconds
+):
+    configured(operation_timeout=operation_timeout)
+    assert opts.current().scan_seconds == seconds
+    configured(scan_timeout=30.0)
+    assert opts.current().scan_seconds == 30.0
+
+
 def test_the_defaults_are_those_of_the_options():
     cfg.CONF.clear_override('state_path', group='os_brick')  # Of conftest.
     plain = settings.Settings()

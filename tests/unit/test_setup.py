@@ -119,10 +119,10 @@ def test_a_private_configuration_is_refused() -> None:
         ('wait_mpath_device_attempts', 4),
         ('wait_mpath_device_interval', 1),
         ('operation_timeout', 120),
-        ('scan_timeout', 20),
+        ('scan_timeout', None),
     ],
 )
-def test_defaults(name: str, default: float) -> None:
+def test_defaults(name: str, default: float | None) -> None:
     assert cfg.CONF.os_brick[name] == default
 
 

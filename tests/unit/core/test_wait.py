@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import pytest
 
 from os_brick import exception
-from os_brick.core import clock, wait
+from os_brick.core import bound, clock, wait
 from tests.unit import seams
 
 SECONDS = st.floats(0, 1e6)
@@ -97,3 +97,16 @@ def test_an_error_of_the_probe_ends_it(time: seams.Clock) -> None:
 
     with pytest.raises(ZeroDivisionError):
         wait.poll(probe, wait.Deadline.after(5))
+
+
+@pytest.mark.parametrize(
+    ('given', 'seconds'), [(3.0, 3.0), (30.0, 20.0), (60.0, 20.0), (600.0, 200.0)]
+)
+def test_a_busy_program_is_waited_for_in_proportion_to_the_time(
+    given: float, seconds: float
+) -> None:
+    deadline = wait.Deadline.after(given)
+    assert deadline.patience(20.0).remaining == pytest.approx(seconds, abs=0.1)
+    with bound.until(deadline.at):
+        assert bound.share(wait.PATIENCE_SHARE, 20.0) == pytest.approx(max(seconds, 20), abs=0.1)
+    assert bound.share(wait.PATIENCE_SHARE, 20.0) == 20.0

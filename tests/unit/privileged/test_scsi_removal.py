@@ -24,7 +24,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[Host]:
 
 def test_a_disk_goes(host: Host) -> None:
     silver, gold = (two_volumes.unit(host, name).wwid for name in ('sdc', 'sda'))
-    wwids.add(gold)
+    wwids.add(gold, 5.0)
     disks = (('sdc', scsi.number_of('sdc')),)
     errors, known, listed = scsi_removal.delete(disks, (silver, gold), 30.0)
     assert (errors, listed) == ((), (gold,))

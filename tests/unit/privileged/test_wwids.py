@@ -10,10 +10,12 @@ import threading
 import pytest
 
 from os_brick import exception
-from os_brick.core import files, process
+from os_brick.core import bound, clock, files, process
+from os_brick.host import multipathd
 from os_brick.privileged import wwids
 from tests.unit import seams
 
+SECONDS = 5.0
 ONE, TWO = '36001405e07e81c20cf5935f5225765f0', '1Linux_scsi_debug_2000'
 HEAD = """\
 # Multipath wwids, Version : 1.0
@@ -33,23 +35,23 @@ def file(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
 def test_added_once(file: pathlib.Path) -> None:
     file.parent.mkdir()
     file.write_text(f'{HEAD}/{TWO}/\n')
-    assert wwids.add(ONE)
-    assert not wwids.add(ONE)
+    assert wwids.add(ONE, SECONDS)
+    assert not wwids.add(ONE, SECONDS)
     assert file.read_text() == f'{HEAD}/{TWO}/\n/{ONE}/\n'
 
 
 def test_removed(file: pathlib.Path) -> None:
     file.parent.mkdir()
     file.write_text(f'{HEAD}/{ONE}/\n/{TWO}/\n/{ONE}/\n')
-    assert wwids.remove(ONE)
-    assert not wwids.remove(ONE)
+    assert wwids.remove(ONE, SECONDS)
+    assert not wwids.remove(ONE, SECONDS)
     assert file.read_text() == f'{HEAD}/{TWO}/\n'
 
 
 def test_neither_file_nor_directory(file: pathlib.Path) -> None:
-    assert not wwids.remove(ONE)
+    assert not wwids.remove(ONE, SECONDS)
     assert not file.parent.exists()
-    assert wwids.add(ONE)
+    assert wwids.add(ONE, SECONDS)
     assert file.read_text().splitlines()[-1] == f'/{ONE}/'
     assert file.stat().st_mode & 0o777 == 0o600
 
@@ -57,15 +59,15 @@ def test_neither_file_nor_directory(file: pathlib.Path) -> None:
 def test_a_wwid_within_another_stays(file: pathlib.Path) -> None:
     file.parent.mkdir()
     file.write_text(f'{HEAD}/{ONE}0/\n#/{ONE}/\n')
-    assert not wwids.remove(ONE)
-    assert wwids.add(ONE)
+    assert not wwids.remove(ONE, SECONDS)
+    assert wwids.add(ONE, SECONDS)
     assert file.read_text() == f'{HEAD}/{ONE}0/\n#/{ONE}/\n/{ONE}/\n'
 
 
 def test_a_last_line_without_an_end(file: pathlib.Path) -> None:
     file.parent.mkdir()
     file.write_text(f'/{TWO}/')
-    wwids.add(ONE)
+    wwids.add(ONE, SECONDS)
     assert file.read_text().splitlines() == [f'/{TWO}/', f'/{ONE}/']
 
 
@@ -73,13 +75,13 @@ def test_a_last_line_without_an_end(file: pathlib.Path) -> None:
 def test_hostile(file: pathlib.Path, wwid: str) -> None:
     for act in (wwids.add, wwids.remove):
         with pytest.raises(exception.InvalidParameterValue):
-            act(wwid)
+            act(wwid, SECONDS)
     assert not file.exists()
 
 
 def test_side_by_side(file: pathlib.Path) -> None:
     names = [f'36{number:030x}' for number in range(6)]
-    threads = [threading.Thread(target=wwids.add, args=(name,)) for name in names]
+    threads = [threading.Thread(target=wwids.add, args=(name, SECONDS)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -87,18 +89,35 @@ def test_side_by_side(file: pathlib.Path) -> None:
     assert {line.strip('/') for line in file.read_text().splitlines()} >= set(names)
 
 
-def test_who_keeps_the_file_locked_is_not_waited_for_for_ever(
-    file: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(wwids, '_LOCK_SECONDS', 0.3)
+def test_who_keeps_the_file_locked_is_not_waited_for_for_ever(file: pathlib.Path) -> None:
     file.parent.mkdir()
     file.write_text(HEAD)
     with open(file, 'r+') as held:
         fcntl.lockf(held, fcntl.LOCK_EX)
         with pytest.raises(exception.OperationTimedOut, match='wwids'):
-            wwids.add(ONE)
+            wwids.add(ONE, 0.3)
     assert file.read_text() == HEAD
     assert os.listdir(file.parent) == ['wwids']
+
+
+@pytest.mark.native
+def test_an_operation_waits_for_the_file_in_proportion_to_its_time(
+    file: pathlib.Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On a host with 64 attaches at once the lock came after more than 5 s."""
+    monkeypatch.setattr(multipathd, '_WWIDS_SECONDS', 0.1)
+    file.parent.mkdir()
+    file.write_text(HEAD)
+    with open(file, 'r+') as held:
+        fcntl.lockf(held, fcntl.LOCK_EX)
+        assert not multipathd.remember(ONE)
+        assert 'the lock of /etc/multipath/wwids' in caplog.text
+        later = threading.Timer(0.5, fcntl.lockf, (held, fcntl.LOCK_UN))
+        later.start()
+        with bound.until(clock.monotonic() + 30):
+            assert multipathd.remember(ONE)
+        later.join()
+    assert file.read_text() == f'{HEAD}/{ONE}/\n'
 
 
 TAILS = [b'', b'\n', b'\r\n', b'\0\0\0', b'\xff\xfe no text', b'\n\n\n']
@@ -112,12 +131,12 @@ def test_what_others_wrote_stays_byte_for_byte(
     file.parent.mkdir()
     before = head + tail
     file.write_bytes(before)
-    assert wwids.add(ONE)
+    assert wwids.add(ONE, SECONDS)
     added = file.read_bytes()
     assert added.startswith(before)
     assert added.endswith(f'/{ONE}/\n'.encode())
     file.write_bytes(added + b'# behind\x85\r\n')
-    assert wwids.remove(ONE)
+    assert wwids.remove(ONE, SECONDS)
     end = b'' if not before or before.endswith(b'\n') else b'\n'
     assert file.read_bytes() == before + end + b'# behind\x85\r\n'
 
@@ -125,8 +144,8 @@ def test_what_others_wrote_stays_byte_for_byte(
 def test_multipaths_own_lines_with_something_behind_them(file: pathlib.Path) -> None:
     file.parent.mkdir()
     file.write_bytes(f'/{ONE}/\r\n/{TWO}/\n'.encode())
-    assert not wwids.add(ONE)
-    assert wwids.remove(ONE)
+    assert not wwids.add(ONE, SECONDS)
+    assert wwids.remove(ONE, SECONDS)
     assert file.read_text() == f'/{TWO}/\n'
 
 
@@ -146,7 +165,7 @@ def test_what_cannot_be_used_is_named(file: pathlib.Path, kind: str) -> None:
         with open(file, 'wb') as large:
             large.truncate(1 << 30)
     with pytest.raises(exception.BrickException, match=wwids.FILE):
-        wwids.add(ONE)
+        wwids.add(ONE, SECONDS)
 
 
 def test_where_nothing_can_be_written(file: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,9 +181,9 @@ def test_where_nothing_can_be_written(file: pathlib.Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(os, 'open', read_only)
     with process.use(seams.Programs({})):  # Isolated calls in this process.
-        assert not wwids.add(TWO)
-        assert not wwids.remove(ONE)
-        for act in (lambda: wwids.add(ONE), lambda: wwids.remove(TWO)):
+        assert not wwids.add(TWO, SECONDS)
+        assert not wwids.remove(ONE, SECONDS)
+        for act in (lambda: wwids.add(ONE, SECONDS), lambda: wwids.remove(TWO, SECONDS)):
             with pytest.raises(exception.BrickException, match=f'{wwids.FILE}.*Read-only'):
                 act()
 
@@ -175,6 +194,6 @@ def test_a_link_is_followed(file: pathlib.Path) -> None:
     real = file.parent.parent / 'real'
     real.write_text(HEAD)
     file.symlink_to(real)
-    assert wwids.add(ONE)
+    assert wwids.add(ONE, SECONDS)
     assert file.is_symlink()
     assert real.read_text() == f'{HEAD}/{ONE}/\n'

@@ -9,7 +9,7 @@ from typing import Any
 from oslo_config import cfg
 import pytest
 
-from os_brick import exception
+from os_brick import exception, opts
 from os_brick.initiator.connectors import fibre_channel
 from tests.unit.fakehost import array, fabric
 
@@ -477,7 +477,7 @@ def test_a_port_that_no_adapter_sees(host: Host, storage: fabric.Storage, multip
     props = storage.properties(7, target_wwn=['500a0980deadbeef'])
     with pytest.raises(exception.NoFibreChannelVolumeDeviceFound) as caught:
         connector(multipath).connect_volume(props)
-    assert host.clock.monotonic() - begun < cfg.CONF.os_brick.scan_timeout + 2
+    assert host.clock.monotonic() - begun < opts.current().scan_seconds + 2
     for word in ('500a0980deadbeef', 'LUN 7', host.adapters[1].wwpn):
         assert word in str(caught.value)
     assert host.snapshot() == before
@@ -490,7 +490,7 @@ def test_lun_absent(host: Host, storage: fabric.Storage, multipath: bool) -> Non
     begun = host.clock.monotonic()
     with pytest.raises(exception.NoFibreChannelVolumeDeviceFound) as caught:
         connector(multipath).connect_volume(storage.properties(9))
-    assert host.clock.monotonic() - begun < cfg.CONF.os_brick.scan_timeout + 10
+    assert host.clock.monotonic() - begun < opts.current().scan_seconds + 10
     for word in (*storage.ports, 'LUN 9'):
         assert word in str(caught.value)
     assert host.snapshot() == before

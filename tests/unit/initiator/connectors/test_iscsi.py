@@ -11,7 +11,7 @@ from typing import Any
 from oslo_config import cfg
 import pytest
 
-from os_brick import exception
+from os_brick import exception, opts
 from os_brick.initiator.connectors import iscsi
 from tests.unit.fakehost import array
 from tests.unit.fakehost import host as fake_host
@@ -145,7 +145,7 @@ def test_lun_absent(host: Host, target: array.Target, multipath: bool) -> None:
     begun = host.clock.monotonic()
     with pytest.raises(exception.VolumeDeviceNotFound) as caught:
         connector(multipath).connect_volume(target.properties(9, plural=multipath))
-    assert host.clock.monotonic() - begun < cfg.CONF.os_brick.scan_timeout + 10
+    assert host.clock.monotonic() - begun < opts.current().scan_seconds + 10
     for word in (target.iqn, str(target.portals[0]), 'LUN 9'):
         assert word in str(caught.value)
     assert host.snapshot() == before
