@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 import itertools
+import json
 import pathlib
 import re
 from typing import Any
@@ -51,7 +52,7 @@ class Stage:
     :ivar tells: whether this host tells if it is attached.
     :ivar is_idle: whether nothing is done, so that there is nothing that could have changed.
     :ivar grow: the volume becomes larger at its storage; None where an extend is refused.
-    :ivar side_by_side: whether steps are done by several threads, in an order of their own.
+    :ivar side_by_side: the operations whose steps are done by several threads, in any order.
     """
 
     protocol: str
@@ -60,13 +61,17 @@ class Stage:
     contents: Callable[[], object]
     root: pathlib.Path
     grow: Callable[[], object] | None = None
-    side_by_side: bool = False
+    side_by_side: tuple[str, ...] = ()
     info: dict[str, Any] | None = None
     more: dict[str, Any] = dataclasses.field(default_factory=dict)
     planned: tuple[str, ...] = ('extend', 'detach')
     stays: bool = False
     tells: bool = True
     is_idle: bool = False
+
+    def order(self, operation: str, steps: list[str]) -> list[str]:
+        """Steps in an order in which they can be compared."""
+        return sorted(steps) if operation in self.side_by_side else steps
 
     def place(self, path: str) -> pathlib.Path:
         """Where a file of the host is."""
@@ -121,6 +126,20 @@ def steady(text: str) -> str:
     return re.sub(r'/tmp/pytest-of-[^"/]*/(?:[^"/]+/){2}', '/', text)
 
 
+def settled(document: dict[str, Any]) -> dict[str, Any]:
+    """A plan in which the first controller is that of the first portal.
+
+    The kernel numbers controllers as they come, and portals are connected side by side.
+    """
+    found: dict[str, Any] = json.loads(json.dumps(document))
+    for step in (step for plan in found['plans'] for step in plan['steps']):
+        controllers = step.get('controllers', ())
+        portals = sorted((each['portal'] for each in controllers), key=json.dumps)
+        for controller, portal in zip(controllers, portals, strict=True):
+            controller['portal'] = portal
+    return found
+
+
 @contextlib.contextmanager
 def of_iscsi(place: pathlib.Path) -> Iterator[Stage]:
     """A volume with two paths and a multipath map."""
@@ -134,7 +153,7 @@ def of_iscsi(place: pathlib.Path) -> Iterator[Stage]:
         brick = iscsi.ISCSIConnector(None, use_multipath=True)
         more = {'volume_id': VOLUME_ID, 'auth_username': 'one', 'auth_password': PASSWORD}
         props = {**target.properties(plural=True), 'auth_method': 'CHAP', **more}
-        yield Stage('iscsi', brick, props, host.snapshot, host.tree.root, grow, side_by_side=True)
+        yield Stage('iscsi', brick, props, host.snapshot, host.tree.root, grow, ('attach',))
 
 
 @contextlib.contextmanager
@@ -151,9 +170,7 @@ def of_fibre_channel(place: pathlib.Path) -> Iterator[Stage]:
 
         brick = fibre_channel.FibreChannelConnector(None, use_multipath=True)
         props = {**storage.properties(), 'volume_id': VOLUME_ID}
-        yield Stage(
-            'fibre_channel', brick, props, host.snapshot, host.tree.root, grow, side_by_side=True
-        )
+        yield Stage('fibre_channel', brick, props, host.snapshot, host.tree.root, grow, ('attach',))
 
 
 @contextlib.contextmanager
@@ -170,7 +187,7 @@ def of_nvme(place: pathlib.Path) -> Iterator[Stage]:
         more = {'volume_id': VOLUME_ID, 'dhchap_secret': KEY}
         # Or the second path may come late, on a busy machine.
         props = subsystem.properties(1, enforce_multipath=True, **more)
-        yield Stage('nvmeof', brick, props, host.snapshot, host.root, grow)
+        yield Stage('nvmeof', brick, props, host.snapshot, host.root, grow, ('attach',))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -55,7 +56,7 @@ class Host:
         assert self.run(operation, '--apply', known, '-f', 'json') == Exit.OK, self.shell.err
         told = [each['name'] for each in self.shell.document['steps']]
         done = [each for each in told if each not in planned.WAITS]
-        order = sorted if self.stage.side_by_side else list
+        order = functools.partial(self.stage.order, operation)
         assert order(done) == order(shown), operation
 
     def refused(self, operation: str, known: str) -> None:
@@ -84,7 +85,8 @@ def compare(host: Host, operation: str) -> None:
     if host.name in NO_GOLDEN:
         return
     path = GOLDEN / f'{host.name}-{operation}.json'
-    text = planned.steady(json.dumps(host.shell.document, indent=2, sort_keys=True)) + '\n'
+    document = planned.settled(host.shell.document)
+    text = planned.steady(json.dumps(document, indent=2, sort_keys=True)) + '\n'
     if os.environ.get('OS_BRICK_GOLDEN'):
         path.write_text(text)
     assert text == path.read_text(), operation
@@ -105,6 +107,18 @@ def test_the_course_of_a_volume(host: Host, state_path: str) -> None:
     compare(host, 'detach')
     host.apply('detach', known)
     assert (host.stage.contents() == before) is not host.stage.stays
+
+
+@pytest.mark.parametrize('name', ['nvme'])
+def test_which_portal_is_first_makes_no_difference(host: Host) -> None:
+    """The paths are opened side by side, and the kernel numbers controllers as they come."""
+    last = host.stage.props['portals'][-1:]
+    for more in ({'portals': last}, {}):
+        connection = {'driver_volume_type': 'nvmeof', 'data': {**host.stage.props, **more}}
+        host.stage.file(PROPS, json.dumps(connection))
+        assert host.run('attach') == Exit.OK, host.shell.err
+    host.plan('detach')
+    compare(host, 'detach')
 
 
 def test_a_plan_of_a_host_that_has_changed_is_refused(host: Host) -> None:
