@@ -80,14 +80,18 @@ class Turns:
         self._changed.notify_all()
         return True
 
-    def give(self, turn: Turn) -> None:
-        """End a turn, also one that was never taken; the next one begins."""
+    def give(self, turn: Turn, *, counts: bool) -> None:
+        """End a turn, also one that was never taken; the next one begins.
+
+        :param counts: whether it tells how long turns take. One that ended in an error does not:
+            an array whose logins hang would make a hang the usual case, for which all others wait.
+        """
         with self._changed:
             turn.has_ended = True
             if turn in self._waiting:
                 self._waiting.remove(turn)
             since = self._taken.pop(turn, None)
-            if since is not None:
+            if since is not None and counts:
                 seconds = clock.monotonic() - since
                 self._usual_seconds += (seconds - self._usual_seconds) * _NEWEST
             self._changed.notify_all()
@@ -104,9 +108,9 @@ class Turn:
         """See :meth:`Turns.take`."""
         self._turns.take(self, deadline, check)
 
-    def give(self) -> None:
+    def give(self, *, counts: bool) -> None:
         """See :meth:`Turns.give`."""
-        self._turns.give(self)
+        self._turns.give(self, counts=counts)
 
 
 def limit_of(processors: int | None) -> int:

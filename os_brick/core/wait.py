@@ -54,13 +54,13 @@ class Deadline:
         """Seconds that are left; 0 when it has passed."""
         return max(0.0, self.at - clock.monotonic())
 
-    def patience(self, least: float) -> Deadline:
+    def patience(self, least: float, share: float = PATIENCE_SHARE) -> Deadline:
         """The sooner of this deadline and that of the patience with a program that is busy.
 
-        A third of the time that was given, and at least ``least`` seconds: on a host with much to
+        A share of the time that was given, and at least ``least`` seconds: on a host with much to
         do an operation is given more time, and each program of others needs more of it.
         """
-        return self.within(max(least, self.seconds * PATIENCE_SHARE))
+        return self.within(max(least, self.seconds * share))
 
     def limit(self, longest: float = math.inf) -> float:
         """What is left as a time limit of one step in seconds; a moment if nothing is."""

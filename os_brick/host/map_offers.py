@@ -25,6 +25,7 @@ FIRST_SECONDS = 0.5
 FIRST_BLIND_SECONDS = 1.5
 # Once there is a map udev has had its time; whatever is missing is offered sooner.
 FIRST_LATE_SECONDS = 0.3
+LONGEST_SECONDS = multipathd.ANSWER_SECONDS
 _GROWTH = 2.0
 # multipathd believes udev's entry for a disk that it is told of. While that is the entry of the
 # disk which had the name before, it would put this one into another volume's map, and write to it.
@@ -44,12 +45,20 @@ class NotClaimed(exception.BrickException):
 class Offers:
     """Disks offered to multipathd again and again, at growing distances."""
 
-    def __init__(self, first: float, wwid: str, identity: vpd.UnitIdentity | None = None) -> None:
+    def __init__(
+        self,
+        first: float,
+        wwid: str,
+        deadline: wait.Deadline,
+        identity: vpd.UnitIdentity | None = None,
+    ) -> None:
         """Offer first after so many seconds; sooner where udev has the WWID of a disk.
 
+        :param deadline: when the last answer is waited for; each has a limit of its own.
         :param identity: that of the volume, by which an entry of another one is known as such.
         """
         self._wwid = wwid
+        self._deadline = deadline
         self._identity = identity
         self._made: set[str] = set()
         self._turn = 0
@@ -107,7 +116,9 @@ class Offers:
 
     def _offer(self, disks: Iterable[str]) -> None:
         for disk in disks:
-            self.answer = multipathd.ask_to_add(disk)
+            if self._deadline.passed:
+                return  # One that does not answer takes seconds for each of them.
+            self.answer = multipathd.ask_to_add(disk, self._deadline.limit(LONGEST_SECONDS))
             self._taken = disk if self.answer == 'ok' else ''
             if 'blacklisted' in self.answer:
                 raise NotClaimed(disks=disk, why=self.answer)

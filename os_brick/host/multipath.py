@@ -21,6 +21,10 @@ LOG = logging.getLogger(__name__)
 # How long multipathd may refuse disks, or not answer, from the moment they are there. One that
 # takes them may be busy with hundreds of others; it is waited for as long as there is time.
 BUILD_SECONDS = 20.0
+# The shares of an operation's time that these waits have where they are more. With the default
+# they are not; an operation is given more time on a host where udev needs more of it, and a disk
+# that udev has not come to is refused, as one that may not have a map is.
+_REFUSED_SHARE, _CONFLICT_SHARE, _BUSY_SHARE = 1 / 6, 1 / 60, 1 / 24
 # Another volume's map over our disks: multipathd has built it of what udev had read before the
 # array gave the LUN to ours. It may be about to go.
 CONFLICT_SECONDS = 2.0
@@ -52,12 +56,13 @@ def build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Dea
 
 
 def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.Deadline) -> str:
-    offers = map_offers.Offers(map_offers.FIRST_SECONDS, identity.wwid, identity)
-    refused = deadline.within(BUILD_SECONDS)
+    offers = map_offers.Offers(map_offers.FIRST_SECONDS, identity.wwid, deadline, identity)
+    refused = deadline.patience(BUILD_SECONDS, _REFUSED_SHARE)
     unanswered = deadline.patience(BUILD_SECONDS)
     found: list[str] = []
     others: list[str] = []
     conflict: wait.Deadline | None = None
+    conflict_seconds = max(CONFLICT_SECONDS, deadline.seconds * _CONFLICT_SHARE)
 
     def is_there() -> bool:
         maps = dm.multipaths_over(disks)
@@ -69,7 +74,7 @@ def _build(identity: vpd.UnitIdentity, disks: Collection[str], deadline: wait.De
         nonlocal conflict
         if is_there():
             return True
-        conflict = (conflict or wait.Deadline.after(CONFLICT_SECONDS)) if others else None
+        conflict = (conflict or wait.Deadline.after(conflict_seconds)) if others else None
         if not offers.insist(identity) and offers.make(disks, one=True) and is_there():
             return True  # What multipathd takes it has taken when it answers.
         patience = refused if offers.is_refused else unanswered
@@ -99,7 +104,7 @@ def _late(disks: Iterable[str], answer: str, limit: wait.Deadline) -> exception.
 
 def join(found: str, disks: Collection[str], deadline: wait.Deadline) -> set[str]:
     """Wait until a map holds all the disks; return those that it does not hold in time."""
-    offers = map_offers.Offers(map_offers.FIRST_LATE_SECONDS, dm.wwid(found))
+    offers = map_offers.Offers(map_offers.FIRST_LATE_SECONDS, dm.wwid(found), deadline)
 
     def missing() -> set[str]:
         return set(disks) - set(block.members(found))
@@ -139,7 +144,8 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
             answer = _remove(found, wwid, name, deadline)
         return dm.wwid(found) != wwid
 
-    if wait.holds(attempt, deadline.within(BUSY_SECONDS)):
+    patience = deadline.patience(BUSY_SECONDS, _BUSY_SHARE)
+    if wait.holds(attempt, patience):
         return
     resume_if_suspended(found, wwid, deadline)
     with contextlib.suppress(OSError):
@@ -148,7 +154,7 @@ def release(found: str, wwid: str, deadline: wait.Deadline, *, give_up_io: bool)
         device = f'/dev/{found} (multipath map {name})'
         raise exception.VolumeInUse(device=device, holder='; '.join(still))
     raise exception.OperationTimedOut(
-        what=f'the removal of multipath map {name} ({answer})', seconds=BUSY_SECONDS
+        what=f'the removal of multipath map {name} ({answer})', seconds=round(patience.seconds, 1)
     )
 
 
@@ -221,13 +227,13 @@ def why_open(found: str, wwid: str, deadline: wait.Deadline) -> list[str]:
 
 def stop_queueing(wwid: str, name: str) -> None:
     """Have a map's I/O fail while it has no path, so that what waits for such I/O goes on."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*multipathd.NO_ANSWER):
         _ask_about(
             wwid,
             name,
             lambda each: root_multipathd.disable_queueing(each, multipathd.ANSWER_SECONDS),
         )
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*multipathd.NO_ANSWER):
         root_dm.fail_if_no_path(dm.uuid_of(wwid))
 
 

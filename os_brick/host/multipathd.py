@@ -21,6 +21,8 @@ from os_brick.privileged import wwids
 
 LOG = logging.getLogger(__name__)
 
+# Why there is no answer: it does not run, or does not answer; the privileged daemon is busy.
+NO_ANSWER = (OSError, exception.OperationTimedOut)
 # multipathd answers `timeout` by itself after 4 s of waiting for its own lock (uxsock_timeout).
 ANSWER_SECONDS = 5.0
 # What it answers to a question that it has not come to; to one about what it does not have it is
@@ -46,7 +48,7 @@ def is_running() -> bool:
     """Whether multipathd answers."""
     try:
         return bool(root_multipathd.daemon_status(ANSWER_SECONDS))
-    except OSError:
+    except NO_ANSWER:
         return False
 
 
@@ -154,27 +156,26 @@ def await_idle(seconds: float = ANSWER_SECONDS) -> None:
         LOG.warning('%s; it may still be building maps', error)
 
 
-def ask_to_add(disk: str) -> str:
+def ask_to_add(disk: str, seconds: float = ANSWER_SECONDS) -> str:
     """Offer a disk to multipathd; return its answer, or why there is none."""
-    try:
-        return root_multipathd.add_path(disk, ANSWER_SECONDS)
-    except OSError as error:
-        return str(error)
+    return _told(root_multipathd.add_path, disk, seconds)
 
 
 def ask_for_map(wwid: str) -> str:
     """Ask multipathd to map the disks of a WWID; return its answer, or why there is none."""
-    try:
-        return root_multipathd.add_map(wwid, ANSWER_SECONDS)
-    except OSError as error:
-        return str(error)
+    return _told(root_multipathd.add_map, wwid, ANSWER_SECONDS)
 
 
 def ask_to_forget(disk: str) -> str:
     """Have multipathd forget a disk; return its answer, or why there is none."""
+    return _told(root_multipathd.remove_path, disk, ANSWER_SECONDS)
+
+
+def _told(tell: Callable[P, str], *args: P.args, **kwargs: P.kwargs) -> str:
+    """What multipathd answers, or why there is no answer."""
     try:
-        return root_multipathd.remove_path(disk, ANSWER_SECONDS)
-    except OSError as error:
+        return tell(*args, **kwargs)
+    except NO_ANSWER as error:
         return str(error)
 
 
@@ -192,9 +193,9 @@ def forget_disks(devices: Mapping[str, int], seconds: float = ANSWER_SECONDS) ->
         return True
     try:
         root_multipathd.remove_paths(tuple(devices.items()), seconds)
-    except OSError as error:
+    except NO_ANSWER as error:
         LOG.debug('multipathd is not asked to forget disks: %s', error)
-        return error.errno == errno.ECONNREFUSED
+        return isinstance(error, OSError) and error.errno == errno.ECONNREFUSED
     return True
 
 
@@ -246,7 +247,7 @@ def show_paths(layout: str) -> str:
     """The paths of multipathd, a line each in its own format; empty if it does not run."""
     try:
         return root_multipathd.paths_as(layout, ANSWER_SECONDS)
-    except OSError:
+    except NO_ANSWER:
         return ''
 
 

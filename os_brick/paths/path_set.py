@@ -247,7 +247,8 @@ class PathSet(Generic[P, O]):
             attempt.begin()
             with self._guard:
                 # The attach decides by its deadline; it must not be waited for in vain.
-                self._guard.wait_for(lambda: self._state is not _State.ASSEMBLING, LATE_SECONDS)
+                longest = max(LATE_SECONDS, self._op.work.remaining)
+                self._guard.wait_for(lambda: self._state is not _State.ASSEMBLING, longest)
             self._join(path, held, attempt)
         except BaseException:
             close(self._assembly, [held], self._clean_up())
@@ -331,10 +332,11 @@ class PathSet(Generic[P, O]):
     def _end_work(self) -> None:
         """Give the turn back once the attach is over; end the work once no attempt is under way."""
         with self._guard:
-            is_decided = self._state in (_State.JOINING, _State.ENDED)
+            has_joined = self._state is _State.JOINING
+            is_decided = has_joined or self._state is _State.ENDED
             is_over = is_decided and not any(each.is_begun for each in self._attempts.values())
         if is_decided and self._turn is not None:
-            self._turn.give()
+            self._turn.give(counts=has_joined)
         if is_over and self._work is not None:
             self._work.end()
 

@@ -66,10 +66,10 @@ def test_first_come_first_served() -> None:
     threads = Threads(of)
     for each in others:
         threads.start(each)
-    first.give()
+    first.give(counts=True)
     for number, each in enumerate(others):
         assert eventually(lambda number=number: len(threads.order) == number + 1)  # type: ignore[misc]
-        each.give()
+        each.give(counts=True)
     assert threads.join() == [0, 1, 2, 3, 4]
 
 
@@ -88,7 +88,7 @@ def test_the_threads_of_one_operation_share_its_turn() -> None:
     mine = turns.Turn(of)
     for _ in range(3):
         take(mine)
-    mine.give()
+    mine.give(counts=True)
     take(mine)  # Late paths wait for nothing.
     take(turns.Turn(of))
 
@@ -102,9 +102,9 @@ def test_one_that_is_given_up_leaves_the_queue() -> None:
     threads = Threads(of)
     threads.start(second)
     threads.start(third)
-    second.give()
+    second.give(counts=True)
     assert eventually(lambda: threads.order == [0])
-    first.give()
+    first.give(counts=True)
     assert threads.join() == [0, 1]
 
 
@@ -119,7 +119,7 @@ def test_what_is_called_off_raises_while_it_waits() -> None:
 
     with pytest.raises(RuntimeError, match='called off'):
         turn.take(wait.Deadline.after(LONG), check)
-    turn.give()
+    turn.give(counts=True)
     assert not of._waiting
 
 
@@ -131,7 +131,7 @@ def test_one_that_hangs_is_not_counted_for_ever() -> None:
             turn = turns.Turn(of)
             take(turn)
             time_passes.now += 0.8
-            turn.give()
+            turn.give(counts=True)
         take(turns.Turn(of))  # Hangs, and is never given back.
         late = turns.Turn(of)
         time_passes.now += 1.5
@@ -140,6 +140,29 @@ def test_one_that_hangs_is_not_counted_for_ever() -> None:
         time_passes.now += 1.5
         take(late, 0)
         assert late in of._taken
+
+
+def test_turns_that_end_in_an_error_do_not_tell_how_long_turns_take() -> None:
+    """Two waves of logins that hang at one array: the attaches to others wait for seconds."""
+    with clock.use(time_passes := seams.Clock()):
+        of = turns.Turns(4)
+        usual = turns.Turn(of)
+        take(usual)
+        time_passes.now += 2
+        usual.give(counts=True)
+        for _wave in range(2):
+            hanging = [turns.Turn(of) for _ in range(4)]
+            for each in hanging:
+                take(each)
+            time_passes.now += 85
+            for each in hanging:
+                each.give(counts=False)
+        for _ in range(4):
+            take(turns.Turn(of))
+        other = turns.Turn(of)
+        time_passes.now += 6.5
+        take(other, 0)
+        assert other in of._taken
 
 
 @pytest.mark.parametrize(('processors', 'limit'), [(None, 4), (1, 4), (2, 4), (8, 16), (64, 128)])

@@ -82,7 +82,7 @@ def test_no_map_of_another_volume_is_asked_for(host: Host) -> None:
 def test_it_does_not_say_what_it_knows(host: Host) -> None:
     """Then it may take the disk at any moment: no path of it is handed out."""
     host.clock.sleep(2)
-    offers = map_offers.Offers(0.0, host.disks['sda'].unit.wwid)
+    offers = map_offers.Offers(0.0, host.disks['sda'].unit.wwid, wait.Deadline.after(60))
     assert offers.make_known(['sda'])
     host.multipathd_runs = False
     assert not offers.insist(scsi.cached_identity('sda'))

@@ -2,6 +2,7 @@
 """Multipath maps are removed, resumed and told to fail by whose they are, not by their number."""
 
 from collections.abc import Iterator
+import errno
 import pathlib
 
 import pytest
@@ -96,6 +97,23 @@ def test_what_multipathd_takes_is_found_by_its_answer(bare: Host) -> None:
     assert multipath.join(found, ['sda', 'sdb'], deadline) == set()
     assert len(offered) == 2
     assert naps == []
+
+
+def test_a_multipathd_that_does_not_answer_is_not_asked_beyond_the_deadline(bare: Host) -> None:
+    """Each disk that is missing in a map was offered for 5 s, after the deadline too."""
+    found = multipath.build(scsi.cached_identity('sda'), ['sda'], wait.Deadline.after(30))
+    asked: list[str] = []
+
+    def hang(what: str) -> None:
+        if what.startswith('multipathd add path'):
+            asked.append(what)
+            bare.clock.sleep(5)
+            raise OSError(errno.ETIMEDOUT, 'timed out')
+
+    bare.before_act = hang
+    missing = {f'sd{letter}' for letter in 'bcdefgh'}
+    assert multipath.join(found, missing, wait.Deadline.after(4)) == missing
+    assert len(asked) == 1
 
 
 def test_an_interrupt_before_there_is_a_map_leaves_no_wwid(bare: Host) -> None:

@@ -10,6 +10,7 @@ import pytest
 from os_brick import exception
 from os_brick.core import wait
 from os_brick.host import multipathd
+from os_brick.privileged import multipathd as root_multipathd
 from tests.unit.fakehost import host as fake_host
 from tests.unit.fakehost import multipathd as fake_multipathd
 from tests.unit.host import two_volumes
@@ -101,6 +102,23 @@ def test_multipathd_that_does_not_understand_the_question_lists_all(
 
     monkeypatch.setattr(fake_multipathd, 'answer_to', old)
     assert multipathd.known_of(['sda', 'sdx']) == {'sda'}
+
+
+def test_a_busy_daemon_of_ours_is_no_error_of_what_is_told_to_multipathd(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error here replaced that of the attach, which then did not take back all it had made."""
+
+    def full(*_words: object) -> str:
+        raise exception.OperationTimedOut(what='a free thread of the privileged daemon', seconds=5)
+
+    for name in ('add_path', 'add_map', 'remove_path', 'remove_paths', 'daemon_status', 'paths_as'):
+        monkeypatch.setattr(root_multipathd, name, full)
+    for tell in (multipathd.ask_to_add, multipathd.ask_for_map, multipathd.ask_to_forget):
+        assert 'a free thread' in tell('sda')
+    assert not multipathd.forget_disks({'sda': 0})
+    assert not multipathd.is_running()
+    assert multipathd.show_paths('%d') == ''
 
 
 def test_disks_are_forgotten_if_multipathd_says_so(

@@ -60,7 +60,7 @@ def test_an_entry_of_the_disk_that_had_the_name_before_is_not_believed(host: Hos
         host.tree.file(f'/run/udev/data/b{number}', f'E:ID_SERIAL={array.Unit("tin").wwid}\n')
     host.written_seconds = 3600.0
     before = len(host.acts)
-    offers = map_offers.Offers(60.0, host.disks['sda'].unit.wwid)
+    offers = map_offers.Offers(60.0, host.disks['sda'].unit.wwid, wait.Deadline.after(60))
     assert not offers.make_known(['sda', 'sdb'])
     assert len(host.acts) == before
 

@@ -157,7 +157,7 @@ def is_free(of: turns.Turns) -> bool:
     other = turns.Turn(of)
     other.take(wait.Deadline.after(0), lambda: None)
     found = other in of._taken
-    other.give()
+    other.give(counts=True)
     return found
 
 
