@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from os_brick.cmd import exits, table
 from os_brick.cmd.output import FORMATS
-from os_brick.core import files
+from os_brick.core import glance
 from os_brick.model.names import shown
 
 PROGRAM = 'os-brick'
@@ -154,7 +154,7 @@ def parse(argv: list[str]) -> tuple[table.Command | None, argparse.Namespace]:
         raise unknown(name)
     parser_of(command).parse_args(rest, options)
     for path in options.config_file or ():
-        if not files.exists(path):
+        if not glance.exists(path):
             raise exits.usage(f'There is no file {shown(path)}.', 'Name that of the service.')
     if options.timeout is None:
         options.timeout = command.seconds

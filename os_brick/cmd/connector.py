@@ -83,9 +83,9 @@ def _properties(options: argparse.Namespace) -> dict[str, Any]:
 
 def _address() -> str:
     """The address of the interface with the default route, as nova's ``my_ip`` is by default."""
-    from os_brick.core import files, net
+    from os_brick.core import glance, net
 
-    rows = [line.split() for line in files.read_or('/proc/net/route').splitlines()[1:]]
+    rows = [line.split() for line in glance.read_or('/proc/net/route').splitlines()[1:]]
     leading = [row[0] for row in rows if len(row) > 1 and row[1] == _ANYWHERE]
     try:
         every = net.own_addresses()

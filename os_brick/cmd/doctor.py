@@ -13,7 +13,7 @@ from typing import Any
 
 from os_brick.cmd import exits
 from os_brick.cmd.output import Console, Output, Table
-from os_brick.core import clock, files, wait
+from os_brick.core import clock, files, glance, wait
 from os_brick.doctor import catalogue, examine, facts, fleet, site
 
 # What is left of --timeout for the judgement and for printing.
@@ -150,7 +150,7 @@ def _fleet(path: str) -> examine.Result:
 def _output(result: examine.Result, seconds: float) -> Output:
     columns = ('level', 'harm', 'id', 'object', 'text', 'repair')
     rows = [tuple(getattr(each, name) for name in columns) for each in result.findings]
-    own = files.read_or('/proc/sys/kernel/hostname', 'this host')
+    own = glance.read_or('/proc/sys/kernel/hostname', 'this host')
     name = own if result.hosts == 1 else f'{result.hosts} hosts'
     document = {
         'schema': 'os-brick/doctor/1',

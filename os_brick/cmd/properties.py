@@ -17,7 +17,7 @@ import sys
 from typing import Any
 
 from os_brick.cmd import exits, services
-from os_brick.core import files, trace
+from os_brick.core import files, glance, trace
 from os_brick.host import links, namesakes, notes
 from os_brick.model import note, shares
 
@@ -170,7 +170,7 @@ def meant(what: str, protocol: str | None) -> Meant:
             f'No volume that an attach has noted on this host has the name {what}.',
             exit_code=exits.Exit.NOT_THERE,
             remedy=f'There is a file of that name. If it is meant: ./{what}'
-            if files.exists(os.path.abspath(what))
+            if glance.exists(os.path.abspath(what))
             else 'Pass its connection properties as a file, with a slash: ./volume.json.',
         )
     if len(found) > 1:

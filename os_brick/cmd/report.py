@@ -14,7 +14,7 @@ from typing import Any
 
 from os_brick.cmd import doctor, exits
 from os_brick.cmd.output import Console, Output, Table, bytes_text
-from os_brick.core import atomic, files, wait
+from os_brick.core import atomic, files, glance, wait
 from os_brick.doctor import collect, examine, masking
 from os_brick.model import inventory_document
 
@@ -34,10 +34,10 @@ def run(options: argparse.Namespace, _console: Console) -> Output:
     """Write the bundle; the file is this user's alone."""
     doctor.configure(options)
     now = datetime.datetime.now(datetime.UTC)
-    host = files.read_or('/proc/sys/kernel/hostname', 'host')
+    host = glance.read_or('/proc/sys/kernel/hostname', 'host')
     base = f'os-brick-report-{_safe(host)}-{now:%Y%m%dT%H%M%SZ}'
     path = os.path.abspath(options.output or f'{base}.tar.gz')
-    if files.exists(path) or files.is_link(path):
+    if glance.exists(path) or files.is_link(path):
         raise exits.usage(f'{path} is there already.', 'Choose another name with -o FILE.')
     deadline = wait.Deadline.after(options.timeout or 60.0).leaving(_PACKING_SHARE)
     texts, found = _texts(deadline)

@@ -7,20 +7,17 @@ directory in the place of ``/`` with :func:`use`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import errno
 import glob as _glob
 import os
 import stat
 
-from os_brick.core import descriptors, resolved
+from os_brick.core import absence, descriptors, resolved
 
 _LARGEST_TEXT = 1 << 20
 _MOST_OF_SYSFS = 4096
-
-# What a process or the host has no more of: it says nothing about the file that was asked for.
-_NO_MORE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 _root = ''
 _epoch = 0
@@ -80,15 +77,14 @@ def read_regular(path: str, largest: int) -> bytes:
 
 
 def read_or(path: str, default: str = '') -> str:
-    """The text of a file, or ``default`` where it cannot be read (it may vanish at any time).
+    """The text of a file, or ``default`` where there is none (it may vanish at any time).
 
-    :raises OSError: if this process can open no file any more.
+    :raises OSError: if there may be one that cannot be read (:mod:`os_brick.core.absence`).
     """
     try:
         return read(path)
     except OSError as error:
-        if error.errno in _NO_MORE:
-            raise
+        absence.require(error, path, absence.NO_VALUE)
         return default
 
 
@@ -175,7 +171,7 @@ def remove_if_empty(directory: str) -> None:
 def names(directory: str) -> list[str]:
     """The sorted names in a directory; none where there is no such directory.
 
-    :raises OSError: if this process can open none any more.
+    :raises OSError: if there may be one that cannot be listed.
     """
     return sorted(entries(directory))
 
@@ -194,14 +190,13 @@ def entries(directory: str) -> dict[str, int]:
     The kernel lists the numbers with the names. They are those of the entries themselves, links
     too, and sysfs gives none twice (Linux, fs/kernfs/dir.c, ``__kernfs_new_node``).
 
-    :raises OSError: if this process can open none any more.
+    :raises OSError: if there may be one that cannot be listed.
     """
     try:
         with os.scandir(_inside(directory)) as found:
             return {each.name: each.inode() for each in found}
     except OSError as error:
-        if error.errno in _NO_MORE:
-            raise
+        absence.require(error, directory)
         return {}
 
 
@@ -210,17 +205,31 @@ def glob(pattern: str) -> list[str]:
     return sorted(_outside(path) for path in _glob.glob(_inside(pattern)))
 
 
+def _found(path: str, look: Callable[[str], os.stat_result]) -> os.stat_result | None:
+    try:
+        return look(_inside(path))
+    except ValueError:  # Nothing has a name with a null byte.
+        return None
+    except OSError as error:
+        absence.require(error, path)
+        return None
+
+
 def exists(path: str) -> bool:
-    """Whether there is something at ``path``; a dangling link does not count."""
-    return os.path.exists(_inside(path))
+    """Whether there is something at ``path``; a dangling link does not count.
+
+    :raises OSError: if that cannot be told.
+    """
+    return _found(path, os.stat) is not None
 
 
 def inode(path: str) -> int:
-    """The number of a file or directory, which sysfs gives no other one; 0 if there is none."""
-    try:
-        return os.stat(_inside(path)).st_ino
-    except OSError:
-        return 0
+    """The number of a file or directory, which sysfs gives no other one; 0 if there is none.
+
+    :raises OSError: if it cannot be told.
+    """
+    found = _found(path, os.stat)
+    return found.st_ino if found else 0
 
 
 def link_mark(path: str) -> str:
@@ -228,12 +237,13 @@ def link_mark(path: str) -> str:
 
     Its number, which tmpfs gives no other one, and when it was made, for file systems that do. To
     give it another name changes neither.
+
+    :raises OSError: if it cannot be told.
     """
-    try:
-        found = os.lstat(_inside(path))
-    except OSError:
+    found = _found(path, os.lstat)
+    if not found or not stat.S_ISLNK(found.st_mode):
         return ''
-    return f'{found.st_ino}-{found.st_mtime_ns}' if stat.S_ISLNK(found.st_mode) else ''
+    return f'{found.st_ino}-{found.st_mtime_ns}'
 
 
 def mode(path: str) -> int:
@@ -287,13 +297,21 @@ def make_directory(path: str) -> bool:
 
 
 def is_link(path: str) -> bool:
-    """Whether ``path`` is a symbolic link, dangling or not."""
-    return os.path.islink(_inside(path))
+    """Whether ``path`` is a symbolic link, dangling or not.
+
+    :raises OSError: if that cannot be told.
+    """
+    found = _found(path, os.lstat)
+    return found is not None and stat.S_ISLNK(found.st_mode)
 
 
 def is_directory(path: str) -> bool:
-    """Whether ``path`` is a directory."""
-    return os.path.isdir(_inside(path))
+    """Whether ``path`` is a directory.
+
+    :raises OSError: if that cannot be told.
+    """
+    found = _found(path, os.stat)
+    return found is not None and stat.S_ISDIR(found.st_mode)
 
 
 def readlink(path: str) -> str:
@@ -305,7 +323,10 @@ def readlink(path: str) -> str:
 
 
 def realpath(path: str) -> str:
-    """The path with every symbolic link followed; parts that do not exist stay as they are."""
+    """The path with every symbolic link followed; parts that do not exist stay as they are.
+
+    :raises OSError: if a link in /sys or /dev cannot be followed, though it may lead somewhere.
+    """
     return _outside(resolved.path(_inside(path), by_kernel=path.startswith(('/sys/', '/dev/'))))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 
+from os_brick.core import absence
+
 _DELETED = ' (deleted)'
 
 
@@ -13,6 +15,7 @@ def path(text: str, *, by_kernel: bool) -> str:
 
     :param by_kernel: whether there are many links in it. Of a path in sysfs Python asks for each of
         ten parts, and again after each link.
+    :raises OSError: if the kernel cannot tell, by an error that does not mean that it is not there.
     """
     found = _asked(text) if by_kernel else None
     return os.path.realpath(text) if found is None else found
@@ -25,7 +28,10 @@ def _asked(text: str) -> str | None:
     """
     try:
         descriptor = os.open(text, os.O_PATH | os.O_CLOEXEC)
-    except (OSError, ValueError):
+    except ValueError:
+        return None
+    except OSError as error:
+        absence.require(error, text)
         return None
     try:
         found = os.readlink(f'/proc/self/fd/{descriptor}')

@@ -12,7 +12,7 @@ import dataclasses
 import re
 
 from os_brick import exception
-from os_brick.core import files, parts, process, wait
+from os_brick.core import files, glance, parts, process, wait
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import why_denied
 from os_brick.host import dm, multipathd, service_conf
@@ -125,7 +125,7 @@ Part = Iterator[tuple[str, Callable[[], str]]]
 def _configuration() -> Part:
     for pattern in _FILES:
         for path in files.glob(pattern):
-            if not files.is_directory(path):
+            if not glance.is_directory(path):
                 yield path, lambda path=path: _head(path)  # type: ignore[misc]
 
 
@@ -143,12 +143,14 @@ def _attributes(pattern: str) -> str:
     before, _, rest = pattern.partition('{')
     words, _, after = rest.partition('}')
     paths = [path for word in words.split(',') for path in files.glob(f'{before}{word}{after}')]
-    pairs = [(path, files.read_or(path)) for path in sorted(paths) if not files.is_directory(path)]
+    pairs = [
+        (path, glance.read_or(path)) for path in sorted(paths) if not glance.is_directory(path)
+    ]
     return ''.join(f'{path}: {text}\n' for path, text in pairs if text)
 
 
 def _maps() -> Part:
-    for name in files.names('/sys/block'):
+    for name in glance.names('/sys/block'):
         if name.startswith('dm-') and (wwid := dm.wwid(name)):
             yield f'/dm/{name}', lambda wwid=wwid: _table(wwid)  # type: ignore[misc]
 
@@ -185,7 +187,7 @@ def _excerpt(path: str) -> str:
 
 def _logs() -> Part:
     for path in _LOGS:
-        if files.exists(path):
+        if glance.exists(path):
             yield path, lambda path=path: _tail(path)  # type: ignore[misc]
 
 
@@ -202,11 +204,11 @@ def _argv() -> Part:
 
 def _command_lines() -> str:
     found = []
-    for number in filter(str.isdigit, files.names('/proc')):
-        name = files.read_or(f'/proc/{number}/comm')
+    for number in filter(str.isdigit, glance.names('/proc')):
+        name = glance.read_or(f'/proc/{number}/comm')
         # The kernel cuts names off at 15 letters. Of one that hangs it cannot be read.
         is_ours = _PROGRAMS.match(name) or name.startswith('python')
-        if is_ours and files.read_or(f'/proc/{number}/stat').rpartition(')')[2].strip()[:1] != 'D':
+        if is_ours and glance.read_or(f'/proc/{number}/stat').rpartition(')')[2].strip()[:1] != 'D':
             found.append(number)
     what = 'a look at command lines'
     return str(process.isolated(what, _ARGV_SECONDS, _read_command_lines, tuple(found)))
@@ -215,7 +217,7 @@ def _command_lines() -> str:
 def _read_command_lines(numbers: tuple[str, ...]) -> str:
     lines = []
     for number in numbers:
-        words = files.read_or(f'/proc/{number}/cmdline').rstrip('\0').split('\0')
+        words = glance.read_or(f'/proc/{number}/cmdline').rstrip('\0').split('\0')
         lines.append(f'{number}: {" ".join(words)}')
     return '\n'.join(lines)
 

@@ -15,7 +15,7 @@ import os
 import re
 import threading
 
-from os_brick.core import clock, files
+from os_brick.core import clock, glance
 from os_brick.host import (
     inventory_look,
     inventory_names,
@@ -186,7 +186,7 @@ def _scsi_volumes(look: Look, scsi: inventory_scsi.Scsi) -> Iterator[inventory.V
     disks = {path.device: path for path in scsi.disks()}
     single = dict(disks)
     for name, wwid in _multipaths(look):
-        below = files.names(f'/sys/class/block/{name}/slaves')
+        below = glance.names(f'/sys/class/block/{name}/slaves')
         paths = [path for disk in below if (path := single.pop(disk, None) or disks.get(disk))]
         # A map may be of namespaces without native multipath; those are volumes by themselves.
         if paths or not below:
@@ -222,7 +222,7 @@ def _map(look: Look, name: str, wwid: str, paths: list[inventory.Path]) -> inven
         trouble.append('suspended: its I/O waits')
     return inventory.Volume(
         device=name,
-        number=files.inode(base),
+        number=glance.inode(base),
         kind='multipath',
         protocol='+'.join(transports) or 'unknown',
         size_bytes=look.size(name),

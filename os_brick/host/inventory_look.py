@@ -8,7 +8,7 @@ import errno
 import re
 from typing import TypeVar
 
-from os_brick.core import files
+from os_brick.core import files, glance
 from os_brick.model import inventory
 
 _SECTOR_BYTES = 512
@@ -34,7 +34,7 @@ T = TypeVar('T')
 
 def not_mounted() -> list[str]:
     """What of the kernel is not mounted: nothing that is there is seen without it."""
-    return [place for place, known in _KERNEL.items() if not files.exists(known)]
+    return [place for place, known in _KERNEL.items() if not glance.exists(known)]
 
 
 class Look:
@@ -54,7 +54,7 @@ class Look:
         self._unread: dict[tuple[str, str], inventory.Unread] = {}
         self.blocks = {
             name: self._place(f'/sys/class/block/{name}')
-            for name in files.names('/sys/class/block')
+            for name in glance.names('/sys/class/block')
         }
         self.partitions: dict[str, list[str]] = {}
         for name, place in self.blocks.items():

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 
-from os_brick.core import files, shared_files
+from os_brick.core import files, glance, shared_files
 from os_brick.host.inventory_look import NEEDS_ROOT, Look
 from os_brick.model import inventory, mounts, note, vpd
 from os_brick.model.inventory_index import folded
@@ -43,7 +43,7 @@ def notes(look: Look, places: Iterable[str]) -> list[note.Note]:
     """The notes of attaches that there are, none of an earlier boot; those that cannot be read,
     or are not notes, are missed.
     """
-    boot = files.read_or(_BOOT_ID)
+    boot = glance.read_or(_BOOT_ID)
     found: dict[tuple[str, str], note.Note] = {}
     for place in dict.fromkeys(places):
         # The place may be on a share whose server is away: that costs what is noted there.

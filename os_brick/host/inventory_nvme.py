@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 import re
 
-from os_brick.core import files
+from os_brick.core import glance
 from os_brick.host.inventory_look import Look
 from os_brick.model import inventory
 
@@ -34,13 +34,13 @@ class Nvme:
         for place in (_LOCAL_CLASS, _CLASS):
             self._classes |= {
                 name: f'{place}/{name}'
-                for name in files.names(place)
+                for name in glance.names(place)
                 if _CONTROLLER.fullmatch(name)
             }
         self.links = {name: self._controller(name) for name in self._classes}
         self._behind: dict[str, list[tuple[str, str]]] = {}
         for controller, base in self._classes.items():
-            for name in files.names(base):
+            for name in glance.names(base):
                 if match := _NAMESPACE.fullmatch(name):
                     head = f'nvme{match[1]}n{match[3]}'
                     self._behind.setdefault(head, []).append((controller, name))
@@ -63,7 +63,7 @@ class Nvme:
             remote=_portal(place.get('traddr', ''), place.get('trsvcid', '')),
             local=place.get('host_traddr') or place.get('host_iface') or place.get('src_addr', ''),
             state=self._shown(f'{base}/state'),
-            number=files.inode(base),
+            number=glance.inode(base),
         )
 
     def _shown(self, path: str) -> str:
@@ -82,7 +82,7 @@ class Nvme:
         is_local = transports in ([], [_PCI])
         return inventory.Volume(
             device=name,
-            number=files.inode(base),
+            number=glance.inode(base),
             kind='namespace',
             protocol='local' if is_local else f'nvme-{"+".join(transports)}',
             size_bytes=size,
@@ -112,7 +112,7 @@ class Nvme:
         trouble = _trouble(link, access)
         return inventory.Path(
             device=name,
-            number=files.inode(base),
+            number=glance.inode(base),
             transport=link.transport,
             state=link.state,
             access=access,

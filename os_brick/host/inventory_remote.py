@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 import re
 
-from os_brick.core import files
+from os_brick.core import glance
 from os_brick.host import inventory_names, inventory_users
 from os_brick.host.inventory_look import Look
 from os_brick.model import inventory, mounts
@@ -46,7 +46,7 @@ def devices(look: Look) -> Iterator[inventory.Volume]:
 
 def _mapped_images(look: Look) -> Iterator[inventory.Volume]:
     """Images of Ceph that the kernel has mapped."""
-    for number in files.names(_RBD):
+    for number in glance.names(_RBD):
         base, device = f'{_RBD}/{number}', f'rbd{number}'
         if device not in look.blocks:
             continue
@@ -74,7 +74,7 @@ def _volume(
     base = f'/sys/class/block/{device}'
     return inventory.Volume(
         device=device,
-        number=files.inode(base),
+        number=glance.inode(base),
         kind=kind,
         protocol=kind,
         size_bytes=look.size(device),
@@ -88,7 +88,7 @@ def _identities(look: Look, kind: str) -> dict[str, str]:
     """The names of volumes by their devices; none for a device that has several."""
     place, pattern = _LINKS.get(kind, ('', re.compile('')))
     found: dict[str, list[str]] = {}
-    for name in filter(pattern.fullmatch, files.names(place) if place else ()):
+    for name in filter(pattern.fullmatch, glance.names(place) if place else ()):
         device = look.place(f'{place}/{name}').rpartition('/')[2]
         found.setdefault(device, []).append(name)
     return {device: names[0] for device, names in found.items() if len(names) == 1}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from os_brick.core import files
+from os_brick.core import glance
 from os_brick.host.inventory_look import Look
 from os_brick.model import inventory, vpd
 
@@ -37,11 +37,11 @@ class Scsi:
         self.links = {
             link.name: link
             for link in (
-                *(self._session(name) for name in files.names(_SESSIONS)),
-                *(self._remote_port(name) for name in files.names(_RPORTS)),
+                *(self._session(name) for name in glance.names(_SESSIONS)),
+                *(self._remote_port(name) for name in glance.names(_RPORTS)),
             )
         }
-        self.ports = tuple(self._fc_port(name) for name in files.names(_FC_HOSTS))
+        self.ports = tuple(self._fc_port(name) for name in glance.names(_FC_HOSTS))
         self._bare: dict[str, inventory.Link] = {}
 
     def disks(self) -> list[inventory.Path]:
@@ -63,7 +63,7 @@ class Scsi:
         trouble = _trouble(state, access, link)
         return inventory.Path(
             device=name,
-            number=files.inode(f'/sys/class/block/{name}'),
+            number=glance.inode(f'/sys/class/block/{name}'),
             transport=link.transport if link else LOCAL,
             address=match[1],
             state=state,
@@ -125,7 +125,7 @@ class Scsi:
             local=self._look.text(f'{base}/ifacename'),
             state=self._look.text(f'{base}/state'),
             host=host,
-            number=files.inode(base),
+            number=glance.inode(base),
         )
 
     def _portal(self, base: str) -> str:
@@ -147,7 +147,7 @@ class Scsi:
             local=self._wwn(f'{_FC_HOSTS}/{host}/port_name'),
             state=self._look.text(f'{base}/port_state'),
             host=host,
-            number=files.inode(base),
+            number=glance.inode(base),
         )
 
     def _fc_port(self, name: str) -> inventory.Port:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 import re
 
-from os_brick.core import files
+from os_brick.core import files, glance
 from os_brick.host.inventory_look import NEEDS_ROOT, Look
 from os_brick.model import inventory, mounts
 
@@ -56,7 +56,7 @@ class Users:
         return tuple(self._open.get(place, ()))
 
     def _holders(self, device: str) -> list[str]:
-        return files.names(f'/sys/class/block/{device}/holders')
+        return glance.names(f'/sys/class/block/{device}/holders')
 
     def _holder(self, device: str, depth: int) -> inventory.User:
         base = f'/sys/class/block/{device}'
@@ -101,7 +101,7 @@ class Users:
         self, devices: set[str], shares: tuple[str, ...]
     ) -> dict[str, list[inventory.User]]:
         found: dict[str, list[inventory.User]] = {}
-        for number in filter(str.isdecimal, files.names('/proc')):
+        for number in filter(str.isdecimal, glance.names('/proc')):
             opened = self._opened(number, devices, shares)
             if opened:
                 user = self._process(number)

@@ -12,7 +12,7 @@ import dataclasses
 import re
 
 from os_brick import exception
-from os_brick.core import facts, files, net, wait
+from os_brick.core import absence, facts, files, net, wait
 from os_brick.host import scsi
 from os_brick.model import addresses
 
@@ -99,7 +99,8 @@ def _nexus(name: str) -> Nexus | None:
     try:
         # The kernel's link to the session's directory: one access, and not one for each part of it.
         host = _HOST.search(files.readlink(base) + '/')
-    except OSError:
+    except OSError as error:
+        absence.require(error, base, absence.NO_VALUE)
         return None
     if not target or host is None:
         return None

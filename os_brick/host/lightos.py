@@ -11,7 +11,7 @@ from __future__ import annotations
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, http, net, undo, wait
+from os_brick.core import glance, http, net, undo, wait
 from os_brick.model import lightos, settings
 from os_brick.privileged import lightos as root
 
@@ -36,11 +36,11 @@ def answers(client: settings.DiscoveryClient, seconds: float = ANSWER_SECONDS) -
 
 def is_installed(client: settings.DiscoveryClient) -> bool:
     """Whether there is the directory in which the client looks for files; it makes that itself."""
-    if files.is_directory(client.directory):
+    if glance.is_directory(client.directory):
         return True
     # It may be one that only root looks into.
     parent = client.directory.rpartition('/')[0]
-    return files.is_directory(parent) and root.has_dsc_directory(client.directory)
+    return glance.is_directory(parent) and root.has_dsc_directory(client.directory)
 
 
 def own_addresses() -> list[str]:

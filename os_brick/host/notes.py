@@ -26,7 +26,7 @@ import json
 import os
 import re
 
-from os_brick.core import files, locks, shared_files, trace
+from os_brick.core import files, glance, locks, shared_files, trace
 from os_brick.model import note
 
 NOTE, MARK, LIST = (f'{locks.PREFIX}{kind}-' for kind in ('note', 'doing', 'operations'))
@@ -230,7 +230,7 @@ def _namespace() -> int:
 
 def _program() -> str:
     """What this process was started as: the script, if an interpreter runs one."""
-    first, *words = files.read_or('/proc/self/cmdline').split('\0')
+    first, *words = glance.read_or('/proc/self/cmdline').split('\0')
     found = first
     rest = iter(words if first.rpartition('/')[2].startswith('python') else ())
     for word in rest:
@@ -249,7 +249,7 @@ def _started(pid: int) -> int:
 
     The fields follow the program's name, which may have blanks and brackets (proc(5), 22).
     """
-    fields = files.read_or(f'/proc/{pid}/stat').rpartition(')')[2].split()
+    fields = glance.read_or(f'/proc/{pid}/stat').rpartition(')')[2].split()
     return int(fields[19]) if len(fields) > 19 and fields[19].isdigit() else 0
 
 
@@ -263,5 +263,5 @@ def is_running(found: note.Process) -> bool | None:
     now = _started(found.pid)
     if now:
         return now == found.started
-    sees_it = os.geteuid() in (0, found.user) or bool(files.read_or('/proc/1/stat'))
+    sees_it = os.geteuid() in (0, found.user) or bool(glance.read_or('/proc/1/stat'))
     return False if sees_it else None

@@ -9,7 +9,7 @@ import dataclasses
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import files, wait
+from os_brick.core import absence, files, wait
 from os_brick.model import vpd
 from os_brick.privileged import scsi as root
 from os_brick.privileged import scsi_known as known
@@ -66,10 +66,14 @@ def disk_at(address: Address) -> str | None:
 
 def address_of(disk: str) -> Address | None:
     """Where a disk is, or ``None`` if it has gone or is not a SCSI disk."""
+    path = f'/sys/block/{disk}/device'
     try:
         # The kernel's link to the device's directory, which is called by its address.
-        return Address.parse(files.readlink(f'/sys/block/{disk}/device').rpartition('/')[2])
-    except (OSError, ValueError):
+        return Address.parse(files.readlink(path).rpartition('/')[2])
+    except ValueError:
+        return None
+    except OSError as error:
+        absence.require(error, path, absence.NO_VALUE)
         return None
 
 
@@ -137,17 +141,21 @@ def cached_pages(disk: str) -> tuple[bytes, bytes]:
 
 def cached_names_at(address: Address) -> vpd.UnitIdentity | None:
     """The names alone of the device at an address: one access; ``None`` if the kernel has none."""
+    path = f'/sys/bus/scsi/devices/{address}/vpd_pg83'
     try:
-        page = files.read_bytes(f'/sys/bus/scsi/devices/{address}/vpd_pg83')
-    except OSError:
+        page = files.read_bytes(path)
+    except OSError as error:
+        absence.require(error, path, absence.NO_VALUE)
         return None
     return vpd.identity(b'', page)
 
 
 def _cached_page(disk: str, page: str) -> bytes:
+    path = f'/sys/block/{disk}/device/vpd_pg{page}'
     try:
-        return files.read_bytes(f'/sys/block/{disk}/device/vpd_pg{page}')
-    except OSError:
+        return files.read_bytes(path)
+    except OSError as error:
+        absence.require(error, path, absence.NO_VALUE)
         return b''
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 import configparser
 import re
 
-from os_brick.core import files
+from os_brick.core import files, glance
 
 # Project, and its configuration files; those that exist count.
 PROJECTS = {
@@ -33,7 +33,7 @@ NotConfiguration = configparser.Error
 def found() -> Iterator[tuple[str, str]]:
     """The services whose configuration is in its usual place: project and file."""
     for project, paths in PROJECTS.items():
-        yield from ((project, path) for path in paths if files.exists(path))
+        yield from ((project, path) for path in paths if glance.exists(path))
 
 
 def project_of(path: str) -> str:
@@ -51,7 +51,7 @@ def files_of(path: str) -> list[str]:
     project = project_of(path)
     first = [f'/usr/share/{project}/{project}-dist.conf'] if path.startswith('/etc/') else []
     more = [*files.glob(f'{base}/{name}.d/*.conf'), *files.glob(f'{base}/conf.d/*.conf')]
-    known = [*filter(files.exists, first), path, *filter(files.exists, _WITH.get(path, ()))]
+    known = [*filter(glance.exists, first), path, *filter(glance.exists, _WITH.get(path, ()))]
     return [*known, *more]
 
 

@@ -14,7 +14,7 @@ import os
 import re
 
 from os_brick import privileged
-from os_brick.core import files, kernel, process
+from os_brick.core import files, glance, kernel, process
 from os_brick.privileged import check
 
 # include/uapi/linux/fs.h: _IO(0x12, 97).
@@ -102,8 +102,8 @@ def openers(devices: tuple[str, ...]) -> list[str]:
     """
     wanted = {f'/dev/{check.block(each)}' for each in check.items(devices, _DEVICES, 'devices')}
     found = []
-    for number in filter(str.isdigit, files.names('/proc')):
-        descriptors = files.names(f'/proc/{number}/fd')
+    for number in filter(str.isdigit, glance.names('/proc')):
+        descriptors = glance.names(f'/proc/{number}/fd')
         is_open = any(_link(f'/proc/{number}/fd/{each}') in wanted for each in descriptors)
         if is_open and not _only_looks(number):
             found.append(f'process {number} ({_command(number) or "gone"})')
@@ -111,13 +111,13 @@ def openers(devices: tuple[str, ...]) -> list[str]:
 
 
 def _only_looks(number: str) -> bool:
-    parent = _PARENT.search(files.read_or(f'/proc/{number}/status'))
+    parent = _PARENT.search(glance.read_or(f'/proc/{number}/status'))
     numbers = (number, parent[1]) if parent else (number,)
     return str(os.getpid()) in numbers or any(_command(each) in _WATCHERS for each in numbers)
 
 
 def _command(number: str) -> str:
-    return files.read_or(f'/proc/{number}/comm')
+    return glance.read_or(f'/proc/{number}/comm')
 
 
 def _link(path: str) -> str:

@@ -113,15 +113,15 @@ class _StandIn:
 
     def has_lost_its_helper(self) -> bool:
         """Whether the program has ended, and nothing has connected."""
-        from os_brick.core import files  # Not before it is needed: the daemon imports this.
+        from os_brick.core import glance  # Not before it is needed: the daemon imports this.
 
-        if not self._place or not files.exists(self._place):  # It goes with the connection.
+        if not self._place or not glance.exists(self._place):  # It goes with the connection.
             return False
-        threads = [f'/proc/self/task/{each}/children' for each in files.names('/proc/self/task')]
-        if not any(map(files.exists, threads)):  # CONFIG_PROC_CHILDREN
+        threads = [f'/proc/self/task/{each}/children' for each in glance.names('/proc/self/task')]
+        if not any(map(glance.exists, threads)):  # CONFIG_PROC_CHILDREN
             return False
-        children = ' '.join(map(files.read_or, threads)).split()
-        lines = [files.read_or(f'/proc/{each}/cmdline') for each in children]
+        children = ' '.join(map(glance.read_or, threads)).split()
+        lines = [glance.read_or(f'/proc/{each}/cmdline') for each in children]
         # One whose line this process may not read (hidepid) may be the program.
         return not any(not line or self._place in line for line in lines)
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from oslo_log import log as logging
 
 from os_brick import exception
-from os_brick.core import atomic, fanout, files, locks, wait
+from os_brick.core import atomic, fanout, glance, locks, wait
 from os_brick.model import mount_options, shares
 from os_brick.privileged import mount as root
 from os_brick.request import remotefs as request
@@ -139,7 +139,7 @@ class OfCaller:
         place = f'{_CLUSTERS}/{cluster.cluster}'
         data = ''.join(f'{server}\n' for server in cluster.servers).encode()
         with atomic.temporary(_TEMPORARY, 'vzstorage-', 'bs_list', data) as path:
-            if files.is_directory(place):
+            if glance.is_directory(place):
                 words = ('cp', '-f', path, f'{place}/bs_list')
             else:
                 words = ('cp', '-rf', path.rpartition('/')[0], place)

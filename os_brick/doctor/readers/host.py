@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from os_brick.core import files
+from os_brick.core import files, glance
 from os_brick.doctor import facts
 from os_brick.host import machine, mounts, nvme
 from os_brick.model import host_files
@@ -50,7 +50,7 @@ def controllers() -> tuple[facts.SeenController, ...]:
 
 def nvme_multipath() -> str:
     """The kernel's parameter: ``Y``, ``N``, or empty without the module."""
-    return files.read_or('/sys/module/nvme_core/parameters/multipath')
+    return glance.read_or('/sys/module/nvme_core/parameters/multipath')
 
 
 def processes() -> facts.Processes:
@@ -60,22 +60,22 @@ def processes() -> facts.Processes:
     """
     states: dict[str, tuple[str, ...]] = {}
     wwids_differ = False
-    for number in filter(str.isdigit, files.names('/proc')):
+    for number in filter(str.isdigit, glance.names('/proc')):
         # Not cmdline: to read it waits for a process that hangs (Linux, fs/proc/base.c).
-        text = files.read_or(f'/proc/{number}/stat')
+        text = glance.read_or(f'/proc/{number}/stat')
         name, _, rest = text.partition('(')[2].rpartition(')')
         if name:
             states[name] = (*states.get(name, ()), rest.strip()[:1])
         wwids_differ = wwids_differ or (name == 'multipathd' and _has_other_wwids(number))
     # The thread of the kernel that is process 2, in the first process namespace alone.
-    shows_host = files.read_or('/proc/2/comm') == 'kthreadd'
+    shows_host = glance.read_or('/proc/2/comm') == 'kthreadd'
     return facts.Processes(states, shows_host, _listening(), wwids_differ)
 
 
 def _has_other_wwids(number: str) -> bool:
     """Whether a process is seen to have another file of WWIDs than this one has."""
-    seen = files.inode(f'/proc/{number}/root{_WWIDS}')
-    return seen not in (0, files.inode(_WWIDS))
+    seen = glance.inode(f'/proc/{number}/root{_WWIDS}')
+    return seen not in (0, glance.inode(_WWIDS))
 
 
 def _listening() -> frozenset[str]:
@@ -87,13 +87,13 @@ def view() -> facts.View:
     """What this process sees of the host's devices."""
     table = mounts.of_process('self')
     kinds = {each.place: each for each in table}
-    known = [name for name in files.names('/sys/block') if not _NODELESS.fullmatch(name)]
+    known = [name for name in glance.names('/sys/block') if not _NODELESS.fullmatch(name)]
     without = [
         name
         for name in known
-        if files.exists(f'/sys/block/{name}/dev')
-        and not files.exists(f'/dev/{name.replace("!", "/")}')
-        and files.exists(f'/sys/block/{name}/dev')  # It may go in between.
+        if glance.exists(f'/sys/block/{name}/dev')
+        and not glance.exists(f'/dev/{name.replace("!", "/")}')
+        and glance.exists(f'/sys/block/{name}/dev')  # It may go in between.
     ]
     return facts.View(
         tuple(without),
@@ -105,7 +105,7 @@ def view() -> facts.View:
 def programs() -> frozenset[str]:
     """The programs of storage that are installed."""
     return frozenset(
-        name for name in _PROGRAMS if any(files.exists(f'{place}/{name}') for place in _PLACES)
+        name for name in _PROGRAMS if any(glance.exists(f'{place}/{name}') for place in _PLACES)
     )
 
 
@@ -116,10 +116,10 @@ def modules(installed: frozenset[str]) -> facts.Modules:
     """
     release = files.read('/proc/sys/kernel/osrelease')
     wanted = [name for program in sorted(installed) for name in _MODULES.get(program, ())]
-    left = {name for name in wanted if not files.exists(f'/sys/module/{name}')}
+    left = {name for name in wanted if not glance.exists(f'/sys/module/{name}')}
     if left:
         base = f'/lib/modules/{release}'
-        text = files.read(f'{base}/modules.dep') + '\n' + files.read_or(f'{base}/modules.builtin')
+        text = files.read(f'{base}/modules.dep') + '\n' + glance.read_or(f'{base}/modules.builtin')
         left = {name for name in left if not _is_listed(name, text)}
     return facts.Modules(frozenset(left), release)
 

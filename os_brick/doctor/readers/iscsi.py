@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 import re
 
-from os_brick.core import files
+from os_brick.core import files, glance
 from os_brick.doctor import facts
 from os_brick.model import host_files, iscsi_record
 
@@ -23,7 +23,7 @@ _CINDER = re.compile(r'volume-[0-9a-f]{8}-[0-9a-f]{4}-')
 def sessions() -> dict[int, facts.SeenSession]:
     """The sessions that the kernel has, by number."""
     found = {}
-    for name in files.names(_SESSIONS):
+    for name in glance.names(_SESSIONS):
         number = name.removeprefix('session')
         if number.isdecimal():
             found[int(number)] = _session(int(number))
@@ -33,17 +33,17 @@ def sessions() -> dict[int, facts.SeenSession]:
 def _session(number: int) -> facts.SeenSession:
     base = f'{_SESSIONS}/session{number}'
     connection = f'/sys/class/iscsi_connection/connection{number}:0'
-    recovery = files.read_or(f'{base}/recovery_tmo')
-    address = files.read_or(f'{connection}/persistent_address')
-    port = files.read_or(f'{connection}/persistent_port')
+    recovery = glance.read_or(f'{base}/recovery_tmo')
+    address = glance.read_or(f'{connection}/persistent_address')
+    port = glance.read_or(f'{connection}/persistent_port')
     return facts.SeenSession(
         number,
-        files.read_or(f'{base}/targetname'),
+        glance.read_or(f'{base}/targetname'),
         f'[{address}]:{port}' if ':' in address else f'{address}:{port}',
-        files.read_or(f'{base}/state'),
+        glance.read_or(f'{base}/state'),
         int(recovery) if recovery.removeprefix('-').isdecimal() else None,
-        _known(files.read_or(f'{base}/initiatorname')),
-        _known(files.read_or(f'{base}/ifacename')),
+        _known(glance.read_or(f'{base}/initiatorname')),
+        _known(glance.read_or(f'{base}/ifacename')),
     )
 
 
@@ -69,12 +69,12 @@ def records() -> tuple[facts.NodeRecord, ...]:
 
 def _paths() -> Iterator[tuple[str, str]]:
     for home in _HOMES:
-        for target in files.names(f'{home}/nodes'):
-            for name in files.names(f'{home}/nodes/{target}'):
+        for target in glance.names(f'{home}/nodes'):
+            for name in glance.names(f'{home}/nodes/{target}'):
                 place = f'{home}/nodes/{target}/{name}'
-                if not files.is_directory(place):
+                if not glance.is_directory(place):
                     yield target, place
-                for iface in files.names(place):
+                for iface in glance.names(place):
                     yield target, f'{place}/{iface}'
 
 

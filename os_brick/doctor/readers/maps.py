@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 import errno
 
-from os_brick.core import clock, files
+from os_brick.core import clock, files, glance
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import Look
 from os_brick.host import block, dm, multipathd, nvme
@@ -22,7 +22,7 @@ _DEEPEST = 16
 
 def maps(usage: block.Usage) -> dict[str, facts.SeenMap]:
     """The multipath maps of this host, by name."""
-    names = [name for name in files.names('/sys/block') if name.startswith('dm-')]
+    names = [name for name in glance.names('/sys/block') if name.startswith('dm-')]
     wwids = {name: wwid for name in names if (wwid := dm.wwid(name))}
     suspended = _suspended(wwids)
     return {
@@ -34,7 +34,7 @@ def maps(usage: block.Usage) -> dict[str, facts.SeenMap]:
             block.size_bytes(name),
             name in suspended,
             tuple(block.users(name, known=usage)),
-            int(files.read_or(f'/sys/block/{name}/queue/max_sectors_kb') or 0),
+            int(glance.read_or(f'/sys/block/{name}/queue/max_sectors_kb') or 0),
         )
         for name, wwid in wwids.items()
     }
@@ -46,7 +46,7 @@ def _suspended(names: Collection[str]) -> set[str]:
     for number in range(_SUSPENDED_LOOKS):
         if number and found:
             clock.sleep(_BETWEEN_LOOKS_SECONDS)
-        found = {name for name in found if files.read_or(f'/sys/block/{name}/dm/suspended') == '1'}
+        found = {name for name in found if glance.read_or(f'/sys/block/{name}/dm/suspended') == '1'}
     return found
 
 
@@ -63,7 +63,7 @@ def status(look: Look, seen: Mapping[str, facts.SeenMap]) -> dict[str, facts.Map
             now, queues = dm.status(dm.uuid_of(each.wwid)), dm.queues(dm.uuid_of(each.wwid))
         except OSError as error:
             # It goes for device-mapper before it does in sysfs.
-            if error.errno != errno.ENXIO and files.exists(f'/sys/block/{name}'):
+            if error.errno != errno.ENXIO and glance.exists(f'/sys/block/{name}'):
                 look.miss('map_status', name, error)
             continue
         found[name] = facts.MapStatus(now.open_count, now.active_paths, queues)
@@ -78,7 +78,7 @@ def logical_volumes(seen: Collection[str]) -> tuple[facts.LogicalVolume, ...]:
     heads = {fabrics.head_of(p.name) for c in nvme.controllers() for p in nvme.paths(c.name)}
     wanted = {*seen, *heads}
     found = []
-    for name in files.names('/sys/block'):
+    for name in glance.names('/sys/block'):
         if name.startswith('dm-') and dm.uuid(name).startswith('LVM-'):
             below = next((each for each in _below(name) if each in wanted), None)
             if below is not None:
@@ -91,7 +91,7 @@ def _below(name: str, depth: int = _DEEPEST) -> list[str]:
     found = []
     for each in block.members(name) if depth else ():
         found.append(each)
-        if files.exists(f'/sys/class/block/{each}/partition'):
+        if glance.exists(f'/sys/class/block/{each}/partition'):
             found.append(files.realpath(f'/sys/class/block/{each}').split('/')[-2])
         found += _below(each, depth - 1)
     return found

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import re
 
 from os_brick import exception
-from os_brick.core import fanout, files, wait
+from os_brick.core import fanout, files, glance, wait
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import Look
 from os_brick.host import block, dm, inquiry, scsi
@@ -24,7 +24,7 @@ _SHARE_LEFT = 0.5
 
 def disks(usage: block.Usage) -> dict[str, facts.SeenDisk]:
     """The disks over iSCSI and Fibre Channel, by name."""
-    every = [name for name in files.names('/sys/block') if names.SCSI_DISK.why_not(name) is None]
+    every = [name for name in glance.names('/sys/block') if names.SCSI_DISK.why_not(name) is None]
     found = {name: _disk(name, usage) for name in every}
     return {name: disk for name, disk in found.items() if disk is not None}
 
@@ -38,10 +38,10 @@ def _disk(name: str, usage: block.Usage) -> facts.SeenDisk | None:
     if address is None:
         return None
     if session is not None:
-        origin = files.read_or(f'/sys/class/iscsi_session/session{session[1]}/targetname')
+        origin = glance.read_or(f'/sys/class/iscsi_session/session{session[1]}/targetname')
     else:
         base = f'/sys/class/fc_remote_ports/{port[1] if port else ""}'
-        origin = files.read_or(f'{base}/port_name').removeprefix('0x')
+        origin = glance.read_or(f'{base}/port_name').removeprefix('0x')
     holders = tuple(dm.multipaths_over([name]))
     device = f'/sys/block/{name}/device'
     return facts.SeenDisk(
@@ -55,14 +55,14 @@ def _disk(name: str, usage: block.Usage) -> facts.SeenDisk | None:
         scsi.cached_identity(name),
         holders,
         tuple(block.users(name, frozenset(holders), usage)),
-        f'{files.read_or(f"{device}/vendor")}:{files.read_or(f"{device}/model")}',
+        f'{glance.read_or(f"{device}/vendor")}:{glance.read_or(f"{device}/model")}',
         _max_sectors(name),
         block.inode(name),
     )
 
 
 def _max_sectors(name: str) -> int:
-    text = files.read_or(f'/sys/block/{name}/queue/max_sectors_kb')
+    text = glance.read_or(f'/sys/block/{name}/queue/max_sectors_kb')
     return int(text) if text.isdecimal() else 0
 
 
@@ -108,7 +108,7 @@ def _in_order(
 def _miss(look: Look, unanswered: Mapping[str, Exception]) -> None:
     for name, error in unanswered.items():
         # One that has gone meanwhile is not worth a line.
-        if files.exists(f'/sys/block/{name}'):
+        if glance.exists(f'/sys/block/{name}'):
             is_late = isinstance(error, exception.OperationTimedOut)
             look.miss('reported', name, 'it does not answer' if is_late else error)
 

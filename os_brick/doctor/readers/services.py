@@ -8,7 +8,7 @@ import importlib.metadata
 import re
 import shlex
 
-from os_brick.core import files, parts, trace
+from os_brick.core import files, glance, parts, trace
 from os_brick.doctor import facts
 from os_brick.doctor.readers.look import Look, why_denied
 from os_brick.host import service_conf
@@ -98,9 +98,9 @@ def _fault_of_program(name: str, places: str) -> str:
 
 def _find(program: str, places: str) -> str:
     if '/' in program:
-        return program if files.exists(program) else ''
+        return program if glance.exists(program) else ''
     found = (f'{place}/{program}' for place in re.split('[:,]', places) if place.strip())
-    return next((each for each in found if files.exists(each.strip())), '')
+    return next((each for each in found if glance.exists(each.strip())), '')
 
 
 def _secure_path() -> str:
