@@ -7,6 +7,7 @@ a disk whose holders cannot be listed may be in use.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import errno
 
 # There is no such file, or what it was of has gone: kernfs answers ENODEV once a device goes, /proc
@@ -40,3 +41,18 @@ def require(error: OSError, path: str, absent: frozenset[int] = NO_FILE) -> None
     """
     if error.errno not in absent:
         raise OSError(error.errno, f'{path} cannot be read: {error.strerror}') from error
+
+
+def found(look: Callable[[str], os.stat_result], real: str, path: str) -> os.stat_result | None:
+    """What ``os.stat`` or ``os.lstat`` tells of a file; ``None`` where there is none.
+
+    :param real: where ``path`` lies for the operating system.
+    :raises OSError: if it cannot be told.
+    """
+    try:
+        return look(real)
+    except ValueError:  # Nothing has a name with a null byte.
+        return None
+    except OSError as error:
+        require(error, path)
+        return None

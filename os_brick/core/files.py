@@ -205,22 +205,12 @@ def glob(pattern: str) -> list[str]:
     return sorted(_outside(path) for path in _glob.glob(_inside(pattern)))
 
 
-def _found(path: str, look: Callable[[str], os.stat_result]) -> os.stat_result | None:
-    try:
-        return look(_inside(path))
-    except ValueError:  # Nothing has a name with a null byte.
-        return None
-    except OSError as error:
-        absence.require(error, path)
-        return None
-
-
 def exists(path: str) -> bool:
     """Whether there is something at ``path``; a dangling link does not count.
 
     :raises OSError: if that cannot be told.
     """
-    return _found(path, os.stat) is not None
+    return absence.found(os.stat, _inside(path), path) is not None
 
 
 def inode(path: str) -> int:
@@ -228,7 +218,7 @@ def inode(path: str) -> int:
 
     :raises OSError: if it cannot be told.
     """
-    found = _found(path, os.stat)
+    found = absence.found(os.stat, _inside(path), path)
     return found.st_ino if found else 0
 
 
@@ -240,7 +230,7 @@ def link_mark(path: str) -> str:
 
     :raises OSError: if it cannot be told.
     """
-    found = _found(path, os.lstat)
+    found = absence.found(os.lstat, _inside(path), path)
     if not found or not stat.S_ISLNK(found.st_mode):
         return ''
     return f'{found.st_ino}-{found.st_mtime_ns}'
@@ -301,7 +291,7 @@ def is_link(path: str) -> bool:
 
     :raises OSError: if that cannot be told.
     """
-    found = _found(path, os.lstat)
+    found = absence.found(os.lstat, _inside(path), path)
     return found is not None and stat.S_ISLNK(found.st_mode)
 
 
@@ -310,7 +300,7 @@ def is_directory(path: str) -> bool:
 
     :raises OSError: if that cannot be told.
     """
-    found = _found(path, os.stat)
+    found = absence.found(os.stat, _inside(path), path)
     return found is not None and stat.S_ISDIR(found.st_mode)
 
 

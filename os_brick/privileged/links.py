@@ -85,10 +85,15 @@ def unlink_seen(link: str, mark: str) -> bool:
     try:
         _clean_up()
         os.rename(files.real(link), files.real(aside))
-        if files.link_mark(aside) == mark:
+        is_meant = False
+        try:
+            is_meant = files.link_mark(aside) == mark
+        finally:  # One that cannot be looked at may be another's, and has its name again.
+            if not is_meant:
+                _put_back(files.real(aside), files.real(link))
+        if is_meant:
             os.unlink(files.real(aside))
-            return True
-        _put_back(files.real(aside), files.real(link))
+        return is_meant
     except FileNotFoundError:
         pass
     except OSError as error:
