@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import errno
+import os
 
 # There is no such file, or what it was of has gone: kernfs answers ENODEV once a device goes, /proc
 # ESRCH once a process has ended. Nothing has a name that is too long.

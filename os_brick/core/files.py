@@ -7,7 +7,7 @@ directory in the place of ``/`` with :func:`use`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 import errno
 import glob as _glob
