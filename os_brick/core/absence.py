@@ -26,12 +26,14 @@ NO_FILE = frozenset(
 # The same, or there is no value now. Of a live device: EINVAL where it has none (VPD pages;
 # dm_attr_show of a map that goes), ENOTCONN of the address of an iSCSI connection without a socket
 # (iscsi_sw_tcp_conn_get_param), EBUSY of an array that goes (md_attr_show). Linux 6.1.
+# A directory in a file's place (EISDIR) has been looked at: it has no text.
 NO_VALUE = NO_FILE | {
     errno.EINVAL,
     errno.ENODATA,
     errno.EOPNOTSUPP,
     errno.ENOTCONN,
     errno.EBUSY,
+    errno.EISDIR,
 }
 
 
