@@ -36,6 +36,7 @@ def _failing(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 def test_what_cannot_be_read_is_an_error_that_names_it(
     ask: Any, number: int, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(os, 'geteuid', lambda: 0)
     with files.use(str(tmp_path)):
         _failing(monkeypatch, number)
         with pytest.raises(OSError, match='/sys/block/sda') as caught:
@@ -51,6 +52,16 @@ def test_what_has_gone_is_nothing(
     with files.use(str(tmp_path)):
         _failing(monkeypatch, number)
         assert ask('/sys/block/sda') == NOTHING[ask]
+
+
+@pytest.mark.parametrize('ask', NOTHING)
+def test_what_is_closed_to_an_ordinary_user_is_nothing_to_it(
+    ask: Any, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, 'geteuid', lambda: 1000)
+    with files.use(str(tmp_path)):
+        _failing(monkeypatch, errno.EACCES)
+        assert ask('/etc/ceph/ceph.conf') == NOTHING[ask]
 
 
 @pytest.mark.parametrize('number', [errno.EINVAL, errno.ENOTCONN, errno.EBUSY, errno.EOPNOTSUPP])

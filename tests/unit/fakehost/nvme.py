@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import dataclasses
 import errno
+import itertools
 import os
 import pathlib
 import shutil
@@ -315,7 +316,7 @@ class Fabric:
             return self._make(subsystem, place | host)
 
     def _make(self, subsystem: Subsystem, options: dict[str, str]) -> str:
-        name = next(n for n in map('nvme{}'.format, range(99)) if n not in self._numbers)
+        name = next(n for n in map('nvme{}'.format, itertools.count()) if n not in self._numbers)
         self._numbers.append(name)
         base = f'/sys/class/nvme-fabrics/ctl/{name}'
         port = options.get('trsvcid', '')
