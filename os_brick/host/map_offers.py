@@ -25,7 +25,6 @@ FIRST_SECONDS = 0.5
 FIRST_BLIND_SECONDS = 1.5
 # Once there is a map udev has had its time; whatever is missing is offered sooner.
 FIRST_LATE_SECONDS = 0.3
-LONGEST_SECONDS = multipathd.ANSWER_SECONDS
 _GROWTH = 2.0
 # multipathd believes udev's entry for a disk that it is told of. While that is the entry of the
 # disk which had the name before, it would put this one into another volume's map, and write to it.
@@ -118,7 +117,9 @@ class Offers:
         for disk in disks:
             if self._deadline.passed:
                 return  # One that does not answer takes seconds for each of them.
-            self.answer = multipathd.ask_to_add(disk, self._deadline.limit(LONGEST_SECONDS))
+            self.answer = multipathd.ask_to_add(
+                disk, self._deadline.limit(multipathd.ANSWER_SECONDS)
+            )
             self._taken = disk if self.answer == 'ok' else ''
             if 'blacklisted' in self.answer:
                 raise NotClaimed(disks=disk, why=self.answer)

@@ -19,23 +19,27 @@ from tests.unit.fakehost import host as fake_host
 
 @dataclasses.dataclass(frozen=True)
 class Most:
-    """The limits of one kind of volume."""
+    """The limits of one kind of volume.
+
+    :ivar attach: without the offers of disks to multipathd, of which a busy machine needs more.
+    :ivar attach_in_all: with them.
+    """
 
     attach: int
+    attach_in_all: int
     extend: int
     detach: int
 
 
 TRIES = 5
 # Attach: daemon and WWID of multipath, what multipathd knows, the last proof; with two calls a path
-# of iSCSI, one of Fibre Channel; three are left for offers of disks to multipathd, of which a busy
-# machine needs more. Extend: one a path, and the map.
+# of iSCSI, one of Fibre Channel. Extend: one a path, and the map.
 LIMITS = {
-    ('iscsi', 1, False): Most(attach=3, extend=1, detach=6),
-    ('iscsi', 4, True): Most(attach=16, extend=5, detach=10),
-    ('fc', 1, False): Most(attach=2, extend=1, detach=4),
-    ('fc', 1, True): Most(attach=5, extend=2, detach=6),
-    ('fc', 4, True): Most(attach=8, extend=5, detach=5),
+    ('iscsi', 1, False): Most(attach=3, attach_in_all=3, extend=1, detach=6),
+    ('iscsi', 4, True): Most(attach=13, attach_in_all=16, extend=5, detach=10),
+    ('fc', 1, False): Most(attach=2, attach_in_all=2, extend=1, detach=4),
+    ('fc', 1, True): Most(attach=5, attach_in_all=5, extend=2, detach=6),
+    ('fc', 4, True): Most(attach=8, attach_in_all=8, extend=5, detach=5),
 }
 
 
@@ -61,16 +65,18 @@ def volume(
 def counted(place: pathlib.Path, kind: str, paths: int, *, multipath: bool) -> Most:
     """What one life of a volume has needed."""
     with contextlib.ExitStack() as stack:
-        _host, brick, props, unit = volume(place, stack, kind, paths, multipath=multipath)
+        host, brick, props, unit = volume(place, stack, kind, paths, multipath=multipath)
         attach, extend, detach = (costs.Counter() for _ in range(3))
         with attach:
             info = brick.connect_volume(props)
+        # Each is a call of its own; how many there are is a matter of how fast this machine is.
+        offers = sum(act.startswith('multipathd add path') for act in host.acts)
         unit.megabytes += 32
         with extend:
             brick.extend_volume({**props, 'device_path': info['path']})
         with detach:
             brick.disconnect_volume(props, info)
-    return Most(attach.root_calls, extend.root_calls, detach.root_calls)
+    return Most(attach.root_calls - offers, attach.root_calls, extend.root_calls, detach.root_calls)
 
 
 @pytest.mark.parametrize(('kind', 'paths', 'multipath'), LIMITS)
